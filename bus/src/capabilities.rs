@@ -1,0 +1,102 @@
+//! What a bus can and cannot do, as data. Checks and scenarios ask these and never a broker's name.
+
+use std::{fmt, time::Duration};
+
+/// How a consumer tells the bus that it is done with a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AckModel {
+    /// A committed position stands for everything before it (Kafka).
+    Prefix,
+    /// Each record is acknowledged on its own (JetStream).
+    Individual,
+}
+
+/// One thing that a bus may lack; named in the reason of an `unsupported` verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Capability {
+    /// Transactions over several units.
+    Transactions,
+    /// An idempotent producer or a window of message ids.
+    Idempotence,
+    /// An ack of one replica only.
+    AckOne,
+    /// Publishing without an ack.
+    AckNone,
+    /// Redelivery on request, with a delay.
+    Nack,
+    /// Loss of power: what was not synced is gone.
+    PowerFail,
+    /// Breaking the link between two processes.
+    LinkFaults,
+    /// Dropping the response of a request that went through.
+    DropResponses,
+    /// Crash, stop, pause and restart of a broker's process.
+    ProcessFaults,
+    /// Crash and pause of a client's process.
+    ClientFaults,
+}
+
+impl Capability {
+    /// Every capability, in order.
+    pub const ALL: [Self; 10] = [
+        Self::Transactions,
+        Self::Idempotence,
+        Self::AckOne,
+        Self::AckNone,
+        Self::Nack,
+        Self::PowerFail,
+        Self::LinkFaults,
+        Self::DropResponses,
+        Self::ProcessFaults,
+        Self::ClientFaults,
+    ];
+}
+
+impl fmt::Display for Capability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Transactions => "transactions",
+            Self::Idempotence => "idempotence",
+            Self::AckOne => "acks=1",
+            Self::AckNone => "acks=0",
+            Self::Nack => "nack",
+            Self::PowerFail => "power-fail",
+            Self::LinkFaults => "link-faults",
+            Self::DropResponses => "drop-responses",
+            Self::ProcessFaults => "process-faults",
+            Self::ClientFaults => "client-faults",
+        })
+    }
+}
+
+/// What a bus can do. Constructed by each target; plain data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// How records are acknowledged.
+    pub ack_model: AckModel,
+    /// Whether a group's members learn which units they own (rebalances are visible).
+    pub assignment: bool,
+    /// How long the bus remembers message ids; `None` where idempotence is per session, not per window.
+    pub dedup_window: Option<Duration>,
+    has: u32,
+}
+
+impl Capabilities {
+    /// Capabilities with these things present.
+    #[must_use]
+    pub fn new(ack_model: AckModel, assignment: bool, present: &[Capability]) -> Self {
+        let has = present.iter().fold(0, |bits, capability| bits | 1 << (*capability as u32));
+        Self { ack_model, assignment, dedup_window: None, has }
+    }
+
+    /// Whether the bus has this.
+    #[must_use]
+    pub fn has(&self, capability: Capability) -> bool {
+        self.has & 1 << (capability as u32) != 0
+    }
+
+    /// Every capability that is present, in order.
+    pub fn present(&self) -> impl Iterator<Item = Capability> + '_ {
+        Capability::ALL.into_iter().filter(|capability| self.has(*capability))
+    }
+}

@@ -1,0 +1,57 @@
+//! A target as the runner sees it: a place where client processes run, and something that can be broken.
+
+use crate::{Admin, BoxFuture, Bus, Capabilities, Clock, Error, Fault};
+use std::sync::Arc;
+
+/// Which life of a client process this is, from 0: a crash ends one, a restart begins the next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Incarnation(pub u32);
+
+/// The body of a client process: called once for each incarnation, with a bus whose handles die with it.
+pub type Main = Arc<dyn Fn(Arc<dyn Bus>, Incarnation) -> BoxFuture<'static, ()> + Send + Sync>;
+
+/// A fault that has struck: what its role meant at that moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StruckFault {
+    /// The fault's number in the plan.
+    pub id: u32,
+    /// The nodes it hit, from 1; empty when it hit a client.
+    pub nodes: Vec<u32>,
+    /// The client it hit.
+    pub client: Option<String>,
+}
+
+/// What came of striking.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Strike {
+    /// It hit.
+    Hit(StruckFault),
+    /// Nobody had the role at that moment (a unit without a leader); nothing was broken.
+    Nobody,
+}
+
+/// A cluster under test with its client processes. The simulator and the drivers of real clusters implement
+/// it; the runner is written once over it.
+pub trait Cluster: Send + Sync + 'static {
+    /// What the bus and its faults can do.
+    fn capabilities(&self) -> &Capabilities;
+    /// The harness' own clock: true time in the simulator.
+    fn clock(&self) -> Arc<dyn Clock>;
+    /// The harness' own administrator, which no fault on a client touches.
+    fn admin(&self) -> Arc<dyn Admin>;
+    /// A bus for the harness itself (the final drain), which no fault on a client touches.
+    fn bus(&self) -> Arc<dyn Bus>;
+    /// Starts the client process `name`. It runs until its main returns, or a fault ends it; healing such a
+    /// fault calls main again.
+    fn start(&self, name: &str, main: Main);
+    /// Whether the process' latest incarnation still runs, is paused, or will be started again.
+    fn running(&self, name: &str) -> bool;
+    /// Ends the process for good, without ceremony.
+    fn end(&self, name: &str);
+    /// Strikes: resolves the role now and breaks it. Answers when the fault is in force.
+    fn strike<'a>(&'a self, fault: &'a Fault) -> BoxFuture<'a, Result<Strike, Error>>;
+    /// Heals one fault. Answers when the repair is under way; recovery takes its own time.
+    fn heal<'a>(&'a self, fault: &'a StruckFault) -> BoxFuture<'a, Result<(), Error>>;
+    /// Heals everything that is still broken, whatever broke it.
+    fn heal_all(&self) -> BoxFuture<'_, Result<(), Error>>;
+}

@@ -1,0 +1,152 @@
+//! Receiving: a consumer's configuration, its handle, and what it learns about its group.
+
+use crate::{Error, Outcome, Pending, Position, Record, Topic, Unit};
+use std::{
+    future::poll_fn,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+/// What a consumer reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subscription {
+    /// Topics, shared with the other members of the group.
+    Group {
+        /// The group's name.
+        group: String,
+        /// The topics.
+        topics: Vec<Topic>,
+    },
+    /// Exactly these units, each from the given place or else its start. No group, no commits.
+    Assign(Vec<(Unit, Option<Position>)>),
+}
+
+/// Where to start when the group has no position, or an impossible one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ResetPolicy {
+    /// At the oldest record.
+    #[default]
+    Earliest,
+    /// At the end.
+    Latest,
+}
+
+/// How a consumer behaves. Fields that are `None` take the client library's own default.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsumerConfig {
+    /// The client's name: `consumer-1`. Shown to the broker as the client id.
+    pub client: String,
+    /// What it reads.
+    pub subscription: Subscription,
+    /// Where it starts without a position.
+    pub reset: ResetPolicy,
+    /// Commit on its own, so often; `None` leaves committing to the caller.
+    pub auto_commit: Option<Duration>,
+    /// How long the group waits for a sign of life.
+    pub session_timeout: Option<Duration>,
+    /// How often the client gives one.
+    pub heartbeat_interval: Option<Duration>,
+    /// How long the caller may go without asking for a record.
+    pub max_poll_interval: Option<Duration>,
+    /// How many records the client fetches ahead.
+    pub prefetch: u32,
+}
+
+impl ConsumerConfig {
+    /// A member of `group` on `topics` that commits by hand and starts at the oldest record.
+    #[must_use]
+    pub fn group(client: &str, group: &str, topics: &[Topic]) -> Self {
+        Self::new(client, Subscription::Group { group: group.to_owned(), topics: topics.to_vec() })
+    }
+
+    /// A reader of exactly these units.
+    #[must_use]
+    pub fn assign(client: &str, units: Vec<(Unit, Option<Position>)>) -> Self {
+        Self::new(client, Subscription::Assign(units))
+    }
+
+    fn new(client: &str, subscription: Subscription) -> Self {
+        Self {
+            client: client.to_owned(),
+            subscription,
+            reset: ResetPolicy::Earliest,
+            auto_commit: None,
+            session_timeout: None,
+            heartbeat_interval: None,
+            max_poll_interval: None,
+            prefetch: 500,
+        }
+    }
+}
+
+/// A record as it reaches a consumer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// The record; its `partition` is set.
+    pub record: Record,
+    /// The unit it came from.
+    pub unit: Unit,
+    /// Its place there.
+    pub position: Position,
+    /// Which delivery of this record it is, from 1, where the bus counts; not comparable across buses.
+    pub attempt: Option<u32>,
+    /// Names this delivery to `ack` and its kin.
+    pub tag: u64,
+}
+
+/// What a consumer learns besides records. In order with the records: a unit's records come after its
+/// `Assigned` and never after its `Revoked` or `Lost`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConsumerEvent {
+    /// These units are now its own, and reading starts at these places where they are known.
+    Assigned(Vec<(Unit, Option<Position>)>),
+    /// These are handed back in good order: a last commit is still possible before the next event is taken.
+    Revoked(Vec<Unit>),
+    /// These are gone already: somebody else may own them.
+    Lost(Vec<Unit>),
+    /// The position was impossible or missing, and was reset.
+    Reset {
+        /// The unit.
+        unit: Unit,
+        /// The position it had, if any.
+        from: Option<Position>,
+        /// Where it goes on.
+        to: Position,
+    },
+    /// An error that the client reports but survives.
+    Error(Error),
+}
+
+/// A consumer's handle. One task reads; others may ack and commit.
+pub trait Consumer: Send + Sync + 'static {
+    /// The next record. Prefer [`next`](#method.next). An error of class `Fatal` ends the consumer.
+    fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Result<Delivery, Error>>;
+    /// The next event. Prefer [`event`](#method.event).
+    fn poll_event(&self, cx: &mut Context<'_>) -> Poll<ConsumerEvent>;
+    /// Done with this delivery. On a bus whose acks are prefixes this commits behind it.
+    fn ack(&self, delivery: &Delivery) -> Pending<Outcome<()>>;
+    /// Deliver it again, after a delay.
+    fn nack(&self, delivery: &Delivery, delay: Duration) -> Pending<Outcome<()>>;
+    /// Never deliver it again.
+    fn term(&self, delivery: &Delivery, reason: &str) -> Pending<Outcome<()>>;
+    /// Still working on it.
+    fn extend(&self, delivery: &Delivery) -> Pending<Outcome<()>>;
+    /// The group goes on at these places: the position of the next record to read, per unit.
+    fn commit(&self, positions: Vec<(Unit, Position)>) -> Pending<Outcome<()>>;
+    /// Reads on at this place.
+    fn seek(&self, unit: &Unit, position: Position) -> Result<(), Error>;
+    /// Leaves the group in good order. Dropping the last handle without it is a crash.
+    fn close(&self) -> Pending<()>;
+}
+
+impl dyn Consumer {
+    /// The next record.
+    pub async fn next(&self) -> Result<Delivery, Error> {
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// The next event: assigned, revoked, lost, reset, error.
+    pub async fn event(&self) -> ConsumerEvent {
+        poll_fn(|cx| self.poll_event(cx)).await
+    }
+}

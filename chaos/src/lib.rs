@@ -1,0 +1,1 @@
+//! Faults on real brokers: processes and a proxy for each directed link

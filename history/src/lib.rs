@@ -1,0 +1,1 @@
+//! The operation log, the checks over it and the verdict

@@ -1,0 +1,1 @@
+//! Arrival schedules, pacing, histograms and the ledger of a load run

@@ -1,0 +1,1 @@
+//! Folds over run events into terminal, HTML, JSON and JUnit

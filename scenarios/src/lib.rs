@@ -1,0 +1,1 @@
+//! The scenario format, the plan, the runner and the scenario library

@@ -1,0 +1,1 @@
+//! The deterministic simulator: kernel, broker models, client models, runtime

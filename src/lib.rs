@@ -1,0 +1,1 @@
+//! Squall: the face.
