@@ -1,1 +1,4 @@
-//! The deterministic simulator: kernel, broker models, client models, runtime
+//! The deterministic simulator.
+
+pub mod kernel;
+pub mod model;

@@ -1,0 +1,33 @@
+//! Invariants: what must hold after every event of a run.
+//!
+//! An invariant is told what the event changed, keeps its own shadow of what it needs and costs O(change).
+//! [`Invariant::full`] recomputes from the whole state; it runs at the end of each run and, in tests, after
+//! every event of small runs, and must agree.
+
+use super::Model;
+use squall_bus::Time;
+
+/// One invariant of a model. One file each, named with its source.
+pub trait Invariant<M: Model>: Send {
+    /// Its name, as its source has it.
+    fn name(&self) -> &'static str;
+    /// Where it comes from: a TLA+ specification, the broker's documentation.
+    fn source(&self) -> &'static str;
+    /// After an event that touched `touched`: what is wrong, if anything.
+    fn after(&mut self, model: &M, touched: &[M::Touch], now: Time) -> Result<(), String>;
+    /// Over the whole state: what is wrong, if anything.
+    fn full(&self, model: &M) -> Result<(), String>;
+}
+
+/// An invariant that does not hold: the model is wrong, or a rule was changed on purpose.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The invariant's name.
+    pub invariant: &'static str,
+    /// Its source.
+    pub source: &'static str,
+    /// When.
+    pub at: Time,
+    /// What is wrong.
+    pub what: String,
+}

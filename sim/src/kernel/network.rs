@@ -1,0 +1,312 @@
+//! Links and connections.
+//!
+//! A **link** is directed, from one node to another, with a latency and perhaps a bandwidth. It can be cut
+//! (nothing passes; healing shows at the next retransmission, as TCP backs off: 200 ms, doubling, at most
+//! 120 s), held (nothing passes; released at once) or delayed. A **connection** is TCP-like: what is sent
+//! arrives once and in order, or the connection breaks. What meets a cut link waits at the sender; there is
+//! never a hole. A machine without power is a machine behind cut links.
+
+use super::{
+    Message, NodeId,
+    choices::{Choices, Site, mix},
+};
+use squall_bus::Time;
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
+
+const LATENCY: Site = Site::new("network.latency");
+const FIRST_RETRANSMISSION: Duration = Duration::from_millis(200);
+const LAST_RETRANSMISSION: Duration = Duration::from_secs(120);
+
+/// A connection. Dense, from 0; never reused within a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnId(pub u32);
+
+/// What a healthy link is like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct LinkSpec {
+    /// The least time a message takes.
+    pub latency_min: Duration,
+    /// The most.
+    pub latency_max: Duration,
+    /// Bytes a second, if limited.
+    pub bandwidth: Option<u64>,
+}
+
+impl Default for LinkSpec {
+    fn default() -> Self {
+        Self {
+            latency_min: Duration::from_micros(50),
+            latency_max: Duration::from_micros(250),
+            bandwidth: None,
+        }
+    }
+}
+
+/// What is wrong with a link; several faults may overlap on one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+struct Link {
+    cuts: u32,
+    holds: u32,
+    delay: Duration,
+    busy_until: Time,
+}
+
+impl Link {
+    fn is_blocked(&self) -> bool {
+        self.cuts > 0 || self.holds > 0
+    }
+}
+
+#[derive(Debug)]
+pub(super) enum Packet<M> {
+    Syn,
+    SynAck,
+    Data(M),
+    Fin,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct End {
+    pub(super) node: NodeId,
+    pub(super) open: bool,
+}
+
+#[derive(Debug)]
+struct Direction<M> {
+    sent: u64,
+    /// Nothing arrives before what was sent earlier.
+    clear_at: Time,
+    held: VecDeque<Packet<M>>,
+    held_since: Time,
+    /// The other end knows, or will, that this end is gone.
+    said_goodbye: bool,
+}
+
+impl<M> Direction<M> {
+    fn new() -> Self {
+        Self {
+            sent: 0,
+            clear_at: Time::ZERO,
+            held: VecDeque::new(),
+            held_since: Time::ZERO,
+            said_goodbye: false,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Conn<M> {
+    ends: [End; 2],
+    entity: u64,
+    directions: [Direction<M>; 2],
+}
+
+/// Which way: 0 from the node that opened the connection, 1 to it.
+pub(super) type Way = u8;
+
+/// All links and connections.
+#[derive(Debug)]
+pub struct Network<M> {
+    spec: LinkSpec,
+    links: BTreeMap<(NodeId, NodeId), Link>,
+    opened: BTreeMap<(NodeId, NodeId), u64>,
+    conns: Vec<Conn<M>>,
+}
+
+impl<M: Message> Network<M> {
+    pub(super) fn new(spec: LinkSpec) -> Self {
+        Self { spec, links: BTreeMap::new(), opened: BTreeMap::new(), conns: Vec::new() }
+    }
+
+    pub(super) fn open(&mut self, from: NodeId, to: NodeId) -> ConnId {
+        let number = self.opened.entry((from, to)).or_default();
+        *number += 1;
+        let entity = mix(u64::from(from.0) << 32 | u64::from(to.0), *number);
+        self.conns.push(Conn {
+            ends: [End { node: from, open: true }, End { node: to, open: false }],
+            entity,
+            directions: [Direction::new(), Direction::new()],
+        });
+        ConnId(self.conns.len() as u32 - 1)
+    }
+
+    pub(super) fn ends(&self, conn: ConnId) -> [End; 2] {
+        self.conns[conn.0 as usize].ends
+    }
+
+    pub(super) fn set_open(&mut self, conn: ConnId, end: usize, open: bool) {
+        self.conns[conn.0 as usize].ends[end].open = open;
+    }
+
+    /// Which end of the connection this node is, if it is one.
+    pub(super) fn end_of(&self, conn: ConnId, node: NodeId) -> Option<usize> {
+        self.conns.get(conn.0 as usize)?.ends.iter().position(|end| end.node == node)
+    }
+
+    /// The node at the other end.
+    #[must_use]
+    pub fn peer(&self, conn: ConnId, node: NodeId) -> NodeId {
+        let ends = &self.conns[conn.0 as usize].ends;
+        if ends[0].node == node { ends[1].node } else { ends[0].node }
+    }
+
+    /// Whether this node's end of the connection is open.
+    #[must_use]
+    pub fn is_open(&self, conn: ConnId, node: NodeId) -> bool {
+        self.end_of(conn, node).is_some_and(|end| self.conns[conn.0 as usize].ends[end].open)
+    }
+
+    /// When a packet sent now arrives. Draws the link's latency by (link, connection, message number).
+    pub(super) fn arrival(
+        &mut self,
+        conn: ConnId,
+        way: Way,
+        size: u32,
+        now: Time,
+        choices: &Choices,
+    ) -> Time {
+        let conn = &mut self.conns[conn.0 as usize];
+        let (from, to) = (conn.ends[usize::from(way)].node, conn.ends[1 - usize::from(way)].node);
+        let direction = &mut conn.directions[usize::from(way)];
+        direction.sent += 1;
+        let latency = choices.between(
+            LATENCY,
+            conn.entity ^ u64::from(way),
+            direction.sent,
+            self.spec.latency_min.as_nanos() as u64,
+            self.spec.latency_max.as_nanos() as u64,
+        );
+        let mut leaves = now;
+        let mut delay = Duration::ZERO;
+        if let Some(bandwidth) = self.spec.bandwidth {
+            let link = self.links.entry((from, to)).or_default();
+            let takes = u64::from(size).saturating_mul(1_000_000_000) / bandwidth.max(1);
+            leaves = leaves.max(link.busy_until) + Duration::from_nanos(takes);
+            link.busy_until = leaves;
+        }
+        if !self.links.is_empty() {
+            delay = self.links.get(&(from, to)).map_or(Duration::ZERO, |link| link.delay);
+        }
+        direction.clear_at = direction.clear_at.max(leaves + Duration::from_nanos(latency) + delay);
+        direction.clear_at
+    }
+
+    /// Whether the other end knows that the sender of this way is gone; says so from now on.
+    pub(super) fn say_goodbye(&mut self, conn: ConnId, way: Way) -> bool {
+        std::mem::replace(&mut self.conns[conn.0 as usize].directions[usize::from(way)].said_goodbye, true)
+    }
+
+    pub(super) fn is_link_blocked(&self, from: NodeId, to: NodeId) -> bool {
+        !self.links.is_empty() && self.links.get(&(from, to)).is_some_and(Link::is_blocked)
+    }
+
+    /// A packet is at the end of its way: `None` if it has to wait, behind others or before a blocked link.
+    pub(super) fn pass(
+        &mut self,
+        conn: ConnId,
+        way: Way,
+        packet: Packet<M>,
+        blocked: bool,
+        now: Time,
+    ) -> Option<Packet<M>> {
+        let direction = &mut self.conns[conn.0 as usize].directions[usize::from(way)];
+        if !blocked && direction.held.is_empty() {
+            return Some(packet);
+        }
+        if direction.held.is_empty() {
+            direction.held_since = now;
+        }
+        direction.held.push_back(packet);
+        None
+    }
+
+    /// When each connection that waits before this link, no longer blocked, gets its packets through.
+    pub(super) fn releases(
+        &self,
+        from: NodeId,
+        to: NodeId,
+        now: Time,
+        at_once: bool,
+    ) -> Vec<(Time, ConnId, Way)> {
+        let mut releases = Vec::new();
+        for (number, conn) in self.conns.iter().enumerate() {
+            for way in 0..2_u8 {
+                let direction = &conn.directions[usize::from(way)];
+                let here =
+                    conn.ends[usize::from(way)].node == from && conn.ends[1 - usize::from(way)].node == to;
+                if here && !direction.held.is_empty() {
+                    let at = if at_once { now } else { next_retransmission(direction.held_since, now) };
+                    releases.push((at, ConnId(number as u32), way));
+                }
+            }
+        }
+        releases
+    }
+
+    /// Takes what waits, if the way is free now.
+    pub(super) fn take_held(&mut self, conn: ConnId, way: Way) -> VecDeque<Packet<M>> {
+        let direction = &mut self.conns[conn.0 as usize].directions[usize::from(way)];
+        std::mem::take(&mut direction.held)
+    }
+
+    /// Forgets what a machine that lost its power had not got through.
+    pub(super) fn drop_held(&mut self, conn: ConnId, way: Way) {
+        self.conns[conn.0 as usize].directions[usize::from(way)].held.clear();
+    }
+
+    pub(super) fn cut(&mut self, from: NodeId, to: NodeId) {
+        self.links.entry((from, to)).or_default().cuts += 1;
+    }
+
+    pub(super) fn uncut(&mut self, from: NodeId, to: NodeId) -> bool {
+        let link = self.links.entry((from, to)).or_default();
+        link.cuts = link.cuts.saturating_sub(1);
+        !link.is_blocked()
+    }
+
+    pub(super) fn hold(&mut self, from: NodeId, to: NodeId) {
+        self.links.entry((from, to)).or_default().holds += 1;
+    }
+
+    pub(super) fn unhold(&mut self, from: NodeId, to: NodeId) -> bool {
+        let link = self.links.entry((from, to)).or_default();
+        link.holds = link.holds.saturating_sub(1);
+        !link.is_blocked()
+    }
+
+    pub(super) fn delay(&mut self, from: NodeId, to: NodeId, more: Duration) {
+        self.links.entry((from, to)).or_default().delay += more;
+    }
+
+    pub(super) fn undelay(&mut self, from: NodeId, to: NodeId, less: Duration) {
+        let link = self.links.entry((from, to)).or_default();
+        link.delay = link.delay.saturating_sub(less);
+    }
+}
+
+/// The first retransmission at or after `now` of what was first sent at `since`.
+fn next_retransmission(since: Time, now: Time) -> Time {
+    let mut gap = FIRST_RETRANSMISSION;
+    let mut at = since + gap;
+    while at < now {
+        gap = (gap * 2).min(LAST_RETRANSMISSION);
+        at += gap;
+    }
+    at
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retransmissions_back_off() {
+        let since = Time::from_millis(1_000);
+        for (now, at) in [(1_000, 1_200), (1_201, 1_600), (1_700, 2_400), (46_000, 52_000)] {
+            assert_eq!(next_retransmission(since, Time::from_millis(now)), Time::from_millis(at));
+        }
+    }
+}

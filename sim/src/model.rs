@@ -1,0 +1,145 @@
+//! What the simulated bus asks of a model, whichever broker it models.
+//!
+//! A client (one producer or one consumer) is a node of its own, so that it has links of its own to every
+//! broker. What a service does with its handle arrives as a [`Call`]; what the client library tells it comes
+//! back as an [`Output`]. Reading goes by `take_record` and `take_event`, because back-pressure needs to know
+//! when the service takes one.
+
+use crate::kernel::{Choices, Ctx, Digest, Model, NodeId, mix};
+use squall_bus::{
+    Ack, Capabilities, ConsumerConfig, ConsumerEvent, Delivery, Error, Outcome, Position, ProducerConfig,
+    Record, Role, Topic, TopicSpec, TopicState, Unit,
+};
+use std::time::Duration;
+
+/// Names one operation of a client that waits for its outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OpId(pub u64);
+
+/// What a service asks of its client library.
+#[derive(Clone, Debug)]
+pub enum Call {
+    /// Producer: send this record. Answered by [`Output::Sent`].
+    Send(OpId, Record),
+    /// Producer: send what waits for company now.
+    Flush,
+    /// Consumer: done with a delivery, on a bus that acknowledges each. Answered by [`Output::Done`].
+    Ack(OpId, u64),
+    /// Consumer: deliver it again after a delay. Answered by [`Output::Done`].
+    Nack(OpId, u64, Duration),
+    /// Consumer: never deliver it again. Answered by [`Output::Done`].
+    Term(OpId, u64),
+    /// Consumer: still working on it. Answered by [`Output::Done`].
+    Extend(OpId, u64),
+    /// Consumer: the group goes on at these positions. Answered by [`Output::Done`].
+    Commit(OpId, Vec<(Unit, Position)>),
+    /// Consumer: read on here. Records of the unit that were fetched already are dropped.
+    Seek(Unit, Position),
+    /// Either: leave in good order. Answered by [`Output::Done`], after which the node exits.
+    Close(OpId),
+}
+
+impl Digest for Call {
+    fn digest(&self) -> u64 {
+        match self {
+            Self::Send(op, record) => mix(mix(1, op.0), record.value.len() as u64),
+            Self::Flush => 2,
+            Self::Ack(op, tag) => mix(mix(3, op.0), *tag),
+            Self::Nack(op, tag, _) => mix(mix(4, op.0), *tag),
+            Self::Term(op, tag) => mix(mix(5, op.0), *tag),
+            Self::Extend(op, tag) => mix(mix(6, op.0), *tag),
+            Self::Commit(op, positions) => positions.iter().fold(mix(7, op.0), |hash, (unit, position)| {
+                mix(mix(hash, u64::from(unit.partition)), position.0)
+            }),
+            Self::Seek(unit, position) => mix(mix(8, u64::from(unit.partition)), position.0),
+            Self::Close(op) => mix(9, op.0),
+        }
+    }
+}
+
+/// What a model tells the world outside.
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// The outcome of a send.
+    Sent(OpId, Outcome<Ack>),
+    /// The outcome of an ack, commit or close.
+    Done(OpId, Outcome<()>),
+    /// The producer on this node has room again.
+    Room(NodeId),
+    /// The consumer on this node has a record (or a fatal error) to take.
+    Readable(NodeId),
+    /// The consumer on this node has an event to take.
+    Eventful(NodeId),
+    /// Something happened in the cluster that belongs in a history.
+    Note(Note),
+}
+
+/// What happened in the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// A unit has a new leader, or none.
+    Leader {
+        /// The unit.
+        unit: Unit,
+        /// The node, from 1.
+        leader: Option<u32>,
+        /// The leader's epoch or term.
+        epoch: u32,
+    },
+    /// A unit's in-sync replicas changed.
+    Insync {
+        /// The unit.
+        unit: Unit,
+        /// The nodes, from 1.
+        nodes: Vec<u32>,
+    },
+    /// The cluster has a new controller.
+    Controller {
+        /// The node, from 1.
+        node: u32,
+    },
+    /// A group has a new generation of members.
+    Rebalanced {
+        /// The group.
+        group: String,
+        /// The generation.
+        generation: u32,
+        /// How many members it has.
+        members: u32,
+    },
+}
+
+/// A model of a whole bus: brokers and client libraries.
+///
+/// Nodes 0 to n-1 are the brokers, shown to people as 1 to n; clients follow in order of opening.
+pub trait BusModel: Model<Call = Call, Output = Output> + Send + 'static {
+    /// What the bus can do.
+    fn capabilities(&self) -> &Capabilities;
+    /// The resolved rules, one `name: value` a line, for the capsule and the hash.
+    fn rules(&self) -> String;
+    /// How many brokers there are.
+    fn brokers(&self) -> u32;
+
+    /// Puts a producer's state machine onto this node, which boots next. Refuses what the bus cannot honour.
+    fn open_producer(&mut self, node: NodeId, config: ProducerConfig) -> Result<(), Error>;
+    /// Puts a consumer's state machine onto this node, which boots next. Refuses what the bus cannot honour.
+    fn open_consumer(&mut self, node: NodeId, config: ConsumerConfig) -> Result<(), Error>;
+    /// Whether the producer on this node takes one more record.
+    fn has_room(&self, node: NodeId) -> Result<bool, Error>;
+    /// Takes the next record that the consumer on this node hands out.
+    fn take_record(&mut self, node: NodeId, ctx: &mut Ctx<'_, Self>) -> Option<Result<Delivery, Error>>;
+    /// Takes the next event that the consumer on this node hands out.
+    fn take_event(&mut self, node: NodeId, ctx: &mut Ctx<'_, Self>) -> Option<ConsumerEvent>;
+
+    /// Creates a topic, as an administrator does before the run. Takes effect at once in the controller;
+    /// brokers and clients learn of it in their own time.
+    fn create_topic(&mut self, spec: &TopicSpec, choices: &Choices) -> Result<(), Error>;
+    /// The true state of a topic's units.
+    fn describe(&self, topic: &Topic) -> Result<Vec<TopicState>, Error>;
+    /// The first readable position and the one behind the last, at the unit's leader.
+    fn bounds(&self, unit: &Unit) -> Result<(Position, Position), Error>;
+    /// Where a group goes on, at its coordinator.
+    fn committed(&self, group: &str, unit: &Unit) -> Result<Option<Position>, Error>;
+    /// The nodes that a role means now, as kernel nodes; clients excepted. Empty if nobody has it.
+    fn resolve(&self, role: &Role) -> Vec<NodeId>;
+}
