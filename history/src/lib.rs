@@ -1,1 +1,29 @@
-//! The operation log, the checks over it and the verdict
+//! The operation log, the checks over it and the verdict.
+//!
+//! A run is recorded as a [`History`]: what every client saw and every fault that struck. Everything here is
+//! a pure function of that value:
+//!
+//! ```text
+//! History ──▶ Analysis ──checks──▶ findings ──guarantees──▶ anomalies ──▶ Report with its Verdict
+//! ```
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`events`] | the one stream of run events that every output is a fold over |
+//! | [`history`] | the log in memory: interned, columnar, with the recorder |
+//! | [`guarantees`] | what a run promises, as data, and what is therefore forbidden |
+//!
+//! No clock, no thread, no iteration over a hash map, no float: equal histories give equal reports.
+
+pub mod anomaly;
+pub mod events;
+pub mod guarantees;
+pub mod history;
+mod serde_time;
+pub mod verdict;
+
+pub use anomaly::{Anomaly, Example, Kind, Neighbour, Ruling};
+pub use events::RunEvent;
+pub use guarantees::{Configuration, Expect};
+pub use history::{History, Meta};
+pub use verdict::{Counts, Report, Verdict};
