@@ -1,0 +1,205 @@
+//! Producers and consumers: their topics exist, and their settings fit together.
+
+use super::{Check, Path};
+use crate::format::{Consumers, KeyChoice, Order, Producers, Scenario, scalar::Rate, suggest, tree::shorten};
+use squall_bus::Acks;
+use std::collections::BTreeSet;
+
+/// More clients than this of one kind are no test.
+const MAX_CLIENTS: u32 = 1_000;
+/// More records than this do not fit into a history.
+const MAX_RECORDS: u64 = 100_000_000;
+
+pub(super) fn check(check: &mut Check<'_>) {
+    let workload = &check.scenario.workload;
+    if workload.lasts.is_zero() {
+        check.report(
+            &Path::new("workload/for"),
+            "the workload lasts no time",
+            "write how long records are sent, such as 30s",
+        );
+        return;
+    }
+    for (index, group) in workload.producers.as_slice().iter().enumerate() {
+        let path = Path::new("workload/producers").entry(index, check);
+        producers(check, &path, group);
+    }
+    let groups = workload.consumers.as_ref().map_or(&[][..], |consumers| consumers.as_slice());
+    let mut names = BTreeSet::new();
+    for (index, group) in groups.iter().enumerate() {
+        let path = Path::new("workload/consumers").entry(index, check);
+        if !names.insert(&group.group) {
+            let message = format!("the group `{}` stands twice", shorten(&group.group));
+            check.report(
+                &path.key("group"),
+                message,
+                "give each entry a group of its own, or make them one entry",
+            );
+        }
+        consumers(check, &path, group);
+    }
+    totals(check);
+    expectations(check, groups);
+}
+
+fn totals(check: &mut Check<'_>) {
+    let workload = &check.scenario.workload;
+    let records: u64 = workload
+        .producers
+        .as_slice()
+        .iter()
+        .fold(0, |sum, group| sum.saturating_add(group.rate.within(workload.lasts.get())));
+    if records > MAX_RECORDS {
+        let message = format!("the workload has {records} records, too many for a history");
+        check.report(&Path::new("workload/for"), message, "send for a shorter time, or at a lower rate");
+    }
+    if check.scenario.producer_count() > MAX_CLIENTS {
+        check.report(
+            &Path::new("workload/producers"),
+            "there are too many producers",
+            format!("write at most {MAX_CLIENTS} in all"),
+        );
+    }
+    if check.scenario.consumer_count() > MAX_CLIENTS {
+        check.report(
+            &Path::new("workload/consumers"),
+            "there are too many consumers",
+            format!("write at most {MAX_CLIENTS} in all"),
+        );
+    }
+}
+
+fn producers(check: &mut Check<'_>, path: &Path, group: &Producers) {
+    known_topic(check, &path.key("topic"), &group.topic);
+    if group.rate.within(check.scenario.workload.lasts.get()) == 0 {
+        let message = format!("at {} no record is due in {}", group.rate, check.scenario.workload.lasts);
+        check.report(&path.key("rate"), message, "raise the rate, or send for a longer time");
+    }
+    if group.idempotent {
+        idempotence(check, path, group);
+    }
+    if let (Some(delivery), Some(request)) = (group.delivery_timeout, group.request_timeout) {
+        let least = request.get() + group.linger.unwrap_or_default().get();
+        if delivery.get() < least {
+            let message = format!("a delivery_timeout of {delivery} ends before the first request can");
+            check.report(
+                &path.key("delivery_timeout"),
+                message,
+                "make it at least request_timeout and linger together",
+            );
+        }
+    }
+}
+
+fn idempotence(check: &mut Check<'_>, path: &Path, group: &Producers) {
+    if group.acks.0 != Acks::All {
+        let message = format!("an idempotent producer needs acks `all`, and this one has `{}`", group.acks.0);
+        check.report(&path.key("acks"), message, "write `acks: all`, or `idempotent: false`");
+    }
+    if let Some(in_flight) = group.max_in_flight.filter(|count| count.get() > 5) {
+        let message =
+            format!("an idempotent producer has at most 5 requests in flight, and this one has {in_flight}");
+        check.report(&path.key("max_in_flight"), message, "write at most 5, or `idempotent: false`");
+    }
+    if group.retries == Some(0) {
+        let message = "an idempotent producer must be allowed to retry";
+        check.report(&path.key("retries"), message, "write at least 1, or `idempotent: false`");
+    }
+}
+
+fn consumers(check: &mut Check<'_>, path: &Path, group: &Consumers) {
+    if group.group.is_empty() {
+        check.report(&path.key("group"), "the group has no name", "write a name, such as order-processing");
+    }
+    for (index, topic) in group.topic.as_slice().iter().enumerate() {
+        let topic_path = path.key("topic").entry(index, check);
+        known_topic(check, &topic_path, topic);
+    }
+    if let Some(dlq) = &group.dlq {
+        dead_letters(check, &path.key("dlq"), dlq, group);
+    }
+    if group.retry.backoff.low().is_zero() && !group.retry.backoff.high().is_zero() {
+        let message = format!("the backoff `{}` can never grow from zero", group.retry.backoff);
+        check.report(&path.key("retry").key("backoff"), message, "begin above zero, as in 50ms..2s");
+    }
+    if let (Some(heartbeat), Some(session)) = (group.heartbeat, group.session_timeout)
+        && heartbeat >= session
+    {
+        let message = format!("with a heartbeat every {heartbeat} a session of {session} always ends");
+        check.report(&path.key("heartbeat"), message, "make it a third of session_timeout or less");
+    }
+}
+
+fn dead_letters(check: &mut Check<'_>, path: &Path, dlq: &str, group: &Consumers) {
+    if group.topic.as_slice().iter().any(|topic| topic == dlq) {
+        let message = format!("the dead letters go to `{dlq}`, which the group itself reads");
+        check.report(path, message, format!("write `{dlq}.dlq`"));
+    } else if check.scenario.topic(dlq).is_none() {
+        let own = group.topic.as_slice().iter().map(|topic| format!("{topic}.dlq"));
+        let known: Vec<String> = own.chain(check.scenario.topology.topics.keys().cloned()).collect();
+        let help = suggest::or_list(dlq, known.iter().map(String::as_str), "it can be");
+        check.report(path, format!("unknown topic `{}`", shorten(dlq)), help);
+    }
+}
+
+fn known_topic(check: &mut Check<'_>, path: &Path, name: &str) {
+    if !check.scenario.topology.topics.contains_key(name) {
+        let names = check.scenario.topology.topics.keys().map(String::as_str);
+        let help = suggest::or_list(name, names, "the topics are");
+        check.report(path, format!("unknown topic `{}`", shorten(name)), help);
+    }
+}
+
+fn expectations(check: &mut Check<'_>, groups: &[Consumers]) {
+    let expect = &check.scenario.expect;
+    if expect.dlq.is_some() && groups.iter().all(|group| group.dlq.is_none()) {
+        check.report(
+            &Path::new("expect/dlq"),
+            "no consumer has a dead-letter topic",
+            "add `dlq: <topic>.dlq` to workload.consumers",
+        );
+    }
+    if expect.delivery.is_some() && groups.is_empty() {
+        // Records that nobody processes can still be lost; only the other two need a consumer.
+        use crate::format::Delivery::{AtLeastOnce, AtMostOnce, ExactlyOnce};
+        match expect.delivery {
+            Some(AtMostOnce | ExactlyOnce) => check.report(
+                &Path::new("expect/delivery"),
+                "nothing is processed: there are no consumers",
+                "add workload.consumers, or expect at-least-once",
+            ),
+            Some(AtLeastOnce) | None => {}
+        }
+    }
+    let keyless =
+        check.scenario.workload.producers.as_slice().iter().all(|group| group.key == KeyChoice::None);
+    if expect.order == Some(Order::PerKey) && keyless {
+        check.report(
+            &Path::new("expect/order"),
+            "no record has a key",
+            "write `key: customer_id` in workload.producers, or `order: none`",
+        );
+    }
+}
+
+impl Scenario {
+    /// How many producers there are over all groups.
+    #[must_use]
+    pub fn producer_count(&self) -> u32 {
+        self.workload.producers.as_slice().iter().fold(0, |sum, group| sum.saturating_add(group.count.get()))
+    }
+
+    /// How many consumers there are over all groups.
+    #[must_use]
+    pub fn consumer_count(&self) -> u32 {
+        let groups = self.workload.consumers.as_ref().map_or(&[][..], |consumers| consumers.as_slice());
+        groups.iter().fold(0, |sum, group| sum.saturating_add(group.count.get()))
+    }
+
+    /// How many records are due in all.
+    #[must_use]
+    pub fn record_count(&self) -> u64 {
+        let due = |rate: Rate| rate.within(self.workload.lasts.get());
+        self.workload.producers.as_slice().iter().map(|group| due(group.rate)).sum()
+    }
+}

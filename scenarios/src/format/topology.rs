@@ -1,0 +1,54 @@
+//! The cluster and its topics.
+
+use super::scalar::{Count, Setting};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// The cluster under test and the topics on it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Topology {
+    /// How many nodes the cluster has. 3 unless said.
+    #[serde(default = "three")]
+    pub nodes: Count,
+    /// The topics by name. A dead-letter topic `<topic>.dlq` of a topic that stands here need not be listed.
+    pub topics: BTreeMap<String, TopicShape>,
+}
+
+/// One topic.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct TopicShape {
+    /// How many partitions.
+    pub partitions: Count,
+    /// How many copies of each partition; at most one on each node. As many as there are nodes, but at most
+    /// 3, unless said.
+    #[serde(default)]
+    pub replicas: Option<Count>,
+    /// How many copies must be in sync for an ack from all. A majority of the replicas unless said.
+    #[serde(default)]
+    pub min_insync: Option<Count>,
+    /// Further settings of the topic, by the broker's own names.
+    #[serde(default)]
+    pub config: BTreeMap<String, Setting>,
+}
+
+impl TopicShape {
+    /// The number of copies on a cluster of `nodes`.
+    #[must_use]
+    pub fn replicas_on(&self, nodes: Count) -> u32 {
+        self.replicas.map_or(nodes.get().min(3), Count::get)
+    }
+
+    /// The number of copies an ack from all needs, on a cluster of `nodes`.
+    #[must_use]
+    pub fn min_insync_on(&self, nodes: Count) -> u32 {
+        self.min_insync.map_or(self.replicas_on(nodes) / 2 + 1, Count::get)
+    }
+}
+
+fn three() -> Count {
+    Count::new(3)
+}
