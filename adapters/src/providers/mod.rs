@@ -1,0 +1,41 @@
+//! Providers: how real brokers come to be.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`kafka`] | `local:kafka`: some nodes of Apache Kafka in KRaft mode on loopback |
+//! | [`jars`] | finds or fetches the jars that these nodes are made of |
+//! | [`process`] | a node's process: start, stop, kill, pause, resume |
+//! | [`guard`] | sees to it that no node outlives the run |
+//! | [`ports`] | ports that no other run takes at the same time |
+//! | [`state`] | brokers that stay up between commands |
+//!
+//! Everything listens on loopback only. Providers block; async callers use a blocking thread.
+
+mod error;
+pub mod guard;
+pub mod jars;
+pub mod kafka;
+mod kafka_files;
+pub mod ports;
+pub mod process;
+pub mod state;
+
+pub use error::ProviderError;
+
+use std::{env, fs, path::PathBuf};
+
+/// Takes one line about what takes long.
+pub type Progress<'a> = &'a dyn Fn(&str);
+
+/// The folder that keeps what is fetched once: `$SQUALL_CACHE`, else `$XDG_CACHE_HOME/squall`, else
+/// `~/.cache/squall`. It is made if it is not there.
+pub fn cache_folder() -> Result<PathBuf, ProviderError> {
+    let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let folder = set("SQUALL_CACHE")
+        .or_else(|| set("XDG_CACHE_HOME").map(|folder| folder.join("squall")))
+        .or_else(|| set("HOME").map(|folder| folder.join(".cache/squall")))
+        .ok_or(ProviderError::NoCache)?;
+    let made = fs::create_dir_all(&folder);
+    made.map_err(ProviderError::io(format!("make the cache folder {}", folder.display())))?;
+    Ok(folder)
+}
