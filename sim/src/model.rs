@@ -119,6 +119,8 @@ pub trait BusModel: Model<Call = Call, Output = Output> + Send + 'static {
     fn rules(&self) -> String;
     /// How many brokers there are.
     fn brokers(&self) -> u32;
+    /// How long a broker's process takes from its start to its first action.
+    fn boot_time(&self) -> Duration;
 
     /// Puts a producer's state machine onto this node, which boots next. Refuses what the bus cannot honour.
     fn open_producer(&mut self, node: NodeId, config: ProducerConfig) -> Result<(), Error>;

@@ -35,6 +35,9 @@ pub use queue::{Queue, Ticket};
 pub use trace::{Trace, TraceEvent, first_difference};
 pub use world::{AlarmId, Life, World};
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 
 /// A node: a machine with one process on it, broker or client. Dense, from 0, in order of creation.
@@ -106,15 +109,15 @@ pub enum Event<M, T> {
 /// All state machines of one cluster.
 pub trait Model: Sized {
     /// What travels over connections.
-    type Msg: Message;
+    type Msg: Message + Send;
     /// What a timer carries back.
-    type Timer: Copy + fmt::Debug + Digest;
+    type Timer: Copy + fmt::Debug + Digest + Send;
     /// What the world outside asks of a node (a client's calls).
-    type Call: fmt::Debug + Digest;
+    type Call: fmt::Debug + Digest + Send;
     /// What the model tells the world outside (completions, elections).
-    type Output;
+    type Output: Send;
     /// What an event changed, for the invariants.
-    type Touch: Copy + Ord;
+    type Touch: Copy + Ord + Send;
 
     /// A node's event.
     fn on(&mut self, node: NodeId, event: Event<Self::Msg, Self::Timer>, ctx: &mut Ctx<'_, Self>);

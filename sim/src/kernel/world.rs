@@ -530,6 +530,13 @@ impl<M: Model> World<M> {
         self.check();
     }
 
+    /// Lets the world outside into the model as a node, without a call: to take what the node has ready. Not in
+    /// the hash, since how often an executor asks is its own affair; what it causes is.
+    pub fn enter<R>(&mut self, node: NodeId, ask: impl FnOnce(&mut M, &mut Ctx<'_, M>) -> R) -> R {
+        let mut ctx = Ctx { kernel: &mut self.kernel, node };
+        ask(&mut self.model, &mut ctx)
+    }
+
     /// Processes the next event; `false` if there is none.
     pub fn step(&mut self) -> bool {
         let Some((at, QueuedBox(queued))) = self.kernel.queue.pop() else { return false };

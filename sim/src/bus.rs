@@ -1,0 +1,377 @@
+//! The bus traits over a simulated world: handles of one client process.
+//!
+//! Every producer and consumer is a node of its own in the world. A handle acts only while its incarnation
+//! lives; dropping the last handle of a client without closing it ends its node as a crash would.
+
+use crate::{
+    kernel::NodeId,
+    model::{BusModel, Call},
+    runtime::ProcLife,
+    shared::Shared,
+};
+use squall_bus::{
+    Ack, Admin, BoxFuture, Bus, Capabilities, Capability, Clock, Consumer, ConsumerConfig, ConsumerEvent,
+    Delivery, Error, ErrorClass, Outcome, Pending, Position, Producer, ProducerConfig, Record, Sending,
+    Sleep, Time, Topic, TopicSpec, TopicState, Transaction, Unit,
+};
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+/// The client nodes of one process.
+pub(crate) type ClientNodes = Arc<Mutex<Vec<NodeId>>>;
+
+/// The bus of one incarnation of one process; of the harness itself without a `life`.
+pub(crate) struct SimBus<M: BusModel> {
+    shared: Shared<M>,
+    process: Arc<str>,
+    life: Option<Arc<ProcLife>>,
+    nodes: ClientNodes,
+    capabilities: Capabilities,
+}
+
+impl<M: BusModel> SimBus<M> {
+    pub(crate) fn new(
+        shared: Shared<M>,
+        process: &str,
+        life: Option<Arc<ProcLife>>,
+        nodes: ClientNodes,
+    ) -> Self {
+        let capabilities = shared.lock().world.model().capabilities().clone();
+        Self { shared, process: Arc::from(process), life, nodes, capabilities }
+    }
+
+    /// Adds a client's node, puts its state machine there and boots it.
+    fn open(
+        &self,
+        client: &str,
+        install: impl FnOnce(&mut M, NodeId) -> Result<(), Error>,
+    ) -> Result<Arc<Client<M>>, Error> {
+        check_alive(self.life.as_deref())?;
+        let node = self.shared.act(|state| {
+            let node = state.world.add_node(client);
+            install(state.world.model_mut(), node)?;
+            let mut nemesis = std::mem::take(&mut state.nemesis);
+            nemesis.joined(&mut state.world, node, &self.process);
+            state.nemesis = nemesis;
+            state.world.start(node, Duration::ZERO);
+            Ok(node)
+        })?;
+        self.nodes.lock().unwrap_or_else(PoisonError::into_inner).push(node);
+        Ok(Arc::new(Client {
+            shared: self.shared.clone(),
+            node,
+            life: self.life.clone(),
+            capabilities: self.capabilities.clone(),
+        }))
+    }
+}
+
+fn check_alive(life: Option<&ProcLife>) -> Result<(), Error> {
+    if life.is_none_or(ProcLife::is_alive) { Ok(()) } else { Err(Error::closed()) }
+}
+
+impl<M: BusModel> Bus for SimBus<M> {
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    fn clock(&self) -> Arc<dyn Clock> {
+        Arc::new(SimClock { shared: self.shared.clone(), life: self.life.clone() })
+    }
+
+    fn producer(&self, config: ProducerConfig) -> Result<Arc<dyn Producer>, Error> {
+        let client = config.client.clone();
+        Ok(Arc::new(SimProducer(self.open(&client, |model, node| model.open_producer(node, config))?)))
+    }
+
+    fn consumer(&self, config: ConsumerConfig) -> Result<Arc<dyn Consumer>, Error> {
+        let client = config.client.clone();
+        Ok(Arc::new(SimConsumer(self.open(&client, |model, node| model.open_consumer(node, config))?)))
+    }
+
+    fn admin(&self) -> Arc<dyn Admin> {
+        Arc::new(SimAdmin(self.shared.clone()))
+    }
+}
+
+/// One client's node, for as long as somebody holds a handle to it.
+struct Client<M: BusModel> {
+    shared: Shared<M>,
+    node: NodeId,
+    life: Option<Arc<ProcLife>>,
+    capabilities: Capabilities,
+}
+
+impl<M: BusModel> Client<M> {
+    fn check(&self) -> Result<(), Error> {
+        check_alive(self.life.as_deref())
+    }
+
+    fn call(&self, call: Call) {
+        self.shared.act(|state| state.world.call(self.node, call));
+    }
+
+    /// Makes a call that answers with an outcome.
+    fn ask(&self, call: impl FnOnce(crate::model::OpId) -> Call) -> Pending<Outcome<()>> {
+        if let Err(error) = self.check() {
+            return Pending::done(Outcome::Fail(error));
+        }
+        self.shared.act(|state| {
+            let (op, pending) = state.begin(self.node);
+            state.world.call(self.node, call(op));
+            pending
+        })
+    }
+
+    fn ask_if(
+        &self,
+        capability: Capability,
+        call: impl FnOnce(crate::model::OpId) -> Call,
+    ) -> Pending<Outcome<()>> {
+        if self.capabilities.has(capability) {
+            self.ask(call)
+        } else {
+            Pending::done(Outcome::Fail(Error::unsupported(capability)))
+        }
+    }
+}
+
+impl<M: BusModel> Drop for Client<M> {
+    fn drop(&mut self) {
+        let leaving = self.life.as_ref().is_some_and(|life| life.is_leaving());
+        let mut wakers = Vec::new();
+        {
+            let mut state = self.shared.lock();
+            state.catch_up();
+            if !leaving {
+                state.world.kill(self.node);
+            }
+            state.abandon(self.node, &mut wakers);
+            state.settle(&mut wakers);
+        }
+        wakers.into_iter().for_each(Waker::wake);
+    }
+}
+
+struct SimProducer<M: BusModel>(Arc<Client<M>>);
+
+impl<M: BusModel> Producer for SimProducer<M> {
+    fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        if let Err(error) = self.0.check() {
+            return Poll::Ready(Err(error));
+        }
+        let mut state = self.0.shared.lock();
+        match state.world.model().has_room(self.0.node) {
+            Ok(true) => Poll::Ready(Ok(())),
+            Ok(false) => {
+                state.wait_for_room(self.0.node, cx.waker());
+                Poll::Pending
+            }
+            Err(error) => Poll::Ready(Err(error)),
+        }
+    }
+
+    fn send(&self, record: Record) -> Sending {
+        if let Err(error) = self.0.check() {
+            return Pending::done(Outcome::Fail(error));
+        }
+        self.0.shared.act(|state| match state.world.model().has_room(self.0.node) {
+            Ok(true) => {
+                let (op, sending) = state.begin_send(self.0.node);
+                state.world.call(self.0.node, Call::Send(op, record));
+                sending
+            }
+            Ok(false) => Pending::done(Outcome::<Ack>::Fail(Error::new(
+                ErrorClass::Retriable,
+                "_QUEUE_FULL",
+                "the producer's buffer is full: await ready() before send()",
+            ))),
+            Err(error) => Pending::done(Outcome::Fail(error)),
+        })
+    }
+
+    fn flush(&self) -> BoxFuture<'_, Result<(), Error>> {
+        if self.0.check().is_ok() {
+            self.0.call(Call::Flush);
+        }
+        Box::pin(std::future::poll_fn(|cx| {
+            if let Err(error) = self.0.check() {
+                return Poll::Ready(Err(error));
+            }
+            let mut state = self.0.shared.lock();
+            if state.outstanding(self.0.node) == 0 {
+                return Poll::Ready(Ok(()));
+            }
+            state.wait_for_flush(self.0.node, cx.waker());
+            Poll::Pending
+        }))
+    }
+
+    fn transaction(&self) -> Result<&dyn Transaction, Error> {
+        Err(Error::unsupported(Capability::Transactions))
+    }
+}
+
+struct SimConsumer<M: BusModel>(Arc<Client<M>>);
+
+impl<M: BusModel> Consumer for SimConsumer<M> {
+    fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Result<Delivery, Error>> {
+        if let Err(error) = self.0.check() {
+            return Poll::Ready(Err(error));
+        }
+        let node = self.0.node;
+        self.0.shared.act(|state| match state.world.enter(node, |model, ctx| model.take_record(node, ctx)) {
+            Some(record) => Poll::Ready(record),
+            None => {
+                state.wait_for_record(node, cx.waker());
+                Poll::Pending
+            }
+        })
+    }
+
+    fn poll_event(&self, cx: &mut Context<'_>) -> Poll<ConsumerEvent> {
+        if let Err(error) = self.0.check() {
+            return Poll::Ready(ConsumerEvent::Error(error));
+        }
+        let node = self.0.node;
+        self.0.shared.act(|state| match state.world.enter(node, |model, ctx| model.take_event(node, ctx)) {
+            Some(event) => Poll::Ready(event),
+            None => {
+                state.wait_for_event(node, cx.waker());
+                Poll::Pending
+            }
+        })
+    }
+
+    fn ack(&self, delivery: &Delivery) -> Pending<Outcome<()>> {
+        match self.0.capabilities.ack_model {
+            squall_bus::AckModel::Individual => self.0.ask(|op| Call::Ack(op, delivery.tag)),
+            squall_bus::AckModel::Prefix => {
+                self.commit(vec![(delivery.unit.clone(), delivery.position.next())])
+            }
+        }
+    }
+
+    fn nack(&self, delivery: &Delivery, delay: Duration) -> Pending<Outcome<()>> {
+        self.0.ask_if(Capability::Nack, |op| Call::Nack(op, delivery.tag, delay))
+    }
+
+    fn term(&self, delivery: &Delivery, _reason: &str) -> Pending<Outcome<()>> {
+        self.0.ask_if(Capability::Nack, |op| Call::Term(op, delivery.tag))
+    }
+
+    fn extend(&self, delivery: &Delivery) -> Pending<Outcome<()>> {
+        self.0.ask_if(Capability::Nack, |op| Call::Extend(op, delivery.tag))
+    }
+
+    fn commit(&self, positions: Vec<(Unit, Position)>) -> Pending<Outcome<()>> {
+        self.0.ask(|op| Call::Commit(op, positions))
+    }
+
+    fn seek(&self, unit: &Unit, position: Position) -> Result<(), Error> {
+        self.0.check()?;
+        self.0.call(Call::Seek(unit.clone(), position));
+        Ok(())
+    }
+
+    fn close(&self) -> Pending<()> {
+        if self.0.check().is_err() {
+            return Pending::done(());
+        }
+        self.0.shared.act(|state| {
+            let (op, pending) = state.begin_close();
+            state.world.call(self.0.node, Call::Close(op));
+            pending
+        })
+    }
+}
+
+/// The administrator asks the model directly: no fault touches it, and its answers are true at once.
+pub(crate) struct SimAdmin<M: BusModel>(pub(crate) Shared<M>);
+
+impl<M: BusModel> Admin for SimAdmin<M> {
+    fn create_topics<'a>(&'a self, topics: &'a [TopicSpec]) -> BoxFuture<'a, Result<(), Error>> {
+        let result = self.0.act(|state| {
+            let choices = state.world.choices().clone();
+            topics.iter().try_for_each(|topic| state.world.model_mut().create_topic(topic, &choices))
+        });
+        Box::pin(std::future::ready(result))
+    }
+
+    fn describe<'a>(&'a self, topic: &'a Topic) -> BoxFuture<'a, Result<Vec<TopicState>, Error>> {
+        Box::pin(std::future::ready(self.0.lock().world.model().describe(topic)))
+    }
+
+    fn bounds<'a>(&'a self, unit: &'a Unit) -> BoxFuture<'a, Result<(Position, Position), Error>> {
+        Box::pin(std::future::ready(self.0.lock().world.model().bounds(unit)))
+    }
+
+    fn committed<'a>(
+        &'a self,
+        group: &'a str,
+        unit: &'a Unit,
+    ) -> BoxFuture<'a, Result<Option<Position>, Error>> {
+        Box::pin(std::future::ready(self.0.lock().world.model().committed(group, unit)))
+    }
+
+    fn coordinator<'a>(&'a self, group: &'a str) -> BoxFuture<'a, Result<Option<u32>, Error>> {
+        let role = squall_bus::Role::Coordinator(group.to_owned());
+        Box::pin(std::future::ready(Ok(self.one(&role))))
+    }
+
+    fn controller(&self) -> BoxFuture<'_, Result<Option<u32>, Error>> {
+        Box::pin(std::future::ready(Ok(self.one(&squall_bus::Role::Controller))))
+    }
+}
+
+impl<M: BusModel> SimAdmin<M> {
+    fn one(&self, role: &squall_bus::Role) -> Option<u32> {
+        self.0.lock().world.model().resolve(role).first().map(|node| node.0 + 1)
+    }
+}
+
+/// True time, for as long as the incarnation lives.
+pub(crate) struct SimClock<M: BusModel> {
+    pub(crate) shared: Shared<M>,
+    pub(crate) life: Option<Arc<ProcLife>>,
+}
+
+impl<M: BusModel> Clock for SimClock<M> {
+    fn now(&self) -> Time {
+        let mut state = self.shared.lock();
+        state.catch_up();
+        state.world.now()
+    }
+
+    fn sleep_until(&self, until: Time) -> Sleep {
+        if check_alive(self.life.as_deref()).is_err() {
+            return Box::pin(std::future::pending());
+        }
+        let alarm = self.shared.act(|state| state.set_alarm(until));
+        Box::pin(SimSleep { shared: self.shared.clone(), alarm })
+    }
+}
+
+struct SimSleep<M: BusModel> {
+    shared: Shared<M>,
+    alarm: u64,
+}
+
+impl<M: BusModel> Future for SimSleep<M> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if self.shared.lock().poll_alarm(self.alarm, cx.waker()) { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+impl<M: BusModel> Drop for SimSleep<M> {
+    fn drop(&mut self) {
+        self.shared.lock().drop_alarm(self.alarm);
+    }
+}

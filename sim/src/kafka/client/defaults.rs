@@ -1,0 +1,288 @@
+//! The defaults of the client libraries, as data.
+//!
+//! | profile | library | source |
+//! |---|---|---|
+//! | `Native` | librdkafka 2.12 | its CONFIGURATION.md; retry, scan and timeout habits from its source |
+//! | `Java` | Kafka's Java client 4.x | its ProducerConfig, ConsumerConfig and CommonClientConfigs |
+//!
+//! What a library does differently, and not only with other numbers, is a field here too ([`TimedOut`],
+//! [`Resend`], ...): the state machines ask these fields and never which library this is.
+
+use squall_bus::{Acks, ClientProfile};
+use std::time::Duration;
+
+const fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+/// A delay that doubles with each attempt, within bounds, spread by a jitter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Backoff {
+    /// The first delay.
+    pub(crate) first: Duration,
+    /// No delay is longer, before the jitter.
+    pub(crate) most: Duration,
+    /// The jitter's bounds, in percent of the delay.
+    pub(crate) jitter: (u32, u32),
+    /// Whether `most` bounds the delay after its jitter too.
+    pub(crate) capped_after_jitter: bool,
+}
+
+impl Backoff {
+    /// The delay of this attempt, from 0, with the jitter drawn as `drawn` of 0 to `u32::MAX`.
+    pub(crate) fn delay(&self, attempt: u32, drawn: u32) -> Duration {
+        let plain = self.first.saturating_mul(1 << attempt.min(16)).min(self.most).as_nanos() as u64;
+        let (low, high) = (u64::from(self.jitter.0), u64::from(self.jitter.1));
+        let spread = (high - low) * u64::from(drawn) / u64::from(u32::MAX);
+        let jittered = Duration::from_nanos(plain / 100 * (low + spread));
+        if self.capped_after_jitter { jittered.min(self.most) } else { jittered }
+    }
+}
+
+/// What both kinds of client share: connections and metadata.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Connecting {
+    /// `reconnect.backoff.ms` and `.max.ms`.
+    pub(crate) reconnect: Backoff,
+    /// Whether the back-off counts from the last attempt to connect (librdkafka), so that losing an old
+    /// connection is followed by an attempt at once, or from the loss (Java).
+    pub(crate) reconnect_from_attempt: bool,
+    /// `socket.connection.setup.timeout.ms`: how long until a connection is established.
+    pub(crate) setup_timeout: Duration,
+    /// `socket.timeout.ms` (librdkafka) or `request.timeout.ms` (Java): how long a request waits for its
+    /// response before the connection is closed.
+    pub(crate) request_timeout: Duration,
+    /// How often a library looks for requests that timed out; zero is at once.
+    pub(crate) timeout_scan: Duration,
+    /// `topic.metadata.refresh.interval.ms`, `metadata.max.age.ms`.
+    pub(crate) metadata_age: Duration,
+    /// The delays between attempts to learn something that is missing.
+    pub(crate) metadata_retry: Backoff,
+}
+
+/// What a producer does with a batch that is in flight when its records' time is up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum TimedOut {
+    /// The request waits no longer than its first record may; then the connection is closed (librdkafka).
+    CloseConnection,
+    /// The records fail, the request goes on (Java).
+    ForgetBatch,
+}
+
+/// Where a batch goes that is to be sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Resend {
+    /// Among what waits, in the order of the records (librdkafka).
+    InOrder,
+    /// Before everything that waits (Java without idempotence): several batches end up reversed.
+    InFront,
+}
+
+/// Which partitioner a library uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Partitioning {
+    /// CRC-32 of the key; without a key, or with an empty one, a partition kept for a while.
+    ConsistentRandom {
+        /// `sticky.partitioning.linger.ms`: for how long.
+        sticky: Duration,
+    },
+    /// Murmur2 of the key; without a key a partition kept for a batch's bytes.
+    Murmur2,
+}
+
+/// A producer's defaults.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct ProducerDefaults {
+    pub(crate) connecting: Connecting,
+    /// `max.in.flight.requests.per.connection`.
+    pub(crate) max_in_flight: u32,
+    /// The same with idempotence.
+    pub(crate) max_in_flight_idempotent: u32,
+    /// `linger.ms`.
+    pub(crate) linger: Duration,
+    /// `batch.size`: bytes of records.
+    pub(crate) batch_bytes: u32,
+    /// `batch.num.messages`.
+    pub(crate) batch_records: u32,
+    /// `message.max.bytes`, `max.request.size`: a larger record is refused.
+    pub(crate) max_record_bytes: u32,
+    /// Whether a request carries the batches of all partitions that are ready (Java), or of one.
+    pub(crate) many_partitions_a_request: bool,
+    /// `retries`.
+    pub(crate) retries: u32,
+    /// `retry.backoff.ms` and `.max.ms`.
+    pub(crate) retry: Backoff,
+    /// `message.timeout.ms`, `delivery.timeout.ms`.
+    pub(crate) delivery_timeout: Duration,
+    /// How often a library looks for records whose time is up; zero is at once.
+    pub(crate) delivery_scan: Duration,
+    /// `request.timeout.ms` as the broker is told: how long it may wait for replicas.
+    pub(crate) ack_timeout: Duration,
+    pub(crate) timed_out: TimedOut,
+    pub(crate) resend: Resend,
+    pub(crate) partitioning: Partitioning,
+    /// How long after the start a producer id is asked for.
+    pub(crate) producer_id_delay: Duration,
+    /// The code of a record whose time was up: what the library calls it.
+    pub(crate) timeout_code: &'static str,
+    /// The code of a record that is too large.
+    pub(crate) too_large_code: &'static str,
+}
+
+/// A consumer's defaults.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct ConsumerDefaults {
+    pub(crate) connecting: Connecting,
+    /// `session.timeout.ms`.
+    pub(crate) session_timeout: Duration,
+    /// `heartbeat.interval.ms`.
+    pub(crate) heartbeat_interval: Duration,
+    /// `max.poll.interval.ms`, which is also the group's rebalance timeout.
+    pub(crate) max_poll_interval: Duration,
+    /// `fetch.max.wait.ms`, `fetch.wait.max.ms`.
+    pub(crate) fetch_wait: Duration,
+    /// `fetch.min.bytes`.
+    pub(crate) fetch_min_bytes: u32,
+    /// `fetch.max.bytes`.
+    pub(crate) fetch_max_bytes: u32,
+    /// `max.partition.fetch.bytes`.
+    pub(crate) partition_max_bytes: u32,
+    /// `fetch.error.backoff.ms` (librdkafka), `retry.backoff.ms` (Java).
+    pub(crate) fetch_retry: Backoff,
+    /// Delays before a group request is tried again.
+    pub(crate) group_retry: Backoff,
+    /// How long a commit is tried: `default.api.timeout.ms` (Java), `socket.timeout.ms` (librdkafka).
+    pub(crate) commit_timeout: Duration,
+    /// What a library calls the loss of the group's membership when it commits.
+    pub(crate) commit_failed_code: Option<&'static str>,
+}
+
+const RDKAFKA_RETRY: Backoff =
+    Backoff { first: ms(100), most: ms(1_000), jitter: (80, 120), capped_after_jitter: true };
+const JAVA_RETRY: Backoff =
+    Backoff { first: ms(100), most: ms(1_000), jitter: (80, 120), capped_after_jitter: false };
+
+const RDKAFKA_CONNECTING: Connecting = Connecting {
+    reconnect: Backoff { first: ms(100), most: ms(10_000), jitter: (75, 150), capped_after_jitter: true },
+    reconnect_from_attempt: true,
+    setup_timeout: ms(30_000),
+    request_timeout: ms(60_000),
+    timeout_scan: ms(1_000),
+    metadata_age: ms(300_000),
+    metadata_retry: RDKAFKA_RETRY,
+};
+
+const JAVA_CONNECTING: Connecting = Connecting {
+    reconnect: Backoff { first: ms(50), most: ms(1_000), jitter: (80, 120), capped_after_jitter: false },
+    reconnect_from_attempt: false,
+    setup_timeout: ms(10_000),
+    request_timeout: ms(30_000),
+    timeout_scan: Duration::ZERO,
+    metadata_age: ms(300_000),
+    metadata_retry: JAVA_RETRY,
+};
+
+const RDKAFKA_PRODUCER: ProducerDefaults = ProducerDefaults {
+    connecting: RDKAFKA_CONNECTING,
+    max_in_flight: 1_000_000,
+    max_in_flight_idempotent: 5,
+    linger: ms(5),
+    batch_bytes: 1_000_000,
+    batch_records: 10_000,
+    max_record_bytes: 1_000_000,
+    many_partitions_a_request: false,
+    retries: i32::MAX as u32,
+    retry: RDKAFKA_RETRY,
+    delivery_timeout: ms(300_000),
+    delivery_scan: ms(1_000),
+    ack_timeout: ms(30_000),
+    timed_out: TimedOut::CloseConnection,
+    resend: Resend::InOrder,
+    partitioning: Partitioning::ConsistentRandom { sticky: ms(10) },
+    producer_id_delay: ms(500),
+    timeout_code: "_MSG_TIMED_OUT",
+    too_large_code: "MESSAGE_TOO_LARGE",
+};
+
+const JAVA_PRODUCER: ProducerDefaults = ProducerDefaults {
+    connecting: JAVA_CONNECTING,
+    max_in_flight: 5,
+    max_in_flight_idempotent: 5,
+    linger: ms(5),
+    batch_bytes: 16_384,
+    batch_records: u32::MAX,
+    max_record_bytes: 1_048_576,
+    many_partitions_a_request: true,
+    retries: i32::MAX as u32,
+    retry: JAVA_RETRY,
+    delivery_timeout: ms(120_000),
+    delivery_scan: Duration::ZERO,
+    ack_timeout: ms(30_000),
+    timed_out: TimedOut::ForgetBatch,
+    resend: Resend::InFront,
+    partitioning: Partitioning::Murmur2,
+    producer_id_delay: Duration::ZERO,
+    timeout_code: "TIMEOUT",
+    too_large_code: "RECORD_TOO_LARGE",
+};
+
+const RDKAFKA_CONSUMER: ConsumerDefaults = ConsumerDefaults {
+    connecting: RDKAFKA_CONNECTING,
+    session_timeout: ms(45_000),
+    heartbeat_interval: ms(3_000),
+    max_poll_interval: ms(300_000),
+    fetch_wait: ms(500),
+    fetch_min_bytes: 1,
+    fetch_max_bytes: 52_428_800,
+    partition_max_bytes: 1_048_576,
+    fetch_retry: Backoff { first: ms(500), most: ms(500), jitter: (100, 100), capped_after_jitter: true },
+    group_retry: RDKAFKA_RETRY,
+    commit_timeout: ms(60_000),
+    commit_failed_code: None,
+};
+
+const JAVA_CONSUMER: ConsumerDefaults = ConsumerDefaults {
+    connecting: JAVA_CONNECTING,
+    session_timeout: ms(45_000),
+    heartbeat_interval: ms(3_000),
+    max_poll_interval: ms(300_000),
+    fetch_wait: ms(500),
+    fetch_min_bytes: 1,
+    fetch_max_bytes: 52_428_800,
+    partition_max_bytes: 1_048_576,
+    fetch_retry: JAVA_RETRY,
+    group_retry: JAVA_RETRY,
+    commit_timeout: ms(60_000),
+    commit_failed_code: Some("COMMIT_FAILED"),
+};
+
+/// The producer's defaults of this profile.
+pub(crate) const fn producer(profile: ClientProfile) -> ProducerDefaults {
+    match profile {
+        ClientProfile::Native => RDKAFKA_PRODUCER,
+        ClientProfile::Java => JAVA_PRODUCER,
+    }
+}
+
+/// The consumer's defaults of this profile.
+pub(crate) const fn consumer(profile: ClientProfile) -> ConsumerDefaults {
+    match profile {
+        ClientProfile::Native => RDKAFKA_CONSUMER,
+        ClientProfile::Java => JAVA_CONSUMER,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_delay_doubles_within_its_bounds() {
+        let plain = |attempt| RDKAFKA_RETRY.delay(attempt, u32::MAX / 2).as_millis();
+        assert_eq!((0..6).map(plain).collect::<Vec<_>>(), [99, 198, 396, 792, 990, 990]);
+        assert_eq!(RDKAFKA_RETRY.delay(9, u32::MAX), ms(1_000), "librdkafka bounds the jittered delay");
+        assert_eq!(JAVA_RETRY.delay(9, u32::MAX), ms(1_200), "Java bounds the delay before its jitter");
+        assert_eq!(JAVA_RETRY.delay(0, 0), ms(80));
+        assert_eq!(RDKAFKA_CONNECTING.reconnect.delay(0, 0), ms(75));
+    }
+}

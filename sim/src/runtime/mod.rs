@@ -1,0 +1,326 @@
+//! The user's async code in virtual time: ordinary tokio code, no cfg flags, no patched crates.
+//!
+//! A stock current-thread runtime with paused time hosts the tasks. `Builder::on_thread_park` runs exactly when
+//! no task is ready: there the kernel processes events one by one until one of them wakes a task. When the next
+//! kernel event lies later than the host's clock, a driver task holds a tokio sleep until then, so tokio's own
+//! auto-advance jumps to whichever comes first, the user's timer or ours.
+//!
+//! Limits: tokio's timers have a grain of 1 ms, the kernel's clock has none; a task that a tokio timer woke may
+//! see a kernel clock up to 1 ms behind tokio's. Squall's own workload uses the bus's clock and never tokio's;
+//! such runs set [`Options::host_timers`] to false and the kernel runs freely.
+//!
+//! A [`Proc`] is one process of the user's. A watchdog outside the kernel and caps inside turn endless yields,
+//! blocking calls and livelocks into [`Broken`], with the cause named.
+
+mod process;
+mod watchdog;
+
+pub(crate) use process::Life as ProcLife;
+pub use process::{Proc, ProcWarning, Spawner};
+
+use crate::kernel::Violation;
+use squall_bus::{BoxFuture, Time};
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+/// A simulated world, as a host drives it.
+pub(crate) trait Engine: Send + Sync + 'static {
+    /// From now on the world's time follows this clock where it is ahead.
+    fn set_host_clock(&self, host_now: Option<Arc<dyn Fn() -> Time + Send + Sync>>);
+    /// Processes events up to `limit` until one of them wakes somebody. Answers the time of the event that it
+    /// processed last or that it left alone because it lies beyond the limit; `None` if there is no event.
+    fn run_until(
+        &self,
+        limit: Time,
+        max_events: u64,
+        wakers: &mut Vec<Waker>,
+    ) -> Result<Option<Time>, Broken>;
+}
+
+/// How to run.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The tasks use timers of the host's (`tokio::time`). Without, the kernel need not wait for any.
+    pub host_timers: bool,
+    /// The run is broken after so many kernel events.
+    pub max_events: u64,
+    /// The run is broken after so much wall time without progress. `None` runs on the caller's thread, where
+    /// nothing could watch; with a watchdog the run has a thread of its own.
+    pub watchdog: Option<Duration>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { host_timers: true, max_events: 200_000_000, watchdog: Some(Duration::from_secs(10)) }
+    }
+}
+
+/// Why a run could not be finished: the harness' trouble or the user's, never a verdict about the bus.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Broken {
+    /// The cap on kernel events was reached: a livelock, or a run longer than the cap foresees.
+    TooManyEvents {
+        /// The cap.
+        events: u64,
+        /// Virtual time then.
+        at: Time,
+    },
+    /// A task is polled without end and never lets time pass.
+    EndlessYield {
+        /// The process whose task it is, if one of ours.
+        process: Option<String>,
+    },
+    /// A task blocks the thread.
+    BlockingCall {
+        /// The process whose task it is, if one of ours.
+        process: Option<String>,
+    },
+    /// Every task waits and no event is left that could wake one.
+    Stalled,
+    /// A task panicked.
+    Panicked {
+        /// The process whose task it was.
+        process: String,
+        /// What it said.
+        message: String,
+    },
+    /// An invariant of the model does not hold.
+    Invariant(Violation),
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let whose = |process: &Option<String>| match process {
+            Some(process) => format!("of process {process}"),
+            None => "outside any process".to_owned(),
+        };
+        match self {
+            Self::TooManyEvents { events, at } => write!(
+                f,
+                "the run reached its cap of {events} events at virtual time {at}: look for a livelock, or raise max_events"
+            ),
+            Self::EndlessYield { process } => write!(
+                f,
+                "a task {} is polled without end and never lets time pass: await a timer or a bus operation in its loop",
+                whose(process)
+            ),
+            Self::BlockingCall { process } => write!(
+                f,
+                "a task {} blocks the thread: use async calls, no std::thread::sleep, no blocking I/O or locks held elsewhere",
+                whose(process)
+            ),
+            Self::Stalled => f.write_str("every task waits for something that no event can bring any more"),
+            Self::Panicked { process, message } => write!(f, "process {process} panicked: {message}"),
+            Self::Invariant(violation) => write!(
+                f,
+                "the model's invariant {} ({}) does not hold at {}: {}",
+                violation.invariant, violation.source, violation.at, violation.what
+            ),
+        }
+    }
+}
+
+impl std::error::Error for Broken {}
+
+/// What hook, driver, processes and watchdog share.
+pub(crate) struct Control {
+    broken: Mutex<Option<Broken>>,
+    root: Mutex<Option<Waker>>,
+    driver: Mutex<Option<Waker>>,
+    /// When the driver has to run next, in ns; `u64::MAX` if it need not.
+    armed: AtomicU64,
+    parks: AtomicU64,
+    polls: AtomicU64,
+    /// Tells the tasks of processes to stop where they are.
+    stop: AtomicBool,
+    /// A task of a process is being polled now.
+    polling: AtomicBool,
+    /// The process whose task was polled last.
+    last_polled: Mutex<Option<Arc<str>>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Control {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            broken: Mutex::new(None),
+            root: Mutex::new(None),
+            driver: Mutex::new(None),
+            armed: AtomicU64::new(u64::MAX),
+            parks: AtomicU64::new(0),
+            polls: AtomicU64::new(0),
+            stop: AtomicBool::new(false),
+            polling: AtomicBool::new(false),
+            last_polled: Mutex::new(None),
+        })
+    }
+
+    /// Ends the run with this cause, unless it has one already.
+    pub(crate) fn break_with(&self, cause: Broken) {
+        lock(&self.broken).get_or_insert(cause);
+        let waker = lock(&self.root).take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    fn wake_driver(&self) {
+        let waker = lock(&self.driver).take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+/// Runs `main` and the world until `main` is done.
+pub(crate) fn run<T: Send + 'static>(
+    engine: Arc<dyn Engine>,
+    control: Arc<Control>,
+    options: Options,
+    main: impl FnOnce() -> BoxFuture<'static, T> + Send + 'static,
+) -> Result<T, Broken> {
+    match options.watchdog {
+        None => host(engine, control, &options, main),
+        Some(patience) => {
+            let watched = Arc::clone(&control);
+            watchdog::watch(&watched, patience, move || host(engine, control, &options, main))
+        }
+    }
+}
+
+fn host<T: Send + 'static>(
+    engine: Arc<dyn Engine>,
+    control: Arc<Control>,
+    options: &Options,
+    main: impl FnOnce() -> BoxFuture<'static, T>,
+) -> Result<T, Broken> {
+    let hook = Hook {
+        engine: Arc::clone(&engine),
+        control: Arc::clone(&control),
+        host_timers: options.host_timers,
+        max_events: options.max_events,
+        base: Arc::new(Mutex::new(None)),
+    };
+    let base = Arc::clone(&hook.base);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .on_thread_park(move || hook.park())
+        .build()
+        .expect("a current-thread runtime without I/O has nothing that can fail");
+    let result = runtime.block_on(async move {
+        let start = tokio::time::Instant::now();
+        *lock(&base) = Some(start);
+        if options.host_timers {
+            engine.set_host_clock(Some(Arc::new(move || host_time(start))));
+        }
+        let driver = tokio::spawn(drive(Arc::clone(&control), start));
+        let main = tokio::spawn(main());
+        let result = Root { main, control }.await;
+        driver.abort();
+        engine.set_host_clock(None);
+        result
+    });
+    runtime.shutdown_background();
+    result
+}
+
+fn host_time(start: tokio::time::Instant) -> Time {
+    Time::ZERO + (tokio::time::Instant::now() - start)
+}
+
+/// What runs when no task is ready.
+struct Hook {
+    engine: Arc<dyn Engine>,
+    control: Arc<Control>,
+    host_timers: bool,
+    max_events: u64,
+    base: Arc<Mutex<Option<tokio::time::Instant>>>,
+}
+
+impl Hook {
+    fn park(&self) {
+        self.control.parks.fetch_add(1, Ordering::Relaxed);
+        let Some(base) = *lock(&self.base) else { return };
+        let limit = if self.host_timers { host_time(base) } else { Time::MAX };
+        let mut wakers = Vec::new();
+        match self.engine.run_until(limit, self.max_events, &mut wakers) {
+            Err(cause) => self.control.break_with(cause),
+            Ok(_) if !wakers.is_empty() => {
+                wakers.into_iter().for_each(Waker::wake);
+                // The wakers may all belong to tasks that are gone: the driver's turn brings us back here.
+                self.control.wake_driver();
+            }
+            Ok(Some(next)) => {
+                if self.control.armed.swap(next.0, Ordering::Relaxed) != next.0 {
+                    self.control.wake_driver();
+                }
+            }
+            // With timers of the host's own there may be one left that brings the tasks on.
+            Ok(None) if self.host_timers => {}
+            Ok(None) => self.control.break_with(Broken::Stalled),
+        }
+    }
+}
+
+/// Holds a tokio sleep until the next kernel event, so that tokio's time jumps no further than that.
+async fn drive(control: Arc<Control>, start: tokio::time::Instant) {
+    let mut sleep = Box::pin(tokio::time::sleep_until(start));
+    let mut set_for = 0;
+    std::future::poll_fn(|cx| {
+        *lock(&control.driver) = Some(cx.waker().clone());
+        let armed = control.armed.load(Ordering::Relaxed);
+        if armed != u64::MAX && armed != set_for {
+            set_for = armed;
+            sleep.as_mut().reset(start + Duration::from_nanos(armed));
+        }
+        if set_for != 0 && sleep.as_mut().poll(cx).is_ready() {
+            // Time has come; the hook sees to the event when everybody waits again.
+            set_for = 0;
+            control.armed.store(u64::MAX, Ordering::Relaxed);
+        }
+        Poll::<()>::Pending
+    })
+    .await;
+}
+
+/// Resolves with main's result, or as soon as the run is broken.
+struct Root<T> {
+    main: tokio::task::JoinHandle<T>,
+    control: Arc<Control>,
+}
+
+impl<T> Future for Root<T> {
+    type Output = Result<T, Broken>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        *lock(&self.control.root) = Some(cx.waker().clone());
+        if let Some(cause) = lock(&self.control.broken).take() {
+            self.main.abort();
+            return Poll::Ready(Err(cause));
+        }
+        match Pin::new(&mut self.main).poll(cx) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Ok(value)) => Poll::Ready(Ok(value)),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(Broken::Panicked {
+                process: "main".to_owned(),
+                message: match error.try_into_panic() {
+                    Ok(payload) => process::panic_message(&*payload),
+                    Err(error) => error.to_string(),
+                },
+            })),
+        }
+    }
+}

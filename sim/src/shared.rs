@@ -1,0 +1,317 @@
+//! The simulated world as the async side shares it: a world behind a lock, and who waits for what in it.
+
+use crate::{
+    kernel::{AlarmId, NodeId, Ticket, World},
+    model::{BusModel, Note, OpId, Output},
+    nemesis::Nemesis,
+    runtime::{Broken, Engine},
+};
+use squall_bus::{Ack, Completer, Error, Outcome, Pending, Time};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::Waker,
+};
+
+/// What an operation answers to.
+enum Waiter {
+    Sent(NodeId, Completer<Outcome<Ack>>),
+    Done(NodeId, Completer<Outcome<()>>),
+    Closed(Completer<()>),
+}
+
+/// Slots with generations: an operation that answers twice, or too late, answers nobody.
+struct Slots<T> {
+    slots: Vec<(u32, Option<T>)>,
+    free: Vec<u32>,
+}
+
+impl<T> Slots<T> {
+    const fn new() -> Self {
+        Self { slots: Vec::new(), free: Vec::new() }
+    }
+
+    fn insert(&mut self, value: T) -> u64 {
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.slots.push((0, None));
+            self.slots.len() as u32 - 1
+        });
+        let slot = &mut self.slots[index as usize];
+        slot.1 = Some(value);
+        u64::from(slot.0) << 32 | u64::from(index)
+    }
+
+    fn take(&mut self, id: u64) -> Option<T> {
+        let (index, generation) = (id as u32, (id >> 32) as u32);
+        let slot = self.slots.get_mut(index as usize)?;
+        if slot.0 != generation {
+            return None;
+        }
+        let value = slot.1.take()?;
+        slot.0 += 1;
+        self.free.push(index);
+        Some(value)
+    }
+
+    fn take_if(&mut self, pick: impl Fn(&T) -> bool) -> Vec<T> {
+        let picked = |(index, slot): (usize, &(u32, Option<T>))| {
+            let value = slot.1.as_ref()?;
+            pick(value).then_some(u64::from(slot.0) << 32 | index as u64)
+        };
+        let ids: Vec<u64> = self.slots.iter().enumerate().filter_map(picked).collect();
+        ids.into_iter().filter_map(|id| self.take(id)).collect()
+    }
+
+    fn get_mut(&mut self, id: u64) -> Option<&mut T> {
+        let slot = self.slots.get_mut(id as u32 as usize)?;
+        if slot.0 == (id >> 32) as u32 { slot.1.as_mut() } else { None }
+    }
+}
+
+/// Who waits at a client's node.
+#[derive(Default)]
+struct ClientWaiters {
+    room: Vec<Waker>,
+    readable: Vec<Waker>,
+    eventful: Vec<Waker>,
+    flushed: Vec<Waker>,
+    outstanding: u32,
+}
+
+/// An alarm of the async side: who to wake, and whether it rang.
+#[derive(Default)]
+struct Alarm {
+    waker: Option<Waker>,
+    ticket: Option<Ticket>,
+    rang: bool,
+}
+
+/// A world and who waits for what in it.
+pub(crate) struct State<M: BusModel> {
+    pub(crate) world: World<M>,
+    /// The host's clock, where the host has timers of its own.
+    host_now: Option<Arc<dyn Fn() -> Time + Send + Sync>>,
+    ops: Slots<Waiter>,
+    alarms: Slots<Alarm>,
+    clients: Vec<ClientWaiters>,
+    notes: Vec<(Time, Note)>,
+    pub(crate) nemesis: Nemesis,
+}
+
+impl<M: BusModel> State<M> {
+    /// Lets true time catch up with the host's before something from outside happens.
+    pub(crate) fn catch_up(&mut self) {
+        if let Some(host_now) = &self.host_now {
+            let now = host_now();
+            self.world.advance_to(now);
+        }
+    }
+
+    fn client(&mut self, node: NodeId) -> &mut ClientWaiters {
+        if node.index() >= self.clients.len() {
+            self.clients.resize_with(node.index() + 1, ClientWaiters::default);
+        }
+        &mut self.clients[node.index()]
+    }
+
+    pub(crate) fn begin_send(&mut self, node: NodeId) -> (OpId, Pending<Outcome<Ack>>) {
+        let (completer, pending) = Pending::pair();
+        self.client(node).outstanding += 1;
+        (OpId(self.ops.insert(Waiter::Sent(node, completer))), pending)
+    }
+
+    pub(crate) fn begin(&mut self, node: NodeId) -> (OpId, Pending<Outcome<()>>) {
+        let (completer, pending) = Pending::pair();
+        (OpId(self.ops.insert(Waiter::Done(node, completer))), pending)
+    }
+
+    pub(crate) fn begin_close(&mut self) -> (OpId, Pending<()>) {
+        let (completer, pending) = Pending::pair();
+        (OpId(self.ops.insert(Waiter::Closed(completer))), pending)
+    }
+
+    pub(crate) fn outstanding(&mut self, node: NodeId) -> u32 {
+        self.client(node).outstanding
+    }
+
+    pub(crate) fn wait_for_room(&mut self, node: NodeId, waker: &Waker) {
+        push(&mut self.client(node).room, waker);
+    }
+
+    pub(crate) fn wait_for_record(&mut self, node: NodeId, waker: &Waker) {
+        push(&mut self.client(node).readable, waker);
+    }
+
+    pub(crate) fn wait_for_event(&mut self, node: NodeId, waker: &Waker) {
+        push(&mut self.client(node).eventful, waker);
+    }
+
+    pub(crate) fn wait_for_flush(&mut self, node: NodeId, waker: &Waker) {
+        push(&mut self.client(node).flushed, waker);
+    }
+
+    /// The client is gone: whoever waits at it finds out, and what it had under way stays unknown.
+    pub(crate) fn abandon(&mut self, node: NodeId, wakers: &mut Vec<Waker>) {
+        let gone = |waiter: &Waiter| matches!(waiter, Waiter::Sent(n, _) | Waiter::Done(n, _) if *n == node);
+        for waiter in self.ops.take_if(gone) {
+            match waiter {
+                Waiter::Sent(_, completer) => {
+                    wakers.extend(completer.complete(Outcome::Unknown(Error::closed(), None)));
+                }
+                Waiter::Done(_, completer) => {
+                    wakers.extend(completer.complete(Outcome::Unknown(Error::closed(), None)));
+                }
+                Waiter::Closed(_) => {}
+            }
+        }
+        let client = std::mem::take(self.client(node));
+        wakers.extend(client.room);
+        wakers.extend(client.readable);
+        wakers.extend(client.eventful);
+        wakers.extend(client.flushed);
+    }
+
+    pub(crate) fn set_alarm(&mut self, at: Time) -> u64 {
+        let alarm = self.alarms.insert(Alarm::default());
+        let ticket = self.world.alarm(at, AlarmId(alarm));
+        if let Some(slot) = self.alarms.get_mut(alarm) {
+            slot.ticket = Some(ticket);
+        }
+        alarm
+    }
+
+    /// Whether the alarm rang; if not, wakes this waker when it does.
+    pub(crate) fn poll_alarm(&mut self, alarm: u64, waker: &Waker) -> bool {
+        let Some(slot) = self.alarms.get_mut(alarm) else { return true };
+        if !slot.rang {
+            slot.waker = Some(waker.clone());
+        }
+        slot.rang
+    }
+
+    pub(crate) fn drop_alarm(&mut self, alarm: u64) {
+        if let Some(Alarm { ticket: Some(ticket), rang: false, .. }) = self.alarms.take(alarm) {
+            self.world.cancel(ticket);
+        }
+    }
+
+    /// What happened in the cluster since the last time, with true times.
+    pub(crate) fn take_notes(&mut self) -> Vec<(Time, Note)> {
+        std::mem::take(&mut self.notes)
+    }
+
+    /// Hands the model's outputs to whoever waits for them.
+    pub(crate) fn settle(&mut self, wakers: &mut Vec<Waker>) {
+        let now = self.world.now();
+        let outputs: Vec<Output> = self.world.take_outputs().collect();
+        for output in outputs {
+            match output {
+                Output::Sent(op, outcome) => {
+                    if let Some(Waiter::Sent(node, completer)) = self.ops.take(op.0) {
+                        wakers.extend(completer.complete(outcome));
+                        let client = self.client(node);
+                        client.outstanding = client.outstanding.saturating_sub(1);
+                        if client.outstanding == 0 {
+                            wakers.append(&mut client.flushed);
+                        }
+                    }
+                }
+                Output::Done(op, outcome) => match self.ops.take(op.0) {
+                    Some(Waiter::Done(_, completer)) => wakers.extend(completer.complete(outcome)),
+                    Some(Waiter::Closed(completer)) => wakers.extend(completer.complete(())),
+                    Some(Waiter::Sent(..)) | None => {}
+                },
+                Output::Room(node) => wakers.append(&mut self.client(node).room),
+                Output::Readable(node) => wakers.append(&mut self.client(node).readable),
+                Output::Eventful(node) => wakers.append(&mut self.client(node).eventful),
+                Output::Note(note) => self.notes.push((now, note)),
+            }
+        }
+        let rang: Vec<AlarmId> = self.world.take_alarms().collect();
+        for AlarmId(alarm) in rang {
+            if let Some(slot) = self.alarms.get_mut(alarm) {
+                slot.rang = true;
+                wakers.extend(slot.waker.take());
+            }
+        }
+    }
+}
+
+fn push(wakers: &mut Vec<Waker>, waker: &Waker) {
+    if !wakers.iter().any(|known| known.will_wake(waker)) {
+        wakers.push(waker.clone());
+    }
+}
+
+/// A simulated world, shared by everything that runs in it. Cheap to clone.
+pub(crate) struct Shared<M: BusModel>(Arc<Mutex<State<M>>>);
+
+impl<M: BusModel> Clone for Shared<M> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<M: BusModel> Shared<M> {
+    pub(crate) fn new(world: World<M>) -> Self {
+        Self(Arc::new(Mutex::new(State {
+            world,
+            host_now: None,
+            ops: Slots::new(),
+            alarms: Slots::new(),
+            clients: Vec::new(),
+            notes: Vec::new(),
+            nemesis: Nemesis::default(),
+        })))
+    }
+
+    /// The state, as it is.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State<M>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does something from outside to the world, now by the host's clock, and wakes whom it concerns.
+    pub(crate) fn act<R>(&self, act: impl FnOnce(&mut State<M>) -> R) -> R {
+        let mut wakers = Vec::new();
+        let result = {
+            let mut state = self.lock();
+            state.catch_up();
+            let result = act(&mut state);
+            state.settle(&mut wakers);
+            result
+        };
+        wakers.into_iter().for_each(Waker::wake);
+        result
+    }
+}
+
+impl<M: BusModel> Engine for Shared<M> {
+    fn set_host_clock(&self, host_now: Option<Arc<dyn Fn() -> Time + Send + Sync>>) {
+        self.lock().host_now = host_now;
+    }
+
+    fn run_until(
+        &self,
+        limit: Time,
+        max_events: u64,
+        wakers: &mut Vec<Waker>,
+    ) -> Result<Option<Time>, Broken> {
+        let mut state = self.lock();
+        loop {
+            let Some(next) = state.world.next_time() else { return Ok(None) };
+            if next > limit {
+                return Ok(Some(next));
+            }
+            state.world.step();
+            state.settle(wakers);
+            if let Some(violation) = state.world.violation() {
+                return Err(Broken::Invariant(violation.clone()));
+            }
+            if state.world.trace().events() > max_events {
+                return Err(Broken::TooManyEvents { events: max_events, at: state.world.now() });
+            }
+            if !wakers.is_empty() {
+                return Ok(Some(next));
+            }
+        }
+    }
+}
