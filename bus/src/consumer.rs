@@ -1,6 +1,6 @@
 //! Receiving: a consumer's configuration, its handle, and what it learns about its group.
 
-use crate::{Error, Outcome, Pending, Position, Record, Topic, Unit};
+use crate::{ClientProfile, Error, Outcome, Pending, Position, Record, Topic, Unit};
 use std::{
     future::poll_fn,
     task::{Context, Poll},
@@ -36,6 +36,8 @@ pub enum ResetPolicy {
 pub struct ConsumerConfig {
     /// The client's name: `consumer-1`. Shown to the broker as the client id.
     pub client: String,
+    /// Which client library's habits, where there is a choice.
+    pub profile: ClientProfile,
     /// What it reads.
     pub subscription: Subscription,
     /// Where it starts without a position.
@@ -68,6 +70,7 @@ impl ConsumerConfig {
     fn new(client: &str, subscription: Subscription) -> Self {
         Self {
             client: client.to_owned(),
+            profile: ClientProfile::Native,
             subscription,
             reset: ResetPolicy::Earliest,
             auto_commit: None,
