@@ -1,6 +1,6 @@
 //! A target as the runner sees it: a place where client processes run, and something that can be broken.
 
-use crate::{Admin, BoxFuture, Bus, Capabilities, Clock, Error, Fault};
+use crate::{Admin, BoxFuture, Bus, Capabilities, Clock, Error, Fault, Time, Unit};
 use std::sync::Arc;
 
 /// Which life of a client process this is, from 0: a crash ends one, a restart begins the next.
@@ -30,6 +30,19 @@ pub enum Strike {
     Nobody,
 }
 
+/// A unit got another leader, or none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Election {
+    /// When; on real targets, when it was seen.
+    pub time: Time,
+    /// The unit.
+    pub unit: Unit,
+    /// The node that leads from now on, if one does.
+    pub leader: Option<u32>,
+    /// The new leader was not in sync: what it lacked is gone.
+    pub unclean: bool,
+}
+
 /// A cluster under test with its client processes. The simulator and the drivers of real clusters implement
 /// it; the runner is written once over it.
 pub trait Cluster: Send + Sync + 'static {
@@ -52,6 +65,9 @@ pub trait Cluster: Send + Sync + 'static {
     fn strike<'a>(&'a self, fault: &'a Fault) -> BoxFuture<'a, Result<Strike, Error>>;
     /// Heals one fault. Answers when the repair is under way; recovery takes its own time.
     fn heal<'a>(&'a self, fault: &'a StruckFault) -> BoxFuture<'a, Result<(), Error>>;
+    /// The elections since the last call, in order. The simulator knows them all; a real target shows those
+    /// that a look at its metadata reveals.
+    fn elections(&self) -> BoxFuture<'_, Vec<Election>>;
     /// Heals everything that is still broken, whatever broke it.
     fn heal_all(&self) -> BoxFuture<'_, Result<(), Error>>;
 }
