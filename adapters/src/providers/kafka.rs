@@ -16,6 +16,7 @@ use super::{
     guard::Guard,
     jars::{self, Java},
     kafka_files::{NodeFiles, cluster_id},
+    link::{Link, LinkKind},
     ports::Ports,
     process::{NodeProcess, tail},
     state::State,
@@ -153,32 +154,6 @@ impl Addresses {
         }
         links
     }
-}
-
-/// What travels on a link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum LinkKind {
-    /// Requests of clients.
-    Client,
-    /// Replication and requests between brokers.
-    Peer,
-    /// The metadata quorum, and brokers that register and give signs of life.
-    Controller,
-}
-
-/// A directed link: whoever opens the connection is at its beginning.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Link {
-    /// The node that opens connections; `None` for clients.
-    pub from: Option<u32>,
-    /// The node that they lead to.
-    pub to: u32,
-    /// What travels there.
-    pub kind: LinkKind,
-    /// Where a proxy for it has to listen.
-    pub listen: SocketAddr,
-    /// Where the node listens.
-    pub forward: SocketAddr,
 }
 
 /// A cluster whose ports are reserved and whose nodes are not started.

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`kafka`] | `local:kafka`: some nodes of Apache Kafka in KRaft mode on loopback |
 //! | [`jars`] | finds or fetches the jars that these nodes are made of |
+//! | [`link`] | the directed links of a cluster, where proxies can listen |
 //! | [`process`] | a node's process: start, stop, kill, pause, resume |
 //! | [`guard`] | sees to it that no node outlives the run |
 //! | [`ports`] | ports that no other run takes at the same time |
@@ -16,6 +17,7 @@ pub mod guard;
 pub mod jars;
 pub mod kafka;
 mod kafka_files;
+pub mod link;
 pub mod ports;
 pub mod process;
 pub mod state;
