@@ -134,7 +134,9 @@ fn healing_with_a_reset_breaks_what_waited() {
         links.heal(fault, Heal::Reset);
         let read = timeout(MS(2000), stream.read_u8()).await.expect("in time");
         assert!(read.is_err());
-        assert_eq!(links.open_connections(|_| true), 0);
+        while links.open_connections(|_| true) > 0 {
+            sleep(MS(5)).await;
+        }
     });
 }
 
@@ -248,7 +250,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 /// How many bytes came back; panics on a byte that is out of place.
 async fn converse(at: SocketAddr, total: usize, piece: usize) -> usize {
     let byte = |index: usize| (index % 251) as u8;
-    let stream = TcpStream::connect(at).await.expect("connected");
+    // A connection that is reset at once may already fail to connect.
+    let Ok(stream) = TcpStream::connect(at).await else { return 0 };
     let (mut reader, mut writer) = stream.into_split();
     let writing = tokio::spawn(async move {
         let bytes: Vec<u8> = (0..total).map(byte).collect();
