@@ -2,6 +2,7 @@
 
 mod bus;
 mod cluster;
+pub mod kafka;
 pub mod kernel;
 pub mod model;
 mod nemesis;

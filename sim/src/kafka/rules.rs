@@ -1,0 +1,149 @@
+//! Every constant and switch of the Kafka model, in one plain value.
+//!
+//! A profile ([`super::profile`]) constructs it; model code asks its rules, never which version or bug this is.
+//! Printed as one `name: value` a line, it goes into the capsule and the hash.
+
+use std::{fmt, time::Duration};
+
+/// What a follower does with its log when it begins to follow a leader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Truncate {
+    /// The leader tells where the logs diverge, by leader epochs (KIP-101, KIP-279; rule B5).
+    ByEpoch,
+    /// It cuts its log to its own high watermark, as before Kafka 0.11: loses committed records.
+    ToHighWatermark,
+}
+
+/// Which replicas hold the high watermark back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum WatermarkOver {
+    /// In-sync replicas, those that are about to be, and those that are caught up (rule B3).
+    MaximalIsr,
+    /// Only the in-sync replicas that the controller has confirmed: loses committed records.
+    CommittedIsr,
+    /// The leader alone: acknowledges before anything is replicated.
+    LeaderOnly,
+}
+
+macro_rules! rules {
+    ($($(#[$doc:meta])* $field:ident: $type:ty,)*) => {
+        /// The resolved rules of a cluster.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub struct Rules {
+            $($(#[$doc])* pub $field: $type,)*
+        }
+
+        impl fmt::Display for Rules {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                $(writeln!(f, "{}: {:?}", stringify!($field), self.$field)?;)*
+                Ok(())
+            }
+        }
+    };
+}
+
+rules! {
+    // Processes.
+    /// Nodes that are controllers and nothing else, numbered behind the brokers; 0: the brokers vote themselves.
+    dedicated_controllers: u32,
+    /// How long a process takes from its start until it registers, at least.
+    startup_min: Duration,
+    /// And at most.
+    startup_max: Duration,
+    /// From the permission to shut down until the process is gone.
+    shutdown_takes: Duration,
+    /// How long a broker that cannot reach a controller waits for the permission to shut down.
+    shutdown_patience: Duration,
+
+    // The metadata quorum.
+    /// `controller.quorum.fetch.timeout.ms`: a voter without a word from its leader stands for election.
+    quorum_fetch_timeout: Duration,
+    /// `controller.quorum.election.timeout.ms`: a candidate without a majority tries again.
+    quorum_election_timeout: Duration,
+    /// `controller.quorum.election.backoff.max.ms`: the most that a candidate waits before it tries again.
+    quorum_election_backoff: Duration,
+    /// How long the leader holds back the answer to a fetch that has nothing to say.
+    quorum_fetch_wait: Duration,
+    /// How long a request to another controller waits before the connection is given up.
+    quorum_request_timeout: Duration,
+    /// The least time from a broker having metadata until it acts upon it.
+    metadata_apply_min: Duration,
+    /// And the most.
+    metadata_apply_max: Duration,
+
+    // Brokers and their sessions (rules A1, A2).
+    /// `broker.heartbeat.interval.ms`.
+    broker_heartbeat: Duration,
+    /// `broker.session.timeout.ms`.
+    broker_session: Duration,
+    /// Sessions are tested so often: an eighth of the session.
+    session_checks_per_session: u32,
+    /// A refused registration is retried so often.
+    registration_retry: Duration,
+    /// How long a broker waits for the controller's answer before it gives the connection up.
+    controller_request_timeout: Duration,
+    /// A second process of a broker is refused while the first one's session lives (101).
+    refuse_duplicate_registration: bool,
+    /// An ISR member of another broker epoch than the registered one is refused (107).
+    check_broker_epoch: bool,
+
+    // Leaders (rules A3, A4, B8).
+    /// Eligible leader replicas (KIP-966).
+    elr: bool,
+    /// With ISR and ELR empty, the last known leader may lead again.
+    elect_last_known_leader: bool,
+    /// `unclean.leader.election.enable` of topics that do not say.
+    unclean_election: bool,
+
+    // Replication (rules B1 to B5).
+    /// How a follower's log is cut.
+    truncate: Truncate,
+    /// Which replicas hold the high watermark back.
+    watermark_over: WatermarkOver,
+    /// The high watermark stands still while fewer replicas are in sync than the minimum.
+    freeze_below_min_isr: bool,
+    /// acks=all is refused before the append while fewer replicas are in sync than the minimum (19).
+    refuse_below_min_isr: bool,
+    /// `replica.lag.time.max.ms`.
+    replica_lag: Duration,
+    /// The lag is tested so often: half of it.
+    replica_lag_check: Duration,
+    /// `replica.fetch.wait.max.ms`.
+    replica_fetch_wait: Duration,
+    /// `replica.fetch.backoff.ms`.
+    replica_fetch_backoff: Duration,
+    /// `replica.socket.timeout.ms`.
+    replica_request_timeout: Duration,
+    /// `replica.fetch.max.bytes` for a partition.
+    replica_fetch_max_bytes: u32,
+    /// `replica.high.watermark.checkpoint.interval.ms`.
+    watermark_checkpoint: Duration,
+
+    // Requests (rules B4, B10, B13, C3).
+    /// `message.max.bytes`.
+    message_max_bytes: u32,
+    /// Batches that a leader remembers of each idempotent producer.
+    dedup_batches: u32,
+    /// ListOffsets says OFFSET_NOT_AVAILABLE until the high watermark reaches the leader's epoch.
+    guard_latest_offset: bool,
+
+    // Groups (rules E1 to E3, E7).
+    /// `offsets.topic.num.partitions`.
+    offsets_partitions: u32,
+    /// `offsets.topic.replication.factor`, or as many as there are brokers.
+    offsets_replicas: u32,
+    /// `min.insync.replicas` of the offsets topic.
+    offsets_min_insync: u32,
+    /// `offsets.commit.timeout.ms`.
+    offsets_commit_timeout: Duration,
+    /// `group.initial.rebalance.delay.ms`.
+    group_initial_rebalance_delay: Duration,
+    /// `group.min.session.timeout.ms`.
+    group_min_session: Duration,
+    /// `group.max.session.timeout.ms`.
+    group_max_session: Duration,
+    /// A commit must name the group's generation.
+    check_commit_generation: bool,
+    /// How long a new coordinator takes to read its partition.
+    group_load_takes: Duration,
+}
