@@ -127,8 +127,8 @@ pub struct Latency {
     pub count: u64,
     /// The median.
     pub p50: u64,
-    /// 90 of 100 are at most this.
-    pub p90: u64,
+    /// 95 of 100 are at most this.
+    pub p95: u64,
     /// 99 of 100 are at most this.
     pub p99: u64,
     /// 999 of 1,000 are at most this.
