@@ -9,8 +9,8 @@ use crate::{
     shared::Shared,
 };
 use squall_bus::{
-    Admin, BoxFuture, Bus, Capabilities, Clock, Cluster, Error, ErrorClass, Fault, FaultKind, Incarnation,
-    Main, Role, Strike, StruckFault, Time,
+    Admin, BoxFuture, Bus, Capabilities, Clock, Cluster, Election, Error, ErrorClass, Fault, FaultKind,
+    Incarnation, Main, Role, Strike, StruckFault,
 };
 use std::{
     collections::BTreeMap,
@@ -169,11 +169,6 @@ impl<M: BusModel> SimCluster<M> {
         let nodes =
             self.processes().get(proc.name()).map(|process| Arc::clone(&process.nodes)).unwrap_or_default();
         Arc::new(SimBus::new(self.shared.clone(), proc.name(), Some(proc.life()), nodes))
-    }
-
-    /// What happened in the cluster since the last time, with true times.
-    pub fn take_notes(&self) -> Vec<(Time, Note)> {
-        self.shared.lock().take_notes()
     }
 
     fn launch(&self, name: &str) {
@@ -368,6 +363,17 @@ impl<M: BusModel> Cluster for SimCluster<M> {
             self.mend(fault.id).await;
             Ok(())
         })
+    }
+
+    fn elections(&self) -> BoxFuture<'_, Vec<Election>> {
+        let election = |(time, note)| match note {
+            Note::Leader { unit, leader, epoch: _, unclean } => {
+                Some(Election { time, unit, leader, unclean })
+            }
+            Note::Insync { .. } | Note::Controller { .. } | Note::Rebalanced { .. } => None,
+        };
+        let elections = self.shared.lock().take_notes().into_iter().filter_map(election).collect();
+        Box::pin(std::future::ready(elections))
     }
 
     fn heal_all(&self) -> BoxFuture<'_, Result<(), Error>> {

@@ -85,6 +85,8 @@ pub enum Note {
         leader: Option<u32>,
         /// The leader's epoch or term.
         epoch: u32,
+        /// The new leader was not in sync: what it lacked is gone.
+        unclean: bool,
     },
     /// A unit's in-sync replicas changed.
     Insync {

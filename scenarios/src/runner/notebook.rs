@@ -1,0 +1,249 @@
+//! The notebook: where every client of a run writes down what it saw.
+//!
+//! One history for the checks and one recorder for the measurements, behind one lock, so that events stand in the
+//! order in which they happened. Times are the cluster's.
+
+use crate::plan::{Plan, payload};
+use squall_bus::{Ack, Clock, ConsumerEvent, Delivery, Outcome, Time, Unit};
+use squall_history::{
+    events::{Progress, Stage},
+    history::{Deliver, History, Invoke, Meta, Observation, OpId, ProcessId, Send},
+};
+use squall_loadgen::{Distribution, Due, Recorder};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+/// The header that names a record which is no record of the plan: a dead letter.
+pub(super) const VALUE_HEADER: &str = "squall-value";
+/// Value ids of dead letters begin here; those of the plan are far below.
+const DEAD_LETTERS: u64 = 1 << 62;
+/// The width of a slice of the series.
+const SLICE: Duration = Duration::from_millis(250);
+
+/// What is known of a record that was sent.
+#[derive(Clone, Copy, Debug)]
+struct Sent {
+    intended: Time,
+    poison: bool,
+    received: bool,
+}
+
+/// A send under way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SendOp {
+    op: OpId,
+    /// When it was intended and when it began; only for records of the schedule.
+    measured: Option<(Time, Time)>,
+}
+
+/// What a record that was delivered turned out to be.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Read {
+    pub(super) value: Option<u64>,
+    pub(super) poison: bool,
+    pub(super) at: Time,
+}
+
+/// What was seen so far.
+pub(super) struct Pages {
+    pub(super) history: History,
+    pub(super) recorder: Recorder,
+    sent: BTreeMap<u64, Sent>,
+    next_record: BTreeMap<String, u64>,
+    dead_letters: u64,
+    /// Members that have been assigned units, and have not lost them since.
+    pub(super) assigned: BTreeSet<String>,
+    /// Members that are handling a record.
+    pub(super) handling: BTreeSet<String>,
+    since_progress: Distribution<u32>,
+}
+
+/// The notebook of one run. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Notebook {
+    pages: Arc<Mutex<Pages>>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Notebook {
+    pub(super) fn new(plan: &Plan, target: &str, clock: Arc<dyn Clock>) -> Self {
+        let meta = Meta {
+            scenario: plan.scenario().name.clone(),
+            target: target.to_owned(),
+            seed: plan.seed(),
+            configuration: plan.configuration(),
+            expect: plan.expect(),
+        };
+        let pages = Pages {
+            history: History::new(meta),
+            recorder: Recorder::new(Time::ZERO, SLICE),
+            sent: BTreeMap::new(),
+            next_record: BTreeMap::new(),
+            dead_letters: 0,
+            assigned: BTreeSet::new(),
+            handling: BTreeSet::new(),
+            since_progress: Distribution::new(2),
+        };
+        Self { pages: Arc::new(Mutex::new(pages)), clock }
+    }
+
+    pub(super) fn pages(&self) -> MutexGuard<'_, Pages> {
+        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn now(&self) -> Time {
+        self.clock.now()
+    }
+
+    /// Takes history and measurements out; what is written later is lost.
+    pub(super) fn close(&self) -> (History, Recorder) {
+        let mut pages = self.pages();
+        let meta = pages.history.meta.clone();
+        let history = std::mem::replace(&mut pages.history, History::new(meta));
+        let recorder = std::mem::replace(&mut pages.recorder, Recorder::new(Time::ZERO, SLICE));
+        (history, recorder)
+    }
+
+    /// The harness saw something.
+    pub(super) fn observe(&self, observation: Observation) -> Time {
+        let now = self.now();
+        self.pages().history.observe(now, ProcessId::HARNESS, observation);
+        now
+    }
+
+    /// How many of a producer's planned records have been handed over, over all its incarnations.
+    pub(super) fn next_record(&self, producer: &str) -> u64 {
+        self.pages().next_record.get(producer).copied().unwrap_or(0)
+    }
+
+    /// A planned record is handed to its producer now.
+    pub(super) fn send(&self, producer: &str, session: u32, topic: &str, key: Option<&[u8]>, due: &Due, value: u64, poison: bool) -> SendOp {
+        let now = self.now();
+        let mut pages = self.pages();
+        *pages.next_record.entry(producer.to_owned()).or_default() += 1;
+        pages.sent.insert(value, Sent { intended: due.intended, poison, received: false });
+        pages.recorder.sent(due.intended, now);
+        let send = Send { session, intended: Some(due.intended), poison, ..pages.send_to(topic, key, value) };
+        let process = pages.history.process(producer);
+        let op = pages.history.invoke(now, process, Invoke::Send(send));
+        SendOp { op, measured: Some((due.intended, now)) }
+    }
+
+    /// A dead letter for the record `cause` is handed to a consumer's producer now: its value id.
+    pub(super) fn dead_letter(&self, consumer: &str, session: u32, topic: &str, key: Option<&[u8]>, cause: u64) -> (u64, SendOp) {
+        let now = self.now();
+        let mut pages = self.pages();
+        let value = DEAD_LETTERS + pages.dead_letters;
+        pages.dead_letters += 1;
+        let send = Send { session, cause: Some(cause), ..pages.send_to(topic, key, value) };
+        let process = pages.history.process(consumer);
+        let op = pages.history.invoke(now, process, Invoke::Send(send));
+        (value, SendOp { op, measured: None })
+    }
+
+    /// A send ended.
+    pub(super) fn sent(&self, send: SendOp, outcome: &Outcome<Ack>) {
+        let now = self.now();
+        let mut pages = self.pages();
+        pages.history.complete_send(now, send.op, outcome);
+        let Some((intended, began)) = send.measured else { return };
+        pages.recorder.ended(intended, began, now, outcome);
+        if let Outcome::Ok(ack) = outcome {
+            pages.since_progress.record(intended, now);
+            if ack.duplicate {
+                pages.recorder.acked_again();
+            }
+        }
+    }
+
+    /// A record reached a consumer of a group, or the final drain (without a group).
+    pub(super) fn delivered(&self, reader: &str, group: Option<&str>, delivery: &Delivery) -> Read {
+        let now = self.now();
+        let (value, corrupt) = read_value(delivery);
+        let mut pages = self.pages();
+        let process = pages.history.process(reader);
+        let group_id = group.map(|group| pages.history.group(group));
+        let unit = pages.history.unit(&delivery.unit);
+        let deliver =
+            Deliver { group: group_id, unit, position: delivery.position.0, value, corrupt, attempt: delivery.attempt };
+        pages.history.observe(now, process, Observation::Deliver(deliver));
+        let sent = value.and_then(|value| pages.sent.get_mut(&value)).map(|sent| {
+            let first = !sent.received;
+            sent.received |= group.is_some();
+            (sent.intended, sent.poison, first)
+        });
+        if let (Some((intended, _, first)), true) = (sent, group.is_some()) {
+            pages.recorder.received(intended, now, first);
+        }
+        Read { value, poison: sent.is_some_and(|(_, poison, _)| poison), at: now }
+    }
+
+    /// A consumer learned something about its units.
+    pub(super) fn event(&self, consumer: &str, group: &str, event: &ConsumerEvent) {
+        let now = self.now();
+        let mut pages = self.pages();
+        let process = pages.history.process(consumer);
+        let observation = match event {
+            ConsumerEvent::Assigned(units) => {
+                pages.assigned.insert(consumer.to_owned());
+                let group = Some(pages.history.group(group));
+                let units = units.iter().map(|(unit, at)| (pages.history.unit(unit), at.map(|at| at.0))).collect();
+                Observation::Assigned { group, units }
+            }
+            ConsumerEvent::Revoked(units) => Observation::Revoked(pages.units(units)),
+            ConsumerEvent::Lost(units) => {
+                pages.assigned.remove(consumer);
+                Observation::Lost(pages.units(units))
+            }
+            ConsumerEvent::Reset { unit, from, to } => {
+                Observation::Reset { unit: pages.history.unit(unit), from: from.map(|from| from.0), to: to.0 }
+            }
+            ConsumerEvent::Error(error) => {
+                Observation::ClientError { error: error.code.to_string(), message: error.message.clone() }
+            }
+        };
+        pages.history.observe(now, process, observation);
+    }
+
+    /// How far the run is.
+    pub(super) fn progress(&self, stage: Stage, real: Duration) -> Progress {
+        let time = self.now();
+        let mut pages = self.pages();
+        let latencies = std::mem::replace(&mut pages.since_progress, Distribution::new(2));
+        let ledger = pages.recorder.ledger;
+        Progress {
+            time,
+            real_ms: u64::try_from(real.as_millis()).unwrap_or(u64::MAX),
+            stage,
+            sent: ledger.sent,
+            acked: ledger.acked,
+            failed: ledger.failed,
+            unknown: ledger.unknown,
+            delivered: ledger.received + ledger.duplicates,
+            latency: super::latency(&latencies.summary()),
+        }
+    }
+}
+
+impl Pages {
+    fn send_to(&mut self, topic: &str, key: Option<&[u8]>, value: u64) -> Send {
+        let topic = self.history.topic(topic);
+        let key = key.map(|key| self.history.key(key));
+        Send::new(topic, key, value)
+    }
+
+    fn units(&mut self, units: &[Unit]) -> Vec<squall_history::history::UnitId> {
+        units.iter().map(|unit| self.history.unit(unit)).collect()
+    }
+}
+
+/// The value id of a record and whether its payload is damaged.
+fn read_value(delivery: &Delivery) -> (Option<u64>, bool) {
+    let inside = payload::decode(&delivery.record.value);
+    let corrupt = inside.is_err();
+    let named = delivery.record.header_value(VALUE_HEADER).and_then(|value| std::str::from_utf8(value).ok()?.parse().ok());
+    (named.or_else(|| inside.ok()), corrupt)
+}
