@@ -201,6 +201,11 @@ impl ScenarioError {
         Self::new(&Arc::from([Source::new(name, text)]), vec![problem])
     }
 
+    /// A problem before there is any file.
+    pub(crate) fn nowhere(message: String, help: String) -> Self {
+        Self::file("", "", Problem::new(message).help(help))
+    }
+
     /// Every problem with its place, in the order of the places.
     #[must_use]
     pub fn findings(&self) -> Vec<Finding> {

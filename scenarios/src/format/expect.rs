@@ -1,10 +1,12 @@
 //! What must hold, beyond what the configuration promises by itself.
 
 use super::scalar::Bound;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use squall_history::guarantees::{self, Delivery, Dlq, Log, Order};
+use std::time::Duration;
 
 /// What must hold. What is left out is judged by what the configuration promises.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Expect {
@@ -20,48 +22,21 @@ pub struct Expect {
     pub unavailable: Option<Bound>,
 }
 
-/// How often an acknowledged record is processed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "kebab-case")]
-pub enum Delivery {
-    /// Never twice; maybe never.
-    AtMostOnce,
-    /// Never not; maybe twice.
-    AtLeastOnce,
-    /// Once.
-    ExactlyOnce,
+impl Expect {
+    /// The same, as the guarantees take it.
+    #[must_use]
+    pub fn demands(&self) -> guarantees::Expect {
+        guarantees::Expect {
+            delivery: self.delivery,
+            log: self.log,
+            order: self.order,
+            dlq: self.dlq,
+            unavailable: self.unavailable.map(below),
+        }
+    }
 }
 
-/// How often a record stands in the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "kebab-case")]
-pub enum Log {
-    /// At least once if it was acknowledged.
-    AtLeastOnce,
-    /// Once if it was acknowledged, and never twice.
-    ExactlyOnce,
-}
-
-/// Within what records keep the order in which their producer sent them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "kebab-case")]
-pub enum Order {
-    /// Within nothing.
-    None,
-    /// Within one key.
-    PerKey,
-}
-
-/// What the dead-letter topic holds at the end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "kebab-case")]
-pub enum Dlq {
-    /// Every acknowledged poison record, and nothing that was processed.
-    ExactlyThePoison,
-    /// Nothing.
-    Empty,
+/// The duration that a bound stays below: an inclusive limit is the next nanosecond.
+fn below(bound: Bound) -> Duration {
+    bound.limit().get() + Duration::from_nanos(u64::from(bound.inclusive()))
 }

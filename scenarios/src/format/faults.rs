@@ -4,11 +4,11 @@
 //! an unknown key, with its place and a suggestion.
 
 use super::scalar::{Count, Period, PeriodRange, RoleText};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use squall_bus::{FaultKind, Role};
 
 /// One fault, or with `every` a train of them.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct FaultSpec {
@@ -45,7 +45,7 @@ pub struct FaultSpec {
 }
 
 /// How much longer everything takes, and for whom.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct DelayArgs {
@@ -56,7 +56,7 @@ pub struct DelayArgs {
 }
 
 /// How many responses are lost, and whose.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct DropArgs {

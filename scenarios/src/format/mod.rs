@@ -30,7 +30,7 @@ mod typed;
 mod workload;
 
 pub use error::{Finding, ScenarioError};
-pub use expect::{Delivery, Dlq, Expect, Log, Order};
+pub use expect::Expect;
 pub use faults::{DelayArgs, DropArgs, FaultSpec};
 pub use set::Override;
 pub use topology::{TopicShape, Topology};
@@ -40,16 +40,17 @@ pub use workload::{
     Profile, Retry, Workload,
 };
 
-pub(crate) use faults::Verb;
+pub use squall_history::guarantees::{Delivery, Dlq, Log, Order};
+pub(crate) use {faults::Verb, suggest::nearest};
 
 use error::{Problem, Source};
 use scalar::Period;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fs::File, io::Read, path::Path, sync::Arc};
 use tree::{Node, Origin};
 
 /// One scenario: a cluster, a workload, faults, and what must hold.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Scenario {
@@ -191,6 +192,13 @@ impl Scenario {
 
 /// No more clients of one kind are named; a checked scenario has fewer.
 const MAX_NAMES: u32 = 1_000;
+
+/// Reads another document of the library with the same care, and errors of the same kind.
+pub(crate) fn read<T: serde::de::DeserializeOwned>(file: &str, text: &str) -> Result<T, ScenarioError> {
+    Node::parse(text, 0, 0)
+        .and_then(|node| typed::from_node(&node))
+        .map_err(|problem| ScenarioError::file(file, text, problem))
+}
 
 /// The error for bytes that are no text, at the first that is not.
 fn not_text(file: &str, bytes: &[u8], at: usize) -> ScenarioError {

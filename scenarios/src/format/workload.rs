@@ -2,13 +2,13 @@
 
 use super::scalar::{AcksChoice, Count, Period, PeriodRange, Rate, Ratio};
 use serde::{
-    Deserialize, Deserializer,
+    Deserialize, Deserializer, Serialize, Serializer,
     de::{DeserializeOwned, Error, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
 };
 use std::{fmt, marker::PhantomData};
 
 /// What the clients do.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Workload {
@@ -24,7 +24,7 @@ pub struct Workload {
 }
 
 /// Producers that are alike. They are called `producer-1`, `producer-2` and so on, counted over all groups.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Producers {
@@ -41,9 +41,9 @@ pub struct Producers {
     /// What the record key is. The customer unless said.
     #[serde(default)]
     pub key: KeyChoice,
-    /// How many different keys there are. 100 unless said.
+    /// How many customers the shop has. 100 unless said.
     #[serde(default = "hundred")]
-    pub keys: Count,
+    pub customers: Count,
     /// What the records say.
     #[serde(default)]
     pub payload: PayloadKind,
@@ -74,7 +74,7 @@ pub struct Producers {
 }
 
 /// How intended send times are spaced.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Arrivals {
@@ -86,21 +86,21 @@ pub enum Arrivals {
 }
 
 /// What the record key is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum KeyChoice {
-    /// The customer: `customer-17`.
+    /// The customer: `customer-17`; so at most as many keys as customers.
     #[default]
     CustomerId,
-    /// The order: `order-17`.
+    /// The order: `order-1-17`, with four records each.
     OrderId,
     /// No key: the client chooses the partition.
     None,
 }
 
 /// What the records say.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum PayloadKind {
     /// Orders that are placed, updated, completed.
@@ -119,7 +119,7 @@ pub enum PayloadKind {
 }
 
 /// Whose habits a simulated client has; a real client is what it is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Profile {
@@ -132,7 +132,7 @@ pub enum Profile {
 
 /// Consumers that are alike and share a group. They are called `consumer-1`, `consumer-2` and so on, counted
 /// over all groups.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Consumers {
@@ -170,7 +170,7 @@ pub struct Consumers {
 }
 
 /// What a consumer does with a record.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Handler {
@@ -186,7 +186,7 @@ pub struct Handler {
 }
 
 /// What a consumer does when its handler fails.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Retry {
@@ -208,7 +208,7 @@ impl Default for Retry {
 }
 
 /// How much of a pause is left to chance.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Jitter {
@@ -220,7 +220,7 @@ pub enum Jitter {
 }
 
 /// When a consumer commits.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum CommitPolicy {
@@ -252,6 +252,16 @@ impl<T> OneOrMany<T> {
     #[must_use]
     pub fn as_slice(&self) -> &[T] {
         &self.0
+    }
+}
+
+/// One value stands for itself.
+impl<T: Serialize> Serialize for OneOrMany<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0.as_slice() {
+            [one] => one.serialize(serializer),
+            many => many.serialize(serializer),
+        }
     }
 }
 
@@ -307,6 +317,16 @@ impl Names {
     #[must_use]
     pub fn as_slice(&self) -> &[String] {
         &self.0
+    }
+}
+
+/// One name stands for itself.
+impl Serialize for Names {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0.as_slice() {
+            [one] => one.serialize(serializer),
+            many => many.serialize(serializer),
+        }
     }
 }
 

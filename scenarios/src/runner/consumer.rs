@@ -7,8 +7,8 @@
 use super::notebook::{Notebook, Read, VALUE_HEADER};
 use crate::{format::CommitPolicy, plan::ConsumerPlan};
 use squall_bus::{
-    Bus, Clock, Consumer, ConsumerEvent, Delivery, Error, ErrorClass, Incarnation, Outcome, Pending, Position, Producer,
-    ProducerConfig, Record, Topic, Unit,
+    Bus, Clock, Consumer, ConsumerEvent, Delivery, Error, ErrorClass, Incarnation, Outcome, Pending,
+    Position, Producer, ProducerConfig, Record, Topic, Unit,
 };
 use squall_history::history::{Handling, Invoke, Observation, OpId};
 use std::{
@@ -201,7 +201,8 @@ impl Worker {
         let name = self.plan.name();
         loop {
             let ready = producer.ready().await;
-            let (value, send) = self.notebook.dead_letter(name, self.life.0, topic.as_str(), record.key.as_deref(), cause);
+            let (value, send) =
+                self.notebook.dead_letter(name, self.life.0, topic.as_str(), record.key.as_deref(), cause);
             let outcome = match ready {
                 Ok(()) => {
                     let letter = Record { partition: None, topic: topic.clone(), ..record.clone() };

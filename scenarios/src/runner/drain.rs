@@ -28,11 +28,19 @@ pub(super) async fn recovered(cluster: &dyn Cluster, plan: &Plan, deadline: Time
 
 /// Waits until every producer has the outcomes of all its sends.
 pub(super) async fn sent(cluster: &dyn Cluster, plan: &Plan, deadline: Time) -> bool {
-    poll_until(cluster, deadline, async |_| !plan.producers().iter().any(|producer| cluster.running(producer.name()))).await
+    poll_until(cluster, deadline, async |_| {
+        !plan.producers().iter().any(|producer| cluster.running(producer.name()))
+    })
+    .await
 }
 
 /// Waits until every group has committed the end of every unit that it reads, and nobody handles a record.
-pub(super) async fn caught_up(cluster: &dyn Cluster, plan: &Plan, notebook: &Notebook, deadline: Time) -> bool {
+pub(super) async fn caught_up(
+    cluster: &dyn Cluster,
+    plan: &Plan,
+    notebook: &Notebook,
+    deadline: Time,
+) -> bool {
     poll_until(cluster, deadline, async |admin| {
         for consumer in plan.consumers() {
             for topic in &consumer.topics {
@@ -52,7 +60,11 @@ pub(super) async fn caught_up(cluster: &dyn Cluster, plan: &Plan, notebook: &Not
     .await
 }
 
-async fn poll_until(cluster: &dyn Cluster, deadline: Time, mut ready: impl AsyncFnMut(&dyn Admin) -> bool) -> bool {
+async fn poll_until(
+    cluster: &dyn Cluster,
+    deadline: Time,
+    mut ready: impl AsyncFnMut(&dyn Admin) -> bool,
+) -> bool {
     let (admin, clock) = (cluster.admin(), cluster.clock());
     loop {
         if ready(&*admin).await {
@@ -74,7 +86,12 @@ struct Progress {
 
 /// Reads every unit from its oldest record to its end. What could not be read by the deadline is written down
 /// as incomplete.
-pub(super) async fn drain(cluster: &dyn Cluster, plan: &Plan, notebook: &Notebook, deadline: Time) -> Result<(), squall_bus::Error> {
+pub(super) async fn drain(
+    cluster: &dyn Cluster,
+    plan: &Plan,
+    notebook: &Notebook,
+    deadline: Time,
+) -> Result<(), squall_bus::Error> {
     let admin = cluster.admin();
     let mut units: BTreeMap<Unit, Progress> = BTreeMap::new();
     for topic in plan.topics() {
@@ -84,7 +101,8 @@ pub(super) async fn drain(cluster: &dyn Cluster, plan: &Plan, notebook: &Noteboo
             units.insert(unit, Progress { from, to, next: from });
         }
     }
-    let behind: Vec<_> = units.iter().filter(|(_, p)| p.next < p.to).map(|(unit, p)| (unit.clone(), Some(p.from))).collect();
+    let behind: Vec<_> =
+        units.iter().filter(|(_, p)| p.next < p.to).map(|(unit, p)| (unit.clone(), Some(p.from))).collect();
     if !behind.is_empty() {
         let reader = cluster.bus().consumer(ConsumerConfig::assign("drain", behind))?;
         let reading = pin!(read(&*reader, &mut units, notebook));

@@ -8,7 +8,13 @@ use squall_history::{
 };
 
 /// One fault, from its time to its healing.
-pub(super) async fn fault(cluster: &dyn Cluster, fault: &Fault, began: Time, notebook: &Notebook, sink: &Sink) -> Result<(), Error> {
+pub(super) async fn fault(
+    cluster: &dyn Cluster,
+    fault: &Fault,
+    began: Time,
+    notebook: &Notebook,
+    sink: &Sink,
+) -> Result<(), Error> {
     let clock = cluster.clock();
     clock.sleep_until(began + fault.at.since(Time::ZERO)).await;
     let strike = cluster.strike(fault).await?;

@@ -83,7 +83,12 @@ impl RunError {
 /// # Errors
 /// When the target lacks a capability that the plan needs, before anything is sent; when the cluster does not
 /// become ready, or a fault can be neither struck nor healed.
-pub async fn run(cluster: Arc<dyn Cluster>, plan: Arc<Plan>, target: &str, sink: Sink) -> Result<Ran, RunError> {
+pub async fn run(
+    cluster: Arc<dyn Cluster>,
+    plan: Arc<Plan>,
+    target: &str,
+    sink: Sink,
+) -> Result<Ran, RunError> {
     if let Some(lacking) = plan.needs().into_iter().find(|need| !cluster.capabilities().has(*need)) {
         return Err(RunError::Unsupported(format!("the target {target} lacks the capability {lacking}")));
     }
@@ -225,8 +230,9 @@ impl Session {
         }
         for consumer in self.plan.consumers() {
             let (plan, notebook) = (consumer.clone(), self.notebook.clone());
-            let main: Main =
-                Arc::new(move |bus, life| Box::pin(consumer::consume(plan.clone(), bus, life, notebook.clone())));
+            let main: Main = Arc::new(move |bus, life| {
+                Box::pin(consumer::consume(plan.clone(), bus, life, notebook.clone()))
+            });
             cluster.start(consumer.name(), main);
         }
         let deadline = clock.now() + ASSIGNED;
@@ -239,8 +245,9 @@ impl Session {
     fn start_producers(&self, began: Time) {
         for producer in self.plan.producers() {
             let (plan, notebook) = (producer.clone(), self.notebook.clone());
-            let main: Main =
-                Arc::new(move |bus, life| Box::pin(producer::produce(plan.clone(), began, bus, life, notebook.clone())));
+            let main: Main = Arc::new(move |bus, life| {
+                Box::pin(producer::produce(plan.clone(), began, bus, life, notebook.clone()))
+            });
             self.cluster.start(producer.name(), main);
         }
     }

@@ -120,7 +120,16 @@ impl Notebook {
     }
 
     /// A planned record is handed to its producer now.
-    pub(super) fn send(&self, producer: &str, session: u32, topic: &str, key: Option<&[u8]>, due: &Due, value: u64, poison: bool) -> SendOp {
+    pub(super) fn send(
+        &self,
+        producer: &str,
+        session: u32,
+        topic: &str,
+        key: Option<&[u8]>,
+        due: &Due,
+        value: u64,
+        poison: bool,
+    ) -> SendOp {
         let now = self.now();
         let mut pages = self.pages();
         *pages.next_record.entry(producer.to_owned()).or_default() += 1;
@@ -133,7 +142,14 @@ impl Notebook {
     }
 
     /// A dead letter for the record `cause` is handed to a consumer's producer now: its value id.
-    pub(super) fn dead_letter(&self, consumer: &str, session: u32, topic: &str, key: Option<&[u8]>, cause: u64) -> (u64, SendOp) {
+    pub(super) fn dead_letter(
+        &self,
+        consumer: &str,
+        session: u32,
+        topic: &str,
+        key: Option<&[u8]>,
+        cause: u64,
+    ) -> (u64, SendOp) {
         let now = self.now();
         let mut pages = self.pages();
         let value = DEAD_LETTERS + pages.dead_letters;
@@ -167,8 +183,14 @@ impl Notebook {
         let process = pages.history.process(reader);
         let group_id = group.map(|group| pages.history.group(group));
         let unit = pages.history.unit(&delivery.unit);
-        let deliver =
-            Deliver { group: group_id, unit, position: delivery.position.0, value, corrupt, attempt: delivery.attempt };
+        let deliver = Deliver {
+            group: group_id,
+            unit,
+            position: delivery.position.0,
+            value,
+            corrupt,
+            attempt: delivery.attempt,
+        };
         pages.history.observe(now, process, Observation::Deliver(deliver));
         let sent = value.and_then(|value| pages.sent.get_mut(&value)).map(|sent| {
             let first = !sent.received;
@@ -190,7 +212,8 @@ impl Notebook {
             ConsumerEvent::Assigned(units) => {
                 pages.assigned.insert(consumer.to_owned());
                 let group = Some(pages.history.group(group));
-                let units = units.iter().map(|(unit, at)| (pages.history.unit(unit), at.map(|at| at.0))).collect();
+                let units =
+                    units.iter().map(|(unit, at)| (pages.history.unit(unit), at.map(|at| at.0))).collect();
                 Observation::Assigned { group, units }
             }
             ConsumerEvent::Revoked(units) => Observation::Revoked(pages.units(units)),
@@ -244,6 +267,9 @@ impl Pages {
 fn read_value(delivery: &Delivery) -> (Option<u64>, bool) {
     let inside = payload::decode(&delivery.record.value);
     let corrupt = inside.is_err();
-    let named = delivery.record.header_value(VALUE_HEADER).and_then(|value| std::str::from_utf8(value).ok()?.parse().ok());
+    let named = delivery
+        .record
+        .header_value(VALUE_HEADER)
+        .and_then(|value| std::str::from_utf8(value).ok()?.parse().ok());
     (named.or_else(|| inside.ok()), corrupt)
 }

@@ -60,7 +60,13 @@ impl UnderWay {
 }
 
 /// The body of a producer process. `began` is when the workload began.
-pub(super) async fn produce(plan: ProducerPlan, began: Time, bus: Arc<dyn Bus>, life: Incarnation, notebook: Notebook) {
+pub(super) async fn produce(
+    plan: ProducerPlan,
+    began: Time,
+    bus: Arc<dyn Bus>,
+    life: Incarnation,
+    notebook: Notebook,
+) {
     let producer = match bus.producer(plan.config.clone()) {
         Ok(producer) => producer,
         Err(error) => return report(&notebook, plan.name(), &error),
@@ -87,7 +93,15 @@ pub(super) async fn produce(plan: ProducerPlan, began: Time, bus: Arc<dyn Bus>, 
             }
         }
         let topic = plan.topic.as_str();
-        let send = notebook.send(plan.name(), life.0, topic, record.key.as_deref(), &due, record.value, record.poison);
+        let send = notebook.send(
+            plan.name(),
+            life.0,
+            topic,
+            record.key.as_deref(),
+            &due,
+            record.value,
+            record.poison,
+        );
         let sending = producer.send(record.record(&plan.topic));
         under_way.sends.push(Tagged { send, sending });
     }
@@ -102,6 +116,7 @@ fn report(notebook: &Notebook, client: &str, error: &squall_bus::Error) {
     let now = notebook.now();
     let mut pages = notebook.pages();
     let process = pages.history.process(client);
-    let observation = Observation::ClientError { error: error.code.to_string(), message: error.message.clone() };
+    let observation =
+        Observation::ClientError { error: error.code.to_string(), message: error.message.clone() };
     pages.history.observe(now, process, observation);
 }

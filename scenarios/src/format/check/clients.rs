@@ -1,7 +1,9 @@
 //! Producers and consumers: their topics exist, and their settings fit together.
 
 use super::{Check, Path};
-use crate::format::{Consumers, KeyChoice, Order, Producers, Scenario, scalar::Rate, suggest, tree::shorten};
+use crate::format::{
+    Consumers, KeyChoice, Order, PayloadKind, Producers, Scenario, scalar::Rate, suggest, tree::shorten,
+};
 use squall_bus::Acks;
 use std::collections::BTreeSet;
 
@@ -74,6 +76,9 @@ fn producers(check: &mut Check<'_>, path: &Path, group: &Producers) {
     if group.rate.within(check.scenario.workload.lasts.get()) == 0 {
         let message = format!("at {} no record is due in {}", group.rate, check.scenario.workload.lasts);
         check.report(&path.key("rate"), message, "raise the rate, or send for a longer time");
+    }
+    if group.key == KeyChoice::OrderId && group.payload == PayloadKind::Customers {
+        check.report(&path.key("key"), "records about customers name no order", "write `key: customer_id`");
     }
     if group.idempotent {
         idempotence(check, path, group);

@@ -3,7 +3,7 @@
 use super::{ScalarError, text_scalar};
 use crate::format::suggest;
 use serde::{
-    Deserialize, Deserializer,
+    Deserialize, Deserializer, Serialize, Serializer,
     de::{Error, Visitor},
 };
 use squall_bus::{Acks, Role};
@@ -61,6 +61,12 @@ text_scalar!(
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct AcksChoice(pub Acks);
 
+impl Serialize for AcksChoice {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
 impl<'de> Deserialize<'de> for AcksChoice {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Word;
@@ -117,7 +123,7 @@ impl schemars::JsonSchema for AcksChoice {
 }
 
 /// The value of a broker's own setting: text, a number or a truth value, passed on as it is written.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct Setting(pub String);
 
 impl<'de> Deserialize<'de> for Setting {
@@ -169,7 +175,7 @@ impl schemars::JsonSchema for Setting {
 }
 
 /// A number of things, at least 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Count(u32);
 
 impl Count {

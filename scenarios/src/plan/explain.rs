@@ -1,0 +1,272 @@
+//! A plan printed: topology, workload, first operations, every fault, the guarantees in force, warnings.
+//!
+//! Display of [`Plan`] prints the plan alone; [`Plan::explain`] adds what one target lacks.
+
+use super::Plan;
+use crate::format::{Arrivals, Consumers, Jitter, KeyChoice, PayloadKind, Producers};
+use squall_bus::{Capabilities, Capability, Role};
+use squall_history::{
+    Ruling,
+    analysis::Facts,
+    guarantees::{Expect, Rules},
+};
+use std::{fmt, time::Duration};
+
+/// How many first operations of each producer are shown.
+const SHOWN_RECORDS: usize = 3;
+/// How many producers are shown with their first operations.
+const SHOWN_PRODUCERS: usize = 3;
+
+impl Plan {
+    /// The plan for a target of this name with these capabilities: what it lacks is said.
+    #[must_use]
+    pub fn explain<'a>(&'a self, target: &'a str, capabilities: &'a Capabilities) -> Explained<'a> {
+        Explained { plan: self, target, capabilities }
+    }
+
+    /// What a target lacks to run this, in order.
+    #[must_use]
+    pub fn lacks(&self, capabilities: &Capabilities) -> Vec<Capability> {
+        self.needs().into_iter().filter(|need| !capabilities.has(*need)).collect()
+    }
+}
+
+/// A plan on a target, to print.
+#[derive(Clone, Copy, Debug)]
+pub struct Explained<'a> {
+    plan: &'a Plan,
+    target: &'a str,
+    capabilities: &'a Capabilities,
+}
+
+impl fmt::Display for Explained<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.plan.fmt(f)?;
+        writeln!(f, "\non {}", self.target)?;
+        match self.plan.lacks(self.capabilities).as_slice() {
+            [] => writeln!(f, "  everything can be expressed"),
+            lacks => {
+                lacks.iter().try_for_each(|lack| writeln!(f, "  unsupported: {} lacks {lack}", self.target))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scenario = self.scenario();
+        writeln!(f, "scenario {}, seed {}", scenario.name, self.seed())?;
+        if !scenario.about.is_empty() {
+            writeln!(f, "  {}", scenario.about)?;
+        }
+        if !scenario.covers.is_empty() {
+            writeln!(f, "  covers {}", scenario.covers.join(", "))?;
+        }
+        self.topology(f)?;
+        self.workload(f)?;
+        self.operations(f)?;
+        self.strikes(f)?;
+        self.guarantees(f)?;
+        let warnings = self.warnings();
+        if !warnings.is_empty() {
+            writeln!(f, "\nwarnings")?;
+        }
+        warnings.iter().try_for_each(|warning| writeln!(f, "  {warning}"))
+    }
+}
+
+impl Plan {
+    fn topology(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "\ntopology: {} nodes", self.scenario().topology.nodes)?;
+        for topic in self.topics() {
+            write!(
+                f,
+                "  {}: {} partitions, {} replicas, min_insync {}",
+                topic.topic, topic.partitions, topic.replicas, topic.min_insync
+            )?;
+            topic.config.iter().try_for_each(|(key, value)| write!(f, ", {key}={value}"))?;
+            writeln!(f)?;
+        }
+        Ok(())
+    }
+
+    fn workload(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scenario = self.scenario();
+        let records = scenario.record_count();
+        writeln!(f, "\nworkload: {}, about {records} records", scenario.workload.lasts)?;
+        scenario.producer_groups().iter().try_for_each(|group| producers(f, group))?;
+        scenario.consumer_groups().iter().try_for_each(|group| consumers(f, group))
+    }
+
+    fn operations(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "\nfirst operations")?;
+        for producer in self.producers().iter().take(SHOWN_PRODUCERS) {
+            for record in producer.records().take(SHOWN_RECORDS) {
+                let key = record.key.as_deref().map_or("no key".into(), String::from_utf8_lossy);
+                let poison = if record.poison { ", poison" } else { "" };
+                writeln!(
+                    f,
+                    "  {:>12}  {} sends {} to {}: {}, {key}{poison}",
+                    Clock(Duration::from_nanos(record.at.0)),
+                    producer.name(),
+                    record.value,
+                    producer.topic,
+                    record.kind()
+                )?;
+            }
+        }
+        match self.producers().len().saturating_sub(SHOWN_PRODUCERS) {
+            0 => Ok(()),
+            more => writeln!(f, "  ... and those of {more} more producers"),
+        }
+    }
+
+    fn strikes(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.faults().is_empty() {
+            return writeln!(f, "\nfaults: none");
+        }
+        writeln!(f, "\nfaults: {}", self.faults().len())?;
+        for fault in self.faults() {
+            write!(f, "  {:>12}  fault {}: {fault}", Clock(Duration::from_nanos(fault.at.0)), fault.id)?;
+            match fault.kind {
+                squall_bus::FaultKind::Delay(by) => write!(f, " by {}", Clock(by))?,
+                squall_bus::FaultKind::DropResponses(count) => write!(f, ", the next {count}")?,
+                _ => {}
+            }
+            if fault.lasts.is_zero() { writeln!(f)? } else { writeln!(f, " for {}", Clock(fault.lasts))? }
+        }
+        Ok(())
+    }
+
+    fn guarantees(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (configuration, expect, facts) = (self.configuration(), self.expect(), self.foreseen());
+        let rules = Rules { configuration: &configuration, expect: &expect, facts: &facts };
+        writeln!(f, "\nguarantees, if every fault strikes")?;
+        ruling(f, "loss of an acknowledged record", &rules.survival())?;
+        ruling(f, "a record twice in the log", &rules.single_append())?;
+        ruling(f, "keys out of order in the log", &rules.key_order_in_log())?;
+        if !self.consumers().is_empty() {
+            ruling(f, "a record that is not processed", &rules.processing(true))?;
+            ruling(f, "a record processed twice", &rules.no_repeat())?;
+        }
+        if self.consumers().iter().any(|consumer| consumer.dlq.is_some()) {
+            ruling(f, "poison that is not dead-lettered", &rules.poison_is_kept(true))?;
+            ruling(f, "good records dead-lettered", &rules.only_poison(true))?;
+        }
+        match expect {
+            Expect { unavailable: Some(_), .. } => {
+                let bound =
+                    self.scenario().expect.unavailable.map(|bound| bound.to_string()).unwrap_or_default();
+                writeln!(f, "  unavailable units: forbidden, `unavailable: {bound}` bounds the worst unit")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What will have befallen the run if every fault strikes.
+    fn foreseen(&self) -> Facts {
+        let mut facts =
+            Facts { faults: u64::try_from(self.faults().len()).unwrap_or(u64::MAX), ..Facts::default() };
+        for fault in self.faults() {
+            match &fault.role {
+                Role::Client(_) => {
+                    facts.client_fault.get_or_insert((0, fault.to_string()));
+                }
+                role => {
+                    facts.node_fault.get_or_insert((0, fault.to_string()));
+                    if fault.kind == squall_bus::FaultKind::PowerFail {
+                        facts.powerless.extend(powerless(role, self.scenario().topology.nodes.get()));
+                    }
+                }
+            }
+        }
+        facts.powerless.sort_unstable();
+        facts.powerless.dedup();
+        facts
+    }
+}
+
+/// The nodes that a role may mean, as far as it is known before the run.
+fn powerless(role: &Role, nodes: u32) -> std::ops::RangeInclusive<u32> {
+    match role {
+        Role::All => 1..=nodes,
+        Role::Followers(_) => 1..=nodes.saturating_sub(1).max(1),
+        Role::Minority => 1..=(nodes.saturating_sub(1) / 2).max(1),
+        Role::Node(node) => *node..=*node,
+        _ => 1..=1,
+    }
+}
+
+fn ruling(f: &mut fmt::Formatter<'_>, what: &str, ruling: &Ruling) -> fmt::Result {
+    match ruling {
+        Ruling::ForbiddenBy(clause) => writeln!(f, "  {what}: forbidden, {clause}"),
+        Ruling::AllowedBy(clause) => writeln!(f, "  {what}: allowed, {clause}"),
+        Ruling::UndecidedBecause(clause) => writeln!(f, "  {what}: undecided, {clause}"),
+    }
+}
+
+fn producers(f: &mut fmt::Formatter<'_>, group: &Producers) -> fmt::Result {
+    let arrivals = match group.arrivals {
+        Arrivals::Constant => "evenly",
+        Arrivals::Poisson => "as they come (Poisson)",
+    };
+    let payload = match group.payload {
+        PayloadKind::Orders => "orders",
+        PayloadKind::Inventory => "inventory",
+        PayloadKind::Payments => "payments",
+        PayloadKind::Customers => "customers",
+    };
+    let key = match group.key {
+        KeyChoice::CustomerId => "by customer",
+        KeyChoice::OrderId => "by order",
+        KeyChoice::None => "without keys",
+    };
+    write!(
+        f,
+        "  {} producers send {payload} to {} at {} {arrivals}, {key}",
+        group.count, group.topic, group.rate
+    )?;
+    writeln!(f, "; acks {}, {}idempotent", group.acks.0, if group.idempotent { "" } else { "not " })
+}
+
+fn consumers(f: &mut fmt::Formatter<'_>, group: &Consumers) -> fmt::Result {
+    let topics = group.topic.as_slice().join(", ");
+    write!(
+        f,
+        "  {} consumers of {} read {topics}, {} a record",
+        group.count, group.group, group.handler.takes
+    )?;
+    if group.handler.poison.ppm() > 0 {
+        write!(f, ", {} poison", group.handler.poison)?;
+    }
+    if group.handler.fails.ppm() > 0 {
+        write!(f, ", {} of tries fail", group.handler.fails)?;
+    }
+    if group.retry.attempts.get() > 1 {
+        let jitter = if group.retry.jitter == Jitter::Full { " with full jitter" } else { "" };
+        write!(f, "; {} tries, pauses {}{jitter}", group.retry.attempts, group.retry.backoff)?;
+    }
+    if let Some(dlq) = &group.dlq {
+        write!(f, "; then to {dlq}")?;
+    }
+    let commit = match group.commit {
+        crate::format::CommitPolicy::AfterProcessing => "after",
+        crate::format::CommitPolicy::BeforeProcessing => "before",
+    };
+    writeln!(f, "; commit {commit} processing")
+}
+
+/// Seconds with the decimals that matter: `3.25s`.
+struct Clock(Duration);
+
+impl fmt::Display for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digits = format!("{:09}", self.0.subsec_nanos());
+        let decimals = digits.trim_end_matches('0');
+        let text = match decimals {
+            "" => format!("{}s", self.0.as_secs()),
+            decimals => format!("{}.{decimals}s", self.0.as_secs()),
+        };
+        f.pad(&text)
+    }
+}

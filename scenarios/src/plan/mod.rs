@@ -1,0 +1,243 @@
+//! The plan: what a seed makes of a scenario, with every operation and fault at its time.
+//!
+//! Every choice in it is a pure function of (seed, site, entity, ordinal): a record's of its own id, a fault's
+//! of its place in the file and the number of the strike. So taking one record or fault out of a plan
+//! changes no other, which is what makes failures shrink; and a plan of ten million records need not be held
+//! in memory: each producer's records are an iterator.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | `producers` | the records of each producer: when, which key, which payload, poison or not |
+//! | `consumers` | how long a try takes, whether it fails, how long the pause before the next is |
+//! | `faults` | every strike with its time and duration |
+//! | `shop` | the domain: orders, stock, payments, customers |
+//! | [`payload`] | a record's bytes: value id and checksum inside |
+//! | `explain` | the plan printed, for `squall explain` |
+//! | `warnings` | what a reader of the plan should know |
+
+mod consumers;
+mod explain;
+mod faults;
+pub mod payload;
+mod producers;
+mod shop;
+mod warnings;
+
+pub use consumers::{ConsumerPlan, Try};
+pub use explain::Explained;
+pub use producers::{PlannedRecord, ProducerPlan, Records};
+pub use warnings::Warning;
+
+use crate::format::{CommitPolicy, Consumers, OneOrMany, Producers, Scenario};
+use squall_bus::{Acks, Capability, Fault, Topic, TopicSpec};
+use squall_history::guarantees::{self, Configuration};
+use squall_sim::kernel::Choices;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+/// What a seed makes of a scenario.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    scenario: Arc<Scenario>,
+    choices: Choices,
+    producers: Vec<ProducerPlan>,
+    consumers: Vec<ConsumerPlan>,
+    faults: Vec<Fault>,
+}
+
+impl Plan {
+    /// The plan of this seed.
+    #[must_use]
+    pub fn new(scenario: impl Into<Arc<Scenario>>, seed: u64) -> Self {
+        Self::with_choices(scenario, Choices::new(seed))
+    }
+
+    /// The plan of these choices, which may override some of the seed's.
+    #[must_use]
+    pub fn with_choices(scenario: impl Into<Arc<Scenario>>, choices: Choices) -> Self {
+        let scenario = scenario.into();
+        let producers = producers::plan(&scenario, &choices);
+        let consumers = consumers::plan(&scenario, &choices);
+        let faults = faults::plan(&scenario, &choices);
+        Self { scenario, choices, producers, consumers, faults }
+    }
+
+    /// The same plan without these records, by value id.
+    #[must_use]
+    pub fn without_records(mut self, values: impl IntoIterator<Item = u64>) -> Self {
+        let values: Arc<BTreeSet<u64>> = Arc::new(values.into_iter().collect());
+        for producer in &mut self.producers {
+            producer.leave_out(&values);
+        }
+        self
+    }
+
+    /// The same plan without these faults, by their numbers. The others keep theirs.
+    #[must_use]
+    pub fn without_faults(mut self, ids: &BTreeSet<u32>) -> Self {
+        self.faults.retain(|fault| !ids.contains(&fault.id));
+        self
+    }
+
+    /// What it is a plan of.
+    #[must_use]
+    pub fn scenario(&self) -> &Arc<Scenario> {
+        &self.scenario
+    }
+
+    /// The seed.
+    #[must_use]
+    pub fn seed(&self) -> u64 {
+        self.choices.seed()
+    }
+
+    /// The seed's choices, for the run itself to draw from.
+    #[must_use]
+    pub fn choices(&self) -> &Choices {
+        &self.choices
+    }
+
+    /// The producers, in the order of their names.
+    #[must_use]
+    pub fn producers(&self) -> &[ProducerPlan] {
+        &self.producers
+    }
+
+    /// The consumers, in the order of their names.
+    #[must_use]
+    pub fn consumers(&self) -> &[ConsumerPlan] {
+        &self.consumers
+    }
+
+    /// Every strike, in the order of time. Times count from the beginning of the workload.
+    #[must_use]
+    pub fn faults(&self) -> &[Fault] {
+        &self.faults
+    }
+
+    /// The topics to create, dead-letter topics included, in the order of their names.
+    #[must_use]
+    pub fn topics(&self) -> Vec<TopicSpec> {
+        let nodes = self.scenario.topology.nodes;
+        let spec = |(name, shape): (&str, &crate::format::TopicShape)| TopicSpec {
+            topic: Topic::new(name),
+            partitions: shape.partitions.get(),
+            replicas: shape.replicas_on(nodes),
+            min_insync: shape.min_insync_on(nodes),
+            config: shape.config.iter().map(|(key, value)| (key.clone(), value.0.clone())).collect(),
+        };
+        self.scenario.topics().into_iter().map(spec).collect()
+    }
+
+    /// What a target must be able to do to run this.
+    #[must_use]
+    pub fn needs(&self) -> BTreeSet<Capability> {
+        let mut needs: BTreeSet<_> = self.faults.iter().map(|fault| fault.kind.needs(&fault.role)).collect();
+        for group in self.scenario.producer_groups() {
+            match group.acks.0 {
+                Acks::None => needs.insert(Capability::AckNone),
+                Acks::One => needs.insert(Capability::AckOne),
+                Acks::All => false,
+            };
+            if group.idempotent {
+                needs.insert(Capability::Idempotence);
+            }
+        }
+        needs
+    }
+
+    /// The set-up as the guarantees take it. Where groups of clients or topics differ, the weakest counts.
+    #[must_use]
+    pub fn configuration(&self) -> Configuration {
+        let (producers, consumers) = (self.scenario.producer_groups(), self.scenario.consumer_groups());
+        let topics = self.topics();
+        let weakest = |acks: Acks| match acks {
+            Acks::None => 0,
+            Acks::One => 1,
+            Acks::All => 2,
+        };
+        let all = |get: fn(&Producers) -> Option<u32>| {
+            producers.iter().map(get).collect::<Option<Vec<_>>>().and_then(|all| all.into_iter().max())
+        };
+        let before = consumers.iter().any(|group| group.commit == CommitPolicy::BeforeProcessing);
+        Configuration {
+            acks: producers
+                .iter()
+                .map(|group| group.acks.0)
+                .min_by_key(|acks| weakest(*acks))
+                .unwrap_or_default(),
+            idempotent: producers.iter().all(|group| group.idempotent),
+            max_in_flight: all(|group| group.max_in_flight.map(crate::format::scalar::Count::get)),
+            retries: all(|group| group.retries),
+            replicas: topics.iter().map(|topic| topic.replicas).min().unwrap_or(1),
+            min_insync: topics.iter().map(|topic| topic.min_insync).min().unwrap_or(1),
+            commit: if before {
+                guarantees::CommitPolicy::BeforeProcessing
+            } else {
+                guarantees::CommitPolicy::AfterProcessing
+            },
+            dlq: consumers.iter().find_map(|group| group.dlq.clone()),
+            ..Configuration::default()
+        }
+    }
+
+    /// What the scenario demands, as the guarantees take it.
+    #[must_use]
+    pub fn expect(&self) -> guarantees::Expect {
+        self.scenario.expect.demands()
+    }
+
+    /// What a reader of the plan should know.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<Warning> {
+        warnings::warnings(self)
+    }
+
+    /// Every option after defaults and overrides, by its path: `workload.producers.acks` is `all`.
+    #[must_use]
+    pub fn options(&self) -> BTreeMap<String, String> {
+        let mut options = BTreeMap::new();
+        if let Ok(value) = serde_json::to_value(&*self.scenario) {
+            flatten(&value, String::new(), &mut options);
+        }
+        options
+    }
+}
+
+/// The leaves of a JSON value by their paths; what is null is left out.
+fn flatten(value: &serde_json::Value, path: String, into: &mut BTreeMap<String, String>) {
+    use serde_json::Value;
+    let join = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
+    match value {
+        Value::Null => {}
+        Value::Object(entries) => entries.iter().for_each(|(key, child)| flatten(child, join(key), into)),
+        Value::Array(items) => {
+            items
+                .iter()
+                .enumerate()
+                .for_each(|(index, child)| flatten(child, join(&index.to_string()), into));
+        }
+        Value::String(text) => {
+            into.insert(path, text.clone());
+        }
+        other => {
+            into.insert(path, other.to_string());
+        }
+    }
+}
+
+impl Scenario {
+    /// The groups of producers.
+    #[must_use]
+    pub fn producer_groups(&self) -> &[Producers] {
+        self.workload.producers.as_slice()
+    }
+
+    /// The groups of consumers.
+    #[must_use]
+    pub fn consumer_groups(&self) -> &[Consumers] {
+        self.workload.consumers.as_ref().map_or(&[], OneOrMany::as_slice)
+    }
+}
