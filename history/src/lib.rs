@@ -11,11 +11,16 @@
 //! |---|---|
 //! | [`events`] | the one stream of run events that every output is a fold over |
 //! | [`history`] | the log in memory: interned, columnar, with the recorder |
+//! | [`analysis`] | one pass over a history that all checks share |
+//! | [`checks`] | one file per check, and the table of them |
+//! | [`verdict`] | [`judge`]: the report of a history |
 //! | [`guarantees`] | what a run promises, as data, and what is therefore forbidden |
 //!
 //! No clock, no thread, no iteration over a hash map, no float: equal histories give equal reports.
 
+pub mod analysis;
 pub mod anomaly;
+pub mod checks;
 pub mod events;
 pub mod guarantees;
 pub mod history;
@@ -26,4 +31,4 @@ pub use anomaly::{Anomaly, Example, Kind, Neighbour, Ruling};
 pub use events::RunEvent;
 pub use guarantees::{Configuration, Expect};
 pub use history::{History, Meta};
-pub use verdict::{Counts, Report, Verdict};
+pub use verdict::{Counts, Report, Verdict, judge};

@@ -1,4 +1,12 @@
-//! The verdict: what a report says in the end, and how verdicts of several runs add up.
+//! The verdict: judging a history, and how verdicts of several runs add up.
+//!
+//! [`judge`] runs every check, lets the guarantees rule on what was found, and says in this order: `invalid` when
+//! something forbidden was found; `unknown` when there is nothing to judge (nothing acknowledged or nothing
+//! delivered), when a finding is undecided, or when a final drain did not finish; else `valid`.
+
+mod judging;
+
+pub use judging::judge;
 
 use crate::Anomaly;
 use serde::{Deserialize, Serialize};

@@ -70,6 +70,9 @@ pub struct Configuration {
     pub reading: Reading,
     /// The dead-letter topic of the consumers, if they have one.
     pub dlq: Option<String>,
+    /// The consumer groups whose handlers write down what they do. One that is handed nothing makes a run
+    /// `unknown`, and every record of its topics must be processed.
+    pub groups: Vec<String>,
 }
 
 impl Default for Configuration {
@@ -86,6 +89,7 @@ impl Default for Configuration {
             commit: CommitPolicy::AfterProcessing,
             reading: Reading::Subscribe,
             dlq: None,
+            groups: Vec::new(),
         }
     }
 }

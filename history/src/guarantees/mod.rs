@@ -2,10 +2,15 @@
 //!
 //! Two sources: the [`Configuration`] promises what the bus' documentation says of such producers, consumers and
 //! topics; [`Expect`] is what the scenario demands beyond that. An anomaly is forbidden when either forbids it;
-//! the rules (`rules.rs`) name the clause. Without expectations only the configuration speaks.
+//! the [`Rules`] name the clause. Without expectations only the configuration speaks; [`warnings()`] says where the
+//! expectations ask more than the configuration promises.
 
 mod configuration;
 mod expect;
+mod rules;
+mod warnings;
 
 pub use configuration::{CommitPolicy, Configuration, Fsync, Reading};
 pub use expect::{Delivery, Dlq, Expect, Log, Order};
+pub use rules::Rules;
+pub use warnings::{Warning, warnings};

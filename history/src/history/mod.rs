@@ -370,6 +370,12 @@ impl History {
         self.names.keys.list().len()
     }
 
+    /// How many topics are named.
+    #[must_use]
+    pub fn topic_count(&self) -> usize {
+        self.names.topics.list().len()
+    }
+
     /// How many processes are named, `drain` and `harness` among them.
     #[must_use]
     pub fn process_count(&self) -> usize {

@@ -1,0 +1,210 @@
+//! The shared analysis: one pass over a history that all checks are pure functions of.
+//!
+//! Writers by value, the set-valued log of each unit, the unit of every send, what each logical consumer did, the
+//! entries of the dead-letter topic, and what befell the run. Dense vectors throughout, a few sorts of runs that
+//! are sorted already: about linear in the events.
+
+mod buckets;
+mod consumption;
+mod facts;
+mod places;
+mod values;
+mod words;
+
+pub(crate) use buckets::Buckets;
+pub use consumption::{Consumer, Touch};
+pub use facts::Facts;
+pub use places::{Place, UnitLog};
+pub(crate) use words::short;
+
+use crate::history::{History, Observation, SendRow, Status, TopicId, UnitId};
+use std::collections::HashMap;
+use values::Writers;
+
+/// An entry of the dead-letter topic: a send to it that happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DlqEntry {
+    /// The row of the send to the dead-letter topic.
+    pub send: u32,
+    /// The row of the send of the record that was dead-lettered, if there is one.
+    pub cause: Option<u32>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Analysis<'h> {
+    /// The history.
+    pub history: &'h History,
+    /// What befell the run.
+    pub facts: Facts,
+    /// Each unit's log, by the unit's number.
+    pub units: Vec<UnitLog>,
+    /// Whether anybody read a send's record, by its row.
+    pub seen: Vec<bool>,
+    /// The unit of each send as far as anybody knows, by its row.
+    pub unit_of: Vec<Option<UnitId>>,
+    /// The first place in the log of each send's record: (unit, place), read or else only acknowledged.
+    pub first_place: Vec<Option<(UnitId, u32)>>,
+    /// A dense number for each producer session, by the send's row.
+    pub session_of: Vec<u32>,
+    /// How many producer sessions there are.
+    pub sessions: u32,
+    /// The logical consumers.
+    pub consumers: Vec<Consumer>,
+    /// The dead-letter topic, if it is configured and was used.
+    pub dlq: Option<TopicId>,
+    /// Its entries, in the order in which they were sent.
+    pub dlq_entries: Vec<DlqEntry>,
+    /// Two sends of one value, as rows: such a history cannot be judged.
+    pub clash: Option<(u32, u32)>,
+    writers: Writers,
+}
+
+impl<'h> Analysis<'h> {
+    /// Analyses a history.
+    #[must_use]
+    pub fn new(history: &'h History) -> Self {
+        let (writers, clash) = Writers::new(history.sends());
+        let seen = seen(history, &writers);
+        let mut units = places::logs(history, &writers, &seen);
+        for (event, note) in history.notes() {
+            if let Observation::Drain(drain) = note {
+                units[drain.unit.index()].drain = Some((*event, *drain));
+            }
+        }
+        let first_place = first_places(history, &units);
+        let unit_of = units_of_sends(history, &first_place);
+        let (session_of, sessions) = sessions(history);
+        let dlq = history.meta.configuration.dlq.as_deref().and_then(|name| history.find_topic(name));
+        Self {
+            facts: Facts::of(history),
+            consumers: consumption::consumers(history, &writers),
+            dlq_entries: dlq.map(|dlq| dlq_entries(history, &writers, &seen, dlq)).unwrap_or_default(),
+            history,
+            units,
+            seen,
+            unit_of,
+            first_place,
+            session_of,
+            sessions,
+            dlq,
+            clash,
+            writers,
+        }
+    }
+
+    /// The row of the send that wrote `value`.
+    #[must_use]
+    pub fn writer(&self, value: u64) -> Option<u32> {
+        self.writers.of(value)
+    }
+
+    /// A send by its row.
+    #[must_use]
+    pub fn send(&self, row: u32) -> &'h SendRow {
+        &self.history.sends()[row as usize]
+    }
+
+    /// Every unit with its log, in order.
+    pub fn logs(&self) -> impl Iterator<Item = (UnitId, &UnitLog)> {
+        (0u32..).map(UnitId::from).zip(&self.units)
+    }
+
+    /// Whether a send is part of the workload, not of dead-lettering.
+    #[must_use]
+    pub fn is_work(&self, send: &SendRow) -> bool {
+        Some(send.topic) != self.dlq
+    }
+
+    /// The topics with a group's handler on them: (consumer, row) pairs to judge are those of its topics.
+    pub(crate) fn work_of<'a>(
+        &'a self,
+        consumer: &'a Consumer,
+    ) -> impl Iterator<Item = (u32, &'h SendRow)> + 'a {
+        (0u32..).zip(self.history.sends()).filter(|(_, send)| consumer.reads[send.topic.index()])
+    }
+
+    /// Whether a record is poison: the plan said so, or a handler gave it up.
+    #[must_use]
+    pub fn is_poison(&self, row: u32) -> bool {
+        self.send(row).poison || self.consumers.iter().any(|one| one.touches[row as usize].given_up > 0)
+    }
+}
+
+fn seen(history: &History, writers: &Writers) -> Vec<bool> {
+    let mut seen = vec![false; history.sends().len()];
+    for read in history.delivers() {
+        if let Some(row) = read.value().and_then(|value| writers.of(value)) {
+            seen[row as usize] = true;
+        }
+    }
+    seen
+}
+
+/// The first place of each record: the lowest that was read, or else the acknowledged one.
+fn first_places(history: &History, units: &[UnitLog]) -> Vec<Option<(UnitId, u32)>> {
+    let mut first = vec![None; history.sends().len()];
+    for reads in [true, false] {
+        for (log, unit) in units.iter().zip(0u32..) {
+            for (place, index) in log.places.iter().zip(0u32..) {
+                if place.read().is_some() == reads
+                    && let Some(send) = place.send()
+                {
+                    first[send as usize].get_or_insert((UnitId(unit), index));
+                }
+            }
+        }
+    }
+    first
+}
+
+/// A send is in the unit that an ack or a reader named, or that it chose, or to which other records of its key
+/// went. A unit that nobody learned stays unknown.
+fn units_of_sends(history: &History, first_place: &[Option<(UnitId, u32)>]) -> Vec<Option<UnitId>> {
+    let mut units: Vec<Option<UnitId>> = (history.sends().iter().zip(first_place))
+        .map(|(send, first)| {
+            let chosen = || send.partition().and_then(|partition| history.find_unit(send.topic, partition));
+            first.map(|(unit, _)| unit).or_else(|| send.unit()).or_else(chosen)
+        })
+        .collect();
+    if units.iter().any(Option::is_none) {
+        let mut by_key = HashMap::new();
+        for (send, unit) in history.sends().iter().zip(&units) {
+            if let (Some(key), Some(unit)) = (send.key(), unit) {
+                by_key.entry((send.topic, key)).or_insert(*unit);
+            }
+        }
+        for (send, unit) in history.sends().iter().zip(&mut units) {
+            if unit.is_none()
+                && let Some(key) = send.key()
+            {
+                *unit = by_key.get(&(send.topic, key)).copied();
+            }
+        }
+    }
+    units
+}
+
+fn sessions(history: &History) -> (Vec<u32>, u32) {
+    let mut known: Vec<Vec<(u32, u32)>> = vec![Vec::new(); history.process_count()];
+    let mut next = 0;
+    let list = history.sends().iter().map(|send| {
+        let of_process = &mut known[send.process.index()];
+        if let Some((_, number)) = of_process.iter().rev().find(|(session, _)| *session == send.session) {
+            return *number;
+        }
+        of_process.push((send.session, next));
+        next += 1;
+        next - 1
+    });
+    let list = list.collect();
+    (list, next)
+}
+
+fn dlq_entries(history: &History, writers: &Writers, seen: &[bool], dlq: TopicId) -> Vec<DlqEntry> {
+    (0u32..)
+        .zip(history.sends())
+        .filter(|(row, send)| send.topic == dlq && (send.status == Status::Ok || seen[*row as usize]))
+        .map(|(row, send)| DlqEntry { send: row, cause: send.cause().and_then(|cause| writers.of(cause)) })
+        .collect()
+}

@@ -1,0 +1,178 @@
+//! `key_order`: records of one key are out of order, in the log or as first delivered.
+//!
+//! **Definition.** *In the log*: per producer session, record key and unit, a later send stands before an earlier one
+//! (as in `nonmonotonic_send`, for one key). *As delivered*: to one logical consumer (a group) a record is delivered
+//! for the first time after one of the same key and unit that stands behind it in the log. Redeliveries count for
+//! nothing, and a record that stands twice counts where it is delivered first: after a rebalance everything since the
+//! last commit comes again, and that is at least once, not disorder.
+//!
+//! **Algorithm.** Sends by key (a counting sort) and one walk; deliveries by key and one walk per consumer.
+//! **Cost.** Linear.
+//!
+//! **Forbidden** under `order: per-key`; in the log also where the configuration keeps the order of sends; as
+//! delivered also to readers of assigned units.
+//!
+//! **Source.** Squall's own; kafkatest's `check_order`.
+
+use super::{Case, Check, Found, nonmonotonic_send, proof};
+use crate::{
+    Kind,
+    analysis::{Analysis, Buckets},
+    guarantees::Rules,
+    history::{DeliverRow, GroupId, KeyId},
+};
+
+pub(super) const CHECK: Check = Check {
+    kind: Kind::KeyOrder,
+    about: "records of one key are out of order, in the log or as first delivered",
+    forbidden: "`order: per-key`; in the log also where the configuration keeps the order of sends",
+    source: "kafkatest: check_order; Squall",
+    find,
+    tell,
+    rule: |rules, found| match found.case {
+        Case::InLog => Rules::key_order_in_log(rules),
+        _ => Rules::key_order_of_deliveries(rules),
+    },
+};
+
+fn find(analysis: &Analysis<'_>) -> Vec<Found> {
+    let history = analysis.history;
+    let by_key = Buckets::new(history.key_count(), history.sends().len(), |row| {
+        history.sends()[row].key().map(KeyId::index)
+    });
+    let mut found = nonmonotonic_send::overtaken(analysis, &by_key, Case::InLog);
+    found.extend(deliveries(analysis));
+    found
+}
+
+/// First deliveries behind one of the same key that stands later.
+fn deliveries(analysis: &Analysis<'_>) -> Vec<Found> {
+    let history = analysis.history;
+    let slots = history.group_count() + 1;
+    let slot = |read: &DeliverRow| read.group().map_or(slots - 1, GroupId::index);
+    let of_slot = Buckets::new(slots, history.delivers().len(), |index| {
+        let read = &history.delivers()[index];
+        (!read.drained()).then(|| slot(read))
+    });
+    let mut found = Vec::new();
+    for consumer in (0..slots).filter(|consumer| !of_slot.of(*consumer).is_empty()) {
+        let mut handed = vec![false; history.sends().len()];
+        // Per key: the first delivery that stands highest so far.
+        let mut fronts: Vec<Option<&DeliverRow>> = vec![None; history.key_count()];
+        for index in of_slot.of(consumer) {
+            let read = &history.delivers()[*index as usize];
+            let Some(row) = read.value().and_then(|value| analysis.writer(value)) else { continue };
+            let Some(key) = analysis.send(row).key() else { continue };
+            if std::mem::replace(&mut handed[row as usize], true) {
+                continue;
+            }
+            let front = &mut fronts[key.index()];
+            match *front {
+                Some(before) if before.unit == read.unit && before.position > read.position => {
+                    found.push(Found {
+                        unit: Some(read.unit),
+                        position: Some(read.position),
+                        ops: proof([Some(before.event), Some(read.event)]),
+                        send: Some(row),
+                        other: Some(before.event),
+                        case: Case::InDelivery,
+                    });
+                }
+                _ => *front = Some(read),
+            }
+        }
+    }
+    found
+}
+
+fn tell(analysis: &Analysis<'_>, found: &Found) -> [String; 2] {
+    if found.case == Case::InLog {
+        return nonmonotonic_send::tell(analysis, found);
+    }
+    let (Some(row), Some(before), Some(unit), Some(position)) =
+        (found.send, found.other, found.unit, found.position)
+    else {
+        return Default::default();
+    };
+    let history = analysis.history;
+    let place = history.delivers().binary_search_by_key(&before, |read| read.event);
+    let front = place.ok().map(|index| history.delivers()[index]);
+    let front_words = front
+        .map(|read| format!("position {} with record {}", read.position, read.value().unwrap_or_default()));
+    let late = found.ops.last().copied().unwrap_or(before);
+    [
+        format!(
+            "{} was handed {} of {} {}.",
+            analysis.who(before),
+            front_words.unwrap_or_default(),
+            analysis.unit(unit),
+            analysis.when(before)
+        ),
+        format!(
+            "Only then was {} handed {} at position {position}, for the first time, {}.",
+            analysis.who(late),
+            analysis.record(analysis.send(row)),
+            analysis.when(late)
+        ),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::CHECK;
+    use crate::checks::{Case, testing::tale};
+
+    #[test]
+    fn a_record_that_is_left_out_and_delivered_later() {
+        // The consumer is handed record 2 of the key, then record 1, which stands before it.
+        let mut tale = tale();
+        tale.sent(1, 0).sent(2, 1).read(2, 1).read(1, 0);
+        tale.finds(CHECK, &[(1, 0, Case::InDelivery)]);
+    }
+
+    #[test]
+    fn a_redelivery_after_a_rebalance_is_not_disorder() {
+        // kgo-verifier failed on this: redpanda #16838, #21299.
+        let mut tale = tale();
+        tale.sent(1, 0).sent(2, 1).read(1, 0).read(2, 1).assigned(0).read(1, 0).read(2, 1);
+        tale.finds(CHECK, &[]);
+    }
+
+    #[test]
+    fn a_zombie_that_hands_out_what_it_prefetched_is_not_disorder() {
+        // consumer-0 is paused with record 2 prefetched; consumer-1 takes over, then consumer-0 wakes up.
+        let mut tale = tale();
+        tale.sent(1, 0).sent(2, 1).sent(3, 2).read(1, 0);
+        tale.by("consumer-1").assigned(0).read(1, 0).read(2, 1).read(3, 2).by("consumer-0").read(2, 1);
+        tale.finds(CHECK, &[]);
+    }
+
+    #[test]
+    fn other_keys_are_free() {
+        let mut tale = tale();
+        tale.key("a").sent(1, 0).key("b").sent(2, 1).read(2, 1).read(1, 0);
+        tale.finds(CHECK, &[]);
+    }
+
+    #[test]
+    fn a_duplicate_is_judged_where_it_is_delivered_first() {
+        let mut tale = tale();
+        tale.sent(1, 2)
+            .sent(2, 1)
+            .read(1, 0)
+            .read(2, 1)
+            .read(1, 2)
+            .drain(1, 0)
+            .drain(2, 1)
+            .drain(1, 2)
+            .drained(3);
+        tale.finds(CHECK, &[]);
+    }
+
+    #[test]
+    fn one_key_out_of_order_in_the_log() {
+        let mut tale = tale();
+        tale.sent(1, 1).sent(2, 0).drain(2, 0).drain(1, 1).drained(2);
+        tale.finds(CHECK, &[(2, 0, Case::InLog)]);
+    }
+}

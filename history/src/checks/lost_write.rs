@@ -1,0 +1,150 @@
+//! `lost_write`: an acknowledged record is not in the log although the log was read beyond it.
+//!
+//! **Definition.** Per unit, `bound` is the highest position that anybody read, or the last one that a finished
+//! final drain covered. A record acknowledged at a position `<= bound` is lost when nobody ever read its value;
+//! or, if the final drain finished, when the drain did not read it although its position lies in the drained
+//! range (then it was there once, and vanished).
+//!
+//! **Algorithm.** One walk over the places of each unit. **Cost.** Linear in the places.
+//!
+//! **Forbidden** as [`Rules::survival`] says: for acks=all, unless more power was lost than the copies bear; for
+//! acks=1 while no leader may have changed; always under `delivery: at-least-once`.
+//!
+//! **Evidence limit.** It needs a read behind the record, or a finished drain; without either see `unseen`. Sends
+//! of unknown outcome are never lost.
+//!
+//! **Source.** Jepsen's Kafka workload (`lost-write`); the drained case is Squall's own.
+
+use super::{Case, Check, Found, proof};
+use crate::{
+    Kind,
+    analysis::{Analysis, Place, UnitLog},
+    guarantees::Rules,
+};
+
+pub(super) const CHECK: Check = Check {
+    kind: Kind::LostWrite,
+    about: "an acknowledged record is not in the log although the log was read beyond it",
+    forbidden: "acks=all; acks=1 while no leader may have changed; always under `delivery: at-least-once`",
+    source: "Jepsen kafka: lost-write",
+    find,
+    tell,
+    rule: |rules, _| Rules::survival(rules),
+};
+
+fn find(analysis: &Analysis<'_>) -> Vec<Found> {
+    let mut drained = vec![false; analysis.history.sends().len()];
+    for place in analysis.units.iter().flat_map(|log| &log.places) {
+        if let (Some(row), Some(_)) = (place.send(), place.drained()) {
+            drained[row as usize] = true;
+        }
+    }
+    let mut found = Vec::new();
+    for (unit, log) in analysis.logs() {
+        let Some(bound) = log.bound() else { continue };
+        for place in log.places.iter().take_while(|place| place.position <= bound) {
+            let (Some(row), Some(ack)) = (place.send(), place.ack()) else { continue };
+            let send = analysis.send(row);
+            let case = match analysis.seen[row as usize] {
+                false => Case::Plain,
+                true if !drained[row as usize] && in_drain(log, place) => Case::Vanished,
+                true => continue,
+            };
+            if send.acked() {
+                let beyond = evidence(log, place);
+                let ops = proof([Some(send.invoke.0), Some(ack), place.read(), beyond]);
+                let position = Some(place.position);
+                found.push(Found { unit: Some(unit), position, ops, send: Some(row), other: beyond, case });
+            }
+        }
+    }
+    found
+}
+
+/// Whether a finished drain would have read this place.
+fn in_drain(log: &UnitLog, place: &Place) -> bool {
+    log.complete_drain().is_some_and(|drain| place.position >= drain.from)
+}
+
+/// The event that shows that the log was read beyond the place: the finished drain, or the next read.
+fn evidence(log: &UnitLog, place: &Place) -> Option<u32> {
+    let drain = log.drain.filter(|(_, drain)| drain.complete).map(|(event, _)| event);
+    let behind = || log.between(place.position, u64::MAX).iter().find_map(Place::read);
+    drain.or_else(behind)
+}
+
+fn tell(analysis: &Analysis<'_>, found: &Found) -> [String; 2] {
+    let Some((send, unit)) = found.send.map(|row| analysis.send(row)).zip(found.unit) else {
+        return Default::default();
+    };
+    let log = &analysis.units[unit.index()];
+    let instead =
+        log.places.iter().find(|place| Some(place.position) == found.position && place.read().is_some());
+    let instead = match instead.and_then(Place::value) {
+        Some(value) => format!("its place holds record {value}"),
+        None => "its place holds nothing".to_owned(),
+    };
+    let seen = match (found.case, log.complete_drain(), found.other) {
+        (Case::Vanished, ..) => {
+            format!("It had been read, but then {} without it; {instead}.", analysis.drain_words(unit))
+        }
+        (_, Some(_), _) => format!("Nobody ever read it, and {}; {instead}.", analysis.drain_words(unit)),
+        (_, None, Some(event)) => format!(
+            "Nobody ever read it, although {} read on behind it {}; {instead}.",
+            analysis.who(event),
+            analysis.when(event)
+        ),
+        (_, None, None) => format!("Nobody ever read it; {instead}."),
+    };
+    [format!("{}.", analysis.sent(send)), seen]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::CHECK;
+    use crate::checks::{Case, testing::tale};
+
+    #[test]
+    fn an_acked_record_that_readers_passed_is_lost() {
+        // Three records are acknowledged; a consumer reads the first and the third.
+        let mut tale = tale();
+        tale.sent(1, 0).sent(2, 1).sent(3, 2).read(1, 0).read(3, 2);
+        tale.finds(CHECK, &[(2, 1, Case::Plain)]);
+    }
+
+    #[test]
+    fn a_record_whose_place_another_one_took_is_lost() {
+        let mut tale = tale();
+        tale.sent(1, 0).sent(2, 0).read(2, 0).drain(2, 0).drained(1);
+        tale.finds(CHECK, &[(1, 0, Case::Plain)]);
+    }
+
+    #[test]
+    fn a_record_that_was_read_and_then_vanished_is_lost() {
+        let mut tale = tale();
+        tale.sent(1, 0).sent(2, 1).read(1, 0).read(2, 1).drain(2, 1).drained(2);
+        tale.finds(CHECK, &[(1, 0, Case::Vanished)]);
+    }
+
+    #[test]
+    fn a_tail_that_nobody_read_is_not_proof() {
+        let mut tale = tale();
+        tale.sent(1, 0).sent(2, 1).read(1, 0);
+        tale.finds(CHECK, &[]);
+    }
+
+    #[test]
+    fn an_unknown_send_is_never_lost() {
+        let mut tale = tale();
+        tale.unknown(1, Some(0)).sent(2, 1).read(2, 1).drain(2, 1).drained(2);
+        tale.finds(CHECK, &[]);
+    }
+
+    #[test]
+    fn holes_that_nobody_wrote_are_not_losses() {
+        // Positions 1 and 2 are markers of the broker's own.
+        let mut tale = tale();
+        tale.sent(1, 0).sent(2, 3).drain(1, 0).drain(2, 3).drained(5);
+        tale.finds(CHECK, &[]);
+    }
+}

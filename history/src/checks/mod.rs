@@ -1,0 +1,137 @@
+//! The checks: one file each, every one a pure function of the shared [`Analysis`].
+//!
+//! A check *finds*; the [`Rules`] say whether that is forbidden; the story is told only for the findings that are
+//! shown. [`CHECKS`] is the table of them all.
+
+mod corrupt;
+mod dlq_acked;
+mod dlq_duplicate;
+mod dlq_lost;
+mod dlq_premature;
+mod duplicate;
+mod g1a;
+mod group_jump;
+mod inconsistent_offsets;
+mod key_order;
+mod lost_write;
+mod nonmonotonic_send;
+mod reprocessed;
+mod unavailable;
+mod unexpected;
+mod unprocessed;
+mod unseen;
+
+pub(crate) use unavailable::worst_outage;
+
+#[cfg(test)]
+pub(crate) mod testing;
+
+use crate::{Kind, Ruling, analysis::Analysis, guarantees::Rules, history::UnitId};
+
+/// What sets findings of one check apart where the guarantees treat them differently.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Case {
+    /// Nothing in particular.
+    #[default]
+    Plain,
+    /// It had been read before it vanished.
+    Vanished,
+    /// The final drain of the unit finished.
+    Drained,
+    /// Two readers disagree, not just an ack and a reader.
+    ReadTwice,
+    /// The order of the log is meant.
+    InLog,
+    /// The order of first deliveries is meant.
+    InDelivery,
+    /// The group is certain not to come back to the record.
+    Passed,
+    /// A handler gave the record up.
+    GivenUp,
+    /// The record was delivered as often as it was dead-lettered.
+    Repeated,
+}
+
+/// One finding.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// The unit.
+    pub unit: Option<UnitId>,
+    /// The place in the unit.
+    pub position: Option<u64>,
+    /// The indexes of the events that prove it.
+    pub ops: Vec<u32>,
+    /// The row of the send that it is about.
+    pub send: Option<u32>,
+    /// The row of another send, or the index of another event, as the check's story needs it.
+    pub other: Option<u32>,
+    /// What sets it apart for the guarantees.
+    pub case: Case,
+}
+
+/// A check: what it finds, how it tells it, and which guarantee rules on it.
+#[derive(Clone, Copy)]
+pub struct Check {
+    /// The kind of anomaly that it finds.
+    pub kind: Kind,
+    /// What that is, in a line.
+    pub about: &'static str,
+    /// When it is forbidden, in a line.
+    pub forbidden: &'static str,
+    /// Where the definition comes from.
+    pub source: &'static str,
+    /// Finds.
+    pub find: fn(&Analysis<'_>) -> Vec<Found>,
+    /// Tells a finding in two lines.
+    pub tell: fn(&Analysis<'_>, &Found) -> [String; 2],
+    /// Rules on a finding.
+    pub rule: fn(&Rules<'_>, &Found) -> Ruling,
+}
+
+impl std::fmt::Debug for Check {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Check({})", self.kind)
+    }
+}
+
+/// Every check, in the order of [`Kind::ALL`]. Only `vacuous` has none: it is the verdict's.
+pub const CHECKS: &[Check] = &[
+    lost_write::CHECK,
+    unseen::CHECK,
+    duplicate::CHECK,
+    inconsistent_offsets::CHECK,
+    unexpected::CHECK,
+    g1a::CHECK,
+    corrupt::CHECK,
+    key_order::CHECK,
+    nonmonotonic_send::CHECK,
+    group_jump::CHECK,
+    unprocessed::CHECK,
+    reprocessed::CHECK,
+    dlq_lost::CHECK,
+    dlq_premature::CHECK,
+    dlq_acked::CHECK,
+    dlq_duplicate::CHECK,
+    unavailable::CHECK,
+];
+
+/// The events that prove a finding, in order and without repeats.
+fn proof(events: impl IntoIterator<Item = Option<u32>>) -> Vec<u32> {
+    let mut list: Vec<u32> = events.into_iter().flatten().collect();
+    list.sort_unstable();
+    list.dedup();
+    list
+}
+
+#[cfg(test)]
+mod tests {
+    use super::CHECKS;
+    use crate::Kind;
+
+    #[test]
+    fn every_kind_has_one_check_in_order() {
+        let kinds: Vec<Kind> = CHECKS.iter().map(|check| check.kind).collect();
+        let all: Vec<Kind> = Kind::ALL.iter().copied().filter(|kind| *kind != Kind::Vacuous).collect();
+        assert_eq!(kinds, all);
+    }
+}

@@ -1,0 +1,149 @@
+//! `nonmonotonic_send`: a later send of one producer session stands in the log before an earlier one.
+//!
+//! **Definition.** Per producer session and unit, in the order of the invocations: the first place of a record lies
+//! before the first place of a record that was sent earlier. Only records that are in the log count: places that
+//! were read, or, without a finished drain, that lie behind everything read. A duplicate counts at its first place.
+//!
+//! **Algorithm.** Sends by unit (a counting sort), then one walk with the highest place of each session.
+//! **Cost.** Linear.
+//!
+//! **Forbidden** when the configuration keeps the order of sends: idempotence, one request in flight, or no retries
+//! ([`Rules::send_order`]). The order per key that a scenario demands is `key_order`.
+//!
+//! **Source.** Jepsen's Kafka workload (`nonmonotonic-send`), per session instead of per process.
+
+use super::{Case, Check, Found, proof};
+use crate::{
+    Kind,
+    analysis::{Analysis, Buckets, Place},
+    guarantees::Rules,
+    history::UnitId,
+};
+
+pub(super) const CHECK: Check = Check {
+    kind: Kind::NonmonotonicSend,
+    about: "a later send of one producer stands in the log before an earlier one",
+    forbidden: "idempotent producers; one request in flight; no retries",
+    source: "Jepsen kafka: nonmonotonic-send",
+    find,
+    tell,
+    rule: |rules, _| Rules::send_order(rules),
+};
+
+fn find(analysis: &Analysis<'_>) -> Vec<Found> {
+    let by_unit = Buckets::new(analysis.units.len(), analysis.history.sends().len(), |row| {
+        standing(analysis, row as u32).map(|(unit, _)| unit.index())
+    });
+    overtaken(analysis, &by_unit, Case::Plain)
+}
+
+/// Where a record stands in the log: its first place, unless that is the ack of a record that is not there.
+pub(super) fn standing(analysis: &Analysis<'_>, row: u32) -> Option<(UnitId, Place)> {
+    let (unit, index) = analysis.first_place[row as usize]?;
+    let log = &analysis.units[unit.index()];
+    let place = log.places[index as usize];
+    let unread = || log.complete_drain().is_none() && log.bound().is_none_or(|bound| place.position > bound);
+    let there = place.read().is_some() || unread();
+    there.then_some((unit, place))
+}
+
+/// The sends of each bucket that stand before an earlier one of the same session and unit.
+pub(super) fn overtaken(analysis: &Analysis<'_>, buckets: &Buckets, case: Case) -> Vec<Found> {
+    let mut found = Vec::new();
+    // Per session: the bucket in which it was last met, and its send that stands highest.
+    let mut highest: Vec<(u32, u32, u64, UnitId)> =
+        vec![(u32::MAX, 0, 0, UnitId::from(0)); analysis.sessions as usize];
+    for bucket in 0..buckets.len() {
+        for row in buckets.of(bucket) {
+            let Some((unit, place)) = standing(analysis, *row) else { continue };
+            let known = &mut highest[analysis.session_of[*row as usize] as usize];
+            if (known.0, known.3) != (bucket as u32, unit) || known.2 < place.position {
+                *known = (bucket as u32, *row, place.position, unit);
+                continue;
+            }
+            let (earlier, later) = (analysis.send(known.1), analysis.send(*row));
+            let events = [
+                Some(earlier.invoke.0),
+                earlier.completion(),
+                Some(later.invoke.0),
+                later.completion(),
+                place.read(),
+            ];
+            found.push(Found {
+                unit: Some(unit),
+                position: Some(place.position),
+                ops: proof(events),
+                send: Some(*row),
+                other: Some(known.1),
+                case,
+            });
+        }
+    }
+    found
+}
+
+pub(super) fn tell(analysis: &Analysis<'_>, found: &Found) -> [String; 2] {
+    let (Some(later), Some(earlier), Some(unit)) = (found.send, found.other, found.unit) else {
+        return Default::default();
+    };
+    let at = |row: u32| standing(analysis, row).map(|(_, place)| place.position).unwrap_or_default();
+    let (one, two) = (analysis.send(earlier), analysis.send(later));
+    [
+        format!(
+            "{} sent {} (event {}) before {} (event {}).",
+            analysis.history.process_name(one.process),
+            analysis.record(one),
+            one.invoke.0,
+            analysis.record(two),
+            two.invoke.0
+        ),
+        format!(
+            "In {} the later one stands at position {}, before the earlier one at {}.",
+            analysis.unit(unit),
+            at(later),
+            at(earlier)
+        ),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::CHECK;
+    use crate::checks::{Case, testing::tale};
+
+    #[test]
+    fn a_retried_record_is_overtaken() {
+        // Record 1 is retried and lands behind record 2, which was in flight with it.
+        let mut tale = tale();
+        tale.sent(1, 1).sent(2, 0).drain(2, 0).drain(1, 1).drained(2);
+        tale.finds(CHECK, &[(2, 0, Case::Plain)]);
+    }
+
+    #[test]
+    fn another_session_has_an_order_of_its_own() {
+        let mut tale = tale();
+        tale.sent(1, 1).restart_producer().sent(2, 0).drain(2, 0).drain(1, 1).drained(2);
+        tale.finds(CHECK, &[]);
+    }
+
+    #[test]
+    fn a_duplicate_does_not_change_the_order() {
+        let mut tale = tale();
+        tale.sent(1, 2).sent(2, 1).drain(1, 0).drain(2, 1).drain(1, 2).drained(3);
+        tale.finds(CHECK, &[]);
+    }
+
+    #[test]
+    fn a_place_that_a_lost_record_left_may_be_used_again() {
+        // Records 1 and 2 are lost with their leader; record 3 takes the place of record 1.
+        let mut tale = tale();
+        tale.sent(1, 0).sent(2, 1).sent(3, 0).drain(3, 0).drained(1).finds(CHECK, &[]);
+    }
+
+    #[test]
+    fn acks_may_arrive_out_of_order() {
+        let mut tale = tale();
+        tale.send(1).send(2).ok(2, 1).ok(1, 0).drain(1, 0).drain(2, 1).drained(2);
+        tale.finds(CHECK, &[]);
+    }
+}

@@ -1,0 +1,100 @@
+//! Table 1f, cell by cell.
+
+use super::*;
+
+fn fault() -> Facts {
+    Facts { node_fault: Some((9, "kill leader(orders/0)".into())), ..Facts::default() }
+}
+
+fn powerless(nodes: &[u32]) -> Facts {
+    Facts { powerless: nodes.to_vec(), ..fault() }
+}
+
+fn acks(acks: Acks) -> Configuration {
+    Configuration { acks, ..Configuration::default() }
+}
+
+fn survives(configuration: &Configuration, facts: &Facts) -> Ruling {
+    Rules { configuration, expect: &Expect::default(), facts }.survival()
+}
+
+#[test]
+fn loss_by_acks_and_faults() {
+    let calm = Facts::default();
+    assert!(!survives(&acks(Acks::None), &calm).forbids());
+    assert!(survives(&acks(Acks::One), &calm).forbids());
+    assert!(!survives(&acks(Acks::One), &fault()).forbids());
+    assert!(survives(&acks(Acks::All), &fault()).forbids());
+    assert!(survives(&acks(Acks::All), &powerless(&[1])).forbids());
+    assert!(!survives(&acks(Acks::All), &powerless(&[1, 2])).forbids());
+    let synced = Configuration { fsync: Fsync::Always, ..Configuration::default() };
+    assert!(survives(&synced, &powerless(&[1, 2, 3])).forbids());
+    let unclean = Configuration { unclean_election: true, ..Configuration::default() };
+    assert!(!survives(&unclean, &fault()).forbids());
+    assert!(survives(&unclean, &calm).forbids());
+}
+
+#[test]
+fn expectations_forbid_loss_whatever_the_acks() {
+    let expect = Expect { delivery: Some(Delivery::AtLeastOnce), ..Expect::default() };
+    let rules = Rules { configuration: &acks(Acks::One), expect: &expect, facts: &fault() };
+    assert!(rules.survival().forbids());
+    assert!(rules.sight(true).forbids());
+    assert!(rules.sight(false).undecided());
+}
+
+#[test]
+fn duplicates_by_idempotence_and_expectation() {
+    let facts = fault();
+    let rule = |idempotent, log| {
+        let configuration = Configuration { idempotent, ..Configuration::default() };
+        let expect = Expect { log, ..Expect::default() };
+        Rules { configuration: &configuration, expect: &expect, facts: &facts }.single_append().forbids()
+    };
+    assert!(!rule(false, None));
+    assert!(rule(true, None));
+    assert!(rule(false, Some(Log::ExactlyOnce)));
+}
+
+#[test]
+fn order_by_what_may_overtake() {
+    let facts = fault();
+    let rule = |configuration: Configuration, order| {
+        let expect = Expect { order, ..Expect::default() };
+        let rules = Rules { configuration: &configuration, expect: &expect, facts: &facts };
+        (rules.send_order().forbids(), rules.key_order_in_log().forbids())
+    };
+    let plain = Configuration::default;
+    assert_eq!(rule(plain(), None), (false, false));
+    assert_eq!(rule(plain(), Some(Order::PerKey)), (false, true));
+    assert_eq!(rule(Configuration { idempotent: true, ..plain() }, None), (true, true));
+    assert_eq!(rule(Configuration { max_in_flight: Some(1), ..plain() }, None), (true, true));
+    assert_eq!(rule(Configuration { retries: Some(0), ..plain() }, None), (true, true));
+}
+
+#[test]
+fn a_reused_place_follows_the_loss_but_readers_must_agree() {
+    let rule = |configuration: &Configuration, read_twice| {
+        Rules { configuration, expect: &Expect::default(), facts: &fault() }
+            .single_value(read_twice)
+            .forbids()
+    };
+    assert!(!rule(&acks(Acks::One), false));
+    assert!(rule(&acks(Acks::One), true));
+    assert!(rule(&acks(Acks::All), false));
+    let unclean = Configuration { unclean_election: true, ..Configuration::default() };
+    assert!(!rule(&unclean, true));
+}
+
+#[test]
+fn processing_by_commit_policy() {
+    let rule = |commit, passed| {
+        let configuration = Configuration { commit, ..Configuration::default() };
+        let facts = Facts::default();
+        Rules { configuration: &configuration, expect: &Expect::default(), facts: &facts }.processing(passed)
+    };
+    assert!(rule(CommitPolicy::AfterProcessing, true).forbids());
+    assert!(rule(CommitPolicy::AfterProcessing, false).undecided());
+    assert!(!rule(CommitPolicy::BeforeProcessing, true).forbids());
+    assert!(!rule(CommitPolicy::Auto, true).forbids());
+}
