@@ -14,6 +14,8 @@
 #![forbid(unsafe_code)]
 
 pub mod codes;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 pub mod providers;
 pub mod timer;
 pub mod wire;

@@ -112,6 +112,15 @@ impl<'a> Reader<'a> {
         (0..count).map(|_| item(self)).collect()
     }
 
+    /// A compact array, item by item; an absent one has none.
+    pub(super) fn compact_list<T>(
+        &mut self,
+        mut item: impl FnMut(&mut Self) -> Result<T, WireError>,
+    ) -> Result<Vec<T>, WireError> {
+        let count = self.varint()?.saturating_sub(1);
+        (0..count).map(|_| item(self)).collect()
+    }
+
     pub(super) fn varint(&mut self) -> Result<u32, WireError> {
         let mut value = 0;
         for shift in [0, 7, 14, 21, 28] {

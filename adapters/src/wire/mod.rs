@@ -8,9 +8,9 @@
 //! | FindCoordinator | 2 | any node |
 //! | CreateTopics | 4 | any node |
 //! | ListOffsets | 5 | the leader |
-//! | OffsetFetch | 5 | the coordinator |
+//! | OffsetFetch | 7 | the coordinator |
 //!
-//! All of these are in Kafka 2.8 to 4.3 (DescribeQuorum since 3.3). Plain TCP only. [`Connection`] blocks;
+//! All of these are in Kafka 3.3 to 4.3. Plain TCP only. [`Connection`] blocks;
 //! [`WireAdmin`] implements the bus's administrator over it on threads of its own.
 
 mod admin;

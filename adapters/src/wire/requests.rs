@@ -155,22 +155,28 @@ impl Connection {
         WireError::check(code, format!("the offsets of {topic}/{partition} were asked for")).map(|()| offset)
     }
 
-    /// Where a group goes on in a partition; -1 if it never committed there. Asked of the coordinator.
+    /// Where a group goes on in a partition; -1 if it never committed there. Asked of the coordinator. While
+    /// a transaction holds positions of the group there the answer is UNSTABLE_OFFSET_COMMIT.
     pub fn offset_fetch(&mut self, group: &str, topic: &str, partition: u32) -> Result<i64, WireError> {
         let mut body = Writer::default();
-        body.string(group).count(1).string(topic).count(1).i32(int(partition));
+        body.compact_string(group).varint(2).compact_string(topic);
+        body.varint(2).i32(int(partition)).varint(0).i8(1).varint(0);
         let about = format!("the offset of {group} in {topic}/{partition} was asked for");
-        let (found, code) = self.request((9, 5, false), &body, |reader| {
+        let (found, code) = self.request((9, 7, true), &body, |reader| {
             reader.i32()?;
-            let found = reader.list(|topic| {
-                topic.string()?;
-                topic.list(|unit| {
+            let found = reader.compact_list(|topic| {
+                topic.compact_string()?;
+                let units = topic.compact_list(|unit| {
                     unit.i32()?;
                     let offset = unit.i64()?;
                     unit.i32()?;
-                    unit.string()?;
-                    Ok((unit.i16()?, offset))
-                })
+                    unit.compact_string()?;
+                    let code = unit.i16()?;
+                    unit.varint()?;
+                    Ok((code, offset))
+                })?;
+                topic.varint()?;
+                Ok(units)
             })?;
             Ok((found, reader.i16()?))
         })?;

@@ -1,0 +1,550 @@
+//! A consumer.
+//!
+//! - A thread of its own polls librdkafka, and only on demand: while the reader (or, before the first record,
+//!   the listener) waits, and in a short burst when the reader takes a record and few are left. A reader that
+//!   is busy with a record is not polled for, so rebalances wait for it and `max.poll.interval.ms` applies.
+//! - Between `Revoked` or `Lost` and the next `Assigned` of a unit none of its records reaches the reader.
+//! - After `Revoked` the rebalance waits until the listener asks for the next event (at most [`LAST_WORD`], and
+//!   only if there is a listener and the consumer is not being closed), and until commits that were made
+//!   before are through: so a last commit is possible. After `Lost` it does not wait: it would be too late.
+//! - Commits go one after the other on a second thread, each awaited at the coordinator. With automatic commits
+//!   the position is stored when the reader gets the record.
+//! - `Reset` is told when a record comes from before the position that was to be read next. A jump ahead
+//!   (records expired) cannot be told from the gaps that transactions leave, and is not reported.
+//! - Closing leaves the group. See the parent module for what a crash is.
+
+use super::{
+    KafkaConfig, bus_error, config,
+    context::Membership,
+    number,
+    offload::discard,
+    producer::{offsets, refused},
+};
+use bytes::Bytes;
+use rdkafka::{
+    Message, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerGroupMetadata},
+    error::KafkaError,
+    message::{BorrowedMessage, Headers},
+};
+use squall_bus::{
+    Capability, Completer, Consumer, ConsumerConfig, ConsumerEvent, Delivery, Error, ErrorClass, Header,
+    Outcome, Pending, Position, Record, Subscription, Topic, Unit,
+};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fmt,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// How long a rebalance waits for the listener's last word.
+pub const LAST_WORD: Duration = Duration::from_secs(5);
+/// How many records are taken from librdkafka ahead of the reader.
+const AHEAD: usize = 64;
+/// How many may be left when the next burst begins.
+const FEW: usize = 8;
+/// The most events that wait; beyond that the oldest error makes room.
+const MOST_EVENTS: usize = 1_000;
+const POLL: Duration = Duration::from_millis(20);
+
+type Client = BaseConsumer<Membership>;
+
+/// A consumer over librdkafka.
+pub struct KafkaConsumer {
+    shared: Arc<Shared>,
+    client: Mutex<Option<Arc<Client>>>,
+    group: Option<String>,
+}
+
+/// What the handle, the two threads and librdkafka's callbacks share.
+pub(super) struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+    stores: bool,
+}
+
+#[derive(Default)]
+struct State {
+    records: VecDeque<Delivery>,
+    events: VecDeque<ConsumerEvent>,
+    reader: Option<Waker>,
+    listener: Option<Waker>,
+    /// The reader waits for a record.
+    wanted: bool,
+    /// A burst is due.
+    burst: bool,
+    /// The reader is busy with a record.
+    busy: bool,
+    /// The last question for an event was left open: somebody listens.
+    listens: bool,
+    /// The units that are its own, with the position to be read next where it is known.
+    owned: BTreeMap<Unit, Option<Position>>,
+    /// Seeks that the polling thread has not carried out.
+    seeks: VecDeque<(Unit, Position)>,
+    commits: VecDeque<Commit>,
+    /// A commit is on its way.
+    committing: bool,
+    tags: u64,
+    end: Option<End>,
+    /// The error that ended it.
+    fatal: Option<Error>,
+}
+
+struct Commit {
+    positions: Vec<(Unit, Position)>,
+    completer: Completer<Outcome<()>>,
+}
+
+enum End {
+    Crash,
+    Close(Option<Completer<()>>),
+}
+
+impl fmt::Debug for KafkaConsumer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KafkaConsumer({})", self.group.as_deref().unwrap_or("alone"))
+    }
+}
+
+impl KafkaConsumer {
+    pub(super) fn open(bus: &KafkaConfig, config: &ConsumerConfig) -> Result<Self, Error> {
+        let stores = config.auto_commit.is_some();
+        let shared = Arc::new(Shared { state: Mutex::default(), changed: Condvar::new(), stores });
+        let context = Membership { shared: Arc::clone(&shared) };
+        let settings = config::consumer(bus, config);
+        let client: Client = settings.create_with_context(context).map_err(|error| refused(&error))?;
+        let group = match &config.subscription {
+            Subscription::Group { group, topics } => {
+                let topics: Vec<&str> = topics.iter().map(Topic::as_str).collect();
+                client.subscribe(&topics).map_err(|error| bus_error(&error))?;
+                Some(group.clone())
+            }
+            Subscription::Assign(units) => {
+                client.assign(&starts(units)).map_err(|error| bus_error(&error))?;
+                shared.assigned(units.clone());
+                None
+            }
+        };
+        let client = Arc::new(client);
+        let consumer = Self { shared, client: Mutex::new(Some(Arc::clone(&client))), group };
+        consumer.serve("squall-poll", Arc::clone(&client), Shared::poll_all)?;
+        consumer.serve("squall-commit", client, Shared::commit_all)?;
+        Ok(consumer)
+    }
+
+    fn serve(&self, name: &str, client: Arc<Client>, work: fn(&Shared, Arc<Client>)) -> Result<(), Error> {
+        let shared = Arc::clone(&self.shared);
+        let spawned = thread::Builder::new().name(name.to_owned()).spawn(move || work(&shared, client));
+        spawned.map(drop).map_err(|error| {
+            crate::codes::error(-196, format!("the threads of a consumer could not be started: {error}"))
+        })
+    }
+
+    /// The group, if it is in one.
+    pub(super) fn group(&self) -> Option<&str> {
+        self.group.as_deref()
+    }
+
+    /// Its membership, for a transaction.
+    pub(super) fn group_metadata(&self) -> Option<ConsumerGroupMetadata> {
+        let client = self.client.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        client?.group_metadata()
+    }
+
+    /// Ends the client without ceremony.
+    pub(super) fn crash(&self) {
+        self.end(End::Crash);
+    }
+
+    fn end(&self, end: End) {
+        let mut state = self.shared.lock();
+        if state.end.is_some() {
+            if let End::Close(Some(completer)) = end
+                && let Some(waker) = completer.complete(())
+            {
+                drop(state);
+                waker.wake();
+            }
+            return;
+        }
+        state.end = Some(end);
+        let wakers = [state.reader.take(), state.listener.take()];
+        drop(state);
+        self.shared.changed.notify_all();
+        wakers.into_iter().flatten().for_each(Waker::wake);
+        discard(self.client.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+}
+
+impl Drop for KafkaConsumer {
+    fn drop(&mut self) {
+        self.end(End::Crash);
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait<'a>(&self, state: MutexGuard<'a, State>, within: Duration) -> MutexGuard<'a, State> {
+        self.changed.wait_timeout(state, within).unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    /// The polling thread.
+    fn poll_all(&self, client: Arc<Client>) {
+        loop {
+            let mut state = self.lock();
+            while state.end.is_none() && !state.is_polling() && state.seeks.is_empty() {
+                state = self.wait(state, Duration::from_secs(3600));
+            }
+            if state.end.is_some() {
+                break;
+            }
+            let seek = state.seeks.front().cloned();
+            let within = if state.records.is_empty() { POLL } else { Duration::ZERO };
+            drop(state);
+            match seek {
+                Some((unit, position)) => self.carry_out(&client, &unit, position),
+                None => self.poll_once(&client, within),
+            }
+        }
+        self.finish(client);
+    }
+
+    fn poll_once(&self, client: &Client, within: Duration) {
+        match client.poll(within) {
+            Some(Ok(message)) => self.received(&message),
+            Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
+                let mut error = crate::codes::error(code as i32, "the consumer cannot go on");
+                error.class = ErrorClass::Fatal;
+                self.fatal(error);
+            }
+            Some(Err(error)) => self.error(bus_error(&error)),
+            // What there was is there: the burst is over.
+            None => self.lock().burst = false,
+        }
+    }
+
+    /// Drops the client, which leaves the group if it can, and tells who waits for that.
+    fn finish(&self, mut client: Arc<Client>) {
+        // The committing thread lets go of its share after its last commit.
+        let client = loop {
+            match Arc::try_unwrap(client) {
+                Ok(client) => break client,
+                Err(shared) => client = shared,
+            }
+            thread::sleep(Duration::from_millis(1));
+        };
+        drop(client);
+        if let Some(End::Close(completer)) = &mut self.lock().end
+            && let Some(waker) = completer.take().and_then(|completer| completer.complete(()))
+        {
+            waker.wake();
+        }
+    }
+
+    fn received(&self, message: &BorrowedMessage<'_>) {
+        let unit = Unit::new(&Topic::new(message.topic()), u32::try_from(message.partition()).unwrap_or(0));
+        let position = Position(u64::try_from(message.offset()).unwrap_or(0));
+        let mut state = self.lock();
+        let sought = state.seeks.iter().any(|(sought, _)| *sought == unit);
+        let Some(expected) = state.owned.get_mut(&unit) else { return };
+        if sought {
+            return;
+        }
+        let reset = expected.filter(|expected| position < *expected);
+        *expected = Some(position.next());
+        if reset.is_some() {
+            state.event(ConsumerEvent::Reset { unit: unit.clone(), from: reset, to: position });
+        }
+        state.tags += 1;
+        let tag = state.tags;
+        state.records.push_back(Delivery {
+            record: record(message, &unit),
+            unit,
+            position,
+            attempt: None,
+            tag,
+        });
+        state.wanted = false;
+        if state.records.len() >= AHEAD {
+            state.burst = false;
+        }
+        let wakers = [state.reader.take(), reset.and_then(|_| state.listener.take())];
+        drop(state);
+        wakers.into_iter().flatten().for_each(Waker::wake);
+    }
+
+    /// Units became its own.
+    pub(super) fn assigned(&self, units: Vec<(Unit, Option<Position>)>) {
+        let mut state = self.lock();
+        state.owned.extend(units.iter().cloned());
+        self.announce(state, ConsumerEvent::Assigned(units));
+    }
+
+    /// Units are to be handed back, or are gone already.
+    pub(super) fn revoked(&self, units: Vec<Unit>, lost: bool) {
+        let mut state = self.lock();
+        for unit in &units {
+            state.owned.remove(unit);
+        }
+        state.records.retain(|record| !units.contains(&record.unit));
+        state.seeks.retain(|(unit, _)| !units.contains(unit));
+        let listens = state.listens;
+        let event = if lost { ConsumerEvent::Lost(units) } else { ConsumerEvent::Revoked(units) };
+        self.announce(state, event);
+        if lost {
+            return;
+        }
+        let end = Instant::now() + LAST_WORD;
+        let mut state = self.lock();
+        loop {
+            // The listener is back for the next event when the queue is empty and its question is open.
+            let heard = !listens || (state.events.is_empty() && state.listens);
+            let committed = state.commits.is_empty() && !state.committing;
+            let left = end.saturating_duration_since(Instant::now());
+            // Who closes has had the last word.
+            if (heard && committed) || left.is_zero() || state.end.is_some() {
+                return;
+            }
+            state = self.wait(state, left);
+        }
+    }
+
+    /// An error that the client survives.
+    pub(super) fn error(&self, error: Error) {
+        self.announce(self.lock(), ConsumerEvent::Error(error));
+    }
+
+    fn fatal(&self, error: Error) {
+        let mut state = self.lock();
+        state.fatal = Some(error.clone());
+        state.wanted = false;
+        let reader = state.reader.take();
+        self.announce(state, ConsumerEvent::Error(error));
+        reader.into_iter().for_each(Waker::wake);
+    }
+
+    fn announce(&self, mut state: MutexGuard<'_, State>, event: ConsumerEvent) {
+        state.event(event);
+        let listener = state.listener.take();
+        drop(state);
+        listener.into_iter().for_each(Waker::wake);
+    }
+
+    fn carry_out(&self, client: &Client, unit: &Unit, position: Position) {
+        let partition = i32::try_from(unit.partition).unwrap_or(i32::MAX);
+        let offset = Offset::Offset(i64::try_from(position.0).unwrap_or(i64::MAX));
+        let sought = client.seek(unit.topic.as_str(), partition, offset, Duration::from_secs(5));
+        let mut state = self.lock();
+        // It may have been revoked, and its seeks forgotten, meanwhile.
+        if state.seeks.front().is_some_and(|front| *front == (unit.clone(), position)) {
+            state.seeks.pop_front();
+        }
+        if let Some(expected) = state.owned.get_mut(unit) {
+            *expected = Some(position);
+        }
+        drop(state);
+        if let Err(error) = sought {
+            self.error(crate::codes::error(
+                -172,
+                format!("{unit} could not be read from {position} on: {error}"),
+            ));
+        }
+    }
+
+    /// The committing thread.
+    fn commit_all(&self, client: Arc<Client>) {
+        let mut state = self.lock();
+        loop {
+            if let Some(commit) = state.commits.pop_front() {
+                if matches!(state.end, Some(End::Crash)) {
+                    // A crashed process never learns what became of its commits.
+                    continue;
+                }
+                state.committing = true;
+                drop(state);
+                let outcome = commit_now(&client, &commit.positions);
+                let waker = commit.completer.complete(outcome);
+                state = self.lock();
+                state.committing = false;
+                self.changed.notify_all();
+                if let Some(waker) = waker {
+                    drop(state);
+                    waker.wake();
+                    state = self.lock();
+                }
+            } else if state.end.is_some() {
+                return;
+            } else {
+                state = self.wait(state, Duration::from_secs(3600));
+            }
+        }
+    }
+}
+
+impl State {
+    fn is_polling(&self) -> bool {
+        let listened = self.listener.is_some() && !self.busy;
+        self.fatal.is_none() && self.records.len() < AHEAD && (self.wanted || self.burst || listened)
+    }
+
+    fn event(&mut self, event: ConsumerEvent) {
+        if self.events.len() >= MOST_EVENTS {
+            let error = self.events.iter().position(|event| matches!(event, ConsumerEvent::Error(_)));
+            self.events.remove(error.unwrap_or(0));
+        }
+        self.events.push_back(event);
+    }
+}
+
+fn commit_now(client: &Client, positions: &[(Unit, Position)]) -> Outcome<()> {
+    let committed = offsets(positions).and_then(|list| client.commit(&list, CommitMode::Sync));
+    match committed {
+        Ok(()) => Outcome::Ok(()),
+        Err(error) => {
+            let (code, says) = number(&error);
+            crate::codes::failed_commit(code.unwrap_or(-196), says)
+        }
+    }
+}
+
+fn starts(units: &[(Unit, Option<Position>)]) -> TopicPartitionList {
+    let mut list = TopicPartitionList::with_capacity(units.len());
+    for (unit, position) in units {
+        let start = position.and_then(|position| i64::try_from(position.0).ok());
+        let offset = start.map_or(Offset::Beginning, Offset::Offset);
+        // Fails only for an offset that cannot be expressed; these two can.
+        let _ = list.add_partition_offset(
+            unit.topic.as_str(),
+            i32::try_from(unit.partition).unwrap_or(i32::MAX),
+            offset,
+        );
+    }
+    list
+}
+
+fn record(message: &BorrowedMessage<'_>, unit: &Unit) -> Record {
+    let bytes = |bytes: Option<&[u8]>| Bytes::copy_from_slice(bytes.unwrap_or_default());
+    let header = |header: rdkafka::message::Header<'_, &[u8]>| Header {
+        name: Arc::from(header.key),
+        value: bytes(header.value),
+    };
+    Record {
+        topic: unit.topic.clone(),
+        partition: Some(unit.partition),
+        key: message.key().map(Bytes::copy_from_slice),
+        value: bytes(message.payload()),
+        headers: message.headers().map(|headers| headers.iter().map(header).collect()).unwrap_or_default(),
+    }
+}
+
+impl Consumer for KafkaConsumer {
+    fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Result<Delivery, Error>> {
+        let mut state = self.shared.lock();
+        if state.end.is_some() {
+            return Poll::Ready(Err(Error::closed()));
+        }
+        let Some(delivery) = state.records.pop_front() else {
+            if let Some(error) = &state.fatal {
+                return Poll::Ready(Err(error.clone()));
+            }
+            state.reader = Some(cx.waker().clone());
+            (state.wanted, state.busy) = (true, false);
+            drop(state);
+            self.shared.changed.notify_all();
+            return Poll::Pending;
+        };
+        state.busy = true;
+        state.burst |= state.records.len() <= FEW;
+        let burst = state.burst;
+        drop(state);
+        if burst {
+            self.shared.changed.notify_all();
+        }
+        if self.shared.stores {
+            self.store(&delivery);
+        }
+        Poll::Ready(Ok(delivery))
+    }
+
+    fn poll_event(&self, cx: &mut Context<'_>) -> Poll<ConsumerEvent> {
+        let mut state = self.shared.lock();
+        let event = state.events.pop_front();
+        state.listens = event.is_none();
+        if event.is_none() {
+            state.listener = Some(cx.waker().clone());
+        }
+        drop(state);
+        self.shared.changed.notify_all();
+        event.map_or(Poll::Pending, Poll::Ready)
+    }
+
+    fn ack(&self, delivery: &Delivery) -> Pending<Outcome<()>> {
+        self.commit(vec![(delivery.unit.clone(), delivery.position.next())])
+    }
+
+    fn nack(&self, _delivery: &Delivery, _delay: Duration) -> Pending<Outcome<()>> {
+        Pending::done(Outcome::Fail(Error::unsupported(Capability::Nack)))
+    }
+
+    fn term(&self, _delivery: &Delivery, _reason: &str) -> Pending<Outcome<()>> {
+        Pending::done(Outcome::Fail(Error::unsupported(Capability::Nack)))
+    }
+
+    fn extend(&self, _delivery: &Delivery) -> Pending<Outcome<()>> {
+        Pending::done(Outcome::Fail(Error::unsupported(Capability::Nack)))
+    }
+
+    fn commit(&self, positions: Vec<(Unit, Position)>) -> Pending<Outcome<()>> {
+        let refuse = |code, says: &str| Pending::done(Outcome::Fail(crate::codes::error(code, says)));
+        if self.group.is_none() {
+            return refuse(-179, "a consumer outside of any group has nothing to commit");
+        }
+        let mut state = self.shared.lock();
+        if state.end.is_some() {
+            return Pending::done(Outcome::Fail(Error::closed()));
+        }
+        let (completer, pending) = Pending::pair();
+        state.commits.push_back(Commit { positions, completer });
+        drop(state);
+        self.shared.changed.notify_all();
+        pending
+    }
+
+    fn seek(&self, unit: &Unit, position: Position) -> Result<(), Error> {
+        let mut state = self.shared.lock();
+        if state.end.is_some() {
+            return Err(Error::closed());
+        }
+        if !state.owned.contains_key(unit) {
+            return Err(crate::codes::error(-172, format!("{unit} is not assigned to this consumer")));
+        }
+        state.records.retain(|record| record.unit != *unit);
+        state.seeks.push_back((unit.clone(), position));
+        drop(state);
+        self.shared.changed.notify_all();
+        Ok(())
+    }
+
+    fn close(&self) -> Pending<()> {
+        let (completer, pending) = Pending::pair();
+        self.end(End::Close(Some(completer)));
+        pending
+    }
+}
+
+impl KafkaConsumer {
+    /// Makes the position behind a record the one that is committed next.
+    fn store(&self, delivery: &Delivery) {
+        let client = self.client.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let partition = i32::try_from(delivery.unit.partition).unwrap_or(i32::MAX);
+        let offset = i64::try_from(delivery.position.0).unwrap_or(i64::MAX);
+        // A unit that was revoked in this moment is not stored: it is another member's now.
+        let _ = client.map(|client| client.store_offset(delivery.unit.topic.as_str(), partition, offset));
+    }
+}

@@ -1,0 +1,95 @@
+//! What librdkafka calls back: delivery reports into the producer, rebalances and errors into the consumer.
+
+use super::{
+    bus_error,
+    consumer::Shared,
+    number,
+    producer::{Flight, Sent},
+};
+use rdkafka::{
+    ClientContext, Message, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance},
+    error::KafkaError,
+    message::DeliveryResult,
+    producer::ProducerContext,
+};
+use squall_bus::{Ack, Error, ErrorClass, Outcome, Position, Topic, Unit};
+use std::{sync::Arc, time::Duration};
+
+/// How long the committed positions of a new assignment may take to be known.
+const COMMITTED_WITHIN: Duration = Duration::from_secs(1);
+
+/// Completes sends.
+pub(super) struct Deliveries {
+    pub(super) flight: Arc<Flight>,
+    pub(super) acked: bool,
+    pub(super) one_attempt: bool,
+}
+
+impl ClientContext for Deliveries {}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = Box<Sent>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, sent: Box<Sent>) {
+        let outcome = match result {
+            Ok(_) if !self.acked => {
+                Outcome::Unknown(Error::new(ErrorClass::Retriable, "NO_ACK", "acks=0 asks for no ack"), None)
+            }
+            Ok(message) => Outcome::Ok(Ack {
+                unit: Unit::new(&sent.topic, u32::try_from(message.partition()).unwrap_or_default()),
+                position: u64::try_from(message.offset()).ok().map(Position),
+                duplicate: false,
+            }),
+            Err((error, _)) => {
+                let (number, says) = number(error);
+                crate::codes::failed_send(number.unwrap_or(-196), says, self.one_attempt)
+            }
+        };
+        self.flight.land(*sent, outcome);
+    }
+}
+
+/// Tells the consumer.
+pub(super) struct Membership {
+    pub(super) shared: Arc<Shared>,
+}
+
+impl ClientContext for Membership {
+    fn error(&self, error: KafkaError, reason: &str) {
+        let mut error = bus_error(&error);
+        reason.clone_into(&mut error.message);
+        self.shared.error(error);
+    }
+}
+
+impl ConsumerContext for Membership {
+    fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        match rebalance {
+            Rebalance::Assign(units) => self.shared.assigned(committed(consumer, units)),
+            Rebalance::Revoke(units) => self.shared.revoked(names(units), consumer.assignment_lost()),
+            Rebalance::Error(error) => self.shared.error(bus_error(error)),
+        }
+    }
+}
+
+/// The units of a list, and where the group goes on in them, as far as that can be learned quickly.
+fn committed(
+    consumer: &BaseConsumer<Membership>,
+    units: &TopicPartitionList,
+) -> Vec<(Unit, Option<Position>)> {
+    let found = consumer.committed_offsets(units.clone(), COMMITTED_WITHIN);
+    let list = found.as_ref().unwrap_or(units);
+    let position = |offset| match offset {
+        rdkafka::Offset::Offset(offset) => u64::try_from(offset).ok().map(Position),
+        _ => None,
+    };
+    names(list).into_iter().zip(list.elements().iter().map(|unit| position(unit.offset()))).collect()
+}
+
+fn names(units: &TopicPartitionList) -> Vec<Unit> {
+    let unit = |unit: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| {
+        Unit::new(&Topic::new(unit.topic()), u32::try_from(unit.partition()).unwrap_or_default())
+    };
+    units.elements().iter().map(unit).collect()
+}

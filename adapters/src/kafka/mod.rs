@@ -1,0 +1,179 @@
+//! The bus over librdkafka.
+//!
+//! A [`KafkaBus`] is one client process' way into a cluster: it opens producers, consumers and administrators
+//! and can end them all at once, as a crash would ([`KafkaBus::crash`]).
+//!
+//! - A producer's `send` enqueues and so fixes the order. Failed sends become `fail` or `unknown` as
+//!   [`crate::codes`] says; `unknown` is the answer whenever an attempt may have been appended.
+//! - A consumer polls librdkafka only while its reader asks for a record (and a little ahead), so a reader
+//!   that is stuck exceeds `max.poll.interval.ms` as it would with the client alone. See [`consumer`].
+//! - Acks are prefixes: `ack` commits the position behind the delivery. There is no nack, term or extend.
+//! - Keys are spread by `murmur2_random`, as Kafka's Java client does.
+//!
+//! A crash, and dropping a consumer's last handle, end the client without telling anybody what it read or
+//! sent. librdkafka itself sends a last LeaveGroup on the way out whenever it still reaches the coordinator;
+//! whoever crashes a process has to cut its connections first, as `squall-chaos` does.
+
+mod config;
+pub mod consumer;
+mod context;
+mod offload;
+mod producer;
+
+use crate::{timer::RealClock, wire::WireAdmin};
+use consumer::KafkaConsumer;
+use producer::KafkaProducer;
+use rdkafka::error::KafkaError;
+use squall_bus::{
+    AckModel, Admin, Bus, Capabilities, Capability, Clock, Consumer, ConsumerConfig, Error, ErrorClass,
+    Producer, ProducerConfig,
+};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+/// How a client process reaches a Kafka cluster.
+#[derive(Clone)]
+pub struct KafkaConfig {
+    /// The brokers: `host:port,host:port`.
+    pub bootstrap: String,
+    /// Settings of librdkafka for every client (TLS, SASL, timeouts); they win over what the bus sets.
+    pub settings: BTreeMap<String, String>,
+    /// The clock of the run.
+    pub clock: RealClock,
+    /// The administrator.
+    pub admin: Arc<dyn Admin>,
+    /// Makes the client id from the client's name.
+    pub client_id: Arc<dyn Fn(&str) -> String + Send + Sync>,
+}
+
+impl KafkaConfig {
+    /// A cluster at these addresses, with defaults: client ids are the clients' names.
+    pub fn new(bootstrap: &str) -> Result<Self, Error> {
+        Ok(Self {
+            bootstrap: bootstrap.to_owned(),
+            settings: BTreeMap::new(),
+            clock: RealClock::new(),
+            admin: Arc::new(WireAdmin::discover(bootstrap)?),
+            client_id: Arc::new(str::to_owned),
+        })
+    }
+}
+
+impl fmt::Debug for KafkaConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KafkaConfig({})", self.bootstrap)
+    }
+}
+
+/// One client process' way into a Kafka cluster.
+#[derive(Debug)]
+pub struct KafkaBus {
+    config: KafkaConfig,
+    capabilities: Capabilities,
+    handles: Arc<Handles>,
+}
+
+/// What one process has open.
+#[derive(Debug, Default)]
+struct Handles {
+    crashed: AtomicBool,
+    producers: Mutex<Vec<Weak<KafkaProducer>>>,
+    consumers: Mutex<Vec<Weak<KafkaConsumer>>>,
+}
+
+impl KafkaBus {
+    /// The way into this cluster.
+    #[must_use]
+    pub fn new(config: KafkaConfig) -> Self {
+        Self { config, capabilities: capabilities(&[]), handles: Arc::default() }
+    }
+
+    /// Ends every client that this process opened, without ceremony: what was sent and not acknowledged stays
+    /// without outcome, nothing is committed. Handles answer that they are closed.
+    pub fn crash(&self) {
+        self.handles.crashed.store(true, Ordering::SeqCst);
+        live(&self.handles.producers).iter().for_each(|producer| producer.crash());
+        live(&self.handles.consumers).iter().for_each(|consumer| consumer.crash());
+    }
+
+    fn check_alive(&self) -> Result<(), Error> {
+        if self.handles.crashed.load(Ordering::SeqCst) { Err(Error::closed()) } else { Ok(()) }
+    }
+}
+
+/// What Kafka and its client can do, and these things besides.
+#[must_use]
+pub fn capabilities(besides: &[Capability]) -> Capabilities {
+    let own = [Capability::Transactions, Capability::Idempotence, Capability::AckOne, Capability::AckNone];
+    Capabilities::new(AckModel::Prefix, true, &[&own, besides].concat())
+}
+
+impl Bus for KafkaBus {
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    fn clock(&self) -> Arc<dyn Clock> {
+        Arc::new(self.config.clock.clone())
+    }
+
+    fn producer(&self, config: ProducerConfig) -> Result<Arc<dyn Producer>, Error> {
+        self.check_alive()?;
+        let producer = Arc::new(KafkaProducer::open(&self.config, &config, Arc::clone(&self.handles))?);
+        remember(&self.handles.producers, &producer);
+        Ok(producer)
+    }
+
+    fn consumer(&self, config: ConsumerConfig) -> Result<Arc<dyn Consumer>, Error> {
+        self.check_alive()?;
+        let consumer = Arc::new(KafkaConsumer::open(&self.config, &config)?);
+        remember(&self.handles.consumers, &consumer);
+        Ok(consumer)
+    }
+
+    fn admin(&self) -> Arc<dyn Admin> {
+        Arc::clone(&self.config.admin)
+    }
+}
+
+impl Handles {
+    /// The live consumers of a group.
+    fn members(&self, group: &str) -> Vec<Arc<KafkaConsumer>> {
+        let mut members = live(&self.consumers);
+        members.retain(|consumer| consumer.group() == Some(group));
+        members
+    }
+}
+
+fn live<T>(handles: &Mutex<Vec<Weak<T>>>) -> Vec<Arc<T>> {
+    handles.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(Weak::upgrade).collect()
+}
+
+fn remember<T>(handles: &Mutex<Vec<Weak<T>>>, handle: &Arc<T>) {
+    let mut handles = handles.lock().unwrap_or_else(PoisonError::into_inner);
+    handles.retain(|handle| handle.strong_count() > 0);
+    handles.push(Arc::downgrade(handle));
+}
+
+/// The number of a client's error, if it has one, and what it says.
+fn number(error: &KafkaError) -> (Option<i32>, String) {
+    let code = match error {
+        KafkaError::Transaction(error) => Some(error.code()),
+        other => other.rdkafka_error_code(),
+    };
+    (code.map(|code| code as i32), error.to_string())
+}
+
+/// The bus's error for a client's.
+fn bus_error(error: &KafkaError) -> Error {
+    match number(error) {
+        (Some(number), says) => crate::codes::error(number, says),
+        (None, says) => Error::new(ErrorClass::Refused, "_INVALID_ARG", says),
+    }
+}
