@@ -179,6 +179,7 @@ impl Plan {
                 guarantees::CommitPolicy::AfterProcessing
             },
             dlq: consumers.iter().find_map(|group| group.dlq.clone()),
+            groups: consumers.iter().map(|consumers| consumers.group.clone()).collect(),
             ..Configuration::default()
         }
     }
