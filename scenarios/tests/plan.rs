@@ -1,5 +1,6 @@
 //! What a seed makes of a scenario: printed, the same every time, and with independent choices.
 
+use squall_bus::{AckModel, Capabilities, Capability};
 use squall_scenarios::{Plan, Scenario, library, plan::payload};
 use std::{collections::BTreeSet, path::Path, time::Duration};
 
@@ -20,6 +21,34 @@ fn every_plan_of_the_library_prints_itself() {
         .map(|entry| Plan::new(entry.scenario(&[]).expect("a valid scenario"), 1).to_string())
         .collect();
     insta::assert_snapshot!(plans.join("\n---\n\n"));
+}
+
+/// Without `expect` the configuration speaks alone; and everything there is to warn of.
+#[test]
+fn explain_names_what_is_weak_and_what_a_target_lacks() {
+    let set: Vec<_> = [
+        "expect.delivery=",
+        "expect.log=exactly-once",
+        "expect.order=per-key",
+        "covers=[failover/automagic, x/y]",
+        "workload.consumers.handler={ takes: 30ms..50ms, poison: 1% }",
+        "workload.producers=[{ topic: payment-events, rate: 100/s, acks: 1 }, { topic: order-events, rate: 6/m, acks: 0, key: none }]",
+        "topology.topics.order-events={ partitions: 2, replicas: 2, config: { retention.ms: 1000 } }",
+    ]
+    .iter()
+    .map(|text| text.parse().expect("an override"))
+    .collect();
+    let text = library::find("lone-leader-acks1")
+        .expect("it exists")
+        .text
+        .replace("expect:", "  - { at: 31s, power-fail: all, for: 2s }\nexpect:");
+    let plan =
+        Plan::new(Scenario::parse("weak.yaml", &text, &set).unwrap_or_else(|error| panic!("\n{error}")), 1);
+    let poor =
+        Capabilities::new(AckModel::Individual, false, &[Capability::ProcessFaults, Capability::AckNone]);
+    insta::assert_snapshot!(plan.explain("sim:poor", &poor));
+    let rich = Capabilities::new(AckModel::Prefix, true, &Capability::ALL);
+    assert!(plan.lacks(&rich).is_empty());
 }
 
 #[test]

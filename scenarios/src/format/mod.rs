@@ -212,3 +212,15 @@ fn not_text(file: &str, bytes: &[u8], at: usize) -> ScenarioError {
     .help("give a scenario file: YAML, saved as UTF-8");
     ScenarioError::file(file, &shown, problem)
 }
+
+/// The JSON Schema of scenario files, for editors: what the types say, without what must fit together.
+#[cfg(feature = "schema")]
+#[must_use]
+pub fn schema() -> String {
+    let mut schema = schemars::schema_for!(Scenario);
+    schema.insert("title".to_owned(), "Squall scenario".into());
+    // A schema is a JSON value and always prints.
+    let mut text = serde_json::to_string_pretty(&schema).unwrap_or_default();
+    text.push('\n');
+    text
+}

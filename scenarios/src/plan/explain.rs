@@ -12,10 +12,8 @@ use squall_history::{
 };
 use std::{fmt, time::Duration};
 
-/// How many first operations of each producer are shown.
-const SHOWN_RECORDS: usize = 3;
-/// How many producers are shown with their first operations.
-const SHOWN_PRODUCERS: usize = 3;
+/// How many first operations are shown.
+const SHOWN_RECORDS: usize = 8;
 
 impl Plan {
     /// The plan for a target of this name with these capabilities: what it lacks is said.
@@ -77,12 +75,15 @@ impl fmt::Display for Plan {
 
 impl Plan {
     fn topology(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "\ntopology: {} nodes", self.scenario().topology.nodes)?;
+        writeln!(f, "\ntopology: {}", Many(self.scenario().topology.nodes.get(), "node"))?;
         for topic in self.topics() {
             write!(
                 f,
-                "  {}: {} partitions, {} replicas, min_insync {}",
-                topic.topic, topic.partitions, topic.replicas, topic.min_insync
+                "  {}: {}, {}, min_insync {}",
+                topic.topic,
+                Many(topic.partitions, "partition"),
+                Many(topic.replicas, "replica"),
+                topic.min_insync
             )?;
             topic.config.iter().try_for_each(|(key, value)| write!(f, ", {key}={value}"))?;
             writeln!(f)?;
@@ -100,25 +101,26 @@ impl Plan {
 
     fn operations(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "\nfirst operations")?;
-        for producer in self.producers().iter().take(SHOWN_PRODUCERS) {
-            for record in producer.records().take(SHOWN_RECORDS) {
-                let key = record.key.as_deref().map_or("no key".into(), String::from_utf8_lossy);
-                let poison = if record.poison { ", poison" } else { "" };
-                writeln!(
-                    f,
-                    "  {:>12}  {} sends {} to {}: {}, {key}{poison}",
-                    Clock(Duration::from_nanos(record.at.0)),
-                    producer.name(),
-                    record.value,
-                    producer.topic,
-                    record.kind()
-                )?;
-            }
+        let mut first: Vec<_> = self
+            .producers()
+            .iter()
+            .flat_map(|producer| producer.records().take(SHOWN_RECORDS).map(move |record| (producer, record)))
+            .collect();
+        first.sort_by_key(|(_, record)| (record.at, record.value));
+        for (producer, record) in first.iter().take(SHOWN_RECORDS) {
+            let key = record.key.as_deref().map_or("no key".into(), String::from_utf8_lossy);
+            let poison = if record.poison { ", poison" } else { "" };
+            writeln!(
+                f,
+                "  {:>12}  {} sends {} to {}: {}, {key}{poison}",
+                Clock(Duration::from_nanos(record.at.0)),
+                producer.name(),
+                record.value,
+                producer.topic,
+                record.kind()
+            )?;
         }
-        match self.producers().len().saturating_sub(SHOWN_PRODUCERS) {
-            0 => Ok(()),
-            more => writeln!(f, "  ... and those of {more} more producers"),
-        }
+        Ok(())
     }
 
     fn strikes(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -198,11 +200,13 @@ fn powerless(role: &Role, nodes: u32) -> std::ops::RangeInclusive<u32> {
 }
 
 fn ruling(f: &mut fmt::Formatter<'_>, what: &str, ruling: &Ruling) -> fmt::Result {
-    match ruling {
-        Ruling::ForbiddenBy(clause) => writeln!(f, "  {what}: forbidden, {clause}"),
-        Ruling::AllowedBy(clause) => writeln!(f, "  {what}: allowed, {clause}"),
-        Ruling::UndecidedBecause(clause) => writeln!(f, "  {what}: undecided, {clause}"),
-    }
+    let (word, clause) = match ruling {
+        Ruling::ForbiddenBy(clause) => ("forbidden", clause),
+        Ruling::AllowedBy(clause) => ("allowed", clause),
+        Ruling::UndecidedBecause(clause) => ("undecided", clause),
+    };
+    // A clause names the event of the fault that it rests on; before the run there is none.
+    writeln!(f, "  {what}: {word}, {}", clause.replace(" struck (event 0)", " strikes"))
 }
 
 fn producers(f: &mut fmt::Formatter<'_>, group: &Producers) -> fmt::Result {
@@ -221,21 +225,19 @@ fn producers(f: &mut fmt::Formatter<'_>, group: &Producers) -> fmt::Result {
         KeyChoice::OrderId => "by order",
         KeyChoice::None => "without keys",
     };
-    write!(
-        f,
-        "  {} producers send {payload} to {} at {} {arrivals}, {key}",
-        group.count, group.topic, group.rate
-    )?;
+    let send = if group.count.get() == 1 { "sends" } else { "send" };
+    let count = Many(group.count.get(), "producer");
+    write!(f, "  {count} {send} {payload} to {} at {} {arrivals}, {key}", group.topic, group.rate)?;
     writeln!(f, "; acks {}, {}idempotent", group.acks.0, if group.idempotent { "" } else { "not " })
 }
 
 fn consumers(f: &mut fmt::Formatter<'_>, group: &Consumers) -> fmt::Result {
     let topics = group.topic.as_slice().join(", ");
-    write!(
-        f,
-        "  {} consumers of {} read {topics}, {} a record",
-        group.count, group.group, group.handler.takes
-    )?;
+    let read = if group.count.get() == 1 { "reads" } else { "read" };
+    write!(f, "  {} of {} {read} {topics}", Many(group.count.get(), "consumer"), group.group)?;
+    if !group.handler.takes.high().is_zero() {
+        write!(f, ", {} a record", group.handler.takes)?;
+    }
     if group.handler.poison.ppm() > 0 {
         write!(f, ", {} poison", group.handler.poison)?;
     }
@@ -254,6 +256,15 @@ fn consumers(f: &mut fmt::Formatter<'_>, group: &Consumers) -> fmt::Result {
         crate::format::CommitPolicy::BeforeProcessing => "before",
     };
     writeln!(f, "; commit {commit} processing")
+}
+
+/// `1 node`, `3 nodes`.
+struct Many(u32, &'static str);
+
+impl fmt::Display for Many {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}{}", self.0, self.1, if self.0 == 1 { "" } else { "s" })
+    }
 }
 
 /// Seconds with the decimals that matter: `3.25s`.

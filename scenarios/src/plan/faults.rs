@@ -11,6 +11,8 @@ use squall_bus::{Fault, FaultKind, Role, Time};
 use squall_sim::kernel::{Choices, Site};
 use std::time::Duration;
 
+const MILLISECOND: u64 = 1_000_000;
+
 const AT: Site = Site::new("plan.fault.at");
 const LASTS: Site = Site::new("plan.fault.for");
 const BY: Site = Site::new("plan.fault.by");
@@ -39,9 +41,12 @@ struct Draw<'a> {
 }
 
 impl Draw<'_> {
+    /// A duration of the range: in whole milliseconds if its ends are, since people read and shorten these.
     fn within(&self, site: Site, ordinal: u64, range: PeriodRange) -> Period {
         let (low, high) = (range.low().nanos(), range.high().nanos());
-        Period::from_nanos(self.choices.between(site, self.entity, ordinal, low, high))
+        let grain = if low % MILLISECOND == 0 && high % MILLISECOND == 0 { MILLISECOND } else { 1 };
+        let steps = self.choices.between(site, self.entity, ordinal, low / grain, high / grain);
+        Period::from_nanos(steps * grain)
     }
 
     /// When it strikes. Of a train, only the strikes that are over by the end, however long they last.
