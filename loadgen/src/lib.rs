@@ -28,6 +28,7 @@ mod schedule;
 mod series;
 
 pub use distribution::{Distribution, Quantile, Reading, Summary};
+pub use hdrhistogram::Counter;
 pub use health::{Limits, Warning};
 pub use ledger::Ledger;
 pub use pacer::{Due, Pacer};

@@ -170,6 +170,31 @@ fn a_coarse_clock_wakes_in_batches_and_shifts_nothing() {
     assert!((900..1_100).contains(&sleeps), "{sleeps} sleeps");
 }
 
+/// 10,000 records are due at once: the acks of the first must not wait until the last is sent.
+#[test]
+fn a_long_batch_lets_other_tasks_run() {
+    let clock = Virtual::default();
+    clock.now.store(Time::from_millis(60_000).0, Relaxed);
+    let schedule = Schedule::new(Arrivals::Constant, Rate::per_second(10_000), Duration::from_secs(1));
+    let mut pacer = Pacer::new(Arc::new(clock), Time::ZERO, schedule.times(|_| 0));
+    let mut emitting = pin!(async {
+        let mut emitted = 0;
+        while pacer.next().await.is_some() {
+            emitted += 1;
+        }
+        emitted
+    });
+    let mut turns = 0;
+    let emitted = loop {
+        match emitting.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(emitted) => break emitted,
+            Poll::Pending => turns += 1,
+        }
+    };
+    assert_eq!(emitted, 10_000);
+    assert!((50..200).contains(&turns), "others had {turns} turns");
+}
+
 #[test]
 fn a_generator_that_oversleeps_says_so() {
     let clock = Virtual { grain: Duration::from_millis(30), ..Virtual::default() };

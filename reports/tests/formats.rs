@@ -76,6 +76,20 @@ fn result_json() {
     insta::assert_snapshot!(export(&Json, &runs));
 }
 
+/// Two faults that overlap: each is healed when it was, not when the other was.
+#[test]
+fn each_fault_has_its_own_healing() {
+    let run = sample::valid("sim:kafka", 1);
+    let lasted: Vec<_> = run
+        .faults
+        .iter()
+        .map(|fault| {
+            (fault.struck.id, fault.healed.map(|healed| healed.since(fault.struck.time).as_millis()))
+        })
+        .collect();
+    assert_eq!(lasted, [(0, Some(10_007)), (2, Some(13_000)), (1, Some(5_400)), (3, None)]);
+}
+
 #[test]
 fn junit_of_every_verdict() {
     let mut runs = sample::leader_failover();

@@ -156,18 +156,7 @@ fn events(target: &str, seed: u64, anomalies: Vec<Anomaly>) -> Vec<RunEvent> {
     let judged = Judged { verdict, reason: reason.to_owned() };
     let mut events = vec![RunEvent::Started(started(target, seed)), RunEvent::Plan(plan())];
     events.push(progress(9, Stage::Working));
-    for (id, verb, role, hit, from, to) in strikes() {
-        events.push(RunEvent::FaultResolved(FaultResolved {
-            id,
-            verb: verb.to_owned(),
-            role: role.to_owned(),
-            hit: hit.clone(),
-            time: Time(from),
-        }));
-        if hit != Hit::Nobody {
-            events.push(RunEvent::FaultHealed(FaultHealed { id, time: Time(to) }));
-        }
-    }
+    events.extend(fault_events());
     events.push(progress(63, Stage::Draining));
     events.extend(anomalies.iter().cloned().map(RunEvent::Anomaly));
     events.push(RunEvent::Verdict(judged.clone()));
@@ -183,6 +172,20 @@ fn events(target: &str, seed: u64, anomalies: Vec<Anomaly>) -> Vec<RunEvent> {
     events
 }
 
+/// In the order of their times: two faults overlap, and the one that struck first is healed last.
+fn fault_events() -> Vec<RunEvent> {
+    let mut timed = Vec::new();
+    for (id, verb, role, hit, from, to) in strikes() {
+        let (verb, role) = (verb.to_owned(), role.to_owned());
+        let healed = (hit != Hit::Nobody).then_some((to, FaultHealed { id, time: Time(to) }));
+        let struck = FaultResolved { id, verb, role, hit, time: Time(from) };
+        timed.push((from, RunEvent::FaultResolved(struck)));
+        timed.extend(healed.map(|(to, healed)| (to, RunEvent::FaultHealed(healed))));
+    }
+    timed.sort_by_key(|(time, _)| *time);
+    timed.into_iter().map(|(_, event)| event).collect()
+}
+
 /// (id, verb, role, hit, struck, healed), in the run's time: the workload begins after two seconds.
 fn strikes() -> [(u32, &'static str, &'static str, Hit, u64, u64); 4] {
     [
@@ -195,7 +198,7 @@ fn strikes() -> [(u32, &'static str, &'static str, Hit, u64, u64); 4] {
             22 * SECOND + 11 * MS,
         ),
         (1, "partition", "minority", Hit::Nodes(vec![1]), 32 * SECOND, 37 * SECOND + 400 * MS),
-        (2, "pause", "client(consumer-1)", Hit::Client("consumer-1".to_owned()), 36 * SECOND, 44 * SECOND),
+        (2, "pause", "client(consumer-1)", Hit::Client("consumer-1".to_owned()), 31 * SECOND, 44 * SECOND),
         (3, "kill", "coordinator(order-processing)", Hit::Nobody, 52 * SECOND, 55 * SECOND),
     ]
 }
@@ -322,7 +325,7 @@ fn point(second: u64, draw: &mut u64) -> Point {
     let jitter = *draw >> 59;
     let working = second < 60;
     let stalled = (10..16).contains(&second);
-    let behind = (34..42).contains(&second);
+    let behind = (29..42).contains(&second);
     let acked = match second {
         10..16 => 330 + jitter,
         16 => RATE + 6 * 160,
