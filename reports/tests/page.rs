@@ -60,10 +60,10 @@ fn charts_show_lines_bands_and_healing() {
 #[test]
 fn loads_nothing() {
     let page = page(&sample::leader_failover());
+    // The one address in it is the name of SVG in the script, which nothing loads.
+    let page = page.replace("http://www.w3.org/2000/svg", "");
     for way_out in ["http://", "https://", "//cdn", "src=", "@import", "url(", "<link"] {
-        let own = way_out == "http://";
-        let found = page.replace(if own { "http://www.w3.org/2000/svg" } else { "" }, "");
-        assert!(!found.contains(way_out), "{way_out}");
+        assert!(!page.contains(way_out), "{way_out}");
     }
     assert!(page.contains("default-src 'none'"));
 }
