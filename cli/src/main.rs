@@ -1,1 +1,53 @@
-fn main() {}
+//! The `squall` command: parse arguments, call a library, print.
+//!
+//! Exit codes: 0 valid, 1 invalid, 2 usage, bad input or an unsupported target, 3 unknown, 4 broken.
+
+mod args;
+mod brokers;
+mod explain;
+mod list;
+mod run;
+mod show;
+
+use args::{Args, Command};
+use clap::Parser;
+use std::{fmt, process::ExitCode};
+
+/// Why a command could not do what it was asked to.
+enum Failure {
+    /// The user's input: exit code 2.
+    Input(String),
+    /// The harness or the machine: exit code 4.
+    Broken(String),
+}
+
+impl Failure {
+    fn input(error: impl fmt::Display) -> Self {
+        Self::Input(error.to_string())
+    }
+
+    fn broken(error: impl fmt::Display) -> Self {
+        Self::Broken(error.to_string())
+    }
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let result = match &args.command {
+        Command::Run(args) => run::run(args),
+        Command::List(args) => list::list(args),
+        Command::Explain(args) => explain::explain(args),
+        Command::Brokers(args) => brokers::brokers(args),
+    };
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err(Failure::Input(error)) => {
+            eprintln!("{}", show::as_error(&error));
+            ExitCode::from(2)
+        }
+        Err(Failure::Broken(error)) => {
+            eprintln!("{}", show::as_error(&error));
+            ExitCode::from(4)
+        }
+    }
+}

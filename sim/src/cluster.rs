@@ -28,13 +28,13 @@ pub struct Simulation<M: BusModel> {
 }
 
 impl<M: BusModel> Simulation<M> {
-    /// Builds the cluster: the model's brokers as nodes 1 to n, booting at time zero.
+    /// Builds the cluster: the model's servers as nodes 1 to n, booting at time zero.
     pub fn new(model: M, choices: Choices, links: LinkSpec, invariants: Vec<Box<dyn Invariant<M>>>) -> Self {
         let capabilities = model.capabilities().clone();
-        let brokers = model.brokers();
+        let servers = model.servers();
         let mut world = World::new(model, choices, links);
-        for number in 1..=brokers {
-            let node = world.add_node(&format!("broker-{number}"));
+        for number in 1..=servers {
+            let node = world.add_node(&format!("node-{number}"));
             world.start(node, Duration::ZERO);
         }
         for invariant in invariants {
@@ -51,10 +51,8 @@ impl<M: BusModel> Simulation<M> {
     }
 
     /// Records every kernel event from now on, for [`trace`](Self::trace).
-    #[must_use]
-    pub fn traced(self) -> Self {
+    pub fn record_trace(&self) {
         self.cluster.shared.lock().world.trace_mut().start_recording();
-        self
     }
 
     /// The cluster, as the runner sees it.
@@ -98,7 +96,7 @@ impl<M: BusModel> Simulation<M> {
         self.cluster.shared.lock().world.trace().events()
     }
 
-    /// The recorded events; empty unless [`traced`](Self::traced).
+    /// The recorded events; empty unless [recorded](Self::record_trace).
     #[must_use]
     pub fn trace(&self) -> Vec<TraceEvent> {
         self.cluster.shared.lock().world.trace_mut().take()

@@ -119,8 +119,12 @@ pub trait BusModel: Model<Call = Call, Output = Output> + Send + 'static {
     fn capabilities(&self) -> &Capabilities;
     /// The resolved rules, one `name: value` a line, for the capsule and the hash.
     fn rules(&self) -> String;
-    /// How many brokers there are.
+    /// How many brokers there are: nodes 0 to `brokers() - 1`.
     fn brokers(&self) -> u32;
+    /// How many server nodes there are: the brokers, and behind them what else the cluster runs on.
+    fn servers(&self) -> u32 {
+        self.brokers()
+    }
     /// How long a broker's process takes from its start to its first action.
     fn boot_time(&self) -> Duration;
 

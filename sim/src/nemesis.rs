@@ -54,9 +54,8 @@ fn minority(choices: &Choices, brokers: u32, fault: u32) -> Vec<NodeId> {
 
 /// The directed links that a link fault on `targets` concerns, seen from one target.
 fn links<M: BusModel>(world: &World<M>, active: &Active, target: NodeId) -> Vec<(NodeId, NodeId)> {
-    let brokers = world.model().brokers();
     let with_clients = active.kind != FaultKind::Partition && active.client.is_none();
-    let others = if with_clients { world.nodes() } else { brokers };
+    let others = if with_clients { world.nodes() } else { world.model().servers() };
     (0..others)
         .map(NodeId)
         .filter(|other| !active.targets.contains(other))
@@ -148,7 +147,7 @@ impl Nemesis {
 
     /// A client opened a new node: link faults in force reach it too.
     pub(crate) fn joined<M: BusModel>(&mut self, world: &mut World<M>, node: NodeId, process: &str) {
-        let brokers = world.model().brokers();
+        let servers = world.model().servers();
         for active in self.active.iter_mut().filter(|active| is_link_fault(active.kind)) {
             if active.client.as_deref() == Some(process) {
                 active.targets.push(node);
@@ -157,7 +156,7 @@ impl Nemesis {
                 }
             } else if active.client.is_none() && active.kind != FaultKind::Partition {
                 let targets = active.targets.clone();
-                for broker in targets.into_iter().filter(|target| target.0 < brokers) {
+                for broker in targets.into_iter().filter(|target| target.0 < servers) {
                     change_link(world, active, (broker, node), true);
                     change_link(world, active, (node, broker), true);
                 }

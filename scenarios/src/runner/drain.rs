@@ -4,77 +4,99 @@
 use super::notebook::Notebook;
 use crate::plan::Plan;
 use futures_util::future::select;
-use squall_bus::{Admin, Cluster, Consumer, ConsumerConfig, Position, Time, TopicState, Unit};
+use squall_bus::{Admin, Clock, Cluster, Consumer, ConsumerConfig, Position, Time, Topic, TopicState, Unit};
 use squall_history::history::{Drain, Observation, ProcessId};
-use std::{collections::BTreeMap, pin::pin, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
 
 /// How often the cluster is looked at.
 const LOOK: Duration = Duration::from_millis(200);
 
+/// Looks again and again, until a deadline.
+struct Looks {
+    clock: Arc<dyn Clock>,
+    deadline: Time,
+}
+
+impl Looks {
+    fn new(cluster: &dyn Cluster, deadline: Time) -> Self {
+        Self { clock: cluster.clock(), deadline }
+    }
+
+    /// Waits for the next look; `false` if the deadline has come.
+    async fn again(&self) -> bool {
+        if self.clock.now() >= self.deadline {
+            return false;
+        }
+        self.clock.sleep(LOOK).await;
+        true
+    }
+}
+
 /// Waits until every copy of every unit is in sync again; `false` if the deadline came first.
 pub(super) async fn recovered(cluster: &dyn Cluster, plan: &Plan, deadline: Time) -> bool {
+    let (looks, admin) = (Looks::new(cluster, deadline), cluster.admin());
+    while !is_whole(&*admin, plan).await {
+        if !looks.again().await {
+            return false;
+        }
+    }
+    true
+}
+
+async fn is_whole(admin: &dyn Admin, plan: &Plan) -> bool {
     let healthy = |unit: &TopicState| unit.leader.is_some() && unit.insync.len() == unit.replicas.len();
-    poll_until(cluster, deadline, async |admin| {
-        for topic in plan.topics() {
-            match admin.describe(&topic.topic).await {
-                Ok(units) if units.len() == topic.partitions as usize && units.iter().all(healthy) => {}
+    for topic in plan.topics() {
+        match admin.describe(&topic.topic).await {
+            Ok(units) if units.len() == topic.partitions as usize && units.iter().all(healthy) => {}
+            _ => return false,
+        }
+    }
+    true
+}
+
+/// Waits until every producer has the outcomes of all its sends; `false` if the deadline came first.
+pub(super) async fn sent(cluster: &dyn Cluster, plan: &Plan, deadline: Time) -> bool {
+    let looks = Looks::new(cluster, deadline);
+    while plan.producers().iter().any(|producer| cluster.running(producer.name())) {
+        if !looks.again().await {
+            return false;
+        }
+    }
+    true
+}
+
+/// Waits until every group has committed the end of every unit that it reads, and nobody handles a record;
+/// `false` if the deadline came first.
+pub(super) async fn caught_up(cluster: &dyn Cluster, plan: &Plan, notebook: &Notebook, deadline: Time) -> bool {
+    let (looks, admin) = (Looks::new(cluster, deadline), cluster.admin());
+    while !is_caught_up(&*admin, plan).await || !notebook.pages().handling.is_empty() {
+        if !looks.again().await {
+            return false;
+        }
+    }
+    true
+}
+
+async fn is_caught_up(admin: &dyn Admin, plan: &Plan) -> bool {
+    let groups: BTreeSet<(&str, &Topic)> =
+        plan.consumers().iter().flat_map(|consumer| consumer.topics.iter().map(|topic| (&*consumer.group, topic))).collect();
+    for (group, topic) in groups {
+        let Ok(units) = admin.describe(topic).await else { return false };
+        for unit in units {
+            let Ok((start, end)) = admin.bounds(&unit.unit).await else { return false };
+            match admin.committed(group, &unit.unit).await {
+                Ok(Some(position)) if position >= end => {}
+                Ok(None) if start == end => {}
                 _ => return false,
             }
         }
-        true
-    })
-    .await
-}
-
-/// Waits until every producer has the outcomes of all its sends.
-pub(super) async fn sent(cluster: &dyn Cluster, plan: &Plan, deadline: Time) -> bool {
-    poll_until(cluster, deadline, async |_| {
-        !plan.producers().iter().any(|producer| cluster.running(producer.name()))
-    })
-    .await
-}
-
-/// Waits until every group has committed the end of every unit that it reads, and nobody handles a record.
-pub(super) async fn caught_up(
-    cluster: &dyn Cluster,
-    plan: &Plan,
-    notebook: &Notebook,
-    deadline: Time,
-) -> bool {
-    poll_until(cluster, deadline, async |admin| {
-        for consumer in plan.consumers() {
-            for topic in &consumer.topics {
-                let Ok(units) = admin.describe(topic).await else { return false };
-                for unit in units {
-                    let Ok((start, end)) = admin.bounds(&unit.unit).await else { return false };
-                    match admin.committed(&consumer.group, &unit.unit).await {
-                        Ok(Some(position)) if position >= end => {}
-                        Ok(None) if start == end => {}
-                        _ => return false,
-                    }
-                }
-            }
-        }
-        notebook.pages().handling.is_empty()
-    })
-    .await
-}
-
-async fn poll_until(
-    cluster: &dyn Cluster,
-    deadline: Time,
-    mut ready: impl AsyncFnMut(&dyn Admin) -> bool,
-) -> bool {
-    let (admin, clock) = (cluster.admin(), cluster.clock());
-    loop {
-        if ready(&*admin).await {
-            return true;
-        }
-        if clock.now() >= deadline {
-            return false;
-        }
-        clock.sleep(LOOK).await;
     }
+    true
 }
 
 /// One unit on its way.
@@ -129,11 +151,11 @@ async fn bounds(
     unit: &Unit,
     deadline: Time,
 ) -> Result<(Position, Position), squall_bus::Error> {
-    let clock = cluster.clock();
+    let looks = Looks::new(cluster, deadline);
     loop {
-        match admin.bounds(unit).await {
-            Err(_) if clock.now() < deadline => clock.sleep(LOOK).await,
-            result => return result,
+        let bounds = admin.bounds(unit).await;
+        if bounds.is_ok() || !looks.again().await {
+            return bounds;
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The faults of a plan in time: each strikes, lasts, and is healed, whatever the others do.
 
-use super::{Sink, notebook::Notebook};
+use super::{RunError, Sink, notebook::Notebook};
 use squall_bus::{Cluster, Error, Fault, FaultKind, Strike, StruckFault, Time};
 use squall_history::{
     events::{FaultHealed, FaultResolved, Hit, RunEvent},
@@ -9,6 +9,17 @@ use squall_history::{
 
 /// One fault, from its time to its healing.
 pub(super) async fn fault(
+    cluster: &dyn Cluster,
+    fault: &Fault,
+    began: Time,
+    notebook: &Notebook,
+    sink: &Sink,
+) -> Result<(), RunError> {
+    let result = strike_and_heal(cluster, fault, began, notebook, sink).await;
+    result.map_err(|error| RunError::new(&format!("the fault `{fault}`"), &error))
+}
+
+async fn strike_and_heal(
     cluster: &dyn Cluster,
     fault: &Fault,
     began: Time,

@@ -20,7 +20,7 @@ use futures_util::{
     stream::{FuturesUnordered, StreamExt},
 };
 use notebook::Notebook;
-use squall_bus::{Clock, Cluster, Error, ErrorClass, Main, Time};
+use squall_bus::{BoxFuture, Cluster, Error, ErrorClass, Main, Time};
 use squall_history::{
     events::{Latency, RunEvent, Stage},
     history::{History, Observation, Phase, ProcessId},
@@ -181,6 +181,7 @@ impl Session {
         self.enter(Stage::Working);
         let began = clock.now();
         self.phase(Phase::WorkloadBegan);
+        self.notebook.begin(began);
         self.start_producers(began);
         self.strike_all(began).await?;
         clock.sleep_until(began + self.plan.scenario().workload.lasts.get()).await;
@@ -254,14 +255,12 @@ impl Session {
 
     /// All faults, each in its own time; ends when the last is healed.
     async fn strike_all(&self, began: Time) -> Result<(), RunError> {
-        let faults = self.plan.faults();
-        let mut under_way: FuturesUnordered<_> = faults
-            .iter()
-            .map(|fault| async move {
-                let result = faults::fault(&*self.cluster, fault, began, &self.notebook, &self.sink).await;
-                result.map_err(|error| RunError::new(&format!("the fault `{fault}`"), &error))
-            })
-            .collect();
+        let mut under_way = FuturesUnordered::new();
+        for fault in self.plan.faults() {
+            let striking: BoxFuture<'_, _> =
+                Box::pin(faults::fault(&*self.cluster, fault, began, &self.notebook, &self.sink));
+            under_way.push(striking);
+        }
         while let Some(result) = under_way.next().await {
             result?;
         }

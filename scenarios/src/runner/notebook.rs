@@ -107,6 +107,11 @@ impl Notebook {
         (history, recorder)
     }
 
+    /// The workload begins: what is measured counts from here.
+    pub(super) fn begin(&self, began: Time) {
+        self.pages().recorder = Recorder::new(began, SLICE);
+    }
+
     /// The harness saw something.
     pub(super) fn observe(&self, observation: Observation) -> Time {
         let now = self.now();

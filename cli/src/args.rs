@@ -1,0 +1,118 @@
+//! The arguments.
+
+use clap::{Parser, Subcommand};
+use squall_scenarios::{Override, Target};
+use std::path::PathBuf;
+
+/// Deterministic simulation and tests for event buses: one scenario, on a simulated cluster and on real brokers.
+#[derive(Parser)]
+#[command(
+    name = "squall",
+    version,
+    after_help = "Exit codes: 0 valid, 1 invalid, 2 usage, bad input or an unsupported target, 3 unknown, 4 broken."
+)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Run a scenario and judge what its clients saw.
+    Run(RunArgs),
+    /// List the scenarios of the library.
+    List(ListArgs),
+    /// Print what a seed makes of a scenario: every fault with its time, the first records, what is promised.
+    Explain(ExplainArgs),
+    /// Start, stop or look at a cluster of real brokers on loopback that stays up between commands.
+    Brokers(BrokersArgs),
+}
+
+#[derive(clap::Args)]
+pub(crate) struct RunArgs {
+    /// A scenario of the library (`squall list`), or the path of a scenario file.
+    pub(crate) scenario: String,
+    /// Where to run; may be given several times. Without it, every simulated bus.
+    #[arg(long = "on", value_name = "TARGET", value_parser = target)]
+    pub(crate) on: Vec<Target>,
+    /// The first seed.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// How many seeds, counting up from the first.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    pub(crate) seeds: u64,
+    /// Override any key of the scenario, as in workload.producers.acks=1; may be given several times.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Print one JSON object instead of the summary.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Where the reports go.
+    #[arg(long, value_name = "FOLDER", default_value = "squall-out")]
+    pub(crate) out: PathBuf,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct ListArgs {
+    /// Print one JSON object instead of the table.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct ExplainArgs {
+    /// A scenario of the library (`squall list`), or the path of a scenario file.
+    pub(crate) scenario: String,
+    /// For which target.
+    #[arg(long = "on", value_name = "TARGET", default_value = "sim:kafka", value_parser = target)]
+    pub(crate) on: Target,
+    /// The seed.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Override any key of the scenario; may be given several times.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Print one JSON object instead of the text.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct BrokersArgs {
+    #[command(subcommand)]
+    pub(crate) command: BrokersCommand,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum BrokersCommand {
+    /// Start a cluster and leave it up.
+    Up {
+        /// How many nodes.
+        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=7))]
+        nodes: u32,
+        /// Print one JSON object instead of text.
+        #[arg(long)]
+        json: bool,
+    },
+    /// End the cluster and remove its data.
+    Down {
+        /// Print one JSON object instead of text.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say whether a cluster is up, and where. Exit code 3 if none is.
+    Status {
+        /// Print one JSON object instead of text.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+fn target(text: &str) -> Result<Target, String> {
+    text.parse().map_err(|error: squall_scenarios::target::TargetError| error.to_string())
+}
+
+/// The `--set` arguments.
+pub(crate) fn overrides(set: &[String]) -> Result<Vec<Override>, crate::Failure> {
+    set.iter().map(|text| text.parse().map_err(crate::Failure::input)).collect()
+}

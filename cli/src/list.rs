@@ -1,0 +1,40 @@
+//! `squall list`.
+
+use crate::{Failure, args::ListArgs};
+use serde::Serialize;
+use squall_scenarios::library;
+
+#[derive(Serialize)]
+struct Scenarios {
+    scenarios: Vec<Row>,
+}
+
+#[derive(Serialize)]
+struct Row {
+    name: String,
+    about: String,
+    covers: Vec<String>,
+    expects_anomaly: bool,
+}
+
+pub(crate) fn list(args: &ListArgs) -> Result<u8, Failure> {
+    let scenarios = library::list().map_err(Failure::broken)?;
+    if args.json {
+        let rows = scenarios.into_iter().map(|scenario| Row {
+            name: scenario.name,
+            about: scenario.about,
+            covers: scenario.covers,
+            expects_anomaly: scenario.expects_anomaly,
+        });
+        let text = serde_json::to_string(&Scenarios { scenarios: rows.collect() }).map_err(Failure::broken)?;
+        println!("{text}");
+        return Ok(0);
+    }
+    let width = scenarios.iter().map(|scenario| scenario.name.len()).max().unwrap_or(0);
+    for scenario in scenarios {
+        println!("{:width$}  {}", scenario.name, scenario.about);
+        let expects = if scenario.expects_anomaly { "; expects an anomaly" } else { "" };
+        println!("{:width$}  covers {}{expects}", "", scenario.covers.join(", "));
+    }
+    Ok(0)
+}

@@ -1,0 +1,91 @@
+//! Progress: a bar on a terminal, plain lines elsewhere. All of it goes to standard error.
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use squall_history::{RunEvent, events::Stage};
+use squall_reports::progress_line;
+use std::{
+    io::{IsTerminal, stderr},
+    time::Duration,
+};
+
+/// Shows how far a command is.
+pub(crate) struct Show {
+    bar: Option<ProgressBar>,
+    /// A sweep tells of runs, a single run of its own events.
+    sweep: Option<u64>,
+}
+
+/// How many plain lines a sweep prints at most.
+const SWEEP_LINES: u64 = 10;
+
+impl Show {
+    /// For so many runs.
+    pub(crate) fn new(runs: u64) -> Self {
+        let sweep = (runs > SWEEP_LINES).then_some(runs);
+        let bar = stderr().is_terminal().then(|| {
+            let bar = ProgressBar::with_draw_target(sweep, ProgressDrawTarget::stderr());
+            let template = if sweep.is_some() { "{bar:32} {pos}/{len} seeds, {per_sec}, {msg}" } else { "{spinner} {msg}" };
+            if let Ok(style) = ProgressStyle::with_template(template) {
+                bar.set_style(style);
+            }
+            bar.enable_steady_tick(Duration::from_millis(120));
+            bar
+        });
+        Self { bar, sweep }
+    }
+
+    /// A target is being made ready.
+    pub(crate) fn note(&self, line: &str) {
+        match &self.bar {
+            Some(bar) => bar.set_message(line.to_owned()),
+            None => eprintln!("{line}"),
+        }
+    }
+
+    /// An event of the run called `name`.
+    pub(crate) fn event(&self, name: &str, event: &RunEvent) {
+        if self.sweep.is_some() {
+            return;
+        }
+        // Every second of a workload is too much for plain lines.
+        if let (None, RunEvent::Progress(progress)) = (&self.bar, event)
+            && progress.stage == Stage::Working
+            && progress.time.as_millis() / 1_000 % 10 != 0
+        {
+            return;
+        }
+        let Some(line) = progress_line(name, event) else { return };
+        match (&self.bar, event) {
+            (Some(bar), RunEvent::Progress(_)) => bar.set_message(line),
+            (Some(bar), _) => bar.println(line),
+            (None, _) => eprintln!("{line}"),
+        }
+    }
+
+    /// A run of a sweep is over.
+    pub(crate) fn ran(&self, done: u64, not_valid: u64) {
+        let Some(runs) = self.sweep else { return };
+        match &self.bar {
+            Some(bar) => {
+                bar.set_position(done);
+                bar.set_message(format!("{not_valid} not valid"));
+            }
+            None if done.is_multiple_of(runs.div_ceil(SWEEP_LINES)) || done == runs => {
+                eprintln!("{done} of {runs} runs, {not_valid} not valid");
+            }
+            None => {}
+        }
+    }
+
+    /// The command is over.
+    pub(crate) fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// An error as it is printed. Those of scenario files come rendered; others get a plain head.
+pub(crate) fn as_error(error: &str) -> String {
+    if error.starts_with("error") { error.to_owned() } else { format!("error: {error}") }
+}

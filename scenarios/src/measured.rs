@@ -1,0 +1,72 @@
+//! What the load engine measured, in the plain data of reports.
+
+use squall_loadgen::{Counter, Distribution, Limits, Quantile, Reading, Recorder, Warning};
+use squall_reports::{Doubt, Measured, Percentiles, Point, Series};
+use std::time::Duration;
+
+/// Copies a recorder's measurements.
+pub(crate) fn measured(run: &Recorder) -> Measured {
+    Measured {
+        offered: run.ledger.offered,
+        publish: percentiles(&run.publish),
+        publish_with_losses: with_losses(run.publish.count(), |quantile| run.publish_with_losses(quantile)),
+        service: percentiles(&run.service),
+        end_to_end: percentiles(&run.end_to_end),
+        end_to_end_with_losses: with_losses(run.end_to_end.count(), |quantile| run.end_to_end_with_losses(quantile)),
+        handling: percentiles(&run.handling),
+        lag: percentiles(&run.lag),
+        doubts: Warning::of(run, &Limits::default()).iter().map(doubt).collect(),
+        series: Series {
+            origin: run.series.origin().0,
+            width: nanos(run.series.width()),
+            points: run.series.slices().map(|(_, slice)| point(slice)).collect(),
+        },
+    }
+}
+
+fn nanos(span: Duration) -> u64 {
+    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn percentiles<C: Counter>(of: &Distribution<C>) -> Percentiles {
+    let at = |quantile| of.quantile(quantile).map(nanos);
+    Percentiles {
+        count: of.count(),
+        p50: at(Quantile::P50),
+        p95: at(Quantile::P95),
+        p99: at(Quantile::P99),
+        p999: at(Quantile::P999),
+        max: at(Quantile::MAX),
+    }
+}
+
+fn with_losses(count: u64, reading: impl Fn(Quantile) -> Option<Reading>) -> Percentiles {
+    let at = |quantile| match reading(quantile) {
+        Some(Reading::After(span)) => Some(nanos(span)),
+        Some(Reading::Never) | None => None,
+    };
+    Percentiles {
+        count,
+        p50: at(Quantile::P50),
+        p95: at(Quantile::P95),
+        p99: at(Quantile::P99),
+        p999: at(Quantile::P999),
+        max: at(Quantile::MAX),
+    }
+}
+
+fn point(slice: &squall_loadgen::Slice) -> Point {
+    Point {
+        offered: slice.offered,
+        sent: slice.sent,
+        acked: slice.acked,
+        unacked: slice.unacked,
+        delivered: slice.delivered,
+        publish: percentiles(&slice.publish),
+        end_to_end: percentiles(&slice.end_to_end),
+    }
+}
+
+fn doubt(warning: &Warning) -> Doubt {
+    Doubt { what: warning.to_string(), remedy: warning.remedy().to_owned(), distorts: warning.distorts() }
+}

@@ -1,0 +1,90 @@
+//! Simulated targets by the name of their bus, for callers that know no bus by name.
+
+use crate::{
+    cluster::Simulation,
+    kafka,
+    kernel::{Choices, LinkSpec, TraceEvent, mix},
+    model::BusModel,
+    runtime::{Broken, Options, ProcWarning},
+};
+use squall_bus::{BoxFuture, Capabilities, Cluster};
+use std::sync::Arc;
+
+/// The buses that there are models of.
+pub const BUSES: [&str; 1] = ["kafka"];
+
+/// A simulated cluster of any bus.
+pub trait Simulated: Send {
+    /// Runs `main` and everything that it starts until it is done, in virtual time. Once.
+    ///
+    /// # Errors
+    /// When the run could not be finished, or an invariant of the model does not hold.
+    fn run(&self, options: Options, main: SimulatedMain) -> Result<(), Broken>;
+    /// The hash of all kernel events so far and of the resolved rules.
+    fn hash(&self) -> u64;
+    /// How many kernel events there were so far.
+    fn events(&self) -> u64;
+    /// The model's resolved rules, one `name: value` a line.
+    fn rules(&self) -> String;
+    /// Records every kernel event from now on.
+    fn start_tracing(&self);
+    /// The recorded events; empty unless tracing.
+    fn trace(&self) -> Vec<TraceEvent>;
+    /// Handles that outlived their process' crash.
+    fn warnings(&self) -> Vec<ProcWarning>;
+}
+
+/// The body of a simulated run.
+pub type SimulatedMain = Box<dyn FnOnce(Arc<dyn Cluster>) -> BoxFuture<'static, ()> + Send>;
+
+/// A simulated cluster of this bus with so many nodes; `None` if there is no model of it.
+#[must_use]
+pub fn open(bus: &str, nodes: u32, choices: Choices) -> Option<Box<dyn Simulated>> {
+    match bus {
+        "kafka" => {
+            let model = kafka::Kafka::new(kafka::profile::kafka_4_3_test_cluster(), nodes);
+            let invariants = kafka::invariants::all();
+            Some(Box::new(Simulation::new(model, choices, LinkSpec::default(), invariants)))
+        }
+        _ => None,
+    }
+}
+
+/// What a bus and the faults on it can do, in the simulator; `None` if there is no model of it.
+#[must_use]
+pub fn capabilities(bus: &str) -> Option<Capabilities> {
+    match bus {
+        "kafka" => Some(kafka::Kafka::new(kafka::profile::kafka_4_3_test_cluster(), 1).capabilities().clone()),
+        _ => None,
+    }
+}
+
+impl<M: BusModel> Simulated for Simulation<M> {
+    fn run(&self, options: Options, main: SimulatedMain) -> Result<(), Broken> {
+        Self::run(self, options, move |cluster| main(cluster))
+    }
+
+    fn hash(&self) -> u64 {
+        self.rules().bytes().fold(Self::hash(self), |hash, byte| mix(hash, u64::from(byte)))
+    }
+
+    fn events(&self) -> u64 {
+        Self::events(self)
+    }
+
+    fn rules(&self) -> String {
+        Self::rules(self)
+    }
+
+    fn start_tracing(&self) {
+        self.record_trace();
+    }
+
+    fn trace(&self) -> Vec<TraceEvent> {
+        Self::trace(self)
+    }
+
+    fn warnings(&self) -> Vec<ProcWarning> {
+        Self::warnings(self)
+    }
+}
