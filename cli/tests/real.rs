@@ -1,0 +1,140 @@
+//! The command on real brokers: one test binary, one test at a time, one cluster at a time on the machine.
+//!
+//! Needs Java, and Maven when the jars are not cached yet. Without them the tests say so and are skipped, unless `CI` is
+//! set: then they fail.
+
+#![cfg(target_os = "linux")]
+
+mod common;
+
+use common::{code, json, squall, text};
+use std::{
+    env,
+    fs::{self, File},
+    path::Path,
+    process::{Command, Stdio},
+    sync::{Mutex, MutexGuard, PoisonError},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// The right to use the machine for a cluster: within this process and across processes.
+struct Turn {
+    _here: MutexGuard<'static, ()>,
+    _machine: File,
+}
+
+/// Waits for a turn; `None`, having said why, when this machine has no real brokers.
+fn turn() -> Option<Turn> {
+    let lacking: Vec<&str> = ["java", "mvn"].into_iter().filter(|program| !is_installed(program)).collect();
+    if !lacking.is_empty() {
+        let why = format!("{} not found: real brokers need a Java 17 runtime and Maven", lacking.join(" and "));
+        assert!(env::var_os("CI").is_none(), "{why}");
+        eprintln!("SKIPPED: {why}");
+        return None;
+    }
+    let here = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let machine = File::create(env::temp_dir().join("squall-real-brokers.lock")).expect("a lock file");
+    machine.lock().expect("the lock");
+    Some(Turn { _here: here, _machine: machine })
+}
+
+fn is_installed(program: &str) -> bool {
+    Command::new(program).arg("-version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
+}
+
+/// The processes that mention this folder on their command line.
+fn processes_of(folder: &Path) -> Vec<u32> {
+    let folder = folder.to_str().expect("utf-8");
+    let entries = fs::read_dir("/proc").expect("/proc");
+    let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(|pid: &u32| {
+        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&line).contains(folder)
+    })
+    .collect()
+}
+
+fn wait_until(within: Duration, what: &str, mut is_so: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < within, "{what}: not within {within:?}");
+        sleep(Duration::from_millis(100));
+    }
+}
+
+/// A scenario on the real cluster: the verdict and the anomalies of the table of expected outcomes.
+fn row(scenario: &str) {
+    let Some(_turn) = turn() else { return };
+    let expected = squall_scenarios::library::expected().expect("the table");
+    let outcome = expected.on(scenario, "local:kafka").expect("a row");
+    let output = squall(&["run", scenario, "--on", "local:kafka", "--json"]);
+    let run = json(&output)["runs"][0].clone();
+    assert_eq!(run["verdict"], outcome.verdict.word(), "{}", text(&output));
+    assert_eq!(code(&output), i32::from(outcome.verdict.exit_code()));
+    assert!(run["hash"].is_null(), "real runs have no hash");
+    for kind in &outcome.finds {
+        let found = run["anomalies"].as_array().expect("anomalies").iter().any(|a| a["kind"] == kind.id());
+        assert!(found, "{} is missing: {}", kind.id(), text(&output));
+    }
+}
+
+#[test]
+fn poison_ends_in_the_dead_letter_topic() {
+    row("poison-to-dlq");
+}
+
+#[test]
+fn lost_responses_duplicate_without_idempotence() {
+    row("retry-without-idempotence");
+}
+
+#[test]
+fn a_lone_leader_loses_what_it_acknowledged() {
+    row("lone-leader-acks1");
+}
+
+/// Every row of the table; minutes: `cargo test -p squall-cli --test real -- --ignored --nocapture`.
+#[test]
+#[ignore = "nine scenarios on the real cluster take about ten minutes"]
+fn every_row_of_the_table() {
+    for listed in squall_scenarios::library::list().expect("the library") {
+        eprintln!("{}", listed.name);
+        row(&listed.name);
+    }
+}
+
+#[test]
+fn no_broker_outlives_a_squall_that_was_killed() {
+    let Some(_turn) = turn() else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut squall = Command::new(env!("CARGO_BIN_EXE_squall"))
+        .args(["run", "poison-to-dlq", "--on", "local:kafka"])
+        .current_dir(folder.path())
+        .env("TMPDIR", folder.path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("squall starts");
+    wait_until(Duration::from_secs(120), "three nodes run", || processes_of(folder.path()).len() >= 3);
+    sleep(Duration::from_secs(5));
+    squall.kill().expect("it is ours");
+    squall.wait().expect("it is ours");
+    wait_until(Duration::from_secs(5), "every broker process is gone", || processes_of(folder.path()).is_empty());
+}
+
+#[test]
+fn brokers_stay_up_between_commands_until_they_are_told() {
+    let Some(_turn) = turn() else { return };
+    let up = squall(&["brokers", "up", "--json"]);
+    assert_eq!(code(&up), 0, "{}", text(&up));
+    let status = squall(&["brokers", "status", "--json"]);
+    let again = squall(&["brokers", "up"]);
+    let down = squall(&["brokers", "down", "--json"]);
+    assert_eq!(json(&status)["nodes"].as_array().map(Vec::len), Some(3), "{}", text(&status));
+    assert_eq!(code(&again), 2, "a second cluster is refused: {}", text(&again));
+    assert_eq!(json(&down)["ended"], 3, "{}", text(&down));
+    assert_eq!(code(&squall(&["brokers", "status"])), 3);
+}

@@ -1,0 +1,113 @@
+//! The command on simulated targets.
+
+mod common;
+
+use common::{code, json, squall, text};
+
+#[test]
+fn one_seed_has_one_hash_in_every_process() {
+    let run = |seed| {
+        let output = squall(&["run", "leader-failover", "--on", "sim:kafka", "--seed", seed, "--json"]);
+        assert_eq!(code(&output), 0, "{}", text(&output));
+        json(&output)["runs"][0]["hash"].as_str().expect("simulated runs have a hash").to_owned()
+    };
+    let seven = run("7");
+    assert_eq!(run("7"), seven);
+    assert_ne!(run("8"), seven);
+}
+
+#[test]
+fn a_lone_leader_loses_what_it_acknowledged_and_says_how_to_see_it_again() {
+    let output = squall(&["run", "lone-leader-acks1", "--on", "sim:kafka", "--seeds", "8", "--json"]);
+    assert_eq!(code(&output), 1, "{}", text(&output));
+    let runs = json(&output)["runs"].as_array().expect("runs").clone();
+    assert_eq!(runs.len(), 8);
+    let lost: Vec<_> = runs
+        .iter()
+        .flat_map(|run| run["anomalies"].as_array().expect("anomalies"))
+        .filter(|anomaly| anomaly["kind"] == "lost_write" && anomaly["forbidden"] == true)
+        .collect();
+    assert!(lost.len() >= 4, "{runs:?}");
+    for anomaly in lost {
+        assert_eq!(anomaly["story"].as_str().expect("a story").lines().count(), 2, "{anomaly}");
+        assert!(!anomaly["clause"].as_str().expect("a clause").is_empty());
+    }
+}
+
+#[test]
+fn acks_from_all_save_the_lone_leaders_records() {
+    let set = "workload.producers.acks=all";
+    let output = squall(&["run", "lone-leader-acks1", "--on", "sim:kafka", "--seeds", "8", "--set", set, "--json"]);
+    assert_eq!(code(&output), 0, "{}", text(&output));
+}
+
+#[test]
+fn duplicates_are_allowed_until_somebody_forbids_them() {
+    let output = squall(&["run", "retry-without-idempotence", "--on", "sim:kafka", "--json"]);
+    assert_eq!(code(&output), 0, "{}", text(&output));
+    let set = "expect.log=exactly-once";
+    let output = squall(&["run", "retry-without-idempotence", "--on", "sim:kafka", "--set", set, "--json"]);
+    assert_eq!(code(&output), 1, "{}", text(&output));
+}
+
+#[test]
+fn every_failure_prints_the_command_that_reproduces_it() {
+    let set = "expect.log=exactly-once";
+    let output = squall(&["run", "retry-without-idempotence", "--on", "sim:kafka", "--seed", "3", "--set", set]);
+    assert_eq!(code(&output), 1, "{}", text(&output));
+    let command = "squall run retry-without-idempotence --on sim:kafka --seed 3 --set expect.log=exactly-once";
+    assert!(text(&output).contains(command), "{}", text(&output));
+}
+
+#[test]
+fn the_reports_are_written_beside_the_run() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("out");
+    let words = ["run", "poison-to-dlq", "--on", "sim:kafka", "--out", out.to_str().expect("utf-8")];
+    let output = squall(&words);
+    assert_eq!(code(&output), 0, "{}", text(&output));
+    for file in ["result.json", "junit.xml", "report.html", "report.txt", "events.jsonl", "history-sim-kafka-1.jsonl"] {
+        assert!(out.join(file).metadata().is_ok_and(|file| file.len() > 0), "{file}");
+    }
+}
+
+#[test]
+fn bad_input_is_exit_code_2_with_a_sentence() {
+    for (words, says) in [
+        (&["run", "leader-failoverr"][..], "leader-failover"),
+        (&["run", "leader-failover", "--on", "sim:kaffka"], "is not a target"),
+        (&["run", "leader-failover", "--set", "workload.producers.akcs=1"], "acks"),
+        (&["run", "leader-failover", "--set", "nonsense"], "KEY=VALUE"),
+        (&["run", "leader-failover", "--seed", "18446744073709551615", "--seeds", "2"], "smaller --seed"),
+        (&["explain", "/nonexistent.yaml"], "/nonexistent.yaml"),
+        (&["run"], "Usage"),
+    ] {
+        let output = squall(words);
+        assert_eq!(code(&output), 2, "{words:?}: {}", text(&output));
+        assert!(text(&output).contains(says), "{words:?}: {}", text(&output));
+        assert!(!text(&output).contains("panicked"), "{words:?}");
+    }
+}
+
+#[test]
+fn the_library_is_listed_with_what_it_covers() {
+    let listed = json(&squall(&["list", "--json"]));
+    let scenarios = listed["scenarios"].as_array().expect("scenarios");
+    assert_eq!(scenarios.len(), 9);
+    for scenario in scenarios {
+        assert!(!scenario["about"].as_str().expect("about").is_empty());
+        assert!(!scenario["covers"].as_array().expect("covers").is_empty());
+    }
+    let expecting: Vec<_> = scenarios.iter().filter(|scenario| scenario["expects_anomaly"] == true).collect();
+    assert!(expecting.iter().any(|scenario| scenario["name"] == "lone-leader-acks1"));
+}
+
+#[test]
+fn a_plan_is_explained_and_depends_on_the_seed() {
+    let plan = |seed| text(&squall(&["explain", "leader-failover", "--seed", seed]));
+    assert!(plan("1").contains("leader(order-events/0)"), "{}", plan("1"));
+    assert_eq!(plan("1"), plan("1"));
+    assert_ne!(plan("1"), plan("2"));
+    let object = json(&squall(&["explain", "leader-failover", "--json"]));
+    assert_eq!(object["faults"][0]["verb"], "kill");
+}
