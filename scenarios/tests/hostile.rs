@@ -124,10 +124,9 @@ proptest! {
     fn random_overrides(path in "[a-z.0-9\"=]{0,30}", value in "\\PC{0,30}") {
         let entry = library::entries()[0];
         let argument = format!("{path}={value}");
-        if let Ok(over) = argument.parse::<Override>() {
-            if let Err(error) = entry.scenario(&[over]) {
-                prop_assert!(!error.to_string().is_empty());
-            }
+        let read = argument.parse::<Override>().and_then(|over| entry.scenario(&[over]));
+        if let Err(error) = read {
+            prop_assert!(!error.to_string().is_empty());
         }
     }
 }

@@ -1,7 +1,10 @@
 //! What a seed makes of a scenario: printed, the same every time, and with independent choices.
 
 use squall_bus::{AckModel, Capabilities, Capability};
-use squall_scenarios::{Plan, Scenario, library, plan::payload};
+use squall_scenarios::{
+    Plan, Scenario, library,
+    plan::{ProducerPlan, payload},
+};
 use std::{collections::BTreeSet, path::Path, time::Duration};
 
 fn design() -> Scenario {
@@ -41,7 +44,7 @@ fn explain_names_what_is_weak_and_what_a_target_lacks() {
     let text = library::find("lone-leader-acks1")
         .expect("it exists")
         .text
-        .replace("expect:", "  - { at: 31s, power-fail: all, for: 2s }\nexpect:");
+        .replace("expect:", "  - { at: 31s, power-fail: all, for: 2s }\n  - { every: 9s..12s, delay: { role: minority, by: 10ms..20ms }, for: 1s }\nexpect:");
     let plan =
         Plan::new(Scenario::parse("weak.yaml", &text, &set).unwrap_or_else(|error| panic!("\n{error}")), 1);
     let poor =
@@ -53,8 +56,9 @@ fn explain_names_what_is_weak_and_what_a_target_lacks() {
 
 #[test]
 fn a_plan_is_a_function_of_scenario_and_seed() {
-    let all =
-        |seed| -> Vec<_> { Plan::new(design(), seed).producers().iter().flat_map(|p| p.records()).collect() };
+    let all = |seed| -> Vec<_> {
+        Plan::new(design(), seed).producers().iter().flat_map(ProducerPlan::records).collect()
+    };
     assert_eq!(all(7), all(7));
     assert_ne!(all(7), all(8));
     assert_eq!(Plan::new(design(), 7).faults(), Plan::new(design(), 7).faults());
@@ -94,7 +98,7 @@ fn without_one_fault_the_others_keep_their_numbers_and_times() {
 #[test]
 fn records_come_at_the_rate_with_unique_ids_and_readable_payloads() {
     let plan = Plan::new(design(), 5);
-    let records: Vec<_> = plan.producers().iter().flat_map(|p| p.records()).collect();
+    let records: Vec<_> = plan.producers().iter().flat_map(ProducerPlan::records).collect();
     assert_eq!(records.len(), 30_000);
     let ids: BTreeSet<u64> = records.iter().map(|record| record.value).collect();
     assert_eq!(ids.len(), records.len());

@@ -8,11 +8,11 @@
 //! Scalars that YAML would call floats keep their text: nothing here computes with floats.
 
 use super::error::Problem;
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{
     Error as YamlError, Location, Options, Spanned, budget::BudgetBreach, options::DuplicateKeyPolicy,
 };
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 /// No scenario file is larger, in bytes.
 pub const MAX_FILE_BYTES: usize = 1 << 20;
@@ -63,7 +63,7 @@ impl Node {
         let at = Sourced { text, source, offset };
         let raw: Spanned<Raw> =
             serde_saphyr::from_str_with_options(text, options()).map_err(|error| at.problem(&error))?;
-        Ok(at.node(raw))
+        at.node(raw)
     }
 
     /// The value under `key`, if this is a map that has it.
@@ -195,9 +195,6 @@ impl<'de> Visitor<'de> for RawVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Raw, A::Error> {
         let mut map: Vec<(Spanned<String>, Spanned<Raw>)> = Vec::new();
         while let Some((key, value)) = entries.next_entry::<Spanned<String>, Spanned<Raw>>()? {
-            if map.iter().any(|(known, _)| known.value == key.value) {
-                return Err(A::Error::custom(format!("the key `{}` stands twice in one map", key.value)));
-            }
             map.push((key, value));
         }
         Ok(Raw::Map(map))
@@ -212,7 +209,7 @@ struct Sourced<'a> {
 }
 
 impl Sourced<'_> {
-    fn node(&self, raw: Spanned<Raw>) -> Node {
+    fn node(&self, raw: Spanned<Raw>) -> Result<Node, Problem> {
         let origin = self.origin(raw.defined);
         let value = match raw.value {
             Raw::Null => Value::Null,
@@ -221,12 +218,27 @@ impl Sourced<'_> {
             Raw::Signed(value) => Value::Signed(value),
             Raw::Float => Value::Float(self.slice(origin)),
             Raw::Text(text) => Value::Text(text),
-            Raw::List(items) => Value::List(items.into_iter().map(|item| self.node(item)).collect()),
-            Raw::Map(entries) => Value::Map(
-                entries.into_iter().map(|(key, value)| (self.key(key), self.node(value))).collect(),
-            ),
+            Raw::List(items) => {
+                Value::List(items.into_iter().map(|item| self.node(item)).collect::<Result<_, _>>()?)
+            }
+            Raw::Map(entries) => Value::Map(self.map(entries)?),
         };
-        Node { origin, value }
+        Ok(Node { origin, value })
+    }
+
+    /// The reader refuses equal keys, but takes `1` and `"1"` for two.
+    fn map(&self, entries: Vec<(Spanned<String>, Spanned<Raw>)>) -> Result<Vec<(Key, Node)>, Problem> {
+        let mut known = BTreeSet::new();
+        let mut map = Vec::with_capacity(entries.len());
+        for (key, value) in entries {
+            let key = self.key(key);
+            if !known.insert(key.text.clone()) {
+                let message = format!("the key `{}` stands twice in one map", shorten(&key.text));
+                return Err(Problem::at(key.origin, message).help(KEEP_ONE));
+            }
+            map.push((key, self.node(value)?));
+        }
+        Ok(map)
     }
 
     fn key(&self, key: Spanned<String>) -> Key {
@@ -283,12 +295,14 @@ impl Sourced<'_> {
     }
 }
 
+const KEEP_ONE: &str = "keep one of the two";
+
 /// What the reader's error means, and what to do.
 fn explain(error: &YamlError) -> (String, String) {
     let (message, help): (String, &str) = match error {
         YamlError::DuplicateMappingKey { key, .. } => {
             let key = key.as_deref().map_or_else(String::new, |key| format!(" `{}`", shorten(key)));
-            (format!("the key{key} stands twice in one map"), "keep one of the two")
+            (format!("the key{key} stands twice in one map"), KEEP_ONE)
         }
         YamlError::AliasReplayLimitExceeded { .. }
         | YamlError::AliasReplayStackDepthExceeded { .. }

@@ -127,6 +127,12 @@ fn consumers(check: &mut Check<'_>, path: &Path, group: &Consumers) {
         let message = format!("the backoff `{}` can never grow from zero", group.retry.backoff);
         check.report(&path.key("retry").key("backoff"), message, "begin above zero, as in 50ms..2s");
     }
+    if let (Some(poll), Some(session)) = (group.max_poll_interval, group.session_timeout)
+        && poll < session
+    {
+        let message = format!("a max_poll_interval of {poll} is shorter than the session of {session}");
+        check.report(&path.key("max_poll_interval"), message, "make it at least session_timeout");
+    }
     if let (Some(heartbeat), Some(session)) = (group.heartbeat, group.session_timeout)
         && heartbeat >= session
     {
@@ -182,7 +188,7 @@ fn expectations(check: &mut Check<'_>, groups: &[Consumers]) {
         check.report(
             &Path::new("expect/order"),
             "no record has a key",
-            "write `key: customer_id` in workload.producers, or `order: none`",
+            "write `key: customer_id` in workload.producers, or remove `order`",
         );
     }
 }

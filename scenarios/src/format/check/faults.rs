@@ -2,7 +2,7 @@
 
 use super::{Check, Path};
 use crate::format::{
-    FaultSpec, Verb,
+    FaultSpec, OneOrMany, Verb,
     faults::VERBS,
     scalar::{Period, PeriodRange},
     suggest,
@@ -184,7 +184,7 @@ fn coordinator(check: &mut Check<'_>, path: &Path, group: &str) {
         .workload
         .consumers
         .iter()
-        .flat_map(|consumers| consumers.as_slice())
+        .flat_map(OneOrMany::as_slice)
         .map(|consumers| consumers.group.as_str())
         .collect();
     if !groups.contains(&group) {

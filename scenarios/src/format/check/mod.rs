@@ -82,7 +82,10 @@ impl Path {
     fn entry(&self, index: usize, check: &Check<'_>) -> Self {
         let mut node = Some(check.root);
         for step in &self.0 {
-            node = node.and_then(|node| node.get(step));
+            node = node.and_then(|node| match &node.value {
+                Value::List(items) => step.parse::<usize>().ok().and_then(|index| items.get(index)),
+                _ => node.get(step),
+            });
         }
         match node.map(|node| &node.value) {
             Some(Value::List(_)) => self.key(index),

@@ -113,8 +113,12 @@ impl fmt::Display for Period {
         if nanos == 0 {
             return f.write_str("0s");
         }
-        let (name, unit) =
-            UNITS[..4].iter().rev().find(|(_, unit)| nanos % unit == 0).copied().unwrap_or(UNITS[0]);
+        let (name, unit) = UNITS[..4]
+            .iter()
+            .rev()
+            .find(|(_, unit)| nanos.is_multiple_of(*unit))
+            .copied()
+            .unwrap_or(UNITS[0]);
         write!(f, "{}{name}", nanos / unit)
     }
 }
