@@ -29,6 +29,20 @@ pub enum ChaosError {
         /// Why not.
         source: io::Error,
     },
+    /// There is no such bus to start.
+    #[error("there is no local cluster of {bus}: the buses are {known}")]
+    NoBus {
+        /// What was asked for.
+        bus: String,
+        /// What there is.
+        known: String,
+    },
+    /// The thread that starts the cluster ended early.
+    #[error("the thread that starts the cluster ended early: this is a defect of squall")]
+    Ended,
+    /// A client of the cluster could not be made.
+    #[error("a client of the cluster could not be made: {0}")]
+    Bus(squall_bus::Error),
     /// A process did not do what a fault needs.
     #[error(transparent)]
     Provider(#[from] ProviderError),

@@ -7,6 +7,7 @@
 //! | [`proxy`] | one proxy: in order, or broken; never a hole |
 //! | [`protocol`] | what a proxy has to know of a protocol, pluggable |
 //! | [`kafka`] | Kafka's protocol, as far as that |
+//! | `live` | feature `kafka`: a live local Kafka cluster as a [`squall_bus::Cluster`] |
 //!
 //! Everything listens and sends on loopback; a link that would leave it is refused.
 
@@ -15,8 +16,14 @@
 mod error;
 pub mod kafka;
 pub mod links;
+#[cfg(feature = "kafka")]
+pub mod live;
+#[cfg(feature = "kafka")]
+mod open;
 pub mod protocol;
 pub mod proxy;
 pub mod rules;
 
 pub use error::ChaosError;
+#[cfg(feature = "kafka")]
+pub use open::{BUSES, open};

@@ -92,6 +92,12 @@ impl Links {
         self.proxies.iter().for_each(|(_, proxy)| proxy.remove(|_| true));
     }
 
+    /// Heals every fault but refusals: what was refused for good stays refused.
+    pub fn heal_all_but_refusals(&self) {
+        let heals = |rule: &Rule| !matches!(rule.fault, LinkFault::Refuse);
+        self.proxies.iter().for_each(|(_, proxy)| proxy.remove(heals));
+    }
+
     /// Breaks the connections that are open now on the links that are selected.
     pub fn reset(&self, select: impl Fn(&Link) -> bool, aim: &Aim) {
         self.proxies.iter().filter(|(link, _)| select(link)).for_each(|(_, proxy)| proxy.reset(aim));

@@ -31,10 +31,14 @@ use squall_bus::{
 use std::{
     collections::BTreeMap,
     fmt,
+    future::poll_fn,
+    pin::{Pin, pin},
     sync::{
         Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
     },
+    task::Poll,
+    time::Duration,
 };
 
 /// How a client process reaches a Kafka cluster.
@@ -102,6 +106,26 @@ impl KafkaBus {
         live(&self.handles.consumers).iter().for_each(|consumer| consumer.crash());
     }
 
+    /// Ends every client in good order: what was sent gets its outcome if it comes within `patience`, groups
+    /// are left.
+    pub async fn stop(&self, patience: Duration) {
+        self.handles.crashed.store(true, Ordering::SeqCst);
+        let closing: Vec<_> = live(&self.handles.consumers).iter().map(|consumer| consumer.close()).collect();
+        let producers = live(&self.handles.producers);
+        let end = self.config.clock.sleep_until(self.config.clock.now() + patience);
+        let orderly = async {
+            for producer in &producers {
+                // A producer that has crashed has nothing to wait for.
+                let _ = producer.flush().await;
+            }
+            for closed in closing {
+                closed.await;
+            }
+        };
+        first_of(pin!(orderly), end).await;
+        self.crash();
+    }
+
     fn check_alive(&self) -> Result<(), Error> {
         if self.handles.crashed.load(Ordering::SeqCst) { Err(Error::closed()) } else { Ok(()) }
     }
@@ -149,6 +173,15 @@ impl Handles {
         members.retain(|consumer| consumer.group() == Some(group));
         members
     }
+}
+
+/// Resolves with the first of two futures.
+async fn first_of(mut one: impl Future<Output = ()> + Unpin, mut other: impl Future<Output = ()> + Unpin) {
+    poll_fn(|cx| {
+        let is_ready = Pin::new(&mut one).poll(cx).is_ready() || Pin::new(&mut other).poll(cx).is_ready();
+        if is_ready { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
 }
 
 fn live<T>(handles: &Mutex<Vec<Weak<T>>>) -> Vec<Arc<T>> {

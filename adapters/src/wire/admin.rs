@@ -65,6 +65,25 @@ impl WireAdmin {
         Self(Arc::new(Nodes { ask: addresses.to_vec(), direct }))
     }
 
+    /// The units of all topics that are not the brokers' own, as the nodes see them now.
+    pub fn survey(&self) -> BoxFuture<'static, Result<BTreeMap<Unit, MetadataUnit>, Error>> {
+        self.run(|nodes| {
+            let answers = nodes.ask_all(Connection::metadata_of_all)?;
+            let mut survey: BTreeMap<Unit, MetadataUnit> = BTreeMap::new();
+            for topic in answers.iter().flat_map(|answer| &answer.topics).filter(|topic| !topic.internal) {
+                for unit in &topic.units {
+                    let partition = u32::try_from(unit.partition).unwrap_or_default();
+                    let known = survey.entry(Unit::new(&Topic::new(&topic.name), partition));
+                    let known = known.or_insert_with(|| unit.clone());
+                    if unit.leader_epoch > known.leader_epoch {
+                        *known = unit.clone();
+                    }
+                }
+            }
+            Ok(survey)
+        })
+    }
+
     fn run<T: Send + 'static>(
         &self,
         question: impl FnOnce(&Nodes) -> Result<T, Error> + Send + 'static,
@@ -340,7 +359,7 @@ mod tests {
 
     fn answer(leader: i32, leader_epoch: i32) -> Metadata {
         let unit = MetadataUnit { partition: 0, leader, leader_epoch, replicas: vec![1, 2], insync: vec![1] };
-        let topic = MetadataTopic { error: 0, name: "orders".to_owned(), units: vec![unit] };
+        let topic = MetadataTopic { error: 0, name: "orders".to_owned(), internal: false, units: vec![unit] };
         Metadata { brokers: Vec::new(), topics: vec![topic] }
     }
 

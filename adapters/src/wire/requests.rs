@@ -23,6 +23,8 @@ pub struct MetadataTopic {
     pub error: i16,
     /// Its name.
     pub name: String,
+    /// The brokers keep it for themselves.
+    pub internal: bool,
     /// Its partitions, in the order of the answer.
     pub units: Vec<MetadataUnit>,
 }
@@ -59,6 +61,16 @@ impl Connection {
         for topic in topics {
             body.string(topic);
         }
+        self.ask_metadata(&body)
+    }
+
+    /// The live brokers, and all topics.
+    pub fn metadata_of_all(&mut self) -> Result<Metadata, WireError> {
+        self.ask_metadata(Writer::default().i32(-1))
+    }
+
+    fn ask_metadata(&mut self, topics: &Writer) -> Result<Metadata, WireError> {
+        let mut body = Writer(topics.0.clone());
         body.i8(0);
         self.request((3, 7, false), &body, |reader| {
             reader.i32()?;
@@ -189,7 +201,7 @@ impl Connection {
 fn topic(reader: &mut Reader<'_>) -> Result<MetadataTopic, WireError> {
     let error = reader.i16()?;
     let name = reader.string()?;
-    reader.i8()?;
+    let internal = reader.i8()? != 0;
     let units = reader.list(|unit| {
         unit.i16()?;
         let (partition, leader, leader_epoch) = (unit.i32()?, unit.i32()?, unit.i32()?);
@@ -197,7 +209,7 @@ fn topic(reader: &mut Reader<'_>) -> Result<MetadataTopic, WireError> {
         unit.list(Reader::i32)?;
         Ok(MetadataUnit { partition, leader, leader_epoch, replicas, insync })
     })?;
-    Ok(MetadataTopic { error, name, units })
+    Ok(MetadataTopic { error, name, internal, units })
 }
 
 /// Kafka counts in signed numbers; what does not fit is refused by the broker.

@@ -1,0 +1,252 @@
+//! Client processes: tasks that can be crashed, frozen and started again.
+//!
+//! - A process' clients call themselves `name@process.life`, so the proxies know its connections.
+//! - A crash first refuses the connections of that life for good, then drops the task and the clients: so
+//!   nothing that librdkafka does on its way out (leaving a group, sending what waits) reaches a broker. A main
+//!   that returns ends its process the same way: what it wanted to close it closed.
+//! - A stop drops the task and ends the clients in good order.
+//! - A pause stops polling the main and holds the process' connections in both directions. librdkafka's own
+//!   threads run on: timers inside the client go by, as they do not in a frozen process.
+//! - Tasks that a main spawned besides are not dropped with it; their handles answer that they are closed.
+
+use crate::{
+    links::{Heal, Links},
+    protocol::Label,
+    rules::{Aim, FaultId, LinkFault},
+};
+use squall_adapters::{
+    kafka::{KafkaBus, KafkaConfig},
+    providers::link::{Link, LinkKind},
+};
+use squall_bus::{BoxFuture, Bus, Incarnation, Main};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    future::poll_fn,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+use tokio::{runtime::Handle, task::AbortHandle};
+
+/// How long a process may take to stop in good order.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Whether a link is one that clients use.
+pub(super) fn is_for_clients(link: &Link) -> bool {
+    link.kind == LinkKind::Client
+}
+
+#[derive(Clone)]
+pub(super) struct Clients(Arc<Shared>);
+
+struct Shared {
+    config: KafkaConfig,
+    links: Arc<Links>,
+    runtime: Handle,
+    processes: Mutex<BTreeMap<String, Process>>,
+}
+
+struct Process {
+    main: Main,
+    lives: u32,
+    life: Option<Life>,
+    /// The faults that keep it down.
+    down: BTreeSet<u32>,
+    /// The faults that keep it frozen, with what each holds its connections by.
+    frozen: BTreeMap<u32, FaultId>,
+    ended: bool,
+}
+
+struct Life {
+    number: u32,
+    task: AbortHandle,
+    bus: Arc<KafkaBus>,
+    gate: Arc<Gate>,
+}
+
+/// Holds a main back.
+#[derive(Default)]
+struct Gate(Mutex<(bool, Option<Waker>)>);
+
+impl Gate {
+    fn lock(&self) -> MutexGuard<'_, (bool, Option<Waker>)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, closed: bool) {
+        let mut gate = self.lock();
+        gate.0 = closed;
+        let waker = if closed { None } else { gate.1.take() };
+        drop(gate);
+        waker.into_iter().for_each(Waker::wake);
+    }
+
+    fn poll(&self, cx: &Context<'_>) -> Poll<()> {
+        let mut gate = self.lock();
+        if gate.0 {
+            gate.1 = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        Poll::Ready(())
+    }
+
+    async fn hold(self: Arc<Self>, mut main: BoxFuture<'static, ()>) {
+        poll_fn(|cx| match self.poll(cx) {
+            Poll::Ready(()) => main.as_mut().poll(cx),
+            Poll::Pending => Poll::Pending,
+        })
+        .await;
+    }
+}
+
+impl Clients {
+    pub(super) fn new(config: KafkaConfig, links: Arc<Links>, runtime: Handle) -> Self {
+        Self(Arc::new(Shared { config, links, runtime, processes: Mutex::default() }))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Process>> {
+        self.0.processes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts a process; one of this name that there was is ended.
+    pub(super) fn start(&self, name: &str, main: Main) {
+        self.end(name);
+        let mut processes = self.lock();
+        let lives = processes.get(name).map_or(0, |process| process.lives);
+        let (down, frozen) = (BTreeSet::new(), BTreeMap::new());
+        let mut process = Process { main, lives, life: None, down, frozen, ended: false };
+        self.launch(name, &mut process);
+        processes.insert(name.to_owned(), process);
+    }
+
+    fn launch(&self, name: &str, process: &mut Process) {
+        let number = process.lives;
+        process.lives += 1;
+        let owner = name.to_owned();
+        let mut config = self.0.config.clone();
+        config.client_id = Arc::new(move |client| Label::client_id(client, &owner, number));
+        let bus = Arc::new(KafkaBus::new(config));
+        let gate = Arc::new(Gate::default());
+        gate.set(!process.frozen.is_empty());
+        let (given, making) = (Arc::<KafkaBus>::clone(&bus), Arc::clone(&process.main));
+        let held = Arc::clone(&gate);
+        let main = self.0.runtime.spawn(async move {
+            let given: Arc<dyn Bus> = given;
+            let main: BoxFuture<'static, ()> =
+                Box::pin(async move { making(given, Incarnation(number)).await });
+            held.hold(main).await;
+        });
+        let task = main.abort_handle();
+        let (clients, name) = (self.clone(), name.to_owned());
+        self.0.runtime.spawn(async move {
+            // Whether it returned, panicked or was aborted: this life is over.
+            let _ = main.await;
+            clients.over(&name, number);
+        });
+        process.life = Some(Life { number, task, bus, gate });
+    }
+
+    fn over(&self, name: &str, number: u32) {
+        if let Some(process) = self.lock().get_mut(name)
+            && process.life.as_ref().is_some_and(|life| life.number == number)
+            && let Some(life) = process.life.take()
+        {
+            self.bury(name, &life);
+        }
+    }
+
+    /// Ends a life without ceremony.
+    fn bury(&self, name: &str, life: &Life) {
+        let aim = Aim::Life(name.to_owned(), life.number);
+        self.0.links.strike(self.0.links.new_fault(), is_for_clients, &aim, &LinkFault::Refuse);
+        life.task.abort();
+        life.bus.crash();
+    }
+
+    pub(super) fn knows(&self, name: &str) -> bool {
+        self.lock().get(name).is_some_and(|process| !process.ended)
+    }
+
+    pub(super) fn running(&self, name: &str) -> bool {
+        let processes = self.lock();
+        let running = |process: &Process| process.life.is_some() || !process.down.is_empty();
+        processes.get(name).is_some_and(|process| !process.ended && running(process))
+    }
+
+    pub(super) fn end(&self, name: &str) {
+        let mut processes = self.lock();
+        let Some(process) = processes.get_mut(name) else { return };
+        process.ended = true;
+        process.frozen.values().for_each(|held| self.0.links.heal(*held, Heal::Resume));
+        process.frozen.clear();
+        process.down.clear();
+        if let Some(life) = process.life.take() {
+            self.bury(name, &life);
+        }
+    }
+
+    pub(super) fn end_all(&self) {
+        let names: Vec<String> = self.lock().keys().cloned().collect();
+        names.iter().for_each(|name| self.end(name));
+    }
+
+    /// Crashes a process and keeps it down for a fault.
+    pub(super) fn kill(&self, fault: u32, name: &str) {
+        if let Some(process) = self.lock().get_mut(name) {
+            process.down.insert(fault);
+            if let Some(life) = process.life.take() {
+                self.bury(name, &life);
+            }
+        }
+    }
+
+    /// Stops a process in good order and keeps it down for a fault.
+    pub(super) async fn stop(&self, fault: u32, name: &str) {
+        let life = self.lock().get_mut(name).and_then(|process| {
+            process.down.insert(fault);
+            process.life.take()
+        });
+        if let Some(life) = life {
+            life.task.abort();
+            life.bus.stop(PATIENCE).await;
+            self.bury(name, &life);
+        }
+    }
+
+    /// A fault no longer keeps a process down: it starts again if no other does and it had not returned.
+    pub(super) fn revive(&self, fault: u32, name: &str) {
+        let mut processes = self.lock();
+        if let Some(process) = processes.get_mut(name)
+            && process.down.remove(&fault)
+            && process.down.is_empty()
+            && process.life.is_none()
+            && !process.ended
+        {
+            self.launch(name, process);
+        }
+    }
+
+    /// Freezes a process for a fault.
+    pub(super) fn freeze(&self, fault: u32, name: &str) {
+        if let Some(process) = self.lock().get_mut(name) {
+            let held = self.0.links.new_fault();
+            if let Some(life) = &process.life {
+                life.gate.set(true);
+            }
+            self.0.links.strike(held, is_for_clients, &Aim::Client(name.to_owned()), &LinkFault::Cut);
+            process.frozen.insert(fault, held);
+        }
+    }
+
+    /// A fault no longer keeps a process frozen.
+    pub(super) fn thaw(&self, fault: u32, name: &str) {
+        if let Some(process) = self.lock().get_mut(name)
+            && let Some(held) = process.frozen.remove(&fault)
+        {
+            self.0.links.heal(held, Heal::Resume);
+            if let Some(life) = &process.life {
+                life.gate.set(!process.frozen.is_empty());
+            }
+        }
+    }
+}
