@@ -122,10 +122,16 @@ impl Source {
     }
 }
 
+/// A text from a file as part of a line.
+fn line(text: &str) -> String {
+    text.chars().map(|c| if c.is_whitespace() { ' ' } else { printable(c) }).collect()
+}
+
 /// The same number of bytes, and nothing that moves a cursor.
 fn printable(c: char) -> char {
     match c {
         '\n' | '\t' => c,
+        '\r' => ' ',
         c if !c.is_control()
             && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}') =>
         {
@@ -193,6 +199,10 @@ impl ScenarioError {
     pub(crate) fn new(sources: &Arc<[Source]>, mut problems: Vec<Problem>) -> Self {
         problems.sort_by_key(|problem| problem.origin);
         problems.dedup();
+        for problem in &mut problems {
+            problem.message = line(&problem.message);
+            problem.help = problem.help.as_deref().map(line);
+        }
         Self { sources: Arc::clone(sources), problems }
     }
 

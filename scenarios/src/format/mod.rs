@@ -94,10 +94,7 @@ impl Scenario {
         let fail = |problems| ScenarioError::new(&sources, problems);
 
         if text.len() > MAX_FILE_BYTES {
-            let problem =
-                Problem::at(Origin::default(), format!("the file is larger than {MAX_FILE_BYTES} bytes"))
-                    .help("a scenario is small: check that this is a scenario file");
-            return Err(fail(vec![problem]));
+            return Err(too_large(file));
         }
         if text.trim().is_empty() {
             let problem = Problem::at(Origin::default(), "the file is empty")
@@ -123,9 +120,12 @@ impl Scenario {
     /// # Errors
     /// As [`parse`](Self::parse); also when the bytes are not text.
     pub fn parse_bytes(file: &str, bytes: &[u8], overrides: &[Override]) -> Result<Self, ScenarioError> {
+        if bytes.len() > MAX_FILE_BYTES {
+            return Err(too_large(file));
+        }
         match std::str::from_utf8(bytes) {
             Ok(text) => Self::parse(file, text, overrides),
-            Err(error) => Err(not_text(file, &bytes[..bytes.len().min(MAX_FILE_BYTES)], error.valid_up_to())),
+            Err(error) => Err(not_text(file, bytes, error.valid_up_to())),
         }
     }
 
@@ -198,6 +198,12 @@ pub(crate) fn read<T: serde::de::DeserializeOwned>(file: &str, text: &str) -> Re
     Node::parse(text, 0, 0)
         .and_then(|node| typed::from_node(&node))
         .map_err(|problem| ScenarioError::file(file, text, problem))
+}
+
+fn too_large(file: &str) -> ScenarioError {
+    let message = format!("the file `{file}` is larger than {MAX_FILE_BYTES} bytes");
+    let help = "a scenario is small: check that this is a scenario file";
+    ScenarioError::file(file, "", Problem::at(Origin::default(), message).help(help))
 }
 
 /// The error for bytes that are no text, at the first that is not.
