@@ -13,7 +13,7 @@ macro_rules! kinds {
     ($($(#[$doc:meta])* $name:ident = $id:literal,)*) => {
         /// A kind of anomaly, by the id of the catalogue.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+        #[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
         pub enum Kind {
             $($(#[$doc])* #[serde(rename = $id)] $name,)*
         }

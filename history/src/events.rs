@@ -155,6 +155,7 @@ pub struct FaultResolved {
 
 /// What a role meant when a fault struck.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Hit {
     /// These nodes, from 1.

@@ -31,7 +31,7 @@ pub struct Consumer {
     pub handles: bool,
 }
 
-/// The logical consumers that did anything, groups first.
+/// The logical consumers that did anything, by name.
 pub(crate) fn consumers(history: &History, writers: &Writers) -> Vec<Consumer> {
     let mut all: Vec<Option<Consumer>> = vec![None; history.group_count() + 1];
     let slot = |group: Option<GroupId>| group.map_or(history.group_count(), GroupId::index);
@@ -73,7 +73,9 @@ pub(crate) fn consumers(history: &History, writers: &Writers) -> Vec<Consumer> {
             }
         }
     }
-    all.into_iter().flatten().collect()
+    let mut all: Vec<Consumer> = all.into_iter().flatten().collect();
+    all.sort_by_key(|consumer| consumer.group.map(|group| history.group_name(group)));
+    all
 }
 
 fn fresh(history: &History, group: Option<GroupId>) -> Consumer {

@@ -19,7 +19,7 @@ pub(crate) use words::short;
 
 use crate::history::{History, Observation, SendRow, Status, TopicId, UnitId};
 use std::collections::HashMap;
-use values::Writers;
+pub(crate) use values::Writers;
 
 /// An entry of the dead-letter topic: a send to it that happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +39,8 @@ pub struct Analysis<'h> {
     pub facts: Facts,
     /// Each unit's log, by the unit's number.
     pub units: Vec<UnitLog>,
+    /// The units by name: numbers depend on who was named first, and a judgement must not.
+    pub order: Vec<UnitId>,
     /// Whether anybody read a send's record, by its row.
     pub seen: Vec<bool>,
     /// The unit of each send as far as anybody knows, by its row.
@@ -72,7 +74,8 @@ impl<'h> Analysis<'h> {
                 units[drain.unit.index()].drain = Some((*event, *drain));
             }
         }
-        let first_place = first_places(history, &units);
+        let order = order(history);
+        let first_place = first_places(history, &units, &order);
         let unit_of = units_of_sends(history, &first_place);
         let (session_of, sessions) = sessions(history);
         let dlq = history.meta.configuration.dlq.as_deref().and_then(|name| history.find_topic(name));
@@ -82,6 +85,7 @@ impl<'h> Analysis<'h> {
             dlq_entries: dlq.map(|dlq| dlq_entries(history, &writers, &seen, dlq)).unwrap_or_default(),
             history,
             units,
+            order,
             seen,
             unit_of,
             first_place,
@@ -105,9 +109,9 @@ impl<'h> Analysis<'h> {
         &self.history.sends()[row as usize]
     }
 
-    /// Every unit with its log, in order.
+    /// Every unit with its log, by name.
     pub fn logs(&self) -> impl Iterator<Item = (UnitId, &UnitLog)> {
-        (0u32..).map(UnitId::from).zip(&self.units)
+        self.order.iter().map(|unit| (*unit, &self.units[unit.index()]))
     }
 
     /// Whether a send is part of the workload, not of dead-lettering.
@@ -141,16 +145,22 @@ fn seen(history: &History, writers: &Writers) -> Vec<bool> {
     seen
 }
 
+fn order(history: &History) -> Vec<UnitId> {
+    let mut order: Vec<UnitId> = (0..history.unit_count() as u32).map(UnitId::from).collect();
+    order.sort_by_cached_key(|unit| history.unit_name(*unit));
+    order
+}
+
 /// The first place of each record: the lowest that was read, or else the acknowledged one.
-fn first_places(history: &History, units: &[UnitLog]) -> Vec<Option<(UnitId, u32)>> {
+fn first_places(history: &History, units: &[UnitLog], order: &[UnitId]) -> Vec<Option<(UnitId, u32)>> {
     let mut first = vec![None; history.sends().len()];
     for reads in [true, false] {
-        for (log, unit) in units.iter().zip(0u32..) {
-            for (place, index) in log.places.iter().zip(0u32..) {
+        for unit in order {
+            for (place, index) in units[unit.index()].places.iter().zip(0u32..) {
                 if place.read().is_some() == reads
                     && let Some(send) = place.send()
                 {
-                    first[send as usize].get_or_insert((UnitId(unit), index));
+                    first[send as usize].get_or_insert((*unit, index));
                 }
             }
         }

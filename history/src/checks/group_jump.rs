@@ -24,6 +24,7 @@ use crate::{
     guarantees::{CommitPolicy, Rules},
     history::{CommitRow, DeliverRow, GroupId, History, Observation, ProcessId, Status, UnitId, What},
 };
+use std::collections::HashMap;
 
 pub(super) const CHECK: Check = Check {
     kind: Kind::GroupJump,
@@ -103,11 +104,7 @@ fn find(analysis: &Analysis<'_>) -> Vec<Found> {
     if history.meta.configuration.commit == CommitPolicy::Auto || history.group_count() == 0 {
         return Vec::new();
     }
-    let mut walk = Walk {
-        analysis,
-        registers: vec![None; history.group_count() * history.unit_count()],
-        found: Vec::new(),
-    };
+    let mut walk = Walk { analysis, registers: HashMap::new(), found: Vec::new() };
     for index in 0..history.len() as u32 {
         let event = history.event(index);
         match event.what {
@@ -123,14 +120,14 @@ fn find(analysis: &Analysis<'_>) -> Vec<Found> {
 
 struct Walk<'a, 'h> {
     analysis: &'a Analysis<'h>,
-    registers: Vec<Option<Box<Register>>>,
+    /// Only asked, never walked.
+    registers: HashMap<(GroupId, UnitId), Register>,
     found: Vec<Found>,
 }
 
 impl Walk<'_, '_> {
     fn register(&mut self, group: GroupId, unit: UnitId) -> &mut Register {
-        let slot = group.index() * self.analysis.units.len() + unit.index();
-        self.registers[slot].get_or_insert_default()
+        self.registers.entry((group, unit)).or_default()
     }
 
     fn commit_begins(&mut self, commit: &CommitRow) {
@@ -165,9 +162,8 @@ impl Walk<'_, '_> {
             }
             Observation::Revoked(units) | Observation::Lost(units) => {
                 for unit in units {
-                    for group in 0..self.analysis.history.group_count() {
-                        let slot = group * self.analysis.units.len() + unit.index();
-                        if let Some(register) = &mut self.registers[slot] {
+                    for group in (0..self.analysis.history.group_count() as u32).map(GroupId::from) {
+                        if let Some(register) = self.registers.get_mut(&(group, *unit)) {
                             register.waiting.retain(|waiting| waiting.process != process);
                         }
                     }

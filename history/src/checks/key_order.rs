@@ -82,6 +82,7 @@ fn deliveries(analysis: &Analysis<'_>) -> Vec<Found> {
             }
         }
     }
+    found.sort_by_key(|one| one.ops.last().copied());
     found
 }
 

@@ -79,6 +79,8 @@ pub(super) fn overtaken(analysis: &Analysis<'_>, buckets: &Buckets, case: Case) 
             });
         }
     }
+    // In the order of the history, not of the numbers of units and keys.
+    found.sort_by_key(|one| one.send);
     found
 }
 

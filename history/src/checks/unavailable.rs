@@ -64,10 +64,10 @@ fn outages(analysis: &Analysis<'_>) -> Vec<Outage> {
     let by_unit = Buckets::new(units, sends.len(), |row| analysis.unit_of[row].map(UnitId::index));
     let mut list = Vec::new();
     let (mut acks, mut intended) = (Vec::new(), Vec::new());
-    for (unit, index) in (0..units).zip(0u32..) {
+    for unit in &analysis.order {
         acks.clear();
         intended.clear();
-        for row in by_unit.of(unit) {
+        for row in by_unit.of(unit.index()) {
             let send = analysis.send(*row);
             intended.extend(send.intended().map(|time| (time, *row)));
             let ack = send.completion().filter(|_| send.acked());
@@ -75,7 +75,7 @@ fn outages(analysis: &Analysis<'_>) -> Vec<Outage> {
         }
         acks.sort_unstable();
         intended.sort_unstable();
-        list.extend(longest(UnitId::from(index), &acks, &intended, history.end()));
+        list.extend(longest(*unit, &acks, &intended, history.end()));
     }
     list
 }

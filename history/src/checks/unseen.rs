@@ -13,7 +13,7 @@
 use super::{Case, Check, Found, proof};
 use crate::{
     Kind,
-    analysis::Analysis,
+    analysis::{Analysis, UnitLog},
     guarantees::Rules,
     history::{SendRow, UnitId},
 };
@@ -53,11 +53,10 @@ fn drained(analysis: &Analysis<'_>, send: &SendRow, unit: Option<UnitId>) -> boo
     match unit {
         Some(unit) => analysis.units[unit.index()].complete_drain().is_some(),
         None => {
-            let mut units = analysis
-                .logs()
-                .filter(|(unit, _)| analysis.history.unit_topic(*unit) == send.topic)
-                .peekable();
-            units.peek().is_some() && units.all(|(_, log)| log.complete_drain().is_some())
+            let met = |log: &UnitLog| log.drain.is_some() || !log.places.is_empty();
+            let of_topic = |unit| analysis.history.unit_topic(unit) == send.topic;
+            let mut logs = analysis.logs().filter(|(unit, log)| of_topic(*unit) && met(log)).peekable();
+            logs.peek().is_some() && logs.all(|(_, log)| log.complete_drain().is_some())
         }
     }
 }

@@ -6,7 +6,7 @@ use squall_bus::Acks;
 /// When a consumer commits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
 pub enum CommitPolicy {
     /// When the record is processed or dead-lettered: at least once.
     #[default]
@@ -20,7 +20,7 @@ pub enum CommitPolicy {
 /// How consumers come to their units.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
 pub enum Reading {
     /// The group shares them out: rebalances redeliver.
     #[default]
@@ -32,7 +32,7 @@ pub enum Reading {
 /// When a broker's disk has what it acknowledged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
 pub enum Fsync {
     /// Some time later: a loss of power forgets acknowledged records.
     #[default]
@@ -44,11 +44,11 @@ pub enum Fsync {
 /// The set-up of a run. The faults that occurred are not in here: they are in the history.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
 pub struct Configuration {
     /// What an ack means: `0`, `1` or `all`.
     #[serde(with = "acks")]
-    #[cfg_attr(feature = "schema", schemars(with = "acks::Words"))]
+    #[cfg_attr(any(test, feature = "schema"), schemars(with = "acks::Words"))]
     pub acks: Acks,
     /// Retries do not duplicate within one producer session.
     pub idempotent: bool,
@@ -109,7 +109,7 @@ mod acks {
     use std::borrow::Cow;
 
     /// For the schema alone.
-    #[cfg(feature = "schema")]
+    #[cfg(any(test, feature = "schema"))]
     #[derive(schemars::JsonSchema)]
     #[schemars(inline)]
     #[expect(dead_code, reason = "names the words for the schema and is never constructed")]

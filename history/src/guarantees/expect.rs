@@ -6,7 +6,7 @@ use std::time::Duration;
 /// How often each acknowledged record must be processed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
 pub enum Delivery {
     /// Once or more: nothing acknowledged is lost, in the log or by a consumer.
     AtLeastOnce,
@@ -19,7 +19,7 @@ pub enum Delivery {
 /// What the log must hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
 pub enum Log {
     /// Each record at one place only.
     ExactlyOnce,
@@ -28,7 +28,7 @@ pub enum Log {
 /// In which order records must come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
 pub enum Order {
     /// Records of one key in the order in which they were sent.
     PerKey,
@@ -37,7 +37,7 @@ pub enum Order {
 /// What the dead-letter topic must hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
 pub enum Dlq {
     /// All the poison and nothing else.
     ExactlyThePoison,
@@ -46,7 +46,7 @@ pub enum Dlq {
 /// What a scenario demands beyond the configuration's promises. Fields that are `None` demand nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
 pub struct Expect {
     /// How often each acknowledged record is processed.
     pub delivery: Option<Delivery>,
@@ -58,7 +58,7 @@ pub struct Expect {
     pub dlq: Option<Dlq>,
     /// How long, in nanoseconds, the worst unit may be unavailable: less than this.
     #[serde(with = "crate::serde_time::span")]
-    #[cfg_attr(feature = "schema", schemars(with = "Option<u64>"))]
+    #[cfg_attr(any(test, feature = "schema"), schemars(with = "Option<u64>"))]
     pub unavailable: Option<Duration>,
 }
 

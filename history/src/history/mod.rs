@@ -166,6 +166,10 @@ impl History {
             Invoke::Send(send) => {
                 let op = OpId(self.push(time, process, What::SendInvoke, self.sends.len()));
                 self.sends.push(send_row(op, process, &send));
+                if let Some(partition) = send.partition {
+                    // So that the unit exists even if nobody ever answers from there.
+                    self.names.units.intern(&(send.topic, partition));
+                }
                 op
             }
             Invoke::Commit { group, positions } => {

@@ -1,0 +1,349 @@
+//! The lines of a history file as types: what is written, what is read, and what the schema is generated from.
+//!
+//! Every line has a [`Head`]; `f` and `type` say which body stands beside it. Fields that this version does not know
+//! are ignored, and so are lines whose `f` it does not know: they keep their index.
+
+use crate::{Configuration, Expect, events::Hit, history::Phase};
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+
+#[cfg(any(test, feature = "schema"))]
+use schemars::JsonSchema;
+
+/// The version of the format.
+pub const VERSION: u32 = 1;
+
+/// The word in the header that says what the file is.
+pub(super) const MAGIC: &str = "history";
+
+/// The first line.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(JsonSchema))]
+pub struct Header<'a> {
+    /// What the file is: `history`.
+    #[serde(borrow)]
+    pub squall: Cow<'a, str>,
+    /// The version of the format: 1.
+    pub version: u32,
+    /// The scenario's name.
+    #[serde(borrow)]
+    pub scenario: Cow<'a, str>,
+    /// The target: `sim:kafka`.
+    #[serde(borrow)]
+    pub target: Cow<'a, str>,
+    /// The seed.
+    pub seed: u64,
+    /// How producers, consumers and topics were set up; what is left out takes its default.
+    #[serde(default)]
+    pub configuration: Configuration,
+    /// What the scenario demands beyond that; what is left out demands nothing.
+    #[serde(default)]
+    pub expect: Expect,
+}
+
+/// What every line but the first has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(JsonSchema))]
+pub struct Head<'a> {
+    /// The number of the event, from 0, without gaps: the line's number less 2.
+    pub index: u32,
+    /// Nanoseconds since the run began.
+    pub time: u64,
+    /// Whose event it is; `drain` reads the log at the end, `harness` breaks and heals.
+    #[serde(borrow)]
+    pub process: Cow<'a, str>,
+    /// Which side of an operation: `invoke` begins one, `ok`, `fail` and `info` (nobody knows) end it. What
+    /// merely happened is `ok`.
+    #[serde(rename = "type")]
+    pub side: Side,
+    /// What it is.
+    #[serde(borrow)]
+    pub f: Cow<'a, str>,
+}
+
+/// Which side of an operation a line is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(any(test, feature = "schema"), derive(JsonSchema))]
+pub enum Side {
+    /// An operation begins.
+    Invoke,
+    /// It happened.
+    Ok,
+    /// It definitely did not happen.
+    Fail,
+    /// Nobody knows.
+    Info,
+}
+
+/// `send`, `invoke`: a record is handed to a producer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(JsonSchema))]
+pub struct SendInvoke<'a> {
+    /// Where to.
+    #[serde(borrow)]
+    pub topic: Cow<'a, str>,
+    /// The partition, if the sender chose it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partition: Option<u32>,
+    /// The record key.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<Cow<'a, str>>,
+    /// Names the record: no other send of the run has it.
+    pub value: u64,
+    /// Which producer session of the process, from 0.
+    #[serde(default)]
+    pub session: u32,
+    /// When the schedule wanted it sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub intended: Option<u64>,
+    /// The value of the record that is dead-lettered with this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<u64>,
+    /// The plan made it a record that no handler can process.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub poison: bool,
+}
+
+/// `send`, `ok`: it is acknowledged.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(JsonSchema))]
+pub struct SendOk<'a> {
+    /// The index of the invocation.
+    pub invoke: u32,
+    /// The unit it is in, as `topic/partition`.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<Cow<'a, str>>,
+    /// Its place there, if the ack names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<u64>,
+    /// The bus had it already.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub duplicate: bool,
+}
+
+/// `send`, `info`: nobody knows. What the client learned of its place is kept.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(JsonSchema))]
+pub struct SendInfo<'a> {
+    /// The index of the invocation.
+    pub invoke: u32,
+    /// The broker's or client's own name for the error.
+    #[serde(borrow, default, skip_serializing_if = "str::is_empty")]
+    pub error: Cow<'a, str>,
+    /// The unit, as `topic/partition`.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<Cow<'a, str>>,
+    /// Its place there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<u64>,
+}
+
+/// Any operation, `fail`: it definitely did not happen. A `commit` also `info`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(JsonSchema))]
+pub struct Failed<'a> {
+    /// The index of the invocation.
+    pub invoke: u32,
+    /// The broker's or client's own name for the error.
+    #[serde(borrow, default, skip_serializing_if = "str::is_empty")]
+    pub error: Cow<'a, str>,
+}
+
+/// `commit`, `ok`: it happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(JsonSchema))]
+pub struct Done {
+    /// The index of the invocation.
+    pub invoke: u32,
+}
+
+/// A place in a unit.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(JsonSchema))]
+pub struct Place<'a> {
+    /// The unit, as `topic/partition`.
+    #[serde(borrow)]
+    pub unit: Cow<'a, str>,
+    /// The place; left out where it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<u64>,
+}
+
+/// `commit`, `invoke`: a group wants to go on at these places.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(JsonSchema))]
+pub struct CommitInvoke<'a> {
+    /// The group.
+    #[serde(borrow)]
+    pub group: Cow<'a, str>,
+    /// The position of the next record to read, per unit.
+    #[serde(borrow)]
+    pub positions: Vec<Place<'a>>,
+}
+
+/// `deliver`: a record reached a reader.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(JsonSchema))]
+pub struct DeliverLine<'a> {
+    /// The reader's group.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<Cow<'a, str>>,
+    /// The unit, as `topic/partition`.
+    #[serde(borrow)]
+    pub unit: Cow<'a, str>,
+    /// The place.
+    pub position: u64,
+    /// The record's value; left out when it could not be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<u64>,
+    /// The payload is not what it must be.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub corrupt: bool,
+    /// Which delivery the bus says it is, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<u32>,
+}
+
+/// `handled`: a handler is done with a delivery.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(JsonSchema))]
+pub struct HandledLine<'a> {
+    /// The group.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<Cow<'a, str>>,
+    /// The record's value.
+    pub value: u64,
+    /// What came of it.
+    pub how: How,
+    /// With `retry`: which attempt failed, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<u32>,
+}
+
+/// `assigned`: a consumer owns these units now.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(JsonSchema))]
+pub struct AssignedLine<'a> {
+    /// The group.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<Cow<'a, str>>,
+    /// The units, with the places where it starts.
+    #[serde(borrow)]
+    pub units: Vec<Place<'a>>,
+}
+
+/// `revoked` and `lost`: a consumer handed units back, or learned that they are gone.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(JsonSchema))]
+pub struct Units<'a> {
+    /// The units, as `topic/partition`.
+    #[serde(borrow)]
+    pub units: Vec<Cow<'a, str>>,
+}
+
+/// `reset`: a consumer's position was missing or impossible.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(JsonSchema))]
+pub struct ResetLine<'a> {
+    /// The unit, as `topic/partition`.
+    #[serde(borrow)]
+    pub unit: Cow<'a, str>,
+    /// The position it had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<u64>,
+    /// Where it goes on.
+    pub to: u64,
+}
+
+/// `error`: a client reported an error and survived.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(JsonSchema))]
+pub struct ErrorLine<'a> {
+    /// The broker's or client's own name for it.
+    #[serde(borrow)]
+    pub error: Cow<'a, str>,
+    /// A sentence.
+    #[serde(borrow, default, skip_serializing_if = "str::is_empty")]
+    pub message: Cow<'a, str>,
+}
+
+/// `fault`: a fault struck.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(JsonSchema))]
+pub struct FaultLine<'a> {
+    /// Its number in the plan.
+    pub id: u32,
+    /// What broke: `kill`.
+    #[serde(borrow)]
+    pub verb: Cow<'a, str>,
+    /// What it was aimed at: `leader(orders/0)`.
+    #[serde(borrow)]
+    pub role: Cow<'a, str>,
+    /// What that meant at this moment.
+    pub hit: Hit,
+}
+
+/// `heal`: a fault was healed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(JsonSchema))]
+pub struct HealLine {
+    /// Its number in the plan.
+    pub id: u32,
+}
+
+/// `elected`: a unit has a new leader.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(JsonSchema))]
+pub struct ElectedLine<'a> {
+    /// The unit, as `topic/partition`.
+    #[serde(borrow)]
+    pub unit: Cow<'a, str>,
+    /// The node that leads; left out when nobody does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leader: Option<u32>,
+    /// The leader was not in sync.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub unclean: bool,
+}
+
+/// `phase`: the run enters a phase.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(JsonSchema))]
+pub struct PhaseLine {
+    /// Which.
+    pub phase: Phase,
+}
+
+/// `drain`: how far the final drain came in a unit.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(JsonSchema))]
+pub struct DrainLine<'a> {
+    /// The unit, as `topic/partition`.
+    #[serde(borrow)]
+    pub unit: Cow<'a, str>,
+    /// The first readable position.
+    pub from: u64,
+    /// The place behind the last record it had to reach.
+    pub to: u64,
+    /// Whether it reached it.
+    pub complete: bool,
+}
+
+/// What came of a record in a handler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(any(test, feature = "schema"), derive(JsonSchema))]
+pub enum How {
+    /// Processed.
+    Ok,
+    /// Given up: it belongs in the dead-letter topic.
+    Poison,
+    /// This attempt failed; another follows.
+    Retry,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_false(flag: &bool) -> bool {
+    !flag
+}

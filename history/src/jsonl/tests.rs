@@ -1,0 +1,296 @@
+use super::*;
+use crate::{
+    History, Meta,
+    events::Hit,
+    guarantees::{CommitPolicy, Delivery, Dlq, Log, Order},
+    history::{
+        Completion, Deliver, Drain, Handling, Invoke, Observation, OpId, Phase, ProcessId, Send, Struck,
+        UnitId,
+    },
+    judge,
+};
+use proptest::prelude::*;
+use serde_json::Value;
+use squall_bus::{Acks, Time, Topic, Unit};
+use std::{path::Path, time::Duration};
+
+/// One step of a random history: what, and numbers that it picks its parts by.
+type Step = (u8, u64, u8, bool);
+
+/// A history of every kind of event, decided by the steps.
+fn build(steps: &[Step]) -> History {
+    let mut meta = Meta {
+        scenario: "a \"scenario\"\n".into(),
+        target: "sim:kafka".into(),
+        seed: u64::MAX,
+        ..Meta::default()
+    };
+    meta.configuration.dlq = Some("dead".into());
+    let mut history = History::new(meta);
+    let mut open: Vec<(OpId, bool)> = Vec::new();
+    for ((what, number, pick, flag), step) in steps.iter().zip(0u64..) {
+        let time = Time(step * 1000 + number % 7);
+        let process = history.process(&format!("client-{}", pick % 3));
+        let topic = Topic::new(if *flag { "orders" } else { "dead" });
+        let unit = history.unit(&Unit::new(&topic, u32::from(pick % 4)));
+        let group = history.group(if *flag { "billing" } else { "mail" });
+        if *what == 1 && !open.is_empty() {
+            let (op, is_send) = open.swap_remove(*pick as usize % open.len());
+            let completion = complete(is_send, unit, *number, *flag);
+            history.complete(time, op, completion);
+            continue;
+        }
+        match what {
+            0 => {
+                let topic = history.topic(topic.as_str());
+                let key = flag.then(|| history.key(format!("key-{pick}")));
+                let send = Send {
+                    partition: (pick % 5 == 0).then_some(u32::from(*pick)),
+                    session: u32::from(pick % 2),
+                    intended: flag.then_some(Time(*number)),
+                    cause: (!flag).then_some(number % 50),
+                    poison: pick % 11 == 0,
+                    ..Send::new(topic, key, if *flag { step } else { (1 << 62) + step })
+                };
+                open.push((history.invoke(time, process, Invoke::Send(send)), true));
+            }
+            2 => {
+                let positions = vec![(unit, *number)];
+                open.push((history.invoke(time, process, Invoke::Commit { group, positions }), false));
+            }
+            _ => {
+                let process = match what {
+                    3 => ProcessId::DRAIN,
+                    _ => process,
+                };
+                let observation =
+                    observe(*what, *number, *pick, *flag, unit, Some(group).filter(|_| *what != 3));
+                history.observe(time, process, observation);
+            }
+        }
+    }
+    history
+}
+
+fn complete(is_send: bool, unit: UnitId, number: u64, flag: bool) -> Completion {
+    let error = "_MSG_TIMED_OUT".to_owned();
+    match (number % 4, is_send) {
+        (0, true) => Completion::Sent { unit, position: flag.then_some(number), duplicate: !flag },
+        (0, false) | (3, _) => Completion::Ok,
+        (1, _) => Completion::Fail { error },
+        (_, true) => Completion::Unknown { error, place: flag.then_some((unit, number)) },
+        (_, false) => Completion::Unknown { error, place: None },
+    }
+}
+
+fn observe(
+    what: u8,
+    number: u64,
+    pick: u8,
+    flag: bool,
+    unit: UnitId,
+    group: Option<crate::history::GroupId>,
+) -> Observation {
+    match what {
+        3 | 4 => Observation::Deliver(Deliver {
+            group,
+            unit,
+            position: number % 64,
+            value: (!pick.is_multiple_of(9)).then_some(number % 50),
+            corrupt: pick % 9 == 1,
+            attempt: flag.then_some(u32::from(pick)),
+        }),
+        5 => {
+            let how = match pick % 3 {
+                0 => Handling::Ok,
+                1 => Handling::Poison,
+                _ => Handling::Retry(u32::from(pick)),
+            };
+            Observation::Handled { group, value: number % 50, how }
+        }
+        6 => Observation::Assigned { group, units: vec![(unit, flag.then_some(number))] },
+        7 => Observation::Revoked(vec![unit]),
+        8 => Observation::Lost(vec![unit, unit]),
+        9 => Observation::Reset { unit, from: flag.then_some(number), to: number / 2 },
+        10 => Observation::ClientError {
+            error: "ILLEGAL_GENERATION".into(),
+            message: "ä\u{1}\"".repeat(flag.into()),
+        },
+        11 => {
+            let hit = match pick % 3 {
+                0 => Hit::Nodes(vec![1, 3]),
+                1 => Hit::Client("client-1".into()),
+                _ => Hit::Nobody,
+            };
+            Observation::Fault(Struck {
+                id: u32::from(pick),
+                verb: "power-fail".into(),
+                role: "minority".into(),
+                hit,
+            })
+        }
+        12 => Observation::Heal { id: u32::from(pick) },
+        13 => Observation::Elected { unit, leader: flag.then_some(2), unclean: pick.is_multiple_of(2) },
+        14 => Observation::Phase(if flag { Phase::CaughtUp } else { Phase::WorkloadOver }),
+        15 => Observation::Drain(Drain { unit, from: number / 4, to: number, complete: flag }),
+        _ => Observation::Other,
+    }
+}
+
+fn text(history: &History) -> String {
+    let mut bytes = Vec::new();
+    write(history, &mut bytes).expect("memory takes it");
+    String::from_utf8(bytes).expect("JSON is UTF-8")
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    prop::collection::vec((0u8..17, 0u64..1 << 50, any::<u8>(), any::<bool>()), 0..120)
+}
+
+/// One of every kind.
+fn sample() -> History {
+    let steps: Vec<Step> =
+        (0..17).flat_map(|what| (0..6).map(move |n| (what, n + 10, n as u8 + 1, n % 2 == 0))).collect();
+    build(&steps)
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_is_read_again(steps in steps()) {
+        let history = build(&steps);
+        let written = text(&history);
+        let again = read(written.as_bytes(), "test").expect("what was written can be read");
+        prop_assert_eq!(&text(&again), &written);
+        prop_assert_eq!(judge(&again), judge(&history));
+    }
+
+    #[test]
+    fn a_cut_or_damaged_file_is_an_error_and_never_a_panic(steps in steps(), at in any::<prop::sample::Index>(), byte: u8) {
+        let mut bytes = text(&build(&steps)).into_bytes();
+        let at = at.index(bytes.len());
+        let cut = read(&bytes[..at], "test");
+        if at > 0 && bytes[at - 1] != b'\n' && bytes[at] != b'\n' {
+            prop_assert!(matches!(cut, Err(ReadError { problem: Problem::CutOff, .. })), "{:?}", cut);
+        }
+        bytes[at] = byte;
+        if let Ok(history) = read(&bytes[..], "test") {
+            let _ = judge(&history);
+        }
+    }
+}
+
+#[test]
+fn the_schema_file_is_fresh() {
+    let fresh = serde_json::to_string_pretty(&schema()).expect("a schema is JSON") + "\n";
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("history.schema.json");
+    if std::env::var_os("INSTA_UPDATE").is_some_and(|update| update == "always") {
+        std::fs::write(&path, &fresh).expect("the schema can be written");
+    }
+    let stored = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(stored == fresh, "history.schema.json is stale: run this test with INSTA_UPDATE=always");
+}
+
+#[test]
+fn every_line_fits_the_schema_and_damaged_ones_do_not() {
+    let validator = jsonschema::validator_for(&schema()).expect("the schema is one");
+    let (written, mut kinds) = (text(&sample()), std::collections::BTreeSet::new());
+    for line in written.lines() {
+        let value: Value = serde_json::from_str(line).expect("a line is JSON");
+        assert!(validator.is_valid(&value), "{line}");
+        kinds.insert(value["f"].as_str().unwrap_or("header").to_owned());
+        for field in ["index", "type", "value", "invoke", "unit", "verb", "squall", "phase", "units", "to"] {
+            let mut damaged = value.clone();
+            let optional =
+                field == "unit" && value["f"] == "send" || field == "value" && value["f"] == "deliver";
+            if damaged.as_object_mut().and_then(|object| object.remove(field)).is_some() && !optional {
+                assert!(!validator.is_valid(&damaged), "without {field}: {line}");
+            }
+        }
+    }
+    assert_eq!(kinds.len(), 16, "{kinds:?}");
+}
+
+#[test]
+fn a_line_of_an_unknown_kind_keeps_its_index_and_unknown_fields_are_ignored() {
+    let lines = [
+        r#"{"squall":"history","version":1,"scenario":"s","target":"t","seed":1,"later":true}"#,
+        r#"{"index":0,"time":1,"process":"p","type":"invoke","f":"transmogrify","x":1}"#,
+        r#"{"index":1,"time":2,"process":"p","type":"invoke","f":"send","topic":"t","value":1,"later":[1]}"#,
+        r#"{"index":2,"time":3,"process":"p","type":"ok","f":"send","invoke":1,"unit":"t/0","position":4}"#,
+    ];
+    let history = read(lines.join("\n").as_bytes(), "test").expect("it can be read");
+    assert_eq!((history.len(), history.sends()[0].position()), (3, Some(4)));
+}
+
+#[test]
+fn what_is_wrong_is_said_with_the_line() {
+    let header = r#"{"squall":"history","version":1,"scenario":"s","target":"t","seed":1}"#;
+    let send = r#"{"index":0,"time":1,"process":"p","type":"invoke","f":"send","topic":"t","value":1}"#;
+    let line = |line: &str| format!("{header}\n{send}\n{line}\n");
+    let files = [
+        String::new(),
+        "binary \u{0}\u{1}\n".to_owned(),
+        "{\"squall\":\"capsule\",\"version\":1,\"scenario\":\"s\",\"target\":\"t\",\"seed\":1}\n".to_owned(),
+        header.replace("\"version\":1", "\"version\":2") + "\n",
+        format!("{header}\n{}", &send[..40]),
+        line("not json"),
+        line(""),
+        line(r#"{"index":3,"time":1,"process":"p","type":"ok","f":"heal","id":0}"#),
+        line(r#"{"index":1,"time":1,"process":"p","type":"invoke","f":"send","topic":"t"}"#),
+        line(r#"{"index":1,"time":1,"process":"p","type":"invoke","f":"send","topic":"t","value":"one"}"#),
+        line(r#"{"index":1,"time":1,"process":"p","type":"invoke","f":"send","topic":"t","value":1}"#),
+        line(r#"{"index":1,"time":1,"process":"q","type":"ok","f":"send","invoke":0}"#),
+        line(r#"{"index":1,"time":1,"process":"p","type":"ok","f":"send","invoke":9}"#),
+        line(r#"{"index":1,"time":1,"process":"p","type":"ok","f":"send","invoke":0,"unit":"orders"}"#),
+        line(r#"{"index":1,"time":1,"process":"p","type":"fail","f":"phase","phase":"healed"}"#),
+        line(r#"{"index":1,"time":1,"process":"p","type":"ok","f":"phase","phase":"lunch"}"#),
+        line(
+            r#"{"index":1,"time":1,"process":"p","type":"ok","f":"deliver","unit":"t/0","position":18446744073709551615}"#,
+        ),
+        line(r#"{"index":1,"time":1,"process":"p","type":"ok","f":"handled","value":1,"how":"retry"}"#),
+    ];
+    let errors: Vec<String> = files
+        .iter()
+        .map(|file| {
+            read(file.as_bytes(), "run.jsonl").err().map_or("read".to_owned(), |error| error.to_string())
+        })
+        .collect();
+    insta::assert_snapshot!(errors.join("\n"));
+}
+
+#[test]
+fn a_file_that_is_not_there_is_an_error() {
+    let error = load(Path::new("no/such/history.jsonl")).expect_err("there is no such file");
+    assert!(error.to_string().starts_with("no/such/history.jsonl:0: cannot read the file: "), "{error}");
+}
+
+#[test]
+fn the_format_document_shows_what_is_written() {
+    let mut meta =
+        Meta { scenario: "leader-failover".into(), target: "sim:kafka".into(), seed: 7, ..Meta::default() };
+    meta.configuration.acks = Acks::One;
+    meta.configuration.commit = CommitPolicy::BeforeProcessing;
+    meta.configuration.dlq = Some("orders.dlq".into());
+    meta.configuration.groups = vec!["billing".into()];
+    meta.expect.delivery = Some(Delivery::AtLeastOnce);
+    meta.expect.log = Some(Log::ExactlyOnce);
+    meta.expect.order = Some(Order::PerKey);
+    meta.expect.dlq = Some(Dlq::ExactlyThePoison);
+    meta.expect.unavailable = Some(Duration::from_secs(20));
+    let mut history = History::new(meta);
+    let (producer, consumer) = (history.process("producer-1"), history.process("consumer-1"));
+    let (topic, key, group) = (history.topic("orders"), history.key("customer-7"), history.group("billing"));
+    let unit = history.unit(&Unit::new(&Topic::new("orders"), 3));
+    let send = Send { intended: Some(Time(1_000_000)), ..Send::new(topic, Some(key), 17) };
+    let op = history.invoke(Time(1_020_000), producer, Invoke::Send(send));
+    history.complete(Time(3_400_000), op, Completion::Sent { unit, position: Some(41), duplicate: false });
+    let deliver =
+        Deliver { group: Some(group), unit, position: 41, value: Some(17), corrupt: false, attempt: None };
+    history.observe(Time(5_000_000), consumer, Observation::Deliver(deliver));
+    let struck =
+        Struck { id: 0, verb: "kill".into(), role: "leader(orders/3)".into(), hit: Hit::Nodes(vec![2]) };
+    history.observe(Time(6_000_000), ProcessId::HARNESS, Observation::Fault(struck));
+    let written = text(&history);
+    let document = include_str!("../../FORMAT.md");
+    assert!(document.contains(written.trim_end()), "FORMAT.md lacks this example:\n{written}");
+}
