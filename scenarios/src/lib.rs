@@ -6,10 +6,12 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | [`format`] | scenario files: YAML to a checked [`Scenario`], errors with places, `--set`, JSON Schema |
+//! | [`mod@format`] | scenario files: YAML to a checked [`Scenario`], errors with places, `--set`, JSON Schema |
 //! | [`plan`] | what a seed makes of a scenario: every record and every fault with its time; payloads |
 //! | [`library`] | the scenarios that come with Squall, and what each is expected to show on each target |
 //! | [`runner`] | one plan on one cluster, simulated or real: what came of it as a history |
+//! | [`runs`] | a scenario, a target and a seed, carried out and judged |
+//! | [`target`] | where a bus under test is |
 //! | [`requirements`] | the ids that a scenario may say it covers |
 
 pub mod format;
@@ -17,6 +19,11 @@ pub mod library;
 pub mod plan;
 pub mod requirements;
 pub mod runner;
+pub mod target;
+pub mod runs;
+mod measured;
 
 pub use format::{Override, Scenario, ScenarioError};
 pub use plan::Plan;
+pub use runs::Job;
+pub use target::Target;

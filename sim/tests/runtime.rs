@@ -1,0 +1,306 @@
+//! The user's async code in virtual time: tokio timers, processes, crashes, leaks, and what breaks a run.
+
+use squall_bus::{Bus, Clock, Cluster, ErrorClass, Fault, FaultKind, Role, Time, Topic};
+use squall_sim::{
+    Simulation,
+    kafka::{Kafka, profile},
+    kernel::{Choices, LinkSpec},
+    runtime::{Broken, Options},
+};
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+fn simulation(seed: u64) -> Simulation<Kafka> {
+    let model = Kafka::new(profile::kafka_4_3_test_cluster(), 3);
+    Simulation::new(model, Choices::new(seed), LinkSpec::default(), Vec::new())
+}
+
+fn options() -> Options {
+    Options { watchdog: Some(Duration::from_secs(1)), ..Options::default() }
+}
+
+fn fault(id: u32, kind: FaultKind, client: &str) -> Fault {
+    Fault { id, kind, role: Role::Client(client.to_owned()), at: Time::ZERO, lasts: Duration::ZERO }
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn an_idle_day_is_over_at_once() {
+    let clocks = simulation(1)
+        .run(options(), |cluster| async move {
+            let start = tokio::time::Instant::now();
+            tokio::time::sleep(24 * 3600 * SECOND).await;
+            (start.elapsed(), cluster.clock().now())
+        })
+        .expect("nothing breaks");
+    assert_eq!(clocks, (24 * 3600 * SECOND, Time::ZERO + 24 * 3600 * SECOND));
+}
+
+#[test]
+fn tokios_timers_and_the_bus_clock_come_in_order() {
+    let order = simulation(1)
+        .run(options(), |cluster| async move {
+            let order: Arc<Mutex<Vec<u32>>> = Arc::default();
+            let note = |number| {
+                let order = Arc::clone(&order);
+                move || order.lock().expect("no panic").push(number)
+            };
+            let clock = cluster.clock();
+            let (first, second, third, fourth) = (note(1), note(2), note(3), note(4));
+            let bus = clock.clone();
+            tokio::join!(
+                async move {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    second();
+                },
+                async move {
+                    bus.sleep(Duration::from_micros(10_500)).await;
+                    first();
+                },
+                async move {
+                    clock.sleep(Duration::from_micros(20_700)).await;
+                    third();
+                },
+                async move {
+                    tokio::time::sleep(Duration::from_millis(30)).await;
+                    fourth();
+                },
+            );
+            Arc::try_unwrap(order).expect("all are done").into_inner().expect("no panic")
+        })
+        .expect("nothing breaks");
+    assert_eq!(order, [1, 2, 3, 4]);
+}
+
+#[test]
+fn the_clock_of_the_bus_has_a_finer_grain_than_tokios() {
+    let woke = simulation(1)
+        .run(options(), |cluster| async move {
+            let clock = cluster.clock();
+            clock.sleep_until(Time(1_234_567)).await;
+            clock.now()
+        })
+        .expect("nothing breaks");
+    assert_eq!(woke, Time(1_234_567));
+}
+
+#[test]
+fn a_crash_drops_the_tasks_of_a_process_and_nothing_else() {
+    struct Dropped(Arc<AtomicBool>);
+    impl Drop for Dropped {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+    let (dropped, other) = simulation(1)
+        .run(options(), |cluster| async move {
+            let (dropped, ticks) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
+            let guard = Dropped(Arc::clone(&dropped));
+            cluster.proc("victim").spawn(async move {
+                let _guard = guard;
+                std::future::pending::<()>().await;
+            });
+            let counted = Arc::clone(&ticks);
+            cluster.proc("bystander").spawn(async move {
+                loop {
+                    tokio::time::sleep(SECOND).await;
+                    counted.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+            tokio::time::sleep(SECOND).await;
+            assert!(!dropped.load(Ordering::Relaxed));
+            cluster.strike(&fault(0, FaultKind::Kill, "victim")).await.expect("a client can be killed");
+            tokio::time::sleep(10 * SECOND).await;
+            (dropped.load(Ordering::Relaxed), ticks.load(Ordering::Relaxed))
+        })
+        .expect("nothing breaks");
+    assert!(dropped);
+    assert!((10..=11).contains(&other), "{other}");
+}
+
+#[test]
+fn a_task_that_leaked_out_of_its_process_can_do_nothing_and_is_reported() {
+    let simulation = simulation(1);
+    let (error, slept) = simulation
+        .run(options(), |cluster| async move {
+            let proc = cluster.proc("leaky");
+            let bus = cluster.bus_of(&proc);
+            let (kept, clock) = (Arc::clone(&bus), bus.clock());
+            let slept = Arc::new(AtomicBool::new(false));
+            let woke = Arc::clone(&slept);
+            proc.spawn(async move {
+                // Outside of the process: exactly what Proc::spawn is there to prevent.
+                tokio::spawn(async move {
+                    tokio::time::sleep(5 * SECOND).await;
+                    clock.sleep(SECOND).await;
+                    woke.store(true, Ordering::Relaxed);
+                });
+            });
+            tokio::time::sleep(SECOND).await;
+            cluster.strike(&fault(0, FaultKind::Kill, "leaky")).await.expect("a client can be killed");
+            tokio::time::sleep(60 * SECOND).await;
+            let error = kept.producer(squall_bus::ProducerConfig::new("leaky")).err().expect("its bus is dead");
+            std::mem::forget(kept);
+            (error, slept.load(Ordering::Relaxed))
+        })
+        .expect("nothing breaks");
+    assert_eq!(error.class, ErrorClass::Fatal);
+    assert!(!slept, "the clock of a crashed process wakes nobody");
+    let warnings = simulation.warnings();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].to_string().starts_with("process leaky crashed in incarnation 0"), "{}", warnings[0]);
+}
+
+#[test]
+fn a_paused_process_is_not_polled_until_it_is_resumed() {
+    let seen = simulation(1)
+        .run(options(), |cluster| async move {
+            let seen: Arc<Mutex<Vec<u64>>> = Arc::default();
+            let (kept, clock) = (Arc::clone(&seen), cluster.clock());
+            cluster.proc("sleepy").spawn(async move {
+                loop {
+                    tokio::time::sleep(SECOND).await;
+                    kept.lock().expect("no panic").push(clock.now().as_millis() / 1_000);
+                }
+            });
+            tokio::time::sleep(Duration::from_millis(2_500)).await;
+            let strike = cluster.strike(&fault(0, FaultKind::Pause, "sleepy")).await.expect("it can be paused");
+            tokio::time::sleep(10 * SECOND).await;
+            let squall_bus::Strike::Hit(struck) = strike else { panic!("it hit nobody") };
+            cluster.heal(&struck).await.expect("it can be resumed");
+            tokio::time::sleep(Duration::from_millis(1_500)).await;
+            let seen = seen.lock().expect("no panic").clone();
+            seen
+        })
+        .expect("nothing breaks");
+    assert_eq!(seen, [1, 2, 12, 13]);
+}
+
+#[test]
+fn a_restarted_process_is_another_incarnation_with_a_bus_that_works() {
+    let lives = simulation(1)
+        .run(options(), |cluster| async move {
+            let lives: Arc<Mutex<Vec<(u32, bool)>>> = Arc::default();
+            let kept = Arc::clone(&lives);
+            let main: squall_bus::Main = Arc::new(move |bus, life| {
+                let kept = Arc::clone(&kept);
+                Box::pin(async move {
+                    let opens = bus.producer(squall_bus::ProducerConfig::new("service")).is_ok();
+                    kept.lock().expect("no panic").push((life.0, opens));
+                    std::future::pending::<()>().await;
+                })
+            });
+            cluster.start("service", main);
+            tokio::time::sleep(SECOND).await;
+            cluster.strike(&fault(0, FaultKind::Restart, "service")).await.expect("it can be restarted");
+            tokio::time::sleep(SECOND).await;
+            assert!(cluster.running("service"));
+            let lives = lives.lock().expect("no panic").clone();
+            lives
+        })
+        .expect("nothing breaks");
+    assert_eq!(lives, [(0, true), (1, true)]);
+}
+
+#[test]
+fn a_task_that_yields_without_end_breaks_the_run() {
+    let broken = simulation(1)
+        .run(options(), |cluster| async move {
+            cluster.proc("spinner").spawn(async {
+                loop {
+                    tokio::task::yield_now().await;
+                }
+            });
+            std::future::pending::<()>().await;
+        })
+        .expect_err("it never lets time pass");
+    assert_eq!(broken, Broken::EndlessYield { process: Some("spinner".to_owned()) });
+}
+
+#[test]
+fn a_task_that_blocks_the_thread_breaks_the_run() {
+    let broken = simulation(1)
+        .run(options(), |cluster| async move {
+            cluster.proc("blocker").spawn(async {
+                std::thread::sleep(Duration::from_secs(30));
+            });
+            std::future::pending::<()>().await;
+        })
+        .expect_err("it blocks");
+    assert_eq!(broken, Broken::BlockingCall { process: Some("blocker".to_owned()) });
+}
+
+#[test]
+fn a_livelock_of_events_breaks_the_run_at_its_cap() {
+    let options = Options { max_events: 10_000, ..options() };
+    let broken = simulation(1)
+        .run(options, |cluster| async move {
+            let clock = cluster.clock();
+            loop {
+                clock.sleep(Duration::from_nanos(1)).await;
+            }
+            #[expect(unreachable_code, reason = "the type of an endless task")]
+            ()
+        })
+        .expect_err("it never ends");
+    assert!(matches!(broken, Broken::TooManyEvents { events: 10_000, .. }), "{broken}");
+}
+
+#[test]
+fn a_panic_in_a_process_is_named() {
+    let broken = simulation(1)
+        .run(options(), |cluster| async move {
+            cluster.proc("fragile").spawn(async { panic!("the table is gone") });
+            std::future::pending::<()>().await;
+        })
+        .expect_err("it panics");
+    let panicked = Broken::Panicked { process: "fragile".to_owned(), message: "the table is gone".to_owned() };
+    assert_eq!(broken, panicked);
+}
+
+#[test]
+fn a_run_in_which_nothing_can_happen_any_more_does_not_hang() {
+    let options = Options { max_events: 50_000, ..options() };
+    let broken = simulation(1)
+        .run(options, |_| std::future::pending::<()>())
+        .expect_err("nobody ever wakes");
+    assert!(matches!(broken, Broken::TooManyEvents { .. } | Broken::Stalled), "{broken}");
+}
+
+#[test]
+fn equal_seeds_have_equal_hashes_with_the_users_code_in_between() {
+    let hash = |seed| {
+        let simulation = simulation(seed);
+        simulation
+            .run(options(), |cluster| async move {
+                let topic = Topic::new("orders");
+                let spec = squall_bus::TopicSpec {
+                    topic: topic.clone(),
+                    partitions: 3,
+                    replicas: 3,
+                    min_insync: 2,
+                    config: Default::default(),
+                };
+                cluster.admin().create_topics(&[spec]).await.expect("a topic");
+                let producer = cluster.bus().producer(squall_bus::ProducerConfig::new("p")).expect("a producer");
+                tokio::time::sleep(5 * SECOND).await;
+                for number in 0..50_u32 {
+                    producer.ready().await.expect("room");
+                    let value = number.to_string().into_bytes();
+                    let record = squall_bus::Record::new(&topic, None, value.into());
+                    assert!(producer.send(record).await.is_ok());
+                    tokio::time::sleep(Duration::from_millis(3)).await;
+                }
+            })
+            .expect("nothing breaks");
+        simulation.hash()
+    };
+    assert_eq!(hash(7), hash(7));
+    assert_ne!(hash(7), hash(8));
+}
