@@ -8,7 +8,8 @@
 //! What a library does differently, and not only with other numbers, is a field here too ([`TimedOut`],
 //! [`Resend`], ...): the state machines ask these fields and never which library this is.
 
-use squall_bus::{Acks, ClientProfile};
+use super::super::error::ErrorCode;
+use squall_bus::ClientProfile;
 use std::time::Duration;
 
 const fn ms(ms: u64) -> Duration {
@@ -49,6 +50,9 @@ pub(crate) struct Connecting {
     pub(crate) reconnect_from_attempt: bool,
     /// `socket.connection.setup.timeout.ms`: how long until a connection is established.
     pub(crate) setup_timeout: Duration,
+    /// `api.version.request.timeout.ms` (librdkafka), `request.timeout.ms` (Java): how long the broker's process
+    /// may take for the first answer on a connection.
+    pub(crate) greeting_timeout: Duration,
     /// `socket.timeout.ms` (librdkafka) or `request.timeout.ms` (Java): how long a request waits for its
     /// response before the connection is closed.
     pub(crate) request_timeout: Duration,
@@ -76,6 +80,25 @@ pub(crate) enum Resend {
     InOrder,
     /// Before everything that waits (Java without idempotence): several batches end up reversed.
     InFront,
+}
+
+/// What an idempotent producer makes of OUT_OF_ORDER_SEQUENCE_NUMBER for its oldest batch: the broker misses
+/// something that it had acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Desynchronized {
+    /// Nothing can be known any more: the producer is finished (librdkafka).
+    Fatal,
+    /// The epoch is bumped and the batch sent again under the new one (Java, KIP-360).
+    Bump,
+}
+
+/// Where an idempotent producer's next epoch comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum NextEpoch {
+    /// InitProducerId once more (librdkafka).
+    FromBroker,
+    /// It counts up by itself (Java).
+    Own,
 }
 
 /// Which partitioner a library uses.
@@ -123,10 +146,20 @@ pub(crate) struct ProducerDefaults {
     pub(crate) partitioning: Partitioning,
     /// How long after the start a producer id is asked for.
     pub(crate) producer_id_delay: Duration,
-    /// The code of a record whose time was up: what the library calls it.
+    /// Whether a retry after an error that calls for new metadata leaves `retries` alone.
+    pub(crate) free_retry_after_refresh: bool,
+    /// What becomes of an idempotent producer whose oldest batch is out of order at the broker.
+    pub(crate) desynchronized: Desynchronized,
+    /// Where the next epoch of the producer id comes from.
+    pub(crate) next_epoch: NextEpoch,
+    /// How long a topic may be unknown before its records fail.
+    pub(crate) unknown_topic: Duration,
+    /// What the library calls a record whose time was up.
     pub(crate) timeout_code: &'static str,
-    /// The code of a record that is too large.
-    pub(crate) too_large_code: &'static str,
+    /// What it calls a request whose connection broke.
+    pub(crate) transport_code: &'static str,
+    /// What it calls a topic that is not there.
+    pub(crate) unknown_topic_code: &'static str,
 }
 
 /// A consumer's defaults.
@@ -153,8 +186,20 @@ pub(crate) struct ConsumerDefaults {
     pub(crate) group_retry: Backoff,
     /// How long a commit is tried: `default.api.timeout.ms` (Java), `socket.timeout.ms` (librdkafka).
     pub(crate) commit_timeout: Duration,
-    /// What a library calls the loss of the group's membership when it commits.
-    pub(crate) commit_failed_code: Option<&'static str>,
+    /// What a commit gets that is made between the loss of a membership and the next one.
+    pub(crate) commit_outside: ErrorCode,
+    /// Whether a commit goes to the coordinator while the member is rejoining (librdkafka), where the old
+    /// generation may still count, or is refused at once (Java).
+    pub(crate) commit_while_joining: bool,
+    /// Whether automatic commits cover the record that was handed out last (librdkafka stores its position
+    /// then) or only those before it (Java commits when it is asked for more).
+    pub(crate) auto_commit_covers_last: bool,
+    /// Whether the client itself declares its membership lost when no heartbeat was answered for a session.
+    pub(crate) loses_session_itself: bool,
+    /// Whether the loss of a connection is reported.
+    pub(crate) reports_transport: bool,
+    /// How long a close may take.
+    pub(crate) close_timeout: Duration,
 }
 
 const RDKAFKA_RETRY: Backoff =
@@ -166,6 +211,7 @@ const RDKAFKA_CONNECTING: Connecting = Connecting {
     reconnect: Backoff { first: ms(100), most: ms(10_000), jitter: (75, 150), capped_after_jitter: true },
     reconnect_from_attempt: true,
     setup_timeout: ms(30_000),
+    greeting_timeout: ms(10_000),
     request_timeout: ms(60_000),
     timeout_scan: ms(1_000),
     metadata_age: ms(300_000),
@@ -176,6 +222,7 @@ const JAVA_CONNECTING: Connecting = Connecting {
     reconnect: Backoff { first: ms(50), most: ms(1_000), jitter: (80, 120), capped_after_jitter: false },
     reconnect_from_attempt: false,
     setup_timeout: ms(10_000),
+    greeting_timeout: ms(30_000),
     request_timeout: ms(30_000),
     timeout_scan: Duration::ZERO,
     metadata_age: ms(300_000),
@@ -200,8 +247,13 @@ const RDKAFKA_PRODUCER: ProducerDefaults = ProducerDefaults {
     resend: Resend::InOrder,
     partitioning: Partitioning::ConsistentRandom { sticky: ms(10) },
     producer_id_delay: ms(500),
+    free_retry_after_refresh: true,
+    desynchronized: Desynchronized::Fatal,
+    next_epoch: NextEpoch::FromBroker,
+    unknown_topic: ms(30_000),
     timeout_code: "_MSG_TIMED_OUT",
-    too_large_code: "MESSAGE_TOO_LARGE",
+    transport_code: "_TRANSPORT",
+    unknown_topic_code: "_UNKNOWN_TOPIC",
 };
 
 const JAVA_PRODUCER: ProducerDefaults = ProducerDefaults {
@@ -222,8 +274,13 @@ const JAVA_PRODUCER: ProducerDefaults = ProducerDefaults {
     resend: Resend::InFront,
     partitioning: Partitioning::Murmur2,
     producer_id_delay: Duration::ZERO,
-    timeout_code: "TIMEOUT",
-    too_large_code: "RECORD_TOO_LARGE",
+    free_retry_after_refresh: false,
+    desynchronized: Desynchronized::Bump,
+    next_epoch: NextEpoch::Own,
+    unknown_topic: ms(60_000),
+    timeout_code: "REQUEST_TIMED_OUT",
+    transport_code: "NETWORK_EXCEPTION",
+    unknown_topic_code: "UNKNOWN_TOPIC_OR_PARTITION",
 };
 
 const RDKAFKA_CONSUMER: ConsumerDefaults = ConsumerDefaults {
@@ -238,7 +295,12 @@ const RDKAFKA_CONSUMER: ConsumerDefaults = ConsumerDefaults {
     fetch_retry: Backoff { first: ms(500), most: ms(500), jitter: (100, 100), capped_after_jitter: true },
     group_retry: RDKAFKA_RETRY,
     commit_timeout: ms(60_000),
-    commit_failed_code: None,
+    commit_outside: ErrorCode::IllegalGeneration,
+    commit_while_joining: true,
+    auto_commit_covers_last: true,
+    loses_session_itself: true,
+    reports_transport: true,
+    close_timeout: ms(30_000),
 };
 
 const JAVA_CONSUMER: ConsumerDefaults = ConsumerDefaults {
@@ -253,7 +315,12 @@ const JAVA_CONSUMER: ConsumerDefaults = ConsumerDefaults {
     fetch_retry: JAVA_RETRY,
     group_retry: JAVA_RETRY,
     commit_timeout: ms(60_000),
-    commit_failed_code: Some("COMMIT_FAILED"),
+    commit_outside: ErrorCode::RebalanceInProgress,
+    commit_while_joining: false,
+    auto_commit_covers_last: false,
+    loses_session_itself: false,
+    reports_transport: false,
+    close_timeout: ms(30_000),
 };
 
 /// The producer's defaults of this profile.

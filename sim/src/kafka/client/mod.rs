@@ -1,61 +1,204 @@
-//! The client libraries: one state machine for each producer and each consumer.
+//! Kafka's client libraries: a librdkafka-like and a Java-like producer and consumer.
 //!
-//! A [`Client`] sits on a node of its own. [`Kafka`] hands it that node's events and the calls of the
-//! service, with the [`Ctx`] of the node and what every state machine may know ([`Shared`]). A client's timers
-//! travel as [`super::Timer::Client`]. It opens its own connections (`ctx.connect`; the brokers are nodes 0 to
-//! `shared.brokers - 1`, all of them bootstrap servers), sends [`Msg::Request`] and receives
-//! [`Msg::Response`] in order per connection.
+//! Most anomalies that users see come from the client library: what it retries, in which order, what it believes
+//! after a timeout. So the libraries are modelled like the brokers, as sans-IO state machines that react to
+//! events and touch nothing but their own node ([`Io`]).
+//!
+//! - One client is one node with connections of its own, one for each broker and one for the coordinator of its
+//!   group. Every broker is a bootstrap server.
+//! - What a library does by default, and what it does differently from the other, is data in `defaults`; a
+//!   configuration changes the numbers that users can change. State machines ask those fields and never which
+//!   library this is.
+//! - `producer`: records gather per partition, leave in batches within a window, are retried with back-off until
+//!   their time is up; idempotent ones with sequence numbers. How a send ends (ok, fail, unknown) is the table in
+//!   `outcome`.
+//! - `consumer`: reads chosen units, or takes part in a classic group; fetches ahead, commits by hand or on its
+//!   own; tells assigned, revoked, lost and reset in order with the records.
+//! - Every random decision is drawn by (site, entity, ordinal): a record's by its content and attempt, a
+//!   client's own by its node and a count of its own.
+//!
+//! Sources: librdkafka 2.12 (CONFIGURATION.md and source), Apache Kafka 4.x clients, and measurements of both on
+//! a Kafka 4.3.0 cluster.
 
-use super::{Kafka, Shared, Timer as KafkaTimer, protocol::Msg};
+mod batch;
+mod connections;
+mod consumer;
+mod defaults;
+mod fetcher;
+mod group;
+mod io;
+mod metadata;
+mod net;
+mod offsets;
+mod outcome;
+mod partitioner;
+mod produced;
+mod producer;
+mod range;
+mod settings;
+#[cfg(test)]
+mod tests;
+
+pub use io::Io;
+
+use super::{Shared, protocol::Msg};
 use crate::{
-    kernel::{Ctx, Digest, Event, NodeId},
+    kernel::{Digest, Event, NodeId, mix},
     model::Call,
 };
-use squall_bus::{ConsumerConfig, ConsumerEvent, Delivery, Error, ProducerConfig};
+use consumer::Consumer;
+use producer::Producer;
+use settings::{ConsumerSettings, ProducerSettings};
+use squall_bus::{ConsumerConfig, ConsumerEvent, Delivery, Error, ErrorClass, ProducerConfig};
 
-/// A client's timer.
-#[derive(Clone, Copy, Debug)]
-pub enum Timer {}
+/// A client's timers. Slots name connections, queues a producer's partitions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Timer {
+    /// A connection's back-off is over.
+    Reconnect(u32),
+    /// A connection took too long to be set up.
+    Setup(u32),
+    /// Time to look for requests that waited too long.
+    Requests(u32),
+    /// Time to think about metadata.
+    Metadata,
+    /// A producer's partition has something to send.
+    Queue(u32),
+    /// A producer looks for records whose time is up.
+    Deliveries,
+    /// An idempotent producer asks for its id.
+    ProducerId,
+    /// A consumer's connection may fetch again.
+    Fetch,
+    /// A group member's next step.
+    Group,
+    /// A group member's sign of life.
+    Heartbeat,
+    /// A consumer commits on its own.
+    AutoCommit,
+    /// A consumer looks at how long its caller has been away.
+    Poll,
+    /// A consumer looks at its pending commits.
+    Commits,
+    /// A caller did not take an event for a while.
+    Grace(u32),
+    /// A close took too long.
+    Close,
+}
 
 impl Digest for Timer {
     fn digest(&self) -> u64 {
-        match *self {}
+        let (kind, which) = match self {
+            Self::Reconnect(slot) => (1, *slot),
+            Self::Setup(slot) => (2, *slot),
+            Self::Requests(slot) => (3, *slot),
+            Self::Metadata => (4, 0),
+            Self::Queue(queue) => (5, *queue),
+            Self::Deliveries => (6, 0),
+            Self::ProducerId => (7, 0),
+            Self::Fetch => (8, 0),
+            Self::Group => (9, 0),
+            Self::Heartbeat => (10, 0),
+            Self::AutoCommit => (11, 0),
+            Self::Poll => (12, 0),
+            Self::Commits => (13, 0),
+            Self::Grace(barrier) => (14, *barrier),
+            Self::Close => (15, 0),
+        };
+        mix(kind, u64::from(which))
     }
 }
 
-/// A producer or a consumer.
-#[derive(Debug)]
-pub struct Client {}
+/// One client of a Kafka cluster.
+#[derive(Clone, Debug)]
+pub enum Client {
+    /// A producer.
+    Producer(Box<Producer>),
+    /// A consumer.
+    Consumer(Box<Consumer>),
+}
 
 impl Client {
-    /// A producer's state machine for this node, which boots next.
-    pub fn producer(_node: NodeId, _config: ProducerConfig, _shared: &Shared) -> Result<Self, Error> {
-        Ok(Self {})
+    /// A producer with this configuration.
+    ///
+    /// # Errors
+    ///
+    /// What no Kafka producer can honour: `Unsupported` or `Refused`, with the setting named.
+    pub fn producer(config: ProducerConfig, shared: &Shared) -> Result<Self, Error> {
+        let settings = ProducerSettings::new(config)?;
+        Ok(Self::Producer(Box::new(Producer::new(settings, shared.brokers))))
     }
 
-    /// A consumer's state machine for this node, which boots next.
-    pub fn consumer(_node: NodeId, _config: ConsumerConfig, _shared: &Shared) -> Result<Self, Error> {
-        Ok(Self {})
+    /// A consumer with this configuration. Its topics and its group must have been interned.
+    ///
+    /// # Errors
+    ///
+    /// What no Kafka consumer can honour: `Refused`, with the setting named.
+    pub fn consumer(config: ConsumerConfig, shared: &Shared) -> Result<Self, Error> {
+        let settings = ConsumerSettings::new(config)?;
+        Consumer::new(settings, shared).map(|consumer| Self::Consumer(Box::new(consumer)))
     }
 
-    /// An event of its node.
-    pub fn on(&mut self, _event: Event<Msg, KafkaTimer>, _ctx: &mut Ctx<'_, Kafka>, _shared: &Shared) {}
+    /// An event of the client's node.
+    pub fn on(&mut self, event: Event<Msg, super::Timer>, io: &mut dyn Io, shared: &Shared) {
+        let event = match event {
+            Event::Timer(super::Timer::Client(timer)) => Event::Timer(timer),
+            #[allow(unreachable_patterns, reason = "servers have timers of their own")]
+            Event::Timer(_) => return,
+            Event::Started(boot) => Event::Started(boot),
+            Event::Stopping => Event::Stopping,
+            Event::Connected(conn) => Event::Connected(conn),
+            Event::Accepted(conn, node) => Event::Accepted(conn, node),
+            Event::Message(conn, message) => Event::Message(conn, message),
+            Event::Closed(conn) => Event::Closed(conn),
+            Event::Synced(file, result) => Event::Synced(file, result),
+        };
+        match self {
+            Self::Producer(producer) => producer.on(event, io, shared),
+            Self::Consumer(consumer) => consumer.on(event, io, shared),
+        }
+    }
 
     /// A call of the service.
-    pub fn call(&mut self, _call: Call, _ctx: &mut Ctx<'_, Kafka>, _shared: &Shared) {}
+    pub fn call(&mut self, call: Call, io: &mut dyn Io, shared: &Shared) {
+        match self {
+            Self::Producer(producer) => producer.call(call, io, shared),
+            Self::Consumer(consumer) => consumer.call(call, io, shared),
+        }
+    }
 
     /// Whether the producer takes one more record.
+    ///
+    /// # Errors
+    ///
+    /// The error that finished it; `Refused` for a consumer.
     pub fn has_room(&self) -> Result<bool, Error> {
-        Err(Error::closed())
+        match self {
+            Self::Producer(producer) => producer.has_room(),
+            Self::Consumer(_) => {
+                Err(Error::new(ErrorClass::Refused, "_STATE", "a consumer does not take records to send"))
+            }
+        }
     }
 
-    /// Takes the next record that the consumer hands out.
-    pub fn take_record(&mut self, _ctx: &mut Ctx<'_, Kafka>, _shared: &Shared) -> Option<Result<Delivery, Error>> {
-        None
+    /// The next record that the consumer hands out.
+    pub fn take_record(&mut self, io: &mut dyn Io, shared: &Shared) -> Option<Result<Delivery, Error>> {
+        match self {
+            Self::Consumer(consumer) => consumer.take_record(io, shared),
+            Self::Producer(_) => None,
+        }
     }
 
-    /// Takes the next event that the consumer hands out.
-    pub fn take_event(&mut self, _ctx: &mut Ctx<'_, Kafka>, _shared: &Shared) -> Option<ConsumerEvent> {
-        None
+    /// The next event that the consumer hands out.
+    pub fn take_event(&mut self, io: &mut dyn Io) -> Option<ConsumerEvent> {
+        match self {
+            Self::Consumer(consumer) => consumer.take_event(io),
+            Self::Producer(_) => None,
+        }
     }
+}
+
+/// A client's node as the entity of choices of its own.
+fn own(node: NodeId) -> u64 {
+    mix(0x636c_6965_6e74, u64::from(node.0))
 }

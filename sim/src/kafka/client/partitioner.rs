@@ -136,7 +136,7 @@ mod tests {
     #[test]
     fn the_two_libraries_disagree_about_a_key() {
         let choices = Choices::new(1);
-        let at = |by, key| {
+        let at = |by, key: &str| {
             partition(by, &record(Some(key), 0), 12, &mut Sticky::default(), 16_384, Time::ZERO, &choices)
         };
         assert_eq!(at(RDKAFKA, "customer-7"), crc32(b"customer-7") % 12);

@@ -1,0 +1,263 @@
+//! Positions of a group: commits, automatic commits, and where it goes on.
+//!
+//! - A commit carries the member and generation it was made under, also when it is sent again: an old one cannot
+//!   become a new one.
+//! - 22, 25 and 27 are refusals: the commit fails, and the member learns what they mean for it. Trouble with the
+//!   coordinator is overcome inside the client: it is looked for and asked again, until the commit's time is up;
+//!   then the outcome is unknown if an attempt may have gone through.
+//! - Between the loss of a membership and the next one a commit fails at once (22 in librdkafka, 27 in Java).
+//!   While rejoining librdkafka still sends it, with the old generation.
+//! - Automatic commits cover what was handed out (librdkafka), or only what the caller is done with (Java); they
+//!   are also made before units are handed back and on close. Nobody is told of their failure.
+
+use super::super::{
+    Shared,
+    error::ErrorCode,
+    protocol::{CommittedOffset, MemberId, OffsetCommitRequest, PartitionId, RequestBody},
+};
+use super::{
+    Io, Timer,
+    consumer::{Asked, Consumer},
+    fetcher::Place,
+    group::Phase,
+    net::What,
+    outcome::{self, Coordination},
+};
+use crate::model::{OpId, Output};
+use squall_bus::{Error, ErrorClass, Outcome, Position, Time, Unit};
+
+/// A commit that has no outcome yet.
+#[derive(Clone, Debug)]
+pub(crate) struct Commit {
+    number: u64,
+    /// Nobody waits for an automatic one.
+    op: Option<OpId>,
+    offsets: Vec<CommittedOffset>,
+    member: (MemberId, i32),
+    deadline: Time,
+    not_before: Time,
+    in_flight: bool,
+    /// An attempt may have gone through.
+    perhaps: bool,
+}
+
+impl Commit {
+    fn tell(&self, outcome: Outcome<()>, io: &mut dyn Io) {
+        if let Some(op) = self.op {
+            io.emit(Output::Done(op, outcome));
+        }
+    }
+
+    /// Its time is up, or the client's.
+    pub(crate) fn give_up(&self, io: &mut dyn Io) {
+        let error = Error::new(ErrorClass::Retriable, "_TIMED_OUT", "the coordinator did not answer in time");
+        let maybe = self.perhaps || self.in_flight;
+        self.tell(if maybe { Outcome::Unknown(error, None) } else { Outcome::Fail(error) }, io);
+    }
+}
+
+fn refusal(code: ErrorCode, message: &str) -> Outcome<()> {
+    let class =
+        if code == ErrorCode::RebalanceInProgress { ErrorClass::Retriable } else { ErrorClass::Refused };
+    Outcome::Fail(outcome::error(code, class, message))
+}
+
+impl Consumer {
+    /// The caller commits.
+    pub(super) fn commit(
+        &mut self,
+        op: OpId,
+        positions: &[(Unit, Position)],
+        io: &mut dyn Io,
+        shared: &Shared,
+    ) {
+        let Some(member) = &self.member else {
+            let error =
+                Error::new(ErrorClass::Refused, "_UNKNOWN_GROUP", "a reader of chosen units has no group");
+            return io.emit(Output::Done(op, Outcome::Fail(error)));
+        };
+        if self.closing.is_some() {
+            return io.emit(Output::Done(op, Outcome::Fail(Error::closed())));
+        }
+        let settled = matches!(member.phase, Phase::Stable | Phase::Releasing);
+        let library = &self.settings.library;
+        let Some(credentials) = member.credentials().filter(|_| settled || library.commit_while_joining)
+        else {
+            let outcome = refusal(library.commit_outside, "the consumer is no member of its group now");
+            return io.emit(Output::Done(op, outcome));
+        };
+        let mut offsets = Vec::with_capacity(positions.len());
+        for (unit, position) in positions {
+            let Some(id) = shared.names.partition(unit) else {
+                let message = format!("{unit} was never heard of in this cluster");
+                let error = Error::new(ErrorClass::Refused, "_UNKNOWN_PARTITION", message);
+                return io.emit(Output::Done(op, Outcome::Fail(error)));
+            };
+            offsets.push(self.offset(id, position.0));
+        }
+        if offsets.is_empty() {
+            return io.emit(Output::Done(op, Outcome::Ok(())));
+        }
+        self.push_commit(Some(op), offsets, credentials, io);
+    }
+
+    fn offset(&self, partition: PartitionId, offset: u64) -> CommittedOffset {
+        let reading = self.units.iter().find(|reading| reading.id == partition);
+        CommittedOffset { partition, offset, leader_epoch: reading.and_then(|reading| reading.handed_epoch) }
+    }
+
+    fn push_commit(
+        &mut self,
+        op: Option<OpId>,
+        offsets: Vec<CommittedOffset>,
+        member: (MemberId, i32),
+        io: &mut dyn Io,
+    ) {
+        self.committed += 1;
+        let timeout = self.settings.library.commit_timeout;
+        if self.commits.is_empty() {
+            io.timer(timeout, Timer::Commits);
+        }
+        self.commits.push_back(Commit {
+            number: self.committed,
+            op,
+            offsets,
+            member,
+            deadline: io.now() + timeout,
+            not_before: Time::ZERO,
+            in_flight: false,
+            perhaps: false,
+        });
+    }
+
+    /// Commits what the caller has got to, if that is wanted.
+    pub(super) fn commit_automatically(&mut self, io: &mut dyn Io) {
+        if self.settings.config.auto_commit.is_none() {
+            return;
+        }
+        let Some(credentials) = self.member.as_ref().and_then(super::group::Member::credentials) else {
+            return;
+        };
+        let covered: Vec<(PartitionId, u64)> =
+            self.units.iter().filter_map(|reading| self.covered(reading)).collect();
+        if covered.is_empty() {
+            return;
+        }
+        let offsets = covered.iter().map(|(id, offset)| self.offset(*id, *offset)).collect();
+        for (id, offset) in covered {
+            if let Some(reading) = self.units.iter_mut().find(|reading| reading.id == id) {
+                reading.committed = Some(offset);
+            }
+        }
+        self.push_commit(None, offsets, credentials, io);
+    }
+
+    pub(super) fn has_unsent_commits(&self, now: Time) -> bool {
+        self.commits.iter().any(|commit| !commit.in_flight && commit.not_before <= now)
+    }
+
+    /// Sends what can be sent, in order.
+    pub(super) fn send_commits(&mut self, slot: u32, io: &mut dyn Io) {
+        let now = io.now();
+        let Some(group) = self.member.as_ref().map(|member| member.group) else { return };
+        let timeout = self.net.request_timeout();
+        for commit in &mut self.commits {
+            if commit.in_flight || commit.not_before > now {
+                continue;
+            }
+            commit.in_flight = true;
+            let body = RequestBody::OffsetCommit(OffsetCommitRequest {
+                group,
+                member: Some(commit.member),
+                offsets: commit.offsets.clone(),
+            });
+            self.net.conns.send(slot, body, What::Client(Asked::Commit(commit.number)), timeout, io);
+        }
+    }
+
+    pub(super) fn commit_answered(
+        &mut self,
+        number: u64,
+        results: &[(PartitionId, ErrorCode)],
+        io: &mut dyn Io,
+        shared: &Shared,
+    ) {
+        let Some(place) = self.commits.iter().position(|commit| commit.number == number) else { return };
+        let code = results.iter().map(|(_, code)| *code).find(|code| code.is_error()).unwrap_or_default();
+        let says = outcome::of_coordinator(code);
+        if matches!(says, Coordination::Again | Coordination::Elsewhere) {
+            let commit = &mut self.commits[place];
+            commit.in_flight = false;
+            commit.perhaps |=
+                code == ErrorCode::RequestTimedOut || code == ErrorCode::NotEnoughReplicasAfterAppend;
+            return self.coordinator_says(says, io, shared);
+        }
+        let Some(commit) = self.commits.remove(place) else { return };
+        let current = self.member.as_ref().and_then(super::group::Member::credentials) == Some(commit.member);
+        match says {
+            Coordination::Fine => commit.tell(Outcome::Ok(()), io),
+            Coordination::Rejoin | Coordination::Lost | Coordination::Unknown => {
+                commit.tell(refusal(code, "the group did not take the commit"), io);
+            }
+            _ => {
+                let error =
+                    outcome::error(code, ErrorClass::Refused, "the coordinator did not take the commit");
+                commit.tell(Outcome::Unknown(error, None), io);
+            }
+        }
+        if current {
+            self.coordinator_says(says, io, shared);
+        }
+    }
+
+    /// A commit whose connection is gone.
+    pub(super) fn commit_unanswered(&mut self, number: u64) {
+        if let Some(commit) = self.commits.iter_mut().find(|commit| commit.number == number) {
+            commit.in_flight = false;
+            commit.perhaps = true;
+        }
+    }
+
+    /// Gives up commits whose time is up.
+    pub(super) fn commits_due(&mut self, io: &mut dyn Io) {
+        let now = io.now();
+        while let Some(commit) = self.commits.pop_front_if(|commit| commit.deadline <= now) {
+            commit.give_up(io);
+        }
+        if let Some(first) = self.commits.front() {
+            io.timer(first.deadline.since(now), Timer::Commits);
+        }
+    }
+
+    /// Where the group goes on.
+    pub(super) fn committed_found(
+        &mut self,
+        attempt: u32,
+        error: ErrorCode,
+        offsets: &[(PartitionId, Option<CommittedOffset>)],
+        io: &mut dyn Io,
+    ) {
+        if !self.offsets_answered(attempt) {
+            return;
+        }
+        if error.is_error() {
+            let elsewhere = outcome::of_coordinator(error) == Coordination::Elsewhere;
+            return self.group_back_off(elsewhere, io);
+        }
+        let spec = self.reset_spec();
+        for (id, found) in offsets {
+            let Some(reading) = self.units.iter_mut().find(|reading| reading.id == *id) else { continue };
+            if reading.place != Place::Unknown {
+                continue;
+            }
+            match found {
+                Some(committed) => {
+                    reading.place = Place::At(committed.offset);
+                    reading.epoch = committed.leader_epoch;
+                    reading.committed = Some(committed.offset);
+                }
+                None => reading.place = Place::Listing { from: None, spec, announce: true },
+            }
+        }
+    }
+}

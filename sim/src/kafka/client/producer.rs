@@ -1,0 +1,510 @@
+//! The producer: takes records, gathers them per partition, sends batches within its window.
+//!
+//! | step | librdkafka | Java |
+//! |---|---|---|
+//! | a request carries | one partition's batch | a batch of every partition of that broker that is ready |
+//! | window | 1,000,000 requests a broker, 5 if idempotent | 5 requests a broker |
+//! | a partition without a leader, or with a leader out of reach | waits; metadata is asked for | the same |
+//! | a record's time is up | looked for once a second; a request in flight waits no longer | at once; what is in flight is forgotten |
+//!
+//! acks=0: there is no response; the outcome is `unknown` (`NO_ACK`) as soon as the batch is written.
+//!
+//! What responses mean is in [`produced`](super::produced).
+
+use super::super::{
+    Shared,
+    error::ErrorCode,
+    protocol::{Msg, PartitionId, ProduceRequest, RequestBody, ResponseBody, record_bytes},
+};
+use super::{
+    Io, Timer,
+    batch::{Attempted, Due, Identity, Limits, Queue, Waiting},
+    connections::{Slot, next_scan},
+    defaults::TimedOut,
+    net::{Happened, Net},
+    partitioner::{self, Sticky},
+    settings::ProducerSettings,
+};
+use crate::{
+    kernel::Event,
+    model::{Call, OpId, Output},
+};
+use squall_bus::{Acks, Error, ErrorClass, Outcome, Record, Time};
+use std::{collections::VecDeque, time::Duration};
+
+/// How many batches of a partition an idempotent producer has in flight at most: the broker remembers as many.
+const IDEMPOTENT_BATCHES: u32 = 5;
+/// What a request gets at least, even when its first record has less time left (librdkafka).
+const LEAST_TIMEOUT: Duration = Duration::from_millis(100);
+
+/// What a producer's request was for.
+#[derive(Clone, Debug)]
+pub(crate) enum Asked {
+    /// Batches, by the number of their queue.
+    Produce(Vec<(u32, Attempted)>),
+    ProducerId,
+}
+
+/// Where an idempotent producer's identity stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Not idempotent.
+    Plain,
+    /// Not yet wanted, or asked for.
+    Waiting,
+    /// To be asked for as soon as a broker is up.
+    Wanted,
+    Have(Identity),
+    /// Everything in flight drains, then the epoch is bumped.
+    Bumping(Identity),
+}
+
+#[derive(Clone, Debug, Default)]
+struct TopicState {
+    /// The topic's queues, by partition.
+    queues: Vec<u32>,
+    sticky: Sticky,
+    /// Records that came before the partitions were known.
+    unassigned: VecDeque<Waiting>,
+    since: Time,
+}
+
+/// A producer.
+#[derive(Clone, Debug)]
+pub struct Producer {
+    pub(super) settings: ProducerSettings,
+    pub(super) limits: Limits,
+    pub(super) net: Net<Asked>,
+    /// By the topic's place in the metadata.
+    topics: Vec<TopicState>,
+    pub(super) queues: Vec<Queue>,
+    /// Produce requests in flight, by slot.
+    pub(super) windows: Vec<u32>,
+    /// Queues that wait for room in a window, in order.
+    blocked: VecDeque<u32>,
+    pub(super) standing: Standing,
+    pub(super) buffered: u32,
+    /// How many records were taken so far, and up to which of them nothing lingers.
+    taken: u64,
+    flush: u64,
+    deliveries_at: Option<Time>,
+    started: Option<Time>,
+    closing: Option<Option<OpId>>,
+    pub(super) fatal: Option<Error>,
+}
+
+impl Producer {
+    pub(super) fn new(settings: ProducerSettings, brokers: u32) -> Self {
+        let library = &settings.library;
+        let limits =
+            Limits { linger: library.linger, bytes: library.batch_bytes, records: library.batch_records };
+        let standing = if settings.idempotent { Standing::Waiting } else { Standing::Plain };
+        Self {
+            net: Net::new(brokers, library.connecting),
+            settings,
+            limits,
+            topics: Vec::new(),
+            queues: Vec::new(),
+            windows: vec![0; brokers as usize],
+            blocked: VecDeque::new(),
+            standing,
+            buffered: 0,
+            taken: 0,
+            flush: 0,
+            deliveries_at: None,
+            started: None,
+            closing: None,
+            fatal: None,
+        }
+    }
+
+    pub(super) fn on(&mut self, event: Event<Msg, Timer>, io: &mut dyn Io, shared: &Shared) {
+        match event {
+            Event::Started(_) => self.start(io),
+            Event::Stopping => self.close(None, io, shared),
+            Event::Timer(Timer::Queue(queue)) => {
+                let armed = &mut self.queues[queue as usize].wake_at;
+                if armed.is_some_and(|at| at <= io.now()) {
+                    *armed = None;
+                    self.serve(queue, io, shared);
+                }
+            }
+            Event::Timer(Timer::Deliveries) => self.deliveries(io, shared),
+            Event::Timer(Timer::ProducerId) => {
+                if self.standing == Standing::Waiting {
+                    self.standing = Standing::Wanted;
+                    self.ask_identity(io);
+                }
+            }
+            event => match self.net.on(event, io) {
+                Happened::Nothing => {}
+                Happened::Up => {
+                    self.ask_identity(io);
+                    self.serve_all(io, shared);
+                }
+                Happened::Learned => self.learned(io, shared),
+                Happened::Answered(slot, Asked::Produce(batches), ResponseBody::Produce(results)) => {
+                    self.produced(slot, batches, &results, io, shared);
+                }
+                Happened::Answered(_, Asked::ProducerId, ResponseBody::InitProducerId(pid)) => {
+                    self.standing = Standing::Have(Identity { pid, epoch: 0 });
+                    self.serve_all(io, shared);
+                }
+                Happened::Answered(..) => {}
+                Happened::Lost(lost) => self.connection_lost(lost.slot, lost.requests, io, shared),
+            },
+        }
+        self.finish_close(io);
+    }
+
+    fn start(&mut self, io: &mut dyn Io) {
+        self.started = Some(io.now());
+        self.net.start(io);
+        if self.standing == Standing::Waiting {
+            io.timer(self.settings.library.producer_id_delay, Timer::ProducerId);
+        }
+        io.emit(Output::Room(io.node()));
+    }
+
+    pub(super) fn call(&mut self, call: Call, io: &mut dyn Io, shared: &Shared) {
+        match call {
+            Call::Send(op, record) => self.send(op, record, io, shared),
+            Call::Flush => {
+                self.flush = self.taken;
+                self.serve_all(io, shared);
+            }
+            Call::Close(op) => self.close(Some(op), io, shared),
+            Call::Ack(op, _)
+            | Call::Nack(op, ..)
+            | Call::Term(op, _)
+            | Call::Extend(op, _)
+            | Call::Commit(op, _) => {
+                let error = Error::new(ErrorClass::Refused, "_STATE", "a producer does not consume");
+                io.emit(Output::Done(op, Outcome::Fail(error)));
+            }
+            Call::Seek(..) => {}
+        }
+        self.finish_close(io);
+    }
+
+    pub(super) fn has_room(&self) -> Result<bool, Error> {
+        match &self.fatal {
+            Some(error) => Err(error.clone()),
+            None if self.closing.is_some() => Err(Error::closed()),
+            None => Ok(self.started.is_some() && self.buffered < self.settings.buffer),
+        }
+    }
+
+    fn send(&mut self, op: OpId, record: Record, io: &mut dyn Io, shared: &Shared) {
+        let number = self.taken;
+        self.taken += 1;
+        if let Some(error) = &self.fatal {
+            return io.emit(Output::Sent(op, Outcome::Fail(error.clone())));
+        }
+        let bytes = record_bytes(&record);
+        let largest = self.settings.library.max_record_bytes;
+        if bytes > largest {
+            let message = format!("the record takes {bytes} bytes, the client allows {largest}");
+            let error = Error::new(ErrorClass::Refused, ErrorCode::MessageTooLarge.name(), message);
+            return io.emit(Output::Sent(op, Outcome::Fail(error)));
+        }
+        let Some(topic) = shared.names.find_topic(&record.topic) else { return };
+        self.buffered += 1;
+        self.watch_deliveries(io.now(), io);
+        let (place, new) = self.net.metadata.follow(topic);
+        if new {
+            self.topics.push(TopicState { since: io.now(), ..TopicState::default() });
+            self.net.ask_at_once(io);
+        }
+        let waiting = Waiting { op, record, bytes, created: io.now(), number };
+        if self.topics[place].queues.is_empty() {
+            self.topics[place].unassigned.push_back(waiting);
+        } else if let Some(queue) = self.assign(place, waiting, io) {
+            self.serve(queue, io, shared);
+        }
+    }
+
+    /// Puts a record into its partition's queue.
+    fn assign(&mut self, place: usize, waiting: Waiting, io: &mut dyn Io) -> Option<u32> {
+        let state = &mut self.topics[place];
+        let partitions = state.queues.len() as u32;
+        let library = &self.settings.library;
+        let partition = match waiting.record.partition {
+            Some(partition) if partition >= partitions => {
+                let message =
+                    format!("{} has {partitions} partitions, not {partition}", waiting.record.topic);
+                let code = ErrorCode::UnknownTopicOrPartition.name();
+                let error = Error::new(ErrorClass::Refused, code, message);
+                self.tell(&[waiting.op], &Outcome::Fail(error), io);
+                return None;
+            }
+            Some(partition) => partition,
+            None => partitioner::partition(
+                library.partitioning,
+                &waiting.record,
+                partitions,
+                &mut state.sticky,
+                library.batch_bytes,
+                io.now(),
+                io.choices(),
+            ),
+        };
+        let queue = state.queues[partition as usize];
+        self.queues[queue as usize].push(waiting);
+        Some(queue)
+    }
+
+    /// The metadata changed: there may be new partitions, or new leaders.
+    fn learned(&mut self, io: &mut dyn Io, shared: &Shared) {
+        for place in 0..self.topics.len() {
+            let view = &self.net.metadata.topics[place];
+            let (topic, known, error) = (view.topic, view.partitions.len(), view.error);
+            for partition in self.topics[place].queues.len()..known {
+                self.topics[place].queues.push(self.queues.len() as u32);
+                self.queues.push(Queue::new(PartitionId::new(topic, partition as u32)));
+            }
+            if known > 0 {
+                while let Some(waiting) = self.topics[place].unassigned.pop_front() {
+                    self.assign(place, waiting, io);
+                }
+            } else if error.is_error()
+                && io.now().since(self.topics[place].since) >= self.settings.library.unknown_topic
+            {
+                self.fail_unassigned(place, io, shared);
+            }
+        }
+        self.serve_all(io, shared);
+    }
+
+    fn fail_unassigned(&mut self, place: usize, io: &mut dyn Io, shared: &Shared) {
+        let topic = shared.names.topic(self.net.metadata.topics[place].topic);
+        let message = format!("the cluster has no topic {topic}");
+        let error = Error::new(ErrorClass::Refused, self.settings.library.unknown_topic_code, message);
+        let ops: Vec<OpId> = self.topics[place].unassigned.drain(..).map(|waiting| waiting.op).collect();
+        self.tell(&ops, &Outcome::Fail(error), io);
+    }
+
+    /// Sends whatever may leave any partition.
+    pub(super) fn serve_all(&mut self, io: &mut dyn Io, shared: &Shared) {
+        for queue in 0..self.queues.len() as u32 {
+            self.serve(queue, io, shared);
+        }
+    }
+
+    /// Sends what waited for room in a window.
+    pub(super) fn serve_blocked(&mut self, io: &mut dyn Io, shared: &Shared) {
+        for _ in 0..self.blocked.len() {
+            let Some(queue) = self.blocked.pop_front() else { return };
+            self.queues[queue as usize].blocked = false;
+            self.serve(queue, io, shared);
+        }
+    }
+
+    /// Sends what may leave this partition, or sees to it that somebody comes back when it may.
+    pub(super) fn serve(&mut self, number: u32, io: &mut dyn Io, shared: &Shared) {
+        loop {
+            let now = io.now();
+            let queue = &mut self.queues[number as usize];
+            match queue.due(&self.limits, self.flush, now) {
+                Due::Never => return,
+                Due::At(at) => {
+                    if queue.wake_at.is_none_or(|armed| at < armed) {
+                        queue.wake_at = Some(at);
+                        io.timer(at.since(now), Timer::Queue(number));
+                    }
+                    return;
+                }
+                Due::Now => {}
+            }
+            let Some(slot) = self.net.metadata.leader(queue.id) else { return self.net.refresh(io) };
+            if !self.net.conns.is_up(slot) {
+                self.net.leader_unreachable(slot, io);
+                return self.net.conns.want(slot, io);
+            }
+            if !self.may_send(number) {
+                return;
+            }
+            if self.windows[slot as usize] >= self.settings.library.max_in_flight {
+                let queue = &mut self.queues[number as usize];
+                if !std::mem::replace(&mut queue.blocked, true) {
+                    self.blocked.push_back(number);
+                }
+                return;
+            }
+            self.send_from(number, slot, io, shared);
+        }
+    }
+
+    /// Whether idempotence lets this partition send now.
+    fn may_send(&mut self, number: u32) -> bool {
+        let identity = match self.standing {
+            Standing::Plain => return true,
+            Standing::Have(identity) => identity,
+            Standing::Waiting | Standing::Wanted | Standing::Bumping(_) => return false,
+        };
+        let queue = &mut self.queues[number as usize];
+        if queue.in_flight == 0 {
+            queue.sequences.draining = false;
+            if queue.sequences.identity != Some(identity) {
+                queue.adopt(identity);
+            }
+        }
+        let stale = queue.sequences.identity != Some(identity);
+        !queue.sequences.draining && !stale && queue.in_flight < IDEMPOTENT_BATCHES
+    }
+
+    /// Sends this partition's next batch; in Java together with those of the broker's other partitions.
+    fn send_from(&mut self, number: u32, slot: Slot, io: &mut dyn Io, shared: &Shared) {
+        let mut numbers = vec![number];
+        if self.settings.library.many_partitions_a_request {
+            let now = io.now();
+            for other in 0..self.queues.len() as u32 {
+                let queue = &self.queues[other as usize];
+                if other != number
+                    && queue.due(&self.limits, self.flush, now) == Due::Now
+                    && self.net.metadata.leader(queue.id) == Some(slot)
+                    && self.may_send(other)
+                {
+                    numbers.push(other);
+                }
+            }
+        }
+        let mut batches = Vec::with_capacity(numbers.len());
+        for number in numbers {
+            let queue = &mut self.queues[number as usize];
+            if let Some(attempted) = queue.take(&self.limits, io.wall()) {
+                queue.in_flight += 1;
+                batches.push((number, attempted));
+            }
+        }
+        let id = |number: u32| self.queues[number as usize].id;
+        let request = ProduceRequest {
+            acks: self.settings.acks,
+            timeout: self.settings.library.ack_timeout,
+            batches: batches
+                .iter()
+                .map(|(number, attempted)| (id(*number), attempted.batch.clone()))
+                .collect(),
+        };
+        let body = RequestBody::Produce(request);
+        if self.settings.acks == Acks::None {
+            self.net.conns.send_unanswered(slot, body, io);
+            return self.unacknowledged(&batches, io, shared);
+        }
+        self.windows[slot as usize] += 1;
+        let timeout = self.timeout_of(&batches, io.now());
+        self.net.conns.send(slot, body, super::net::What::Client(Asked::Produce(batches)), timeout, io);
+    }
+
+    fn timeout_of(&self, batches: &[(u32, Attempted)], now: Time) -> Duration {
+        let timeout = self.net.request_timeout();
+        match self.settings.library.timed_out {
+            TimedOut::ForgetBatch => timeout,
+            TimedOut::CloseConnection => {
+                let first = batches.iter().map(|(_, attempted)| attempted.created).min().unwrap_or(now);
+                let left = (first + self.settings.library.delivery_timeout).since(now);
+                left.max(LEAST_TIMEOUT).min(timeout)
+            }
+        }
+    }
+
+    fn unacknowledged(&mut self, batches: &[(u32, Attempted)], io: &mut dyn Io, _shared: &Shared) {
+        let error =
+            Error::new(ErrorClass::Retriable, "NO_ACK", "sent with acks=0: nobody says what became of it");
+        for (number, attempted) in batches {
+            self.queues[*number as usize].in_flight -= 1;
+            self.tell(&attempted.ops, &Outcome::Unknown(error.clone(), None), io);
+        }
+    }
+
+    /// Tells operations their outcome, and whoever waits for room that there is some.
+    pub(super) fn tell(&mut self, ops: &[OpId], outcome: &Outcome<squall_bus::Ack>, io: &mut dyn Io) {
+        for op in ops {
+            io.emit(Output::Sent(*op, outcome.clone()));
+        }
+        self.released(ops.len() as u32, io);
+    }
+
+    /// So many records have their outcome.
+    pub(super) fn released(&mut self, records: u32, io: &mut dyn Io) {
+        let was_full = self.buffered >= self.settings.buffer;
+        self.buffered = self.buffered.saturating_sub(records);
+        if was_full && self.buffered < self.settings.buffer {
+            io.emit(Output::Room(io.node()));
+        }
+    }
+
+    /// Sees to it that somebody looks when the time of a record handed over at `created` is up.
+    fn watch_deliveries(&mut self, created: Time, io: &mut dyn Io) {
+        let library = &self.settings.library;
+        let start = self.started.unwrap_or(created);
+        let at = next_scan(start, created + library.delivery_timeout, library.delivery_scan);
+        if self.deliveries_at.is_none_or(|armed| at < armed) {
+            self.deliveries_at = Some(at);
+            io.timer(at.since(io.now()), Timer::Deliveries);
+        }
+    }
+
+    /// Gives up every record whose time is up.
+    fn deliveries(&mut self, io: &mut dyn Io, shared: &Shared) {
+        let now = io.now();
+        if self.deliveries_at.is_some_and(|at| at > now) {
+            return;
+        }
+        self.deliveries_at = None;
+        let timeout = self.settings.library.delivery_timeout;
+        if let Some(oldest) = now.0.checked_sub(timeout.as_nanos() as u64).map(Time) {
+            self.expire(oldest, io);
+            self.expire_in_flight(oldest, io);
+        }
+        let queued = self.queues.iter().filter_map(Queue::oldest).min();
+        let unassigned =
+            self.topics.iter().filter_map(|topic| topic.unassigned.front()).map(|w| w.created).min();
+        if let Some(oldest) = queued.into_iter().chain(unassigned).chain(self.oldest_in_flight()).min() {
+            self.watch_deliveries(oldest, io);
+        }
+        self.try_bump(io, shared);
+    }
+
+    fn expire(&mut self, oldest: Time, io: &mut dyn Io) {
+        let error = self.timeout_error("its time was up before it was sent");
+        for number in 0..self.queues.len() {
+            let waiting = self.queues[number].expire_waiting(oldest);
+            let ops: Vec<OpId> = waiting.iter().map(|waiting| waiting.op).collect();
+            self.tell(&ops, &Outcome::Fail(error.clone()), io);
+            for attempted in self.queues[number].expire_again(oldest) {
+                self.time_up(&attempted, io);
+            }
+        }
+        for place in 0..self.topics.len() {
+            let unassigned = &mut self.topics[place].unassigned;
+            let old = unassigned.partition_point(|waiting| waiting.created <= oldest);
+            let ops: Vec<OpId> = unassigned.drain(..old).map(|waiting| waiting.op).collect();
+            self.tell(&ops, &Outcome::Fail(error.clone()), io);
+        }
+    }
+
+    pub(super) fn timeout_error(&self, message: &str) -> Error {
+        Error::new(ErrorClass::Retriable, self.settings.library.timeout_code, message)
+    }
+
+    fn close(&mut self, op: Option<OpId>, io: &mut dyn Io, shared: &Shared) {
+        self.closing = Some(op);
+        self.flush = self.taken;
+        self.serve_all(io, shared);
+        self.finish_close(io);
+    }
+
+    /// Once a close was asked for and every record has its outcome, the process ends.
+    fn finish_close(&mut self, io: &mut dyn Io) {
+        if self.buffered > 0 {
+            return;
+        }
+        if let Some(op) = self.closing.take() {
+            if let Some(op) = op {
+                io.emit(Output::Done(op, Outcome::Ok(())));
+            }
+            io.exit();
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! A client's settings: its configuration over its library's defaults, checked as the library checks them.
+//!
+//! What no Kafka client can honour is refused here, before anything runs, with the setting's name and the
+//! remedy. What is possible but unwise is not: that is what scenarios are for.
+
+use super::defaults::{self, ConsumerDefaults, ProducerDefaults};
+use squall_bus::{
+    Acks, Capability, ClientProfile, ConsumerConfig, Error, ErrorClass, ProducerConfig, Subscription,
+};
+use std::time::Duration;
+
+/// How many batches of a producer id and partition a broker remembers, and so an idempotent producer's window.
+const IDEMPOTENT_WINDOW: u32 = 5;
+
+fn refuse(message: String) -> Error {
+    Error::new(ErrorClass::Refused, "INVALID_CONFIG", message)
+}
+
+/// A producer's settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ProducerSettings {
+    pub(crate) client: String,
+    pub(crate) library: ProducerDefaults,
+    pub(crate) acks: Acks,
+    pub(crate) idempotent: bool,
+    pub(crate) buffer: u32,
+}
+
+impl ProducerSettings {
+    /// The settings of this configuration.
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported` for a transactional id, `Refused` for a combination that the library refuses.
+    pub(crate) fn new(config: ProducerConfig) -> Result<Self, Error> {
+        if config.transactional_id.is_some() {
+            return Err(Error::unsupported(Capability::Transactions));
+        }
+        check_producer(&config)?;
+        let mut library = defaults::producer(config.profile);
+        if config.idempotent {
+            library.max_in_flight = library.max_in_flight_idempotent;
+        }
+        replace(&mut library.max_in_flight, config.max_in_flight);
+        replace(&mut library.linger, config.linger);
+        replace(&mut library.delivery_timeout, config.delivery_timeout);
+        replace(&mut library.retries, config.retries);
+        replace(&mut library.ack_timeout, config.request_timeout);
+        if config.profile == ClientProfile::Java {
+            // In the Java client one setting is both; in librdkafka `request.timeout.ms` is the broker's alone.
+            replace(&mut library.connecting.request_timeout, config.request_timeout);
+        }
+        Ok(Self {
+            client: config.client,
+            library,
+            acks: config.acks,
+            idempotent: config.idempotent,
+            buffer: config.buffer,
+        })
+    }
+}
+
+fn replace<T>(setting: &mut T, by: Option<T>) {
+    if let Some(by) = by {
+        *setting = by;
+    }
+}
+
+fn check_producer(config: &ProducerConfig) -> Result<(), Error> {
+    let client = &config.client;
+    if config.idempotent && config.acks != Acks::All {
+        return Err(refuse(format!(
+            "the idempotent producer {client} needs acks `all`, not `{}`; set acks to all or idempotent to false",
+            config.acks
+        )));
+    }
+    if let Some(window) = config.max_in_flight {
+        if window == 0 {
+            return Err(refuse(format!("{client} needs max_in_flight of at least 1")));
+        }
+        if config.idempotent && window > IDEMPOTENT_WINDOW {
+            return Err(refuse(format!(
+                "the idempotent producer {client} can have at most {IDEMPOTENT_WINDOW} requests in flight, not \
+                 {window}; lower max_in_flight or set idempotent to false"
+            )));
+        }
+    }
+    if config.idempotent && config.retries == Some(0) {
+        return Err(refuse(format!(
+            "the idempotent producer {client} needs retries; raise retries or set idempotent to false"
+        )));
+    }
+    if config.buffer == 0 {
+        return Err(refuse(format!("{client} needs a buffer of at least 1 record")));
+    }
+    let library = defaults::producer(config.profile);
+    let linger = config.linger.unwrap_or(library.linger);
+    if let Some(delivery) = config.delivery_timeout
+        && delivery <= linger
+    {
+        return Err(refuse(format!(
+            "{client} gives a record {delivery:?} in all but lets it linger for {linger:?}; raise delivery_timeout or \
+             lower linger"
+        )));
+    }
+    Ok(())
+}
+
+/// A consumer's settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ConsumerSettings {
+    pub(crate) config: ConsumerConfig,
+    pub(crate) library: ConsumerDefaults,
+}
+
+impl ConsumerSettings {
+    /// The settings of this configuration.
+    ///
+    /// # Errors
+    ///
+    /// `Refused` for a combination that the library refuses.
+    pub(crate) fn new(config: ConsumerConfig) -> Result<Self, Error> {
+        let mut library = defaults::consumer(config.profile);
+        replace(&mut library.session_timeout, config.session_timeout);
+        replace(&mut library.heartbeat_interval, config.heartbeat_interval);
+        replace(&mut library.max_poll_interval, config.max_poll_interval);
+        let client = &config.client;
+        if config.prefetch == 0 {
+            return Err(refuse(format!("{client} needs prefetch of at least 1 record")));
+        }
+        if config.auto_commit == Some(Duration::ZERO) {
+            return Err(refuse(format!(
+                "{client} cannot commit every 0 s; leave auto_commit out to commit by hand"
+            )));
+        }
+        match &config.subscription {
+            Subscription::Group { group, topics } => check_group(client, group, topics.len(), &library)?,
+            Subscription::Assign(units) => {
+                if config.auto_commit.is_some() {
+                    return Err(refuse(format!(
+                        "{client} reads chosen units without a group and cannot commit"
+                    )));
+                }
+                let mut names: Vec<_> = units.iter().map(|(unit, _)| unit).collect();
+                names.sort_unstable();
+                if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+                    return Err(refuse(format!("{client} is assigned {} twice", twice[0])));
+                }
+            }
+        }
+        Ok(Self { config, library })
+    }
+}
+
+fn check_group(client: &str, group: &str, topics: usize, library: &ConsumerDefaults) -> Result<(), Error> {
+    let (session, beat) = (library.session_timeout, library.heartbeat_interval);
+    if group.is_empty() || topics == 0 {
+        return Err(refuse(format!("{client} needs the name of its group and at least one topic")));
+    }
+    if beat >= session || beat.is_zero() {
+        return Err(refuse(format!(
+            "{client} gives a sign of life every {beat:?}, which must be above 0 and below its session timeout of \
+             {session:?}; change heartbeat_interval or session_timeout"
+        )));
+    }
+    if library.max_poll_interval < session {
+        return Err(refuse(format!(
+            "{client} may go {:?} between polls, less than its session timeout of {session:?}; raise \
+             max_poll_interval or lower session_timeout",
+            library.max_poll_interval
+        )));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use squall_bus::{Topic, Unit};
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn refusal(change: impl FnOnce(&mut ProducerConfig)) -> String {
+        let mut config = ProducerConfig::new("producer-1");
+        change(&mut config);
+        ProducerSettings::new(config).expect_err("should be refused").to_string()
+    }
+
+    #[test]
+    fn says_what_is_wrong_with_a_producer() {
+        for (says, refusal) in [
+            ("needs acks `all`, not `1`", refusal(|c| (c.idempotent, c.acks) = (true, Acks::One))),
+            (
+                "at most 5 requests in flight, not 6",
+                refusal(|c| (c.idempotent, c.max_in_flight) = (true, Some(6))),
+            ),
+            ("max_in_flight of at least 1", refusal(|c| c.max_in_flight = Some(0))),
+            ("needs retries", refusal(|c| (c.idempotent, c.retries) = (true, Some(0)))),
+            ("buffer of at least 1", refusal(|c| c.buffer = 0)),
+            (
+                "1s in all but lets it linger for 2s",
+                refusal(|c| (c.delivery_timeout, c.linger) = (Some(SECOND), Some(2 * SECOND))),
+            ),
+            ("lacks the capability transactions", refusal(|c| c.transactional_id = Some("t".into()))),
+        ] {
+            assert!(refusal.contains(says), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn says_what_is_wrong_with_a_consumer() {
+        let topics = [Topic::new("orders")];
+        let refusal = |config| ConsumerSettings::new(config).expect_err("should be refused").to_string();
+        let group = |change: &dyn Fn(&mut ConsumerConfig)| {
+            let mut config = ConsumerConfig::group("consumer-1", "billing", &topics);
+            change(&mut config);
+            refusal(config)
+        };
+        let unit = Unit::new(&topics[0], 0);
+        let mut assigned = ConsumerConfig::assign("consumer-1", vec![(unit.clone(), None)]);
+        assigned.auto_commit = Some(SECOND);
+        for (says, refusal) in [
+            ("prefetch of at least 1", group(&|c| c.prefetch = 0)),
+            ("every 0 s", group(&|c| c.auto_commit = Some(Duration::ZERO))),
+            ("below its session timeout of 45s", group(&|c| c.heartbeat_interval = Some(45 * SECOND))),
+            ("may go 1s between polls", group(&|c| c.max_poll_interval = Some(SECOND))),
+            ("needs the name of its group", refusal(ConsumerConfig::group("consumer-1", "", &topics))),
+            ("at least one topic", refusal(ConsumerConfig::group("consumer-1", "billing", &[]))),
+            ("without a group and cannot commit", refusal(assigned)),
+            (
+                "assigned orders/0 twice",
+                refusal(ConsumerConfig::assign("consumer-1", vec![(unit.clone(), None), (unit, None)])),
+            ),
+        ] {
+            assert!(refusal.contains(says), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn one_timeout_in_java_is_two_in_librdkafka() {
+        let mut config = ProducerConfig::new("producer-1");
+        config.request_timeout = Some(3 * SECOND);
+        let native = ProducerSettings::new(config.clone()).expect("fine").library;
+        assert_eq!((native.ack_timeout, native.connecting.request_timeout), (3 * SECOND, 60 * SECOND));
+        config.profile = ClientProfile::Java;
+        let java = ProducerSettings::new(config).expect("fine").library;
+        assert_eq!((java.ack_timeout, java.connecting.request_timeout), (3 * SECOND, 3 * SECOND));
+    }
+
+    #[test]
+    fn the_window_follows_the_library() {
+        let window = |profile, idempotent| {
+            let config = ProducerConfig { profile, idempotent, ..ProducerConfig::new("producer-1") };
+            ProducerSettings::new(config).expect("fine").library.max_in_flight
+        };
+        assert_eq!(window(ClientProfile::Native, false), 1_000_000);
+        assert_eq!(window(ClientProfile::Native, true), 5);
+        assert_eq!(window(ClientProfile::Java, false), 5);
+    }
+}
