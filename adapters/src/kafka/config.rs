@@ -8,8 +8,12 @@ use std::{
     time::Duration,
 };
 
-/// Room in librdkafka's queue beyond the bus's own bound, so that the bus's is the one that is met.
-const SLACK: u32 = 1_000;
+/// How much fits into librdkafka's queue: so much that the bus's own bound is the one that is met. librdkafka
+/// counts a record until the whole batch of reports that tells its outcome was handled; by then the bus may
+/// have sent as many again.
+fn queue(buffer: u32) -> u32 {
+    buffer.saturating_mul(2).saturating_add(1_000).min(10_000_000)
+}
 
 /// Settings of a producer.
 pub(super) fn producer(bus: &KafkaConfig, config: &ProducerConfig) -> ClientConfig {
@@ -21,7 +25,7 @@ pub(super) fn producer(bus: &KafkaConfig, config: &ProducerConfig) -> ClientConf
         .set("partitioner", "murmur2_random")
         .set("acks", config.acks.to_string())
         .set("enable.idempotence", config.idempotent.to_string())
-        .set("queue.buffering.max.messages", config.buffer.saturating_add(SLACK).to_string());
+        .set("queue.buffering.max.messages", queue(config.buffer).to_string());
     set(&mut settings, "max.in.flight.requests.per.connection", config.max_in_flight);
     set(&mut settings, "linger.ms", config.linger.map(ms));
     set(&mut settings, "request.timeout.ms", config.request_timeout.map(ms));
@@ -56,7 +60,9 @@ pub(super) fn consumer(bus: &KafkaConfig, config: &ConsumerConfig) -> ClientConf
         .set("enable.auto.commit", config.auto_commit.is_some().to_string())
         // Positions are stored when the reader gets the record, not when the adapter does.
         .set("enable.auto.offset.store", "false")
-        .set("queued.min.messages", config.prefetch.max(1).to_string());
+        .set("queued.min.messages", config.prefetch.max(1).to_string())
+        // How long librdkafka pauses when so many are fetched ahead; its default of 1 s starves a fast reader.
+        .set("fetch.queue.backoff.ms", "5");
     set(&mut settings, "auto.commit.interval.ms", config.auto_commit.map(ms));
     set(&mut settings, "session.timeout.ms", config.session_timeout.map(ms));
     set(&mut settings, "heartbeat.interval.ms", config.heartbeat_interval.map(ms));

@@ -43,9 +43,9 @@ use std::{
 /// How long a rebalance waits for the listener's last word.
 pub const LAST_WORD: Duration = Duration::from_secs(5);
 /// How many records are taken from librdkafka ahead of the reader.
-const AHEAD: usize = 64;
+const AHEAD: usize = 128;
 /// How many may be left when the next burst begins.
-const FEW: usize = 8;
+const FEW: usize = 16;
 /// The most events that wait; beyond that the oldest error makes room.
 const MOST_EVENTS: usize = 1_000;
 const POLL: Duration = Duration::from_millis(20);
@@ -64,6 +64,9 @@ pub(super) struct Shared {
     state: Mutex<State>,
     changed: Condvar,
     stores: bool,
+    /// What the polling thread holds in its hands. Only that thread touches it, also when librdkafka calls
+    /// back from a poll: units that are revoked then are taken out of it.
+    batch: Mutex<Vec<(Unit, Position, Record)>>,
 }
 
 #[derive(Default)]
@@ -112,7 +115,12 @@ impl fmt::Debug for KafkaConsumer {
 impl KafkaConsumer {
     pub(super) fn open(bus: &KafkaConfig, config: &ConsumerConfig) -> Result<Self, Error> {
         let stores = config.auto_commit.is_some();
-        let shared = Arc::new(Shared { state: Mutex::default(), changed: Condvar::new(), stores });
+        let shared = Arc::new(Shared {
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            stores,
+            batch: Mutex::default(),
+        });
         let context = Membership { shared: Arc::clone(&shared) };
         let settings = config::consumer(bus, config);
         let client: Client = settings.create_with_context(context).map_err(|error| refused(&error))?;
@@ -215,18 +223,45 @@ impl Shared {
         self.finish(client);
     }
 
-    fn poll_once(&self, client: &Client, within: Duration) {
-        match client.poll(within) {
-            Some(Ok(message)) => self.received(&message),
-            Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
-                let mut error = crate::codes::error(code as i32, "the consumer cannot go on");
-                error.class = ErrorClass::Fatal;
-                self.fatal(error);
+    /// Polls for one record, and takes what else is there.
+    fn poll_once(&self, client: &Client, mut within: Duration) {
+        let mut is_over = false;
+        for _ in 0..AHEAD {
+            match client.poll(within) {
+                Some(Ok(message)) => self.hold(&message),
+                Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
+                    let mut error = crate::codes::error(code as i32, "the consumer cannot go on");
+                    error.class = ErrorClass::Fatal;
+                    self.fatal(error);
+                }
+                Some(Err(error)) => self.error(bus_error(&error)),
+                // What there was is there: the burst is over.
+                None => {
+                    is_over = true;
+                    break;
+                }
             }
-            Some(Err(error)) => self.error(bus_error(&error)),
-            // What there was is there: the burst is over.
-            None => self.lock().burst = false,
+            within = Duration::ZERO;
         }
+        self.hand_over(is_over);
+    }
+
+    fn batch(&self) -> MutexGuard<'_, Vec<(Unit, Position, Record)>> {
+        self.batch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn hold(&self, message: &BorrowedMessage<'_>) {
+        let mut batch = self.batch();
+        let partition = u32::try_from(message.partition()).unwrap_or(0);
+        let before = batch.last().map(|(unit, ..)| &unit.topic);
+        let topic = match before {
+            Some(topic) if topic.as_str() == message.topic() => topic.clone(),
+            _ => Topic::new(message.topic()),
+        };
+        let unit = Unit { topic, partition };
+        let position = Position(u64::try_from(message.offset()).unwrap_or(0));
+        let record = record(message, &unit);
+        batch.push((unit, position, record));
     }
 
     /// Drops the client, which leaves the group if it can, and tells who waits for that.
@@ -247,36 +282,22 @@ impl Shared {
         }
     }
 
-    fn received(&self, message: &BorrowedMessage<'_>) {
-        let unit = Unit::new(&Topic::new(message.topic()), u32::try_from(message.partition()).unwrap_or(0));
-        let position = Position(u64::try_from(message.offset()).unwrap_or(0));
+    /// Hands what was polled to the reader.
+    fn hand_over(&self, is_over: bool) {
+        let batch = std::mem::take(&mut *self.batch());
         let mut state = self.lock();
-        let sought = state.seeks.iter().any(|(sought, _)| *sought == unit);
-        let Some(expected) = state.owned.get_mut(&unit) else { return };
-        if sought {
-            return;
+        let mut was_reset = false;
+        for (unit, position, record) in batch {
+            was_reset |= state.received(unit, position, record);
         }
-        let reset = expected.filter(|expected| position < *expected);
-        *expected = Some(position.next());
-        if reset.is_some() {
-            state.event(ConsumerEvent::Reset { unit: unit.clone(), from: reset, to: position });
-        }
-        state.tags += 1;
-        let tag = state.tags;
-        state.records.push_back(Delivery {
-            record: record(message, &unit),
-            unit,
-            position,
-            attempt: None,
-            tag,
-        });
-        state.wanted = false;
-        if state.records.len() >= AHEAD {
+        if is_over || state.records.len() >= AHEAD {
             state.burst = false;
         }
-        let wakers = [state.reader.take(), reset.and_then(|_| state.listener.take())];
+        let listener = if was_reset { state.listener.take() } else { None };
+        let reader = if state.records.is_empty() { None } else { state.reader.take() };
+        state.wanted &= state.records.is_empty();
         drop(state);
-        wakers.into_iter().flatten().for_each(Waker::wake);
+        reader.into_iter().chain(listener).for_each(Waker::wake);
     }
 
     /// Units became its own.
@@ -288,6 +309,7 @@ impl Shared {
 
     /// Units are to be handed back, or are gone already.
     pub(super) fn revoked(&self, units: Vec<Unit>, lost: bool) {
+        self.batch().retain(|(unit, ..)| !units.contains(unit));
         let mut state = self.lock();
         for unit in &units {
             state.owned.remove(unit);
@@ -391,6 +413,21 @@ impl State {
     fn is_polling(&self) -> bool {
         let listened = self.listener.is_some() && !self.busy;
         self.fatal.is_none() && self.records.len() < AHEAD && (self.wanted || self.burst || listened)
+    }
+
+    /// Takes a record, unless it is not its own any more or was read before a seek. Whether it tells of a reset.
+    fn received(&mut self, unit: Unit, position: Position, record: Record) -> bool {
+        let sought = self.seeks.iter().any(|(sought, _)| *sought == unit);
+        let Some(expected) = self.owned.get_mut(&unit).filter(|_| !sought) else { return false };
+        let from = expected.filter(|expected| position < *expected);
+        *expected = Some(position.next());
+        if from.is_some() {
+            self.event(ConsumerEvent::Reset { unit: unit.clone(), from, to: position });
+        }
+        self.tags += 1;
+        let tag = self.tags;
+        self.records.push_back(Delivery { record, unit, position, attempt: None, tag });
+        from.is_some()
     }
 
     fn event(&mut self, event: ConsumerEvent) {

@@ -2,12 +2,12 @@
 //! can be broken.
 //!
 //! - Nodes are real processes ([`LocalKafka`]); every link between them, and from clients to them, goes
-//!   through a proxy ([`crate::links`]). Client processes are tasks ([`clients`]).
-//! - A role is resolved when the fault strikes, by asking the brokers past the proxies ([`roles`]); what it
+//!   through a proxy ([`crate::links`]). Client processes are tasks (`clients`).
+//! - A role is resolved when the fault strikes, by asking the brokers past the proxies (`roles`); what it
 //!   meant is in the answer.
 //! - The clients of the harness itself carry the label [`Label::HARNESS`], which faults aimed at everyone spare.
 //! - Faults may overlap: a node starts again, and a frozen one goes on, when the last fault that held it is
-//!   healed ([`nodes`]).
+//!   healed (`nodes`).
 //! - Elections are what two looks at the metadata differ in. One is called unclean when the new leader was
 //!   not in sync at the look before and is alone in sync now.
 
