@@ -26,4 +26,4 @@ pub mod rules;
 
 pub use error::ChaosError;
 #[cfg(feature = "kafka")]
-pub use open::{BUSES, open};
+pub use open::{BUSES, capabilities, open};

@@ -1,12 +1,22 @@
 //! Live clusters by the names of their buses.
 
-use crate::{error::ChaosError, live::LiveKafka};
+use crate::{
+    error::ChaosError,
+    live::{LiveKafka, live_capabilities},
+};
 use squall_adapters::providers::kafka::KafkaOptions;
+use squall_bus::Capabilities;
 use std::{sync::Arc, thread};
 use tokio::sync::mpsc::unbounded_channel;
 
 /// The buses of which a live cluster can be started here.
 pub const BUSES: [&str; 1] = ["kafka"];
+
+/// What a bus and the faults on a live cluster of it can do; `None` if none can be started here.
+#[must_use]
+pub fn capabilities(bus: &str) -> Option<Capabilities> {
+    BUSES.contains(&bus).then(live_capabilities)
+}
 
 /// Starts a live cluster of so many nodes. `note` gets one line about each thing that takes long.
 pub async fn open(bus: &str, nodes: u32, note: &(dyn Fn(&str) + Sync)) -> Result<Arc<LiveKafka>, ChaosError> {

@@ -50,6 +50,11 @@ use tokio::runtime::{Builder, Runtime};
 const BESIDES: [Capability; 4] =
     [Capability::LinkFaults, Capability::DropResponses, Capability::ProcessFaults, Capability::ClientFaults];
 
+/// What a live cluster can do.
+pub(crate) fn live_capabilities() -> Capabilities {
+    capabilities(&BESIDES)
+}
+
 /// A live local cluster. Its nodes end when it is dropped or closed.
 pub struct LiveKafka {
     inner: Arc<Inner>,
@@ -106,7 +111,7 @@ impl LiveKafka {
         };
         Ok(Self {
             inner: Arc::new(inner),
-            capabilities: capabilities(&BESIDES),
+            capabilities: live_capabilities(),
             bus: Arc::new(KafkaBus::new(config)),
             runtime: Some(runtime),
         })
