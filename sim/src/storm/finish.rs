@@ -1,0 +1,166 @@
+//! The end of a trial: wait until the cluster is whole and the services have caught up, then read the whole log
+//! once more with a reader that no fault touched.
+
+use super::record::Recorder;
+use squall_bus::{Cluster, Consumer, ConsumerConfig, Error, Position, Time, Topic, TopicState, Unit};
+use std::{
+    collections::BTreeMap,
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
+
+/// How often the cluster is looked at.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// What the end of a trial needs.
+pub(super) struct Finish {
+    pub(super) cluster: Arc<dyn Cluster>,
+    pub(super) recorder: Arc<Recorder>,
+    pub(super) topics: Vec<(Topic, u32)>,
+}
+
+/// One unit on its way.
+struct Progress {
+    from: Position,
+    to: Position,
+    next: Position,
+}
+
+impl Finish {
+    /// Whether the deadline has come; if not, some time has passed afterwards.
+    pub(super) async fn is_late(&self, deadline: Time) -> bool {
+        let clock = self.cluster.clock();
+        let late = clock.now() >= deadline;
+        if !late {
+            clock.sleep(LOOK).await;
+        }
+        late
+    }
+
+    /// Waits until every copy of every unit is in sync; `false` if the deadline came first.
+    pub(super) async fn whole(&self, deadline: Time) -> bool {
+        loop {
+            if self.is_whole().await {
+                return true;
+            }
+            if self.is_late(deadline).await {
+                return false;
+            }
+        }
+    }
+
+    async fn is_whole(&self) -> bool {
+        let whole = |unit: &TopicState| unit.leader.is_some() && unit.insync.len() == unit.replicas.len();
+        let admin = self.cluster.admin();
+        for (topic, partitions) in &self.topics {
+            match admin.describe(topic).await {
+                Ok(units) if units.len() == *partitions as usize && units.iter().all(whole) => {}
+                _ => return false,
+            }
+        }
+        true
+    }
+
+    /// Waits until every group has committed the end of every unit that it reads; `false` if the deadline came
+    /// first.
+    pub(super) async fn caught_up(&self, deadline: Time) -> bool {
+        loop {
+            if self.is_caught_up().await {
+                return true;
+            }
+            if self.is_late(deadline).await {
+                return false;
+            }
+        }
+    }
+
+    async fn is_caught_up(&self) -> bool {
+        let admin = self.cluster.admin();
+        for (group, topics) in self.recorder.groups() {
+            for topic in topics {
+                let Ok(units) = admin.describe(&topic).await else { return false };
+                for unit in units {
+                    let Ok((start, end)) = admin.bounds(&unit.unit).await else { return false };
+                    match admin.committed(&group, &unit.unit).await {
+                        Ok(Some(position)) if position >= end => {}
+                        Ok(None) if start == end => {}
+                        _ => return false,
+                    }
+                }
+            }
+        }
+        true
+    }
+
+    /// Waits until every delivered record is handled, or nothing was delivered or handled for so long.
+    pub(super) async fn handled(&self, longest: Duration) {
+        let clock = self.cluster.clock();
+        let began = clock.now();
+        while self.recorder.is_waiting() && clock.now().since(self.recorder.last().max(began)) < longest {
+            clock.sleep(LOOK).await;
+        }
+    }
+
+    /// Reads every unit from its oldest record to its end. What could not be read by the deadline is written
+    /// down as incomplete.
+    pub(super) async fn drain(&self, deadline: Time) -> Result<(), Error> {
+        let mut units: BTreeMap<Unit, Progress> = BTreeMap::new();
+        for (topic, partitions) in &self.topics {
+            for partition in 0..*partitions {
+                let unit = Unit::new(topic, partition);
+                let (from, to) = self.bounds(&unit, deadline).await?;
+                units.insert(unit, Progress { from, to, next: from });
+            }
+        }
+        let behind = units.iter().filter(|(_, unit)| unit.next < unit.to);
+        let behind: Vec<_> = behind.map(|(unit, progress)| (unit.clone(), Some(progress.from))).collect();
+        if !behind.is_empty() {
+            let reader = self.cluster.bus().consumer(ConsumerConfig::assign("drain", behind))?;
+            let clock = self.cluster.clock();
+            // Whatever was not read by then shows in the facts below.
+            let mut reading = pin!(self.read(&*reader, &mut units));
+            let mut late = clock.sleep_until(deadline);
+            poll_fn(|cx| match reading.as_mut().poll(cx) {
+                Poll::Ready(()) => Poll::Ready(()),
+                Poll::Pending => late.as_mut().poll(cx),
+            })
+            .await;
+            reader.close().await;
+        }
+        for (unit, progress) in units {
+            self.recorder.drained(&unit, progress.from, progress.to, progress.next >= progress.to);
+        }
+        Ok(())
+    }
+
+    /// The bounds of a unit; a cluster that still elects a leader is asked again until the deadline.
+    async fn bounds(&self, unit: &Unit, deadline: Time) -> Result<(Position, Position), Error> {
+        let admin = self.cluster.admin();
+        loop {
+            let bounds = admin.bounds(unit).await;
+            if bounds.is_ok() || self.is_late(deadline).await {
+                return bounds;
+            }
+        }
+    }
+
+    /// Reads until every unit is at its end.
+    async fn read(&self, reader: &dyn Consumer, units: &mut BTreeMap<Unit, Progress>) {
+        let mut behind = units.values().filter(|unit| unit.next < unit.to).count();
+        while behind > 0 {
+            let Ok(delivery) = reader.next().await else { continue };
+            let Some(progress) = units.get_mut(&delivery.unit) else { continue };
+            if delivery.position < progress.next || delivery.position >= progress.to {
+                continue;
+            }
+            progress.next = delivery.position.next();
+            if progress.next >= progress.to {
+                behind -= 1;
+            }
+            self.recorder.delivered("drain", None, delivery);
+        }
+    }
+}

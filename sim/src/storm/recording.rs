@@ -1,0 +1,167 @@
+//! The bus traits over another bus, with everything that passes written down in a [`Recorder`].
+//!
+//! The service sees exactly what the inner bus gives it. What it does not ask for is not seen either: rebalances
+//! are in the history only if the service takes its consumer's events.
+
+use super::{record::Recorder, relay::relay};
+use squall_bus::{
+    AckModel, Admin, BoxFuture, Bus, Capabilities, Clock, Consumer, ConsumerConfig, ConsumerEvent, Delivery,
+    Error, Outcome, Pending, Position, Producer, ProducerConfig, Record, Sending, Subscription, Transaction,
+    Unit,
+};
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+/// A bus that writes down what one process does with it.
+pub(super) struct RecordingBus {
+    pub(super) inner: Arc<dyn Bus>,
+    pub(super) process: Arc<str>,
+    pub(super) recorder: Arc<Recorder>,
+}
+
+impl Bus for RecordingBus {
+    fn capabilities(&self) -> &Capabilities {
+        self.inner.capabilities()
+    }
+
+    fn clock(&self) -> Arc<dyn Clock> {
+        self.inner.clock()
+    }
+
+    fn producer(&self, config: ProducerConfig) -> Result<Arc<dyn Producer>, Error> {
+        let inner = self.inner.producer(config.clone())?;
+        let session = self.recorder.producer(&self.process, &config);
+        let (process, recorder) = (Arc::clone(&self.process), Arc::clone(&self.recorder));
+        Ok(Arc::new(RecordingProducer { inner, process, session, recorder }))
+    }
+
+    fn consumer(&self, config: ConsumerConfig) -> Result<Arc<dyn Consumer>, Error> {
+        let inner = self.inner.consumer(config.clone())?;
+        self.recorder.consumer(&config);
+        let group = match config.subscription {
+            Subscription::Group { group, .. } => Some(group),
+            Subscription::Assign(_) => None,
+        };
+        let prefix = self.inner.capabilities().ack_model == AckModel::Prefix;
+        let (process, recorder) = (Arc::clone(&self.process), Arc::clone(&self.recorder));
+        Ok(Arc::new(RecordingConsumer { inner, process, group, prefix, recorder }))
+    }
+
+    fn admin(&self) -> Arc<dyn Admin> {
+        self.inner.admin()
+    }
+}
+
+struct RecordingProducer {
+    inner: Arc<dyn Producer>,
+    process: Arc<str>,
+    session: u32,
+    recorder: Arc<Recorder>,
+}
+
+impl Producer for RecordingProducer {
+    fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn send(&self, record: Record) -> Sending {
+        let (op, record) = self.recorder.send(&self.process, self.session, record);
+        let sending = self.inner.send(record);
+        let Some(op) = op else { return sending };
+        // What never ends must not keep the recorder alive.
+        let recorder = Arc::downgrade(&self.recorder);
+        relay(sending, move |outcome| {
+            if let Some(recorder) = recorder.upgrade() {
+                recorder.sent(op, outcome);
+            }
+        })
+    }
+
+    fn flush(&self) -> BoxFuture<'_, Result<(), Error>> {
+        self.inner.flush()
+    }
+
+    fn transaction(&self) -> Result<&dyn Transaction, Error> {
+        self.inner.transaction()
+    }
+}
+
+struct RecordingConsumer {
+    inner: Arc<dyn Consumer>,
+    process: Arc<str>,
+    group: Option<String>,
+    /// An ack is a commit.
+    prefix: bool,
+    recorder: Arc<Recorder>,
+}
+
+impl RecordingConsumer {
+    /// Writes a commit down, from its beginning to its end.
+    fn committing(
+        &self,
+        positions: &[(Unit, Position)],
+        commit: impl FnOnce() -> Pending<Outcome<()>>,
+    ) -> Pending<Outcome<()>> {
+        let group = self.group.as_ref();
+        let op = group.and_then(|group| self.recorder.commit(&self.process, group, positions));
+        let pending = commit();
+        let Some(op) = op else { return pending };
+        let recorder = Arc::downgrade(&self.recorder);
+        relay(pending, move |outcome| {
+            if let Some(recorder) = recorder.upgrade() {
+                recorder.committed(op, outcome);
+            }
+        })
+    }
+}
+
+impl Consumer for RecordingConsumer {
+    fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Result<Delivery, Error>> {
+        let next = self.inner.poll_next(cx);
+        next.map_ok(|delivery| self.recorder.delivered(&self.process, self.group.as_deref(), delivery))
+    }
+
+    fn poll_event(&self, cx: &mut Context<'_>) -> Poll<ConsumerEvent> {
+        let event = self.inner.poll_event(cx);
+        if let Poll::Ready(event) = &event {
+            self.recorder.event(&self.process, self.group.as_deref(), event);
+        }
+        event
+    }
+
+    fn ack(&self, delivery: &Delivery) -> Pending<Outcome<()>> {
+        if self.prefix {
+            let behind = [(delivery.unit.clone(), delivery.position.next())];
+            self.committing(&behind, || self.inner.ack(delivery))
+        } else {
+            self.inner.ack(delivery)
+        }
+    }
+
+    fn nack(&self, delivery: &Delivery, delay: Duration) -> Pending<Outcome<()>> {
+        self.inner.nack(delivery, delay)
+    }
+
+    fn term(&self, delivery: &Delivery, reason: &str) -> Pending<Outcome<()>> {
+        self.inner.term(delivery, reason)
+    }
+
+    fn extend(&self, delivery: &Delivery) -> Pending<Outcome<()>> {
+        self.inner.extend(delivery)
+    }
+
+    fn commit(&self, positions: Vec<(Unit, Position)>) -> Pending<Outcome<()>> {
+        self.committing(&positions.clone(), || self.inner.commit(positions))
+    }
+
+    fn seek(&self, unit: &Unit, position: Position) -> Result<(), Error> {
+        self.inner.seek(unit, position)
+    }
+
+    fn close(&self) -> Pending<()> {
+        self.inner.close()
+    }
+}
