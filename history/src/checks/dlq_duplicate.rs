@@ -54,12 +54,8 @@ fn tell(analysis: &Analysis<'_>, found: &Found) -> [String; 2] {
     let (Some(last), Some(cause)) = (found.send, found.other) else { return Default::default() };
     let delivered: u32 = analysis.consumers.iter().map(|one| one.touches[cause as usize].delivered).sum();
     [
-        format!("{}; it was delivered {delivered} times.", analysis.sent(analysis.send(cause))),
-        format!(
-            "It was dead-lettered {} times, at last: {}.",
-            found.ops.len(),
-            analysis.sent(analysis.send(last))
-        ),
+        format!("{}; deliveries of it: {delivered}.", analysis.sent(analysis.send(cause))),
+        format!("Dead letters of it: {}; the last: {}.", found.ops.len(), analysis.sent(analysis.send(last))),
     ]
 }
 

@@ -220,7 +220,7 @@ fn tell(analysis: &Analysis<'_>, found: &Found) -> [String; 2] {
             analysis.unit(unit)
         ),
         format!(
-            "Newly assigned, {} went on at position {} {}: {skipped} records from {position} on were left out.",
+            "Newly assigned, {} went on at position {} {}; left out from {position} on: {skipped} that others read.",
             analysis.who(event),
             read.position,
             analysis.when(event)

@@ -20,6 +20,7 @@ use crate::{
     Kind,
     analysis::{Analysis, Place, UnitLog},
     guarantees::Rules,
+    history::Drain,
 };
 
 pub(super) const CHECK: Check = Check {
@@ -68,7 +69,8 @@ fn in_drain(log: &UnitLog, place: &Place) -> bool {
 
 /// The event that shows that the log was read beyond the place: the finished drain, or the next read.
 fn evidence(log: &UnitLog, place: &Place) -> Option<u32> {
-    let drain = log.drain.filter(|(_, drain)| drain.complete).map(|(event, _)| event);
+    let covers = |drain: &Drain| drain.complete && drain.to > place.position;
+    let drain = log.drain.filter(|(_, drain)| covers(drain)).map(|(event, _)| event);
     let behind = || log.between(place.position, u64::MAX).iter().find_map(Place::read);
     drain.or_else(behind)
 }
@@ -84,17 +86,17 @@ fn tell(analysis: &Analysis<'_>, found: &Found) -> [String; 2] {
         Some(value) => format!("its place holds record {value}"),
         None => "its place holds nothing".to_owned(),
     };
-    let seen = match (found.case, log.complete_drain(), found.other) {
-        (Case::Vanished, ..) => {
+    let is_drain = |event: u32| log.drain.is_some_and(|(fact, _)| fact == event);
+    let seen = match (found.case, found.other) {
+        (Case::Vanished, _) => {
             format!("It had been read, but then {} without it; {instead}.", analysis.drain_words(unit))
         }
-        (_, Some(_), _) => format!("Nobody ever read it, and {}; {instead}.", analysis.drain_words(unit)),
-        (_, None, Some(event)) => format!(
+        (_, Some(event)) if !is_drain(event) => format!(
             "Nobody ever read it, although {} read on behind it {}; {instead}.",
             analysis.who(event),
             analysis.when(event)
         ),
-        (_, None, None) => format!("Nobody ever read it; {instead}."),
+        (..) => format!("Nobody ever read it, and {}; {instead}.", analysis.drain_words(unit)),
     };
     [format!("{}.", analysis.sent(send)), seen]
 }

@@ -123,6 +123,7 @@ fn every_planted_anomaly_is_found() {
         (Kind::DlqAcked, |tale| tale.dead(11, Some(1), 1).drain_dead(11, 1)),
         (Kind::DlqDuplicate, |tale| tale.dead(11, Some(2), 1).drain_dead(11, 1)),
     ];
+    let mut told = String::new();
     for (kind, plant) in planted {
         let mut tale = clean();
         strict(&mut tale);
@@ -132,7 +133,11 @@ fn every_planted_anomaly_is_found() {
         let found = report.anomalies.iter().find(|anomaly| anomaly.kind == *kind);
         assert!(found.is_some_and(Anomaly::forbidden), "{kind}: {report:#?}");
         assert!(found.is_some_and(|anomaly| !anomaly.examples[0].ops.is_empty()), "{kind} has no proof");
+        if let Some(anomaly) = found {
+            told += &format!("{kind}: {}\n{}\n\n", anomaly.clause(), anomaly.story());
+        }
     }
+    insta::assert_snapshot!(told);
 }
 
 #[test]
