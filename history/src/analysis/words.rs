@@ -32,6 +32,15 @@ impl Analysis<'_> {
         self.history.process_name(self.history.process_of(event))
     }
 
+    /// Who read: a process, or the final drain.
+    #[must_use]
+    pub(crate) fn reader(&self, event: u32) -> &str {
+        match self.who(event) {
+            "drain" => "the final drain",
+            who => who,
+        }
+    }
+
     /// `orders/3`.
     #[must_use]
     pub(crate) fn unit(&self, unit: UnitId) -> String {
@@ -60,10 +69,7 @@ impl Analysis<'_> {
     /// `consumer-1 read it at 4.000s (event 20)`.
     #[must_use]
     pub(crate) fn read_by(&self, event: u32) -> String {
-        match self.who(event) {
-            "drain" => format!("the final drain read it {}", self.when(event)),
-            who => format!("{who} read it {}", self.when(event)),
-        }
+        format!("{} read it {}", self.reader(event), self.when(event))
     }
 
     /// How far the final drain of a unit came, in words.

@@ -93,7 +93,7 @@ fn tell(analysis: &Analysis<'_>, found: &Found) -> [String; 2] {
         }
         (_, Some(event)) if !is_drain(event) => format!(
             "Nobody ever read it, although {} read on behind it {}; {instead}.",
-            analysis.who(event),
+            analysis.reader(event),
             analysis.when(event)
         ),
         (..) => format!("Nobody ever read it, and {}; {instead}.", analysis.drain_words(unit)),

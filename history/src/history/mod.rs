@@ -22,7 +22,7 @@ mod names;
 mod op;
 mod packed;
 
-pub use names::{CodeId, GroupId, KeyId, ProcessId, TopicId, UnitId};
+pub use names::{GroupId, KeyId, ProcessId, TopicId, UnitId};
 pub use op::{
     CommitRow, Completion, Deliver, DeliverRow, Drain, HandledRow, Handling, Invoke, Observation, OpId,
     Phase, Send, SendRow, Status, Struck,

@@ -1,4 +1,4 @@
-//! Interned names: processes, topics, units, record keys, groups and error codes as dense numbers.
+//! Interned names: processes, topics, units, record keys, groups and names of errors as dense numbers.
 
 use squall_bus::{Topic, Unit};
 use std::{collections::HashMap, fmt, hash::Hash};
@@ -42,8 +42,6 @@ ids! {
     KeyId,
     /// A consumer group.
     GroupId,
-    /// The broker's or client's own name for an error.
-    CodeId,
 }
 
 impl ProcessId {

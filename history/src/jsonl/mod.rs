@@ -1,5 +1,5 @@
 //! Histories as JSON Lines, version 1: a header, then one event a line. `FORMAT.md` documents it, and
-//! `history.schema.json` is generated from the types in [`line`].
+//! `history.schema.json` is generated from the types in [`mod@line`].
 //!
 //! Reading streams: memory is the history's, plus one line. Whatever is wrong with a file is an error that names
 //! the file and the line.
