@@ -6,7 +6,11 @@ use crate::{
     show::Show,
 };
 use serde_json::json;
-use squall_adapters::providers::{KafkaOptions, LocalKafka, State, cache_folder};
+use squall_adapters::providers::{
+    cache_folder,
+    kafka::{KafkaOptions, LocalKafka},
+    state::State,
+};
 use std::path::Path;
 
 /// The exit code of `status` when nothing is up: nothing is known to be there.
