@@ -3,7 +3,10 @@
 //! Every node keeps an image of its own, made from the part of the log that is committed and has reached it
 //! (rule A5); the active controller keeps another one that is ahead of it.
 
-use super::{nodes::NodeSet, protocol::{PartitionId, TopicIx}};
+use super::{
+    nodes::NodeSet,
+    protocol::{PartitionId, TopicIx},
+};
 use crate::kernel::NodeId;
 use std::sync::Arc;
 
@@ -64,4 +67,152 @@ pub enum MetadataRecord {
     Topic(TopicIx, Arc<TopicSettings>, Arc<[PartitionImage]>),
     /// A partition changed.
     Partition(PartitionId, PartitionImage),
+}
+
+impl PartitionImage {
+    /// How many in-sync replicas acks=all needs, with so many replicas.
+    #[must_use]
+    pub fn effective_min_insync(&self, settings: &TopicSettings) -> u32 {
+        settings.min_insync.min(self.replicas.len() as u32)
+    }
+}
+
+/// A broker as the controller sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BrokerImage {
+    /// Its broker epoch: the offset of its registration.
+    pub epoch: u64,
+    /// Which process registered.
+    pub incarnation: u64,
+    /// Whether it is fenced.
+    pub fenced: bool,
+    /// Whether it is in controlled shutdown.
+    pub stopping: bool,
+}
+
+impl BrokerImage {
+    /// Whether it may lead and be in sync.
+    #[must_use]
+    pub const fn is_active(self) -> bool {
+        !self.fenced && !self.stopping
+    }
+}
+
+/// A topic as the controller sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicImage {
+    /// What it is like.
+    pub settings: Arc<TopicSettings>,
+    /// Its partitions, by number.
+    pub partitions: Vec<PartitionImage>,
+}
+
+/// What the metadata log up to some offset says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Image {
+    /// Brokers by node.
+    brokers: Vec<Option<BrokerImage>>,
+    /// Topics by number.
+    topics: Vec<Option<TopicImage>>,
+    /// The offset behind the last batch applied.
+    pub end: u64,
+}
+
+impl Image {
+    /// A broker, if one ever registered on this node.
+    #[must_use]
+    pub fn broker(&self, node: NodeId) -> Option<BrokerImage> {
+        self.brokers.get(node.index()).copied().flatten()
+    }
+
+    /// Whether the node's broker may lead and be in sync.
+    #[must_use]
+    pub fn is_active(&self, node: NodeId) -> bool {
+        self.broker(node).is_some_and(BrokerImage::is_active)
+    }
+
+    /// Brokers that are not fenced.
+    pub fn unfenced(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.registered().filter(|(_, broker)| !broker.fenced).map(|(node, _)| node)
+    }
+
+    /// All brokers that ever registered.
+    pub fn registered(&self) -> impl Iterator<Item = (NodeId, BrokerImage)> + '_ {
+        let nodes = self.brokers.iter().enumerate();
+        nodes.filter_map(|(node, broker)| broker.map(|broker| (NodeId(node as u32), broker)))
+    }
+
+    /// A topic, if it exists.
+    #[must_use]
+    pub fn topic(&self, topic: TopicIx) -> Option<&TopicImage> {
+        self.topics.get(topic.0 as usize)?.as_ref()
+    }
+
+    /// All topics.
+    pub fn topics(&self) -> impl Iterator<Item = (TopicIx, &TopicImage)> {
+        let topics = self.topics.iter().enumerate();
+        topics.filter_map(|(topic, image)| image.as_ref().map(|image| (TopicIx(topic as u32), image)))
+    }
+
+    /// A partition, if it exists.
+    #[must_use]
+    pub fn partition(&self, id: PartitionId) -> Option<&PartitionImage> {
+        self.topic(id.topic)?.partitions.get(id.partition as usize)
+    }
+
+    /// All partitions.
+    pub fn partitions(&self) -> impl Iterator<Item = (PartitionId, &PartitionImage)> {
+        self.topics().flat_map(|(topic, image)| {
+            let partitions = image.partitions.iter().enumerate();
+            partitions.map(move |(number, image)| (PartitionId::new(topic, number as u32), image))
+        })
+    }
+
+    /// Applies the batch at offset `end`; each partition that it changes goes to `changed`.
+    pub fn apply(&mut self, records: &[MetadataRecord], changed: &mut Vec<PartitionId>) {
+        for record in records {
+            self.apply_record(record, changed);
+        }
+        self.end += 1;
+    }
+
+    fn apply_record(&mut self, record: &MetadataRecord, changed: &mut Vec<PartitionId>) {
+        match record {
+            MetadataRecord::LeaderChange(_) => {}
+            MetadataRecord::Register { broker, incarnation } => {
+                let index = broker.index();
+                if index >= self.brokers.len() {
+                    self.brokers.resize(index + 1, None);
+                }
+                self.brokers[index] = Some(BrokerImage {
+                    epoch: self.end,
+                    incarnation: *incarnation,
+                    fenced: true,
+                    stopping: false,
+                });
+            }
+            MetadataRecord::Broker { broker, fenced, stopping } => {
+                if let Some(Some(image)) = self.brokers.get_mut(broker.index()) {
+                    (image.fenced, image.stopping) = (*fenced, *stopping);
+                }
+            }
+            MetadataRecord::Topic(topic, settings, partitions) => {
+                let index = topic.0 as usize;
+                if index >= self.topics.len() {
+                    self.topics.resize(index + 1, None);
+                }
+                changed.extend((0..partitions.len()).map(|number| PartitionId::new(*topic, number as u32)));
+                self.topics[index] =
+                    Some(TopicImage { settings: Arc::clone(settings), partitions: partitions.to_vec() });
+            }
+            MetadataRecord::Partition(id, image) => {
+                if let Some(Some(topic)) = self.topics.get_mut(id.topic.0 as usize)
+                    && let Some(partition) = topic.partitions.get_mut(id.partition as usize)
+                {
+                    *partition = image.clone();
+                    changed.push(*id);
+                }
+            }
+        }
+    }
 }

@@ -6,27 +6,57 @@
 //!   the messages of [`protocol`].
 //! - Model code asks its rules, never which version or bug this is.
 
+mod broker;
 pub mod client;
+mod controller;
+mod coordinator;
+mod election;
 pub mod error;
+mod fetch;
+mod fetcher;
 pub mod group;
+pub mod invariants;
+mod isr;
+mod lifecycle;
+mod links;
+mod log;
 pub mod metadata;
+mod model;
 pub mod names;
 pub mod nodes;
+mod placement;
+mod produce;
+mod producers;
 pub mod profile;
 pub mod protocol;
 pub mod quorum;
+mod replica;
 pub mod rules;
+mod server;
+#[cfg(test)]
+mod tests;
+mod voter;
 
 pub use error::ErrorCode;
 pub use names::Names;
 pub use rules::Rules;
 
 use crate::{
-    kernel::{Ctx, Digest, Event, Model, NodeId, mix},
-    model::{Call, Output},
+    kernel::{Choices, Ctx, Digest, Event, Model, NodeId, Site, mix},
+    model::{Call, Note, Output},
 };
+use broker::BrokerTimer;
 use client::Client;
-use protocol::{Msg, PartitionId};
+use controller::{default_settings, new_partitions};
+use metadata::{Image, MetadataRecord};
+use nodes::{MAX_NODES, NodeSet};
+use placement::place;
+use protocol::{GroupIx, Msg, PartitionId, TopicIx};
+use quorum::MetadataBatch;
+use server::Server;
+use squall_bus::{Capabilities, Error, ErrorClass};
+use std::sync::Arc;
+use voter::QuorumTimer;
 
 /// What every state machine of a cluster may know.
 #[derive(Clone, Debug)]
@@ -47,12 +77,33 @@ pub struct Shared {
 pub enum Timer {
     /// A client's.
     Client(client::Timer),
+    /// A server's process is up.
+    Up,
+    /// A server's process that may go is done.
+    Gone,
+    /// The metadata quorum's.
+    Quorum(QuorumTimer),
+    /// The controller of this quorum epoch looks at its sessions.
+    Sessions(u32),
+    /// A node takes in committed metadata.
+    Apply,
+    /// A broker speaks to the controller; the latest of these counts.
+    Lifecycle(u32),
+    /// A broker's data plane's.
+    Broker(BrokerTimer),
 }
 
 impl Digest for Timer {
     fn digest(&self) -> u64 {
         match self {
             Self::Client(timer) => mix(1, timer.digest()),
+            Self::Up => 2,
+            Self::Gone => 3,
+            Self::Quorum(timer) => mix(4, timer.digest()),
+            Self::Sessions(epoch) => mix(5, u64::from(*epoch)),
+            Self::Apply => 6,
+            Self::Lifecycle(turn) => mix(7, u64::from(*turn)),
+            Self::Broker(timer) => mix(8, timer.digest()),
         }
     }
 }
@@ -62,15 +113,158 @@ impl Digest for Timer {
 pub enum Touch {
     /// A replica on this node: its log, high watermark or role.
     Replica(NodeId, PartitionId),
+    /// A partition in the committed metadata.
+    Partition(PartitionId),
+    /// A group at its coordinator.
+    Group(GroupIx),
 }
+
+const FIRST_CONTROLLER: Site = Site::new("kafka.first-controller");
 
 /// A whole Kafka: servers and clients.
 #[derive(Debug)]
 pub struct Kafka {
     /// Rules and names.
     pub shared: Shared,
+    capabilities: Capabilities,
+    servers: Vec<Server>,
     /// Clients by node, the first one at node `shared.servers`.
     clients: Vec<Option<Client>>,
+    /// Everything that is committed, whoever has heard of it.
+    truth: Image,
+    /// The controller that a history was last told of.
+    controller: Option<NodeId>,
+    /// Who controls the cluster when it starts.
+    first_controller: NodeId,
+    /// The run's choices, for what the harness asks outside of any event.
+    choices: Choices,
+    /// Clients that a test plays by hand.
+    #[cfg(test)]
+    probes: std::collections::BTreeMap<NodeId, tests::Probe>,
+}
+
+impl Kafka {
+    /// A cluster of so many brokers that has been running for long: registered, unfenced, with a controller that
+    /// the choices draw, and with its offsets topic. Refuses what cannot be.
+    pub fn new(rules: Rules, brokers: u32, choices: &Choices) -> Result<Self, Error> {
+        let servers = brokers + rules.dedicated_controllers;
+        if brokers == 0 || servers > MAX_NODES {
+            let message = format!("a cluster needs 1 to {MAX_NODES} nodes, not {brokers} brokers and {} controllers", rules.dedicated_controllers);
+            return Err(Error::new(ErrorClass::Refused, "INVALID_CONFIG", message));
+        }
+        let first_voter = if rules.dedicated_controllers > 0 { brokers } else { 0 };
+        let voters = (first_voter..servers).fold(NodeSet::EMPTY, |voters, node| voters.with(NodeId(node)));
+        let drawn = choices.below(FIRST_CONTROLLER, 0, 0, u64::from(servers - first_voter)) as u32;
+        let first_controller = NodeId(first_voter + drawn);
+        let mut kafka = Self {
+            servers: (0..servers).map(|node| Server::new(NodeId(node), brokers, servers, voters)).collect(),
+            shared: Shared { rules, names: Names::default(), brokers, servers },
+            capabilities: model::capabilities(),
+            clients: Vec::new(),
+            truth: Image::default(),
+            controller: Some(first_controller),
+            first_controller,
+            choices: choices.clone(),
+            #[cfg(test)]
+            probes: std::collections::BTreeMap::new(),
+        };
+        kafka.settle(vec![MetadataRecord::LeaderChange(first_controller)]);
+        for broker in (0..brokers).map(NodeId) {
+            kafka.settle(vec![MetadataRecord::Register { broker, incarnation: 1 }]);
+            kafka.settle(vec![MetadataRecord::Broker { broker, fenced: false, stopping: false }]);
+        }
+        let rules = &kafka.shared.rules;
+        let (partitions, replicas) = (rules.offsets_partitions, rules.offsets_replicas.min(brokers));
+        let settings = default_settings(rules.offsets_min_insync.min(replicas), rules);
+        let record = kafka.new_topic(TopicIx::CONSUMER_OFFSETS, settings, partitions, replicas, choices);
+        kafka.settle(vec![record]);
+        Ok(kafka)
+    }
+
+    /// Puts records into everybody's metadata, before the cluster starts.
+    fn settle(&mut self, records: Vec<MetadataRecord>) {
+        let batch = MetadataBatch { epoch: 1, records: records.into() };
+        for server in &mut self.servers {
+            server.image.apply(&batch.records, &mut Vec::new());
+            server.voter.settle(batch.clone());
+        }
+        self.truth.apply(&batch.records, &mut Vec::new());
+    }
+
+    /// A new topic among the brokers that are active now, by the controller's image.
+    fn new_topic(
+        &self,
+        topic: TopicIx,
+        settings: metadata::TopicSettings,
+        partitions: u32,
+        replicas: u32,
+        choices: &Choices,
+    ) -> MetadataRecord {
+        let image = self.latest();
+        let brokers: Vec<NodeId> = image.unfenced().collect();
+        // The name, not the number, so that another topic's absence does not move this one.
+        let name = self.shared.names.topic(topic).as_str();
+        let entity = name.bytes().fold(0, |entity, byte| mix(entity, u64::from(byte)));
+        let placed = place(&brokers, partitions, replicas, entity, choices);
+        let partitions = new_partitions(&placed, |node| image.is_active(node));
+        MetadataRecord::Topic(topic, Arc::new(settings), partitions)
+    }
+
+    /// The server that controls the cluster now.
+    fn active_controller(&self) -> Option<&Server> {
+        // Of two that believe it, the one of the later epoch is right.
+        self.servers.iter().filter(|server| server.voter.is_active()).max_by_key(|server| server.voter.epoch())
+    }
+
+    /// What the active controller has decided, or else what is committed.
+    fn latest(&self) -> &Image {
+        let controller = self.active_controller().and_then(|server| server.controller.as_ref());
+        controller.map_or(&self.truth, |controller| &controller.image)
+    }
+
+    /// Everything that is committed, whoever has heard of it.
+    #[must_use]
+    pub fn truth(&self) -> &Image {
+        &self.truth
+    }
+
+    /// Takes what a server committed into the truth, and tells of it.
+    fn observe(&mut self, node: NodeId, ctx: &mut Ctx<'_, Self>) {
+        let voter = &self.servers[node.index()].voter;
+        if voter.is_active() && self.controller != Some(node) {
+            self.controller = Some(node);
+            ctx.emit(Output::Note(Note::Controller { node: node.0 + 1 }));
+        }
+        if voter.committed() <= self.truth.end {
+            return;
+        }
+        for batch in &voter.log()[self.truth.end as usize..voter.committed() as usize] {
+            for record in batch.records.iter() {
+                if let MetadataRecord::Partition(id, image) = record {
+                    tell(*id, image, &self.truth, &self.shared.names, ctx);
+                    ctx.touch(Touch::Partition(*id));
+                }
+            }
+            self.truth.apply(&batch.records, &mut Vec::new());
+        }
+    }
+}
+
+fn tell(id: PartitionId, image: &metadata::PartitionImage, truth: &Image, names: &Names, ctx: &mut Ctx<'_, Kafka>) {
+    let Some(before) = truth.partition(id) else { return };
+    let number = |node: NodeId| node.0 + 1;
+    if before.leader != image.leader {
+        ctx.emit(Output::Note(Note::Leader {
+            unit: names.unit(id),
+            leader: image.leader.map(number),
+            epoch: image.leader_epoch,
+            unclean: image.recovering,
+        }));
+    }
+    if before.isr != image.isr {
+        let nodes = image.isr.iter().map(number).collect();
+        ctx.emit(Output::Note(Note::Insync { unit: names.unit(id), nodes }));
+    }
 }
 
 impl Model for Kafka {
@@ -81,9 +275,14 @@ impl Model for Kafka {
     type Touch = Touch;
 
     fn on(&mut self, node: NodeId, event: Event<Msg, Timer>, ctx: &mut Ctx<'_, Self>) {
-        if let Some(index) = node.index().checked_sub(self.shared.servers as usize)
-            && let Some(Some(client)) = self.clients.get_mut(index)
-        {
+        #[cfg(test)]
+        if let Some(probe) = self.probes.get_mut(&node) {
+            return probe.on(event, ctx);
+        }
+        if let Some(server) = self.servers.get_mut(node.index()) {
+            server.on(event, Some(self.first_controller), ctx, &self.shared);
+            self.observe(node, ctx);
+        } else if let Some(Some(client)) = self.clients.get_mut(node.index() - self.servers.len()) {
             client.on(event, ctx, &self.shared);
         }
     }
@@ -92,7 +291,7 @@ impl Model for Kafka {
         if let Call::Send(_, record) = &call {
             self.shared.names.intern_topic(&record.topic);
         }
-        if let Some(index) = node.index().checked_sub(self.shared.servers as usize)
+        if let Some(index) = node.index().checked_sub(self.servers.len())
             && let Some(Some(client)) = self.clients.get_mut(index)
         {
             client.call(call, ctx, &self.shared);

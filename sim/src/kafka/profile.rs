@@ -22,6 +22,7 @@ pub fn kafka_4_3() -> Rules {
         quorum_election_timeout: ms(1_000),
         quorum_election_backoff: ms(1_000),
         quorum_fetch_wait: ms(500),
+        controller_retry: ms(100),
         quorum_request_timeout: ms(2_000),
         metadata_apply_min: ms(1),
         metadata_apply_max: ms(10),

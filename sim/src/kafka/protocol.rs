@@ -11,6 +11,7 @@
 use super::{
     error::ErrorCode,
     group::GroupSnapshot,
+    nodes::NodeSet,
     quorum::{QuorumRequest, QuorumResponse},
 };
 use crate::kernel::{Digest, Message, NodeId, mix};
@@ -129,9 +130,8 @@ impl Batch {
     /// A batch of client records, intact, with its size counted.
     #[must_use]
     pub fn of_records(records: Vec<Record>, stamp: Option<ProducerStamp>, timestamp: Time) -> Self {
-        let bytes = records
-            .iter()
-            .fold(BATCH_OVERHEAD, |bytes, record| bytes.saturating_add(record_bytes(record)));
+        let bytes =
+            records.iter().fold(BATCH_OVERHEAD, |bytes, record| bytes.saturating_add(record_bytes(record)));
         Self { payload: Payload::Records(records), stamp, bytes, timestamp, intact: true }
     }
 
@@ -568,6 +568,12 @@ pub struct AlteredPartition {
     pub id: PartitionId,
     /// How it went.
     pub error: ErrorCode,
+    /// The leader epoch at the controller.
+    pub leader_epoch: u32,
+    /// The partition epoch at the controller.
+    pub partition_epoch: u32,
+    /// The ISR at the controller.
+    pub isr: NodeSet,
 }
 
 impl RequestBody {
@@ -577,9 +583,10 @@ impl RequestBody {
             Self::Produce(request) => request.batches.iter().fold(2, |hash, (id, batch)| {
                 mix(mix(hash, id.word()), u64::from(batch.count()) << 32 | u64::from(batch.bytes))
             }),
-            Self::Fetch(request) => request.partitions.iter().fold(3, |hash, partition| {
-                mix(mix(hash, partition.id.word()), partition.offset)
-            }),
+            Self::Fetch(request) => request
+                .partitions
+                .iter()
+                .fold(3, |hash, partition| mix(mix(hash, partition.id.word()), partition.offset)),
             Self::ListOffsets(partitions) => partitions.iter().fold(4, |hash, p| mix(hash, p.id.word())),
             Self::InitProducerId => 5,
             Self::FindCoordinator(group) => mix(6, u64::from(group.0)),
@@ -589,19 +596,19 @@ impl RequestBody {
             Self::SyncGroup(request) => mix(mix(8, request.member.0), request.generation as u64),
             Self::Heartbeat(_, member, generation) => mix(mix(9, member.0), *generation as u64),
             Self::LeaveGroup(_, member) => mix(10, member.0),
-            Self::OffsetCommit(request) => request.offsets.iter().fold(11, |hash, offset| {
-                mix(mix(hash, offset.partition.word()), offset.offset)
-            }),
-            Self::OffsetFetch(group, partitions) => {
-                mix(mix(12, u64::from(group.0)), partitions.len() as u64)
-            }
+            Self::OffsetCommit(request) => request
+                .offsets
+                .iter()
+                .fold(11, |hash, offset| mix(mix(hash, offset.partition.word()), offset.offset)),
+            Self::OffsetFetch(group, partitions) => mix(mix(12, u64::from(group.0)), partitions.len() as u64),
             Self::BrokerRegistration(request) => mix(13, request.incarnation),
             Self::BrokerHeartbeat(request) => {
                 mix(mix(14, request.metadata_offset), u64::from(request.want_shutdown))
             }
-            Self::AlterPartition(request) => request.proposals.iter().fold(15, |hash, proposal| {
-                mix(mix(hash, proposal.id.word()), proposal.isr.len() as u64)
-            }),
+            Self::AlterPartition(request) => request
+                .proposals
+                .iter()
+                .fold(15, |hash, proposal| mix(mix(hash, proposal.id.word()), proposal.isr.len() as u64)),
             Self::Quorum(request) => mix(16, request.digest()),
         }
     }
@@ -643,15 +650,21 @@ impl ResponseBody {
             Self::SyncGroup(error, partitions) => mix(mix(8, *error as u64), partitions.len() as u64),
             Self::Heartbeat(error) => mix(9, *error as u64),
             Self::LeaveGroup(error) => mix(10, *error as u64),
-            Self::OffsetCommit(results) => results.iter().fold(11, |hash, (_, error)| mix(hash, *error as u64)),
-            Self::OffsetFetch(error, offsets) => offsets.iter().fold(mix(12, *error as u64), |hash, (_, found)| {
-                mix(hash, found.map_or(u64::MAX, |found| found.offset))
-            }),
+            Self::OffsetCommit(results) => {
+                results.iter().fold(11, |hash, (_, error)| mix(hash, *error as u64))
+            }
+            Self::OffsetFetch(error, offsets) => {
+                offsets.iter().fold(mix(12, *error as u64), |hash, (_, found)| {
+                    mix(hash, found.map_or(u64::MAX, |found| found.offset))
+                })
+            }
             Self::BrokerRegistration(error, epoch) => mix(mix(13, *error as u64), *epoch),
-            Self::BrokerHeartbeat(response) => mix(mix(14, response.error as u64), u64::from(response.fenced)),
-            Self::AlterPartition(error, results) => results
-                .iter()
-                .fold(mix(15, *error as u64), |hash, result| mix(hash, result.error as u64)),
+            Self::BrokerHeartbeat(response) => {
+                mix(mix(14, response.error as u64), u64::from(response.fenced))
+            }
+            Self::AlterPartition(error, results) => {
+                results.iter().fold(mix(15, *error as u64), |hash, result| mix(hash, result.error as u64))
+            }
             Self::Quorum(response) => mix(16, response.digest()),
         }
     }

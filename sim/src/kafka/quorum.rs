@@ -1,4 +1,6 @@
-//! The metadata quorum (KRaft): a log that voters replicate by pulling.
+//! The metadata quorum (KRaft): what its voters and observers say to each other.
+//!
+//! The state machine is [`Voter`](super::voter::Voter).
 
 use super::metadata::MetadataRecord;
 use crate::kernel::{NodeId, mix};
@@ -18,6 +20,8 @@ pub struct MetadataBatch {
 pub enum QuorumRequest {
     /// Give me your vote.
     Vote {
+        /// Only asks whether the vote would be given (KIP-996); `epoch` is then the one the asker is in.
+        pre: bool,
         /// The candidate's epoch.
         epoch: u32,
         /// The epoch of its last batch.
@@ -43,6 +47,8 @@ pub enum QuorumRequest {
         end: u64,
         /// The epoch of its last batch.
         last_epoch: u32,
+        /// How far it knows the log to be committed.
+        committed: u64,
     },
 }
 
@@ -53,6 +59,10 @@ pub enum QuorumResponse {
     Vote {
         /// The voter's epoch.
         epoch: u32,
+        /// Whose epoch it is, if the voter knows.
+        leader: Option<NodeId>,
+        /// Whether the request was a pre-vote.
+        pre: bool,
         /// Whether it votes for the candidate.
         granted: bool,
     },
@@ -71,8 +81,9 @@ pub enum QuorumResponse {
         batches: Vec<MetadataBatch>,
         /// How far the log is committed.
         committed: u64,
-        /// The logs diverge: cut to here.
-        diverging: Option<u64>,
+        /// The logs diverge: the largest epoch of the leader's log that is not above the fetcher's last one,
+        /// and where it ends there.
+        diverging: Option<(u32, u64)>,
     },
 }
 
@@ -81,10 +92,12 @@ impl QuorumRequest {
     #[must_use]
     pub fn digest(&self) -> u64 {
         match self {
-            Self::Vote { epoch, last_epoch, end } => mix(mix(u64::from(*epoch), u64::from(*last_epoch)), *end),
+            Self::Vote { pre, epoch, last_epoch, end } => {
+                mix(mix(mix(u64::from(*epoch), u64::from(*last_epoch)), *end), u64::from(*pre))
+            }
             Self::BeginEpoch { epoch } => mix(1, u64::from(*epoch)),
             Self::EndEpoch { epoch } => mix(2, u64::from(*epoch)),
-            Self::Fetch { epoch, end, last_epoch } => {
+            Self::Fetch { epoch, end, last_epoch, .. } => {
                 mix(mix(mix(3, u64::from(*epoch)), u64::from(*last_epoch)), *end)
             }
         }
@@ -96,13 +109,14 @@ impl QuorumResponse {
     #[must_use]
     pub fn digest(&self) -> u64 {
         match self {
-            Self::Vote { epoch, granted } => mix(u64::from(*epoch), u64::from(*granted)),
+            Self::Vote { epoch, granted, .. } => mix(u64::from(*epoch), u64::from(*granted)),
             Self::Epoch { epoch, leader } => {
                 mix(u64::from(*epoch), leader.map_or(u64::MAX, |leader| u64::from(leader.0)))
             }
-            Self::Fetch { epoch, batches, committed, diverging } => {
-                mix(mix(mix(u64::from(*epoch), batches.len() as u64), *committed), diverging.unwrap_or(u64::MAX))
-            }
+            Self::Fetch { epoch, batches, committed, diverging } => mix(
+                mix(mix(u64::from(*epoch), batches.len() as u64), *committed),
+                diverging.map_or(u64::MAX, |(_, end)| end),
+            ),
         }
     }
 }

@@ -64,6 +64,8 @@ rules! {
     quorum_election_backoff: Duration,
     /// How long the leader holds back the answer to a fetch that has nothing to say.
     quorum_fetch_wait: Duration,
+    /// How long a node waits before it tries again to reach a controller.
+    controller_retry: Duration,
     /// How long a request to another controller waits before the connection is given up.
     quorum_request_timeout: Duration,
     /// The least time from a broker having metadata until it acts upon it.

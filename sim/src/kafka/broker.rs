@@ -1,0 +1,526 @@
+//! A broker's data plane: its replicas, its clients' connections, and what waits in between.
+//!
+//! - The requests of one connection are handled one after the other: the next is read when the last is answered.
+//! - Replicas follow the broker's own metadata image, which lags behind the controller (rule A5): until it has
+//!   heard, a leader that was deposed goes on as before (rule A1).
+//! - What an event changed is settled at its end: grown replicas answer waiting fetches, ISR proposals leave.
+//!
+//! Produce is in [`produce`](super::produce), Fetch in [`fetch`](super::fetch), following a leader in
+//! [`fetcher`](super::fetcher), the ISR in [`isr`](super::isr).
+
+use super::{
+    Kafka, Names, Timer, Touch,
+    coordinator::Coordinator,
+    error::ErrorCode,
+    fetch::ParkedFetch,
+    fetcher::Fetcher,
+    isr::IsrChanges,
+    links::Links,
+    metadata::Image,
+    produce::ParkedProduce,
+    protocol::{
+        LeaderHint, ListOffsetsPartition, ListedOffset, MetadataResponse, Msg, OffsetSpec, PartitionId,
+        PartitionMetadata, Request, RequestBody, Response, ResponseBody, TopicIx, TopicMetadata,
+    },
+    replica::{Leading, Replica, Role, Waiter},
+    rules::{Rules, Truncate},
+};
+use crate::kernel::{ConnId, Ctx, Digest, FileId, NodeId};
+use squall_bus::Time;
+use std::collections::{BTreeMap, VecDeque};
+
+/// A timer of a broker's data plane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BrokerTimer {
+    /// Answer what waited long enough.
+    Purgatory,
+    /// Take replicas that lag out of the ISR.
+    Lag,
+    /// Write the high watermarks to disk.
+    Checkpoint,
+    /// Fetch again from this leader.
+    Fetch(NodeId),
+    /// Give a fetch up that this leader did not answer.
+    FetchTimeout(NodeId),
+    /// Propose in-sync replicas again.
+    Isr,
+    /// Something of the groups is due.
+    Groups,
+}
+
+impl Digest for BrokerTimer {
+    fn digest(&self) -> u64 {
+        match self {
+            Self::Purgatory => 1,
+            Self::Lag => 2,
+            Self::Checkpoint => 3,
+            Self::Fetch(node) => u64::from(node.0) << 8 | 4,
+            Self::FetchTimeout(node) => u64::from(node.0) << 8 | 5,
+            Self::Isr => 6,
+            Self::Groups => 7,
+        }
+    }
+}
+
+/// What a broker needs to handle an event.
+pub(super) struct Env<'a, 'k> {
+    pub(super) rules: &'a Rules,
+    pub(super) names: &'a Names,
+    /// The broker's own view of the cluster.
+    pub(super) image: &'a Image,
+    /// Its broker epoch.
+    pub(super) epoch: u64,
+    /// The active controller, as far as it knows.
+    pub(super) controller: Option<NodeId>,
+    pub(super) links: &'a mut Links,
+    pub(super) ctx: &'a mut Ctx<'k, Kafka>,
+}
+
+/// What the last request of a connection waits for.
+#[derive(Debug, Default)]
+pub(super) enum Busy {
+    /// Nothing: the next request can be read.
+    #[default]
+    No,
+    Produce(ParkedProduce),
+    Fetch(ParkedFetch),
+    /// The group coordinator, with the request's correlation id.
+    Group(u32),
+}
+
+/// A connection that somebody opened to this broker.
+#[derive(Debug, Default)]
+pub(super) struct Conn {
+    pub(super) queue: VecDeque<Request>,
+    pub(super) busy: Busy,
+}
+
+/// A broker's data plane. Replicas' logs and checkpoints survive the process.
+#[derive(Debug)]
+pub(super) struct Broker {
+    pub(super) me: NodeId,
+    replicas: Vec<Vec<Option<Box<Replica>>>>,
+    next_file: u32,
+    pub(super) conns: BTreeMap<ConnId, Conn>,
+    pub(super) fetchers: Vec<Fetcher>,
+    pub(super) isr: IsrChanges,
+    pub(super) coordinator: Coordinator,
+    /// Replicas that grew during this event.
+    pub(super) grown: Vec<PartitionId>,
+    /// Connections that can be read on.
+    ready: VecDeque<ConnId>,
+    purgatory_at: Option<Time>,
+    /// The disk failed: the process must end.
+    pub(super) storage_failed: bool,
+    /// The process has begun so often; part of producer ids.
+    boots: u64,
+    producer_ids: u64,
+}
+
+impl Broker {
+    pub(super) fn new(me: NodeId, servers: u32) -> Self {
+        Self {
+            me,
+            replicas: Vec::new(),
+            next_file: 0,
+            conns: BTreeMap::new(),
+            fetchers: (0..servers).map(|node| Fetcher::new(NodeId(node))).collect(),
+            isr: IsrChanges::default(),
+            coordinator: Coordinator::default(),
+            grown: Vec::new(),
+            ready: VecDeque::new(),
+            purgatory_at: None,
+            storage_failed: false,
+            boots: 0,
+            producer_ids: 0,
+        }
+    }
+
+    /// The process begins: replicas find what their files kept, everything else is forgotten.
+    pub(super) fn start(&mut self, rules: &Rules, ctx: &mut Ctx<'_, Kafka>) {
+        self.conns.clear();
+        self.fetchers.iter_mut().for_each(Fetcher::reset);
+        self.isr = IsrChanges::default();
+        self.coordinator = Coordinator::default();
+        self.grown.clear();
+        self.ready.clear();
+        self.purgatory_at = None;
+        self.storage_failed = false;
+        self.boots += 1;
+        self.producer_ids = 0;
+        let node = ctx.node();
+        for replica in self.replicas.iter_mut().flatten().flatten() {
+            let found = ctx.disk().recovered(replica.file);
+            let intact = found.rotten.first().copied().unwrap_or(found.len).min(found.len);
+            replica.restart(intact, rules);
+            ctx.disk().truncate(replica.file, replica.log.file_len());
+            ctx.touch(Touch::Replica(node, replica.id));
+        }
+    }
+
+    /// The periodic work begins.
+    pub(super) fn start_timers(&self, rules: &Rules, ctx: &mut Ctx<'_, Kafka>) {
+        ctx.timer(rules.replica_lag_check, Timer::Broker(BrokerTimer::Lag));
+        ctx.timer(rules.watermark_checkpoint, Timer::Broker(BrokerTimer::Checkpoint));
+    }
+
+    /// The disk is empty.
+    pub(super) fn wipe(&mut self) {
+        self.replicas.clear();
+        self.next_file = 0;
+    }
+
+    /// A replica, if this broker has one.
+    pub(super) fn replica(&self, id: PartitionId) -> Option<&Replica> {
+        self.replicas.get(id.topic.0 as usize)?.get(id.partition as usize)?.as_deref()
+    }
+
+    pub(super) fn replica_mut(&mut self, id: PartitionId) -> Option<&mut Replica> {
+        self.replicas.get_mut(id.topic.0 as usize)?.get_mut(id.partition as usize)?.as_deref_mut()
+    }
+
+    /// All replicas.
+    pub(super) fn replicas(&self) -> impl Iterator<Item = &Replica> {
+        self.replicas.iter().flatten().filter_map(Option::as_deref)
+    }
+
+    fn replicas_mut(&mut self) -> impl Iterator<Item = &mut Replica> {
+        self.replicas.iter_mut().flatten().filter_map(Option::as_deref_mut)
+    }
+
+    fn make_replica(&mut self, id: PartitionId) -> &mut Replica {
+        let (topic, partition) = (id.topic.0 as usize, id.partition as usize);
+        if topic >= self.replicas.len() {
+            self.replicas.resize_with(topic + 1, Vec::new);
+        }
+        let partitions = &mut self.replicas[topic];
+        if partition >= partitions.len() {
+            partitions.resize_with(partition + 1, || None);
+        }
+        let next_file = &mut self.next_file;
+        partitions[partition].get_or_insert_with(|| {
+            *next_file += 1;
+            Box::new(Replica::new(id, FileId(*next_file - 1)))
+        })
+    }
+
+    // Metadata.
+
+    /// Partitions changed in this broker's image: replicas take up what they are now.
+    pub(super) fn metadata_changed(&mut self, changed: &[PartitionId], env: &mut Env<'_, '_>) {
+        for id in changed {
+            if env.image.partition(*id).is_some_and(|partition| partition.replicas.contains(&self.me)) {
+                self.partition_changed(*id, env);
+            }
+        }
+        self.settle(env);
+    }
+
+    fn partition_changed(&mut self, id: PartitionId, env: &mut Env<'_, '_>) {
+        let (Some(image), Some(topic)) = (env.image.partition(id), env.image.topic(id.topic)) else { return };
+        let me = self.me;
+        let replica = self.make_replica(id);
+        replica.min_insync = image.effective_min_insync(&topic.settings);
+        replica.max_message_bytes = topic.settings.max_message_bytes;
+        let same_reign = replica.leader_epoch == image.leader_epoch && replica.leader == image.leader;
+        let news = replica.update_isr(image.isr, image.partition_epoch);
+        if same_reign && !matches!(replica.role, Role::Idle) {
+            if news && replica.leading().is_some() {
+                self.raise_high_watermark(id, env);
+            }
+            return;
+        }
+        replica.isr = image.isr;
+        replica.partition_epoch = image.partition_epoch;
+        replica.leader = image.leader;
+        replica.leader_epoch = image.leader_epoch;
+        let before = std::mem::replace(&mut replica.role, Role::Idle);
+        if image.leader == Some(me) {
+            replica.lead(image, me, env.ctx.now());
+        } else if image.leader.is_some() {
+            replica.role = Role::Follower;
+            if env.rules.truncate == Truncate::ToHighWatermark {
+                let upto = replica.high_watermark;
+                replica.truncate(upto, env.rules);
+                env.ctx.disk().truncate(replica.file, replica.log.file_len());
+            }
+        }
+        env.ctx.touch(Touch::Replica(me, id));
+        if let Role::Leader(leading) = before {
+            self.deposed(id, leading, env);
+        }
+        self.follow_leader(id, env);
+        if image.leader == Some(me) {
+            self.raise_high_watermark(id, env);
+        }
+        if id.topic == TopicIx::CONSUMER_OFFSETS {
+            self.coordinator.partition_changed(id.partition, image.leader == Some(me), env);
+        }
+    }
+
+    /// A leader that was deposed: whoever waits at it hears that it does not lead (6).
+    fn deposed(&mut self, id: PartitionId, leading: Leading, env: &mut Env<'_, '_>) {
+        for (_, waiter) in leading.waiters {
+            self.waited(waiter, id, ErrorCode::NotLeaderOrFollower, env);
+        }
+        self.isr.forget(id);
+        self.grown.push(id);
+    }
+
+    /// Raises the high watermark of a replica that leads, and tells who waited for it.
+    pub(super) fn raise_high_watermark(&mut self, id: PartitionId, env: &mut Env<'_, '_>) {
+        let me = self.me;
+        let now = env.ctx.now();
+        let Some(replica) = self.replica_mut(id) else { return };
+        if !replica.raise_high_watermark(env.image, env.rules, now) {
+            return;
+        }
+        env.ctx.touch(Touch::Replica(me, id));
+        self.grown.push(id);
+        while let Some(replica) = self.replica_mut(id)
+            && let high_watermark = replica.high_watermark
+            && let Some(leading) = replica.leading_mut()
+            && leading.waiters.front().is_some_and(|(required, _)| *required <= high_watermark)
+        {
+            let Some((_, waiter)) = leading.waiters.pop_front() else { break };
+            self.waited(waiter, id, ErrorCode::None, env);
+        }
+    }
+
+    /// Somebody's wait for a high watermark is over.
+    fn waited(&mut self, waiter: Waiter, id: PartitionId, error: ErrorCode, env: &mut Env<'_, '_>) {
+        match waiter {
+            Waiter::Produce { conn, correlation, index } => {
+                self.produced(conn, correlation, index, error, env);
+            }
+            Waiter::Coordinator(token) => self.coordinator.appended(id.partition, token, error),
+        }
+    }
+
+    // Requests.
+
+    pub(super) fn accepted(&mut self, conn: ConnId) {
+        self.conns.insert(conn, Conn::default());
+    }
+
+    pub(super) fn closed(&mut self, conn: ConnId) {
+        self.conns.remove(&conn);
+    }
+
+    pub(super) fn request(&mut self, conn: ConnId, request: Request, env: &mut Env<'_, '_>) {
+        if let Some(known) = self.conns.get_mut(&conn) {
+            known.queue.push_back(request);
+            self.read(conn, env);
+            self.settle(env);
+        }
+    }
+
+    /// Reads the connection's requests as long as none waits.
+    fn read(&mut self, conn: ConnId, env: &mut Env<'_, '_>) {
+        while let Some(known) = self.conns.get_mut(&conn)
+            && matches!(known.busy, Busy::No)
+            && let Some(request) = known.queue.pop_front()
+        {
+            self.handle(conn, request, env);
+        }
+    }
+
+    fn handle(&mut self, conn: ConnId, request: Request, env: &mut Env<'_, '_>) {
+        let correlation = request.correlation;
+        let body = match request.body {
+            RequestBody::Produce(request) => return self.produce(conn, correlation, request, env),
+            RequestBody::Fetch(request) => return self.fetch(conn, correlation, request, env),
+            RequestBody::Metadata(topics) => ResponseBody::Metadata(metadata(env.image, topics.as_deref())),
+            RequestBody::ListOffsets(partitions) => {
+                let list = |at: &ListOffsetsPartition| self.list_offset(at, env.rules);
+                ResponseBody::ListOffsets(partitions.iter().map(list).collect())
+            }
+            RequestBody::InitProducerId => {
+                self.producer_ids += 1;
+                let node = u64::from(self.me.0) << 48;
+                ResponseBody::InitProducerId(node | self.boots << 32 | self.producer_ids)
+            }
+            body => {
+                if let Some(known) = self.conns.get_mut(&conn) {
+                    known.busy = Busy::Group(correlation);
+                }
+                return self.coordinator.request(conn, body, env);
+            }
+        };
+        env.ctx.send(conn, Msg::Response(Response { correlation, body }));
+    }
+
+    /// Answers the request that a connection waits with. It reads on at the end of the event.
+    pub(super) fn answer(
+        &mut self,
+        conn: ConnId,
+        correlation: u32,
+        body: ResponseBody,
+        env: &mut Env<'_, '_>,
+    ) {
+        if let Some(known) = self.conns.get_mut(&conn) {
+            known.busy = Busy::No;
+            env.ctx.send(conn, Msg::Response(Response { correlation, body }));
+            if !known.queue.is_empty() {
+                self.ready.push_back(conn);
+            }
+        }
+    }
+
+    /// Who leads a partition, by this broker's metadata (KIP-951).
+    pub(super) fn leader_hint(id: PartitionId, image: &Image) -> Option<LeaderHint> {
+        let partition = image.partition(id)?;
+        Some(LeaderHint { node: partition.leader, epoch: partition.leader_epoch })
+    }
+
+    /// The replica that leads, if the client's idea of the leader's epoch is right (rule A3).
+    pub(super) fn check_leader(&self, id: PartitionId, epoch: Option<u32>) -> Result<&Replica, ErrorCode> {
+        let replica = self.replica(id).ok_or(ErrorCode::NotLeaderOrFollower)?;
+        match epoch {
+            Some(epoch) if epoch < replica.leader_epoch => return Err(ErrorCode::FencedLeaderEpoch),
+            Some(epoch) if epoch > replica.leader_epoch => return Err(ErrorCode::UnknownLeaderEpoch),
+            _ => {}
+        }
+        if replica.leading().is_none() {
+            return Err(ErrorCode::NotLeaderOrFollower);
+        }
+        Ok(replica)
+    }
+
+    fn list_offset(&self, at: &ListOffsetsPartition, rules: &Rules) -> ListedOffset {
+        let listed = |error, offset, leader_epoch| ListedOffset { id: at.id, error, offset, leader_epoch };
+        let replica = match self.check_leader(at.id, at.current_leader_epoch) {
+            Ok(replica) => replica,
+            Err(error) => return listed(error, 0, 0),
+        };
+        let begin = replica.leading().map_or(0, |leading| leading.begin);
+        match at.at {
+            OffsetSpec::Earliest => listed(ErrorCode::None, replica.log.start(), replica.leader_epoch),
+            OffsetSpec::Latest if rules.guard_latest_offset && replica.high_watermark < begin => {
+                listed(ErrorCode::OffsetNotAvailable, 0, replica.leader_epoch)
+            }
+            OffsetSpec::Latest => listed(ErrorCode::None, replica.high_watermark, replica.leader_epoch),
+        }
+    }
+
+    // Time.
+
+    pub(super) fn on_timer(&mut self, timer: BrokerTimer, env: &mut Env<'_, '_>) {
+        match timer {
+            BrokerTimer::Purgatory => self.expire(env),
+            BrokerTimer::Lag => {
+                self.shrink_isrs(env);
+                env.ctx.timer(env.rules.replica_lag_check, Timer::Broker(BrokerTimer::Lag));
+            }
+            BrokerTimer::Checkpoint => {
+                self.checkpoint();
+                env.ctx.timer(env.rules.watermark_checkpoint, Timer::Broker(BrokerTimer::Checkpoint));
+            }
+            BrokerTimer::Fetch(leader) => self.fetch_again(leader, env),
+            BrokerTimer::FetchTimeout(leader) => self.fetch_timed_out(leader, env),
+            BrokerTimer::Isr => self.isr.retry(),
+            BrokerTimer::Groups => self.coordinator.due(env),
+        }
+        self.settle(env);
+    }
+
+    /// Writes the high watermarks to disk.
+    pub(super) fn checkpoint(&mut self) {
+        for replica in self.replicas_mut() {
+            replica.checkpoint = replica.high_watermark;
+        }
+    }
+
+    /// Answers requests whose time is up, and wakes again for the next.
+    fn expire(&mut self, env: &mut Env<'_, '_>) {
+        self.purgatory_at = None;
+        let now = env.ctx.now();
+        let until = |conn: &Conn| match &conn.busy {
+            Busy::Produce(parked) => Some(parked.until),
+            Busy::Fetch(parked) => Some(parked.until),
+            Busy::No | Busy::Group(_) => None,
+        };
+        let due: Vec<ConnId> = self
+            .conns
+            .iter()
+            .filter(|(_, conn)| until(conn).is_some_and(|until| until <= now))
+            .map(|(conn, _)| *conn)
+            .collect();
+        for conn in due {
+            self.expire_produce(conn, env);
+            self.answer_fetch(conn, true, env);
+        }
+        if let Some(next) = self.conns.values().filter_map(until).min() {
+            self.wake_at(next, env);
+        }
+    }
+
+    /// Makes sure that the purgatory is looked at by then.
+    pub(super) fn wake_at(&mut self, at: Time, env: &mut Env<'_, '_>) {
+        if self.purgatory_at.is_none_or(|armed| armed > at) {
+            self.purgatory_at = Some(at);
+            env.ctx.timer(at.since(env.ctx.now()), Timer::Broker(BrokerTimer::Purgatory));
+        }
+    }
+
+    /// The end of an event: the coordinator's work is done, grown replicas answer fetches, connections that were
+    /// answered are read on, proposals and fetches leave.
+    pub(super) fn settle(&mut self, env: &mut Env<'_, '_>) {
+        loop {
+            if let Some(work) = self.coordinator.next_work() {
+                self.coordinate(work, env);
+            } else if let Some(id) = self.grown.pop() {
+                self.answer_watchers(id, env);
+            } else if let Some(conn) = self.ready.pop_front() {
+                self.read(conn, env);
+            } else {
+                break;
+            }
+        }
+        self.propose(env);
+        self.fetch_from_all(env);
+    }
+
+    fn answer_watchers(&mut self, id: PartitionId, env: &mut Env<'_, '_>) {
+        let Some(replica) = self.replica_mut(id) else { return };
+        if replica.watchers.is_empty() {
+            return;
+        }
+        let mut watchers = std::mem::take(&mut replica.watchers);
+        for conn in &watchers {
+            self.answer_fetch(*conn, false, env);
+        }
+        // Who was not answered goes on watching.
+        watchers.retain(|conn| {
+            self.conns.get(conn).is_some_and(|known| match &known.busy {
+                Busy::Fetch(parked) => parked.request.partitions.iter().any(|at| at.id == id),
+                Busy::No | Busy::Produce(_) | Busy::Group(_) => false,
+            })
+        });
+        if let Some(replica) = self.replica_mut(id) {
+            replica.watchers = watchers;
+        }
+    }
+}
+
+/// What this broker's image says of topics.
+fn metadata(image: &Image, topics: Option<&[TopicIx]>) -> MetadataResponse {
+    let describe = |topic: TopicIx| {
+        let Some(known) = image.topic(topic) else {
+            let error = ErrorCode::UnknownTopicOrPartition;
+            return TopicMetadata { topic, error, partitions: Vec::new() };
+        };
+        let partition = |partition: &super::metadata::PartitionImage| PartitionMetadata {
+            error: if partition.leader.is_some() { ErrorCode::None } else { ErrorCode::LeaderNotAvailable },
+            leader: partition.leader,
+            leader_epoch: partition.leader_epoch,
+        };
+        let partitions = known.partitions.iter().map(partition).collect();
+        TopicMetadata { topic, error: ErrorCode::None, partitions }
+    };
+    let topics = match topics {
+        Some(topics) => topics.iter().copied().map(describe).collect(),
+        None => image.topics().map(|(topic, _)| describe(topic)).collect(),
+    };
+    MetadataResponse { brokers: image.unfenced().collect(), topics }
+}

@@ -1,0 +1,483 @@
+//! The group coordinator of a broker: the groups whose `__consumer_offsets` partition it leads (rule E7).
+//!
+//! - A group lives in the partition that its name hashes to. Whoever leads that partition reads it (14 until it
+//!   has) and coordinates; anybody else says 16.
+//! - Offsets and new generations are appended with acks=all and answered, and shown, once they are committed; an
+//!   append that fails or takes longer than `offsets_commit_timeout` is answered 15 (16 if the leadership was
+//!   lost), and may still take effect.
+//! - Groups are numbered work for the broker to do ([`Work`]), so that the coordinator touches no replica.
+
+use super::{
+    Timer, Touch,
+    broker::{Broker, BrokerTimer, Busy, Env},
+    error::ErrorCode,
+    group::{Effect, Group, GroupSnapshot, join_failed, sync_failed},
+    metadata::Image,
+    protocol::{
+        BATCH_OVERHEAD, Batch, CommittedOffset, Entry, GroupIx, MemberId, OffsetCommitRequest, PartitionId,
+        Payload, RequestBody, ResponseBody, TopicIx,
+    },
+};
+use crate::{
+    kernel::{ConnId, Site, mix},
+    model::{Note, Output},
+};
+use squall_bus::{Acks, Time};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
+
+const MEMBER_ID: Site = Site::new("kafka.group.member-id");
+/// Bytes of one committed offset in a batch, key and value.
+const OFFSET_BYTES: u32 = 96;
+/// Bytes of one member in a group's record.
+const MEMBER_BYTES: u32 = 160;
+
+/// What the coordinator wants done by its broker.
+#[derive(Debug)]
+pub(super) enum Work {
+    Reply(ConnId, ResponseBody),
+    /// Append to this partition, then say how it went.
+    Append(u32, Arc<Batch>, u64),
+    Appended(u32, u64, ErrorCode),
+    /// Read this partition's log.
+    Load(u32),
+}
+
+#[derive(Debug)]
+enum Pending {
+    /// Offsets on their way, and who waits for them.
+    Offsets { group: GroupIx, conn: Option<ConnId>, offsets: Vec<CommittedOffset>, until: Time },
+    /// A generation on its way.
+    Generation(GroupIx, i32),
+}
+
+/// The groups of one partition.
+#[derive(Debug)]
+struct Shard {
+    leader_epoch: u32,
+    /// Still reading, until then.
+    loading: Option<Time>,
+    groups: BTreeMap<GroupIx, Group>,
+    pending: BTreeMap<u64, Pending>,
+    /// Member ids given out under this leadership.
+    ids: u64,
+}
+
+/// A broker's coordinator.
+#[derive(Debug, Default)]
+pub(super) struct Coordinator {
+    shards: Vec<Option<Shard>>,
+    work: VecDeque<Work>,
+    tokens: u64,
+    armed: Option<Time>,
+}
+
+/// The partition of a group: Java's hash of its name.
+pub(super) fn partition_of(name: &str, partitions: u32) -> u32 {
+    let hash =
+        name.encode_utf16().fold(0_u32, |hash, unit| hash.wrapping_mul(31).wrapping_add(u32::from(unit)));
+    (hash & i32::MAX as u32).checked_rem(partitions).unwrap_or(0)
+}
+
+fn offsets_partition(partition: u32) -> PartitionId {
+    PartitionId::new(TopicIx::CONSUMER_OFFSETS, partition)
+}
+
+/// How many partitions the offsets topic has.
+pub(super) fn offsets_partitions(image: &Image) -> u32 {
+    image.topic(TopicIx::CONSUMER_OFFSETS).map_or(0, |topic| topic.partitions.len() as u32)
+}
+
+impl Coordinator {
+    /// The next thing to do.
+    pub(super) fn next_work(&mut self) -> Option<Work> {
+        self.work.pop_front()
+    }
+
+    /// An append came through, or not.
+    pub(super) fn appended(&mut self, partition: u32, token: u64, error: ErrorCode) {
+        self.work.push_back(Work::Appended(partition, token, error));
+    }
+
+    /// A group, if it is coordinated here.
+    pub(super) fn group(&self, partition: u32, group: GroupIx) -> Option<&Group> {
+        let shard = self.shards.get(partition as usize)?.as_ref()?;
+        if shard.loading.is_some() { None } else { shard.groups.get(&group) }
+    }
+
+    /// All groups coordinated here.
+    pub(super) fn groups(&self) -> impl Iterator<Item = &Group> {
+        self.shards.iter().flatten().flat_map(|shard| shard.groups.values())
+    }
+
+    fn shard(&mut self, partition: u32) -> Option<&mut Shard> {
+        self.shards.get_mut(partition as usize)?.as_mut()
+    }
+
+    /// The leadership of an offsets partition changed.
+    pub(super) fn partition_changed(&mut self, partition: u32, leads: bool, env: &mut Env<'_, '_>) {
+        let index = partition as usize;
+        if index >= self.shards.len() {
+            self.shards.resize_with(index + 1, || None);
+        }
+        if let Some(shard) = self.shards[index].take() {
+            self.unload(shard);
+        }
+        if leads {
+            let leader_epoch =
+                env.image.partition(offsets_partition(partition)).map_or(0, |image| image.leader_epoch);
+            let until = env.ctx.now() + env.rules.group_load_takes;
+            self.shards[index] = Some(Shard {
+                leader_epoch,
+                loading: Some(until),
+                groups: BTreeMap::new(),
+                pending: BTreeMap::new(),
+                ids: 0,
+            });
+            self.arm(until, env);
+        }
+    }
+
+    fn unload(&mut self, shard: Shard) {
+        for mut group in shard.groups.into_values() {
+            for effect in group.unload() {
+                if let Effect::Reply(conn, body) = effect {
+                    self.work.push_back(Work::Reply(conn, body));
+                }
+            }
+        }
+        for pending in shard.pending.into_values() {
+            if let Pending::Offsets { conn: Some(conn), offsets, .. } = pending {
+                self.work.push_back(commit_answer(conn, &offsets, ErrorCode::NotCoordinator));
+            }
+        }
+    }
+
+    /// The partition's log was read.
+    fn load(&mut self, partition: u32, entries: &[Entry], env: &mut Env<'_, '_>) {
+        let now = env.ctx.now();
+        let Some(shard) = self.shard(partition) else { return };
+        shard.loading = None;
+        let mut latest: BTreeMap<GroupIx, &Arc<GroupSnapshot>> = BTreeMap::new();
+        for entry in entries {
+            match &entry.batch.payload {
+                Payload::Group(snapshot) => {
+                    latest.insert(snapshot.group, snapshot);
+                }
+                Payload::Offsets(group, offsets) => {
+                    let group = shard.groups.entry(*group).or_insert_with(|| Group::new(*group));
+                    group.offsets.extend(offsets.iter().map(|offset| (offset.partition, *offset)));
+                }
+                Payload::Records(_) => {}
+            }
+        }
+        for (id, snapshot) in latest {
+            shard.groups.entry(id).or_insert_with(|| Group::new(id)).restore(snapshot, now);
+        }
+        let due = shard.groups.values().filter_map(Group::due_at).min();
+        if let Some(due) = due {
+            self.arm(due, env);
+        }
+    }
+
+    // Requests.
+
+    pub(super) fn request(&mut self, conn: ConnId, body: RequestBody, env: &mut Env<'_, '_>) {
+        let group = match &body {
+            RequestBody::FindCoordinator(group)
+            | RequestBody::Heartbeat(group, ..)
+            | RequestBody::LeaveGroup(group, _)
+            | RequestBody::OffsetFetch(group, _) => *group,
+            RequestBody::JoinGroup(request) => request.group,
+            RequestBody::SyncGroup(request) => request.group,
+            RequestBody::OffsetCommit(request) => request.group,
+            _ => return,
+        };
+        let partition = partition_of(env.names.group(group), offsets_partitions(env.image));
+        if let RequestBody::FindCoordinator(_) = body {
+            let leader = env.image.partition(offsets_partition(partition)).and_then(|image| image.leader);
+            let error = if leader.is_some() { ErrorCode::None } else { ErrorCode::CoordinatorNotAvailable };
+            self.work.push_back(Work::Reply(conn, ResponseBody::FindCoordinator(error, leader)));
+            return;
+        }
+        let error = match self.shard(partition) {
+            None => ErrorCode::NotCoordinator,
+            Some(shard) if shard.loading.is_some() => ErrorCode::CoordinatorLoadInProgress,
+            Some(_) => return self.handle(partition, group, conn, body, env),
+        };
+        self.work.push_back(refusal(conn, &body, error));
+    }
+
+    fn handle(
+        &mut self,
+        partition: u32,
+        id: GroupIx,
+        conn: ConnId,
+        body: RequestBody,
+        env: &mut Env<'_, '_>,
+    ) {
+        let (rules, now) = (env.rules, env.ctx.now());
+        let Some(shard) = self.shard(partition) else { return };
+        let group = shard.groups.entry(id).or_insert_with(|| Group::new(id));
+        let mut answer = None;
+        let effects = match body {
+            RequestBody::JoinGroup(request) => {
+                shard.ids += 1;
+                let entity = mix(u64::from(id.0), u64::from(shard.leader_epoch));
+                let fresh = MemberId(env.ctx.choices().draw(MEMBER_ID, entity, shard.ids));
+                group.join(conn, request, fresh, rules, now)
+            }
+            RequestBody::SyncGroup(request) => group.sync(conn, request, now),
+            RequestBody::Heartbeat(_, member, generation) => {
+                answer = Some(ResponseBody::Heartbeat(group.heartbeat(member, generation, now)));
+                Vec::new()
+            }
+            RequestBody::LeaveGroup(_, member) => {
+                let (error, effects) = group.leave(member, rules, now);
+                answer = Some(ResponseBody::LeaveGroup(error));
+                effects
+            }
+            RequestBody::OffsetFetch(_, partitions) => {
+                let find = |id: &PartitionId| (*id, group.offsets.get(id).copied());
+                let found = partitions.iter().map(find).collect();
+                answer = Some(ResponseBody::OffsetFetch(ErrorCode::None, found));
+                Vec::new()
+            }
+            RequestBody::OffsetCommit(request) => {
+                match group.check_commit(request.member, rules, now) {
+                    Ok(()) => self.commit(partition, conn, request, env),
+                    Err(error) => self.work.push_back(commit_answer(conn, &request.offsets, error)),
+                }
+                Vec::new()
+            }
+            _ => return,
+        };
+        self.carry_out(partition, id, effects, env);
+        if let Some(body) = answer {
+            self.work.push_back(Work::Reply(conn, body));
+        }
+        self.arm_group(partition, id, env);
+    }
+
+    fn commit(&mut self, partition: u32, conn: ConnId, request: OffsetCommitRequest, env: &mut Env<'_, '_>) {
+        let until = env.ctx.now() + env.rules.offsets_commit_timeout;
+        let bytes = BATCH_OVERHEAD + OFFSET_BYTES * request.offsets.len() as u32;
+        let payload = Payload::Offsets(request.group, request.offsets.clone());
+        let pending =
+            Pending::Offsets { group: request.group, conn: Some(conn), offsets: request.offsets, until };
+        self.append(partition, payload, bytes, pending, env);
+        self.arm(until, env);
+    }
+
+    fn append(
+        &mut self,
+        partition: u32,
+        payload: Payload,
+        bytes: u32,
+        pending: Pending,
+        env: &mut Env<'_, '_>,
+    ) {
+        self.tokens += 1;
+        let token = self.tokens;
+        let timestamp = env.ctx.wall();
+        let batch = Batch { payload, stamp: None, bytes, timestamp, intact: true };
+        if let Some(shard) = self.shard(partition) {
+            shard.pending.insert(token, pending);
+            self.work.push_back(Work::Append(partition, Arc::new(batch), token));
+        }
+    }
+
+    fn carry_out(&mut self, partition: u32, id: GroupIx, effects: Vec<Effect>, env: &mut Env<'_, '_>) {
+        if effects.is_empty() {
+            return;
+        }
+        env.ctx.touch(Touch::Group(id));
+        for effect in effects {
+            match effect {
+                Effect::Reply(conn, body) => self.work.push_back(Work::Reply(conn, body)),
+                Effect::Persist(snapshot) => {
+                    let bytes = BATCH_OVERHEAD + MEMBER_BYTES * snapshot.members.len() as u32;
+                    let pending = Pending::Generation(id, snapshot.generation);
+                    self.append(partition, Payload::Group(snapshot), bytes, pending, env);
+                }
+                Effect::Rebalanced(generation, members) => {
+                    let group = env.names.group(id).to_owned();
+                    let generation = generation.unsigned_abs();
+                    env.ctx.emit(Output::Note(Note::Rebalanced { group, generation, members }));
+                }
+            }
+        }
+    }
+
+    /// An append is committed, or failed.
+    fn settled(&mut self, partition: u32, token: u64, error: ErrorCode, env: &mut Env<'_, '_>) {
+        let (rules, now) = (env.rules, env.ctx.now());
+        let Some(shard) = self.shard(partition) else { return };
+        let Some(pending) = shard.pending.remove(&token) else { return };
+        let error = coordinator_error(error);
+        match pending {
+            Pending::Offsets { group: id, conn, offsets, .. } => {
+                if let Some(group) = shard.groups.get_mut(&id)
+                    && !error.is_error()
+                {
+                    group.offsets.extend(offsets.iter().map(|offset| (offset.partition, *offset)));
+                    env.ctx.touch(Touch::Group(id));
+                }
+                if let Some(conn) = conn {
+                    self.work.push_back(commit_answer(conn, &offsets, error));
+                }
+            }
+            Pending::Generation(id, generation) => {
+                let Some(group) = shard.groups.get_mut(&id) else { return };
+                let effects = group.persisted(generation, error, rules, now);
+                env.ctx.touch(Touch::Group(id));
+                self.carry_out(partition, id, effects, env);
+                self.arm_group(partition, id, env);
+            }
+        }
+    }
+
+    // Time.
+
+    fn arm(&mut self, at: Time, env: &mut Env<'_, '_>) {
+        if self.armed.is_none_or(|armed| armed > at) {
+            self.armed = Some(at);
+            env.ctx.timer(at.since(env.ctx.now()), Timer::Broker(BrokerTimer::Groups));
+        }
+    }
+
+    fn arm_group(&mut self, partition: u32, id: GroupIx, env: &mut Env<'_, '_>) {
+        let due = self.shard(partition).and_then(|shard| shard.groups.get(&id)).and_then(Group::due_at);
+        if let Some(due) = due {
+            self.arm(due, env);
+        }
+    }
+
+    /// Does what is due in any group, and wakes again for the next.
+    pub(super) fn due(&mut self, env: &mut Env<'_, '_>) {
+        self.armed = None;
+        let now = env.ctx.now();
+        let mut next: Option<Time> = None;
+        for partition in 0..self.shards.len() as u32 {
+            self.due_in(partition, env);
+            let Some(shard) = self.shard(partition) else { continue };
+            let commits = shard.pending.values().filter_map(|pending| match pending {
+                Pending::Offsets { conn: Some(_), until, .. } => Some(*until),
+                _ => None,
+            });
+            let soonest =
+                shard.groups.values().filter_map(Group::due_at).chain(commits).chain(shard.loading).min();
+            next = next.into_iter().chain(soonest).min();
+        }
+        if let Some(next) = next {
+            self.arm(next.max(now), env);
+        }
+    }
+
+    fn due_in(&mut self, partition: u32, env: &mut Env<'_, '_>) {
+        let (rules, now) = (env.rules, env.ctx.now());
+        let Some(shard) = self.shard(partition) else { return };
+        if let Some(until) = shard.loading {
+            if until <= now {
+                self.work.push_back(Work::Load(partition));
+            }
+            return;
+        }
+        let mut late = Vec::new();
+        for pending in shard.pending.values_mut() {
+            if let Pending::Offsets { conn, offsets, until, .. } = pending
+                && *until <= now
+                && let Some(conn) = conn.take()
+            {
+                late.push(commit_answer(conn, offsets, ErrorCode::CoordinatorNotAvailable));
+            }
+        }
+        let mut effects = Vec::new();
+        for (id, group) in &mut shard.groups {
+            if group.due_at().is_some_and(|due| due <= now) {
+                effects.push((*id, group.due(rules, now)));
+            }
+        }
+        self.work.extend(late);
+        for (id, effects) in effects {
+            self.carry_out(partition, id, effects, env);
+        }
+    }
+}
+
+/// What a failed append means for a group's client.
+fn coordinator_error(error: ErrorCode) -> ErrorCode {
+    match error {
+        ErrorCode::None => ErrorCode::None,
+        ErrorCode::NotLeaderOrFollower | ErrorCode::KafkaStorageError => ErrorCode::NotCoordinator,
+        _ => ErrorCode::CoordinatorNotAvailable,
+    }
+}
+
+fn commit_answer(conn: ConnId, offsets: &[CommittedOffset], error: ErrorCode) -> Work {
+    let results = offsets.iter().map(|offset| (offset.partition, error)).collect();
+    Work::Reply(conn, ResponseBody::OffsetCommit(results))
+}
+
+fn refusal(conn: ConnId, body: &RequestBody, error: ErrorCode) -> Work {
+    let effect = match body {
+        RequestBody::JoinGroup(request) => join_failed(conn, error, request.member),
+        RequestBody::SyncGroup(_) => sync_failed(conn, error),
+        RequestBody::OffsetCommit(request) => return commit_answer(conn, &request.offsets, error),
+        RequestBody::OffsetFetch(..) => {
+            return Work::Reply(conn, ResponseBody::OffsetFetch(error, Vec::new()));
+        }
+        RequestBody::LeaveGroup(..) => return Work::Reply(conn, ResponseBody::LeaveGroup(error)),
+        _ => return Work::Reply(conn, ResponseBody::Heartbeat(error)),
+    };
+    match effect {
+        Effect::Reply(conn, body) => Work::Reply(conn, body),
+        Effect::Persist(_) | Effect::Rebalanced(..) => Work::Reply(conn, ResponseBody::Heartbeat(error)),
+    }
+}
+
+impl Broker {
+    /// Does what the coordinator wants done.
+    pub(super) fn coordinate(&mut self, work: Work, env: &mut Env<'_, '_>) {
+        match work {
+            Work::Reply(conn, body) => {
+                if let Some(Busy::Group(correlation)) = self.conns.get(&conn).map(|known| &known.busy) {
+                    let correlation = *correlation;
+                    self.answer(conn, correlation, body, env);
+                }
+            }
+            Work::Append(partition, batch, token) => {
+                let id = offsets_partition(partition);
+                let waiter = super::replica::Waiter::Coordinator(token);
+                match self.append_as_leader(id, batch, Acks::All, env) {
+                    Ok((_, end)) if self.wait_for(id, end, waiter) => {}
+                    Ok(_) => self.coordinator.appended(partition, token, ErrorCode::None),
+                    Err(error) => self.coordinator.appended(partition, token, error),
+                }
+            }
+            Work::Appended(partition, token, error) => {
+                self.coordinator.settled(partition, token, error, env);
+            }
+            Work::Load(partition) => {
+                let entries = self.replica(offsets_partition(partition)).map(|replica| replica.log.entries());
+                let entries = entries.map(<[Entry]>::to_vec).unwrap_or_default();
+                self.coordinator.load(partition, &entries, env);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn e7_groups_hash_to_partitions_as_in_java() {
+        // "billing".hashCode() == -109829509; the sign bit is cleared.
+        assert_eq!(partition_of("billing", 50), ((-109_829_509_i32) & i32::MAX) as u32 % 50);
+        assert_eq!(partition_of("", 50), 0);
+        assert_eq!(partition_of("a", 0), 0);
+    }
+}

@@ -1,0 +1,178 @@
+//! Fetch at the leader: consumers read up to the high watermark, followers up to the end (rules B1, B5, B9).
+//!
+//! - A request that nothing can be said to waits, at most `max_wait`, until there are `min_bytes`. What can be
+//!   said: records, an error, a divergence. A follower is told a new high watermark only along with these, or
+//!   when its wait is over: its high watermark lags by one fetch.
+//! - A follower's fetch offset is its log end: it moves the leader's view, the ISR and the high watermark first.
+//! - Where the reader's last epoch ends earlier here than at the reader, the answer says so and nothing else.
+
+use super::{
+    broker::{Broker, Busy, Env},
+    error::ErrorCode,
+    protocol::{FetchPartition, FetchRequest, FetchedPartition, PartitionId, ResponseBody},
+    replica::Replica,
+};
+use crate::kernel::{ConnId, NodeId};
+use squall_bus::Time;
+
+/// A Fetch request that waits.
+#[derive(Debug)]
+pub(super) struct ParkedFetch {
+    correlation: u32,
+    pub(super) until: Time,
+    pub(super) request: FetchRequest,
+}
+
+impl Broker {
+    pub(super) fn fetch(
+        &mut self,
+        conn: ConnId,
+        correlation: u32,
+        request: FetchRequest,
+        env: &mut Env<'_, '_>,
+    ) {
+        if let Some((node, epoch)) = request.replica {
+            for at in request.partitions.iter() {
+                self.follower_at(node, epoch, at, env);
+            }
+        }
+        let until = env.ctx.now() + request.max_wait;
+        let expired = request.max_wait.is_zero();
+        if let Some(known) = self.conns.get_mut(&conn) {
+            known.busy = Busy::Fetch(ParkedFetch { correlation, until, request });
+            if !self.answer_fetch(conn, expired, env) {
+                self.watch(conn);
+                self.wake_at(until, env);
+            }
+        }
+    }
+
+    /// A follower has everything before this: what follows for the ISR and the high watermark.
+    fn follower_at(&mut self, node: NodeId, epoch: u64, at: &FetchPartition, env: &mut Env<'_, '_>) {
+        let Ok(replica) = self.check_leader(at.id, at.current_leader_epoch) else { return };
+        if replica.divergence(at).is_some() || at.offset > replica.log.end() {
+            return;
+        }
+        let now = env.ctx.now();
+        let Some(replica) = self.replica_mut(at.id) else { return };
+        replica.follower_fetched(node, epoch, at, now);
+        if let Some(isr) = replica.expanded_isr(node, env.image) {
+            self.want_isr(at.id, isr);
+        }
+        self.raise_high_watermark(at.id, env);
+    }
+
+    fn watch(&mut self, conn: ConnId) {
+        let Some(Busy::Fetch(parked)) = self.conns.get(&conn).map(|known| &known.busy) else { return };
+        let partitions = parked.request.partitions.clone();
+        for at in partitions.iter() {
+            if let Some(replica) = self.replica_mut(at.id) {
+                replica.watch(conn);
+            }
+        }
+    }
+
+    /// Answers a waiting Fetch if there is enough to say, or its time is up; whether it did.
+    pub(super) fn answer_fetch(&mut self, conn: ConnId, expired: bool, env: &mut Env<'_, '_>) -> bool {
+        let Some(Busy::Fetch(parked)) = self.conns.get(&conn).map(|known| &known.busy) else { return false };
+        let expired = expired && parked.until <= env.ctx.now();
+        let (request, correlation) = (&parked.request, parked.correlation);
+        let follower = request.replica.map(|(node, _)| node);
+        let mut said = Vec::new();
+        let mut bytes = 0_u32;
+        let mut urgent = false;
+        for at in request.partitions.iter() {
+            let left = request.max_bytes.saturating_sub(bytes);
+            if let Some(fetched) = self.read_partition(at, follower, left, bytes == 0, env) {
+                let read = fetched.entries.iter().map(|entry| entry.batch.bytes);
+                bytes = read.fold(bytes, u32::saturating_add);
+                urgent |= fetched.error.is_error() || fetched.diverging.is_some();
+                said.push(fetched);
+            }
+        }
+        if !expired && !urgent && (bytes == 0 || bytes < request.min_bytes) {
+            return false;
+        }
+        if let Some(node) = follower {
+            self.told(node, &said);
+        }
+        self.answer(conn, correlation, ResponseBody::Fetch(said), env);
+        true
+    }
+
+    /// A follower hears these high watermarks.
+    fn told(&mut self, node: NodeId, said: &[FetchedPartition]) {
+        for fetched in said {
+            if let Some(leading) = self.replica_mut(fetched.id).and_then(Replica::leading_mut)
+                && let Some(follower) = leading.followers.iter_mut().find(|follower| follower.node == node)
+            {
+                follower.told = fetched.high_watermark;
+            }
+        }
+    }
+
+    /// What there is to say of one partition.
+    fn read_partition(
+        &self,
+        at: &FetchPartition,
+        follower: Option<NodeId>,
+        max_bytes: u32,
+        first: bool,
+        env: &Env<'_, '_>,
+    ) -> Option<FetchedPartition> {
+        let replica = match self.check_leader(at.id, at.current_leader_epoch) {
+            Ok(replica) => replica,
+            Err(error) => return Some(refused(at.id, error, env)),
+        };
+        let mut fetched = FetchedPartition {
+            id: at.id,
+            error: ErrorCode::None,
+            high_watermark: replica.high_watermark,
+            log_start: replica.log.start(),
+            entries: Vec::new(),
+            diverging: None,
+            leader: None,
+        };
+        if let Some(diverging) = replica.divergence(at) {
+            fetched.diverging = Some(diverging);
+            return Some(fetched);
+        }
+        let end = replica.log.end();
+        if at.offset > end || at.offset < replica.log.start() {
+            fetched.error = ErrorCode::OffsetOutOfRange;
+            return Some(fetched);
+        }
+        let limit = if follower.is_some() { end } else { replica.high_watermark };
+        if at.offset < limit && (first || max_bytes > 0) {
+            let entries = replica.log.read(at.offset, limit, at.max_bytes.min(max_bytes));
+            fetched.entries = entries.to_vec();
+        }
+        let news = follower.is_some_and(|node| is_news(replica, node));
+        (news || !fetched.entries.is_empty()).then_some(fetched)
+    }
+}
+
+/// Whether a follower has not been told the high watermark.
+fn is_news(replica: &Replica, node: NodeId) -> bool {
+    let followers = replica.leading().map_or(&[][..], |leading| &leading.followers[..]);
+    followers.iter().any(|follower| follower.node == node && follower.told != replica.high_watermark)
+}
+
+fn refused(id: PartitionId, error: ErrorCode, env: &Env<'_, '_>) -> FetchedPartition {
+    let error = match error {
+        ErrorCode::NotLeaderOrFollower if env.image.partition(id).is_none() => {
+            ErrorCode::UnknownTopicOrPartition
+        }
+        error => error,
+    };
+    let hint = matches!(error, ErrorCode::NotLeaderOrFollower | ErrorCode::FencedLeaderEpoch);
+    FetchedPartition {
+        id,
+        error,
+        high_watermark: 0,
+        log_start: 0,
+        entries: Vec::new(),
+        diverging: None,
+        leader: if hint { Broker::leader_hint(id, env.image) } else { None },
+    }
+}

@@ -1,0 +1,227 @@
+//! Following a leader: one fetcher for each leader, for all partitions that it leads (rules B1, B5).
+//!
+//! - One request at a time, the next one as soon as the last is answered.
+//! - A diverging epoch cuts the log to where both logs agree; then fetching goes on.
+//! - After an error the partition rests for `replica_fetch_backoff`, after a broken connection the whole fetcher.
+
+use super::{
+    Timer, Touch,
+    broker::{Broker, BrokerTimer, Env},
+    error::ErrorCode,
+    links::Lane,
+    protocol::{FetchPartition, FetchRequest, FetchedPartition, PartitionId, RequestBody},
+    replica::{Replica, Role},
+    rules::Truncate,
+};
+use crate::kernel::NodeId;
+use squall_bus::Time;
+use std::sync::Arc;
+
+/// What follows one leader.
+#[derive(Debug)]
+pub(super) struct Fetcher {
+    leader: NodeId,
+    /// Where to read on, by partition.
+    partitions: Arc<Vec<FetchPartition>>,
+    /// Partitions that rest until then.
+    resting: Vec<(Time, PartitionId)>,
+    /// When the unanswered request was sent.
+    asked: Option<Time>,
+    /// Partitions whose part of the answer under way is not wanted any more.
+    stale: Vec<PartitionId>,
+    /// No request before this.
+    rests_until: Time,
+    timeout_armed: bool,
+}
+
+impl Fetcher {
+    pub(super) fn new(leader: NodeId) -> Self {
+        Self {
+            leader,
+            partitions: Arc::default(),
+            resting: Vec::new(),
+            asked: None,
+            stale: Vec::new(),
+            rests_until: Time::ZERO,
+            timeout_armed: false,
+        }
+    }
+
+    /// The process begins anew.
+    pub(super) fn reset(&mut self) {
+        *self = Self::new(self.leader);
+    }
+
+    fn remove(&mut self, id: PartitionId) {
+        self.resting.retain(|(_, resting)| *resting != id);
+        if let Ok(place) = self.partitions.binary_search_by_key(&id, |at| at.id) {
+            Arc::make_mut(&mut self.partitions).remove(place);
+            self.stale.push(id);
+        }
+    }
+
+    fn put(&mut self, at: FetchPartition) {
+        let partitions = Arc::make_mut(&mut self.partitions);
+        match partitions.binary_search_by_key(&at.id, |at| at.id) {
+            Ok(place) => partitions[place] = at,
+            Err(place) => partitions.insert(place, at),
+        }
+    }
+}
+
+fn place(replica: &Replica, max_bytes: u32, truncate: Truncate) -> FetchPartition {
+    FetchPartition {
+        id: replica.id,
+        current_leader_epoch: Some(replica.leader_epoch),
+        offset: replica.log.end(),
+        last_fetched_epoch: match truncate {
+            Truncate::ByEpoch => replica.log.last_epoch(),
+            Truncate::ToHighWatermark => None,
+        },
+        max_bytes,
+    }
+}
+
+impl Broker {
+    /// A replica's leader changed: it moves to the new leader's fetcher, or to none.
+    pub(super) fn follow_leader(&mut self, id: PartitionId, env: &Env<'_, '_>) {
+        for fetcher in &mut self.fetchers {
+            fetcher.remove(id);
+        }
+        let Some(replica) = self.replica(id) else { return };
+        if let (Role::Follower, Some(leader)) = (&replica.role, replica.leader) {
+            let at = place(replica, env.rules.replica_fetch_max_bytes, env.rules.truncate);
+            self.fetchers[leader.index()].put(at);
+        }
+    }
+
+    /// Sends what each fetcher has to ask.
+    pub(super) fn fetch_from_all(&mut self, env: &mut Env<'_, '_>) {
+        for leader in 0..self.fetchers.len() as u32 {
+            self.fetch_from(NodeId(leader), env);
+        }
+    }
+
+    /// Sends the next request to a leader, unless one is under way.
+    fn fetch_from(&mut self, leader: NodeId, env: &mut Env<'_, '_>) {
+        let me = self.me;
+        let fetcher = &mut self.fetchers[leader.index()];
+        let now = env.ctx.now();
+        if fetcher.asked.is_some() || fetcher.partitions.is_empty() || fetcher.rests_until > now {
+            return;
+        }
+        fetcher.asked = Some(now);
+        fetcher.stale.clear();
+        let request = FetchRequest {
+            replica: Some((me, env.epoch)),
+            max_wait: env.rules.replica_fetch_wait,
+            min_bytes: 1,
+            max_bytes: 10 << 20,
+            partitions: Arc::clone(&fetcher.partitions),
+        };
+        if !fetcher.timeout_armed {
+            fetcher.timeout_armed = true;
+            env.ctx
+                .timer(env.rules.replica_request_timeout, Timer::Broker(BrokerTimer::FetchTimeout(leader)));
+        }
+        env.links.ask(leader, Lane::Fetch, RequestBody::Fetch(request), env.ctx);
+    }
+
+    /// A leader answered.
+    pub(super) fn fetched(&mut self, leader: NodeId, said: Vec<FetchedPartition>, env: &mut Env<'_, '_>) {
+        self.fetchers[leader.index()].asked = None;
+        for fetched in said {
+            if !self.fetchers[leader.index()].stale.contains(&fetched.id) {
+                self.take_in(leader, fetched, env);
+            }
+        }
+        self.settle(env);
+    }
+
+    fn take_in(&mut self, leader: NodeId, fetched: FetchedPartition, env: &mut Env<'_, '_>) {
+        let (id, me) = (fetched.id, self.me);
+        let Some(replica) = self.replica_mut(id) else { return };
+        if replica.leader != Some(leader) || !matches!(replica.role, Role::Follower) {
+            return;
+        }
+        env.ctx.touch(Touch::Replica(me, id));
+        match fetched.error {
+            ErrorCode::None => {}
+            ErrorCode::OffsetOutOfRange => {
+                // Nothing here is the leader's: what reaches beyond its log goes.
+                let upto = fetched.high_watermark;
+                replica.truncate(upto, env.rules);
+                env.ctx.disk().truncate(replica.file, replica.log.file_len());
+            }
+            _ => {
+                self.rest(leader, id, env);
+                return;
+            }
+        }
+        if let Some((epoch, end)) = fetched.diverging {
+            let own = replica.log.epoch_end(epoch).map_or(0, |(_, end)| end);
+            replica.truncate(end.min(own), env.rules);
+            env.ctx.disk().truncate(replica.file, replica.log.file_len());
+        }
+        for entry in fetched.entries {
+            if entry.base_offset != replica.log.end() {
+                break;
+            }
+            if env.ctx.disk().append(replica.file, u64::from(entry.batch.bytes)).is_err() {
+                self.storage_failed = true;
+                return;
+            }
+            replica.append(entry, env.rules);
+        }
+        replica.high_watermark = fetched.high_watermark.min(replica.log.end());
+        let at = place(replica, env.rules.replica_fetch_max_bytes, env.rules.truncate);
+        self.fetchers[leader.index()].put(at);
+    }
+
+    /// A partition rests after an error.
+    fn rest(&mut self, leader: NodeId, id: PartitionId, env: &mut Env<'_, '_>) {
+        let until = env.ctx.now() + env.rules.replica_fetch_backoff;
+        let fetcher = &mut self.fetchers[leader.index()];
+        fetcher.remove(id);
+        fetcher.resting.push((until, id));
+        env.ctx.timer(env.rules.replica_fetch_backoff, Timer::Broker(BrokerTimer::Fetch(leader)));
+    }
+
+    /// What rested long enough is fetched again.
+    pub(super) fn fetch_again(&mut self, leader: NodeId, env: &Env<'_, '_>) {
+        let now = env.ctx.now();
+        let resting = std::mem::take(&mut self.fetchers[leader.index()].resting);
+        for (until, id) in resting {
+            if until > now {
+                self.fetchers[leader.index()].resting.push((until, id));
+            } else if let Some(replica) = self.replica(id) {
+                let at = place(replica, env.rules.replica_fetch_max_bytes, env.rules.truncate);
+                self.fetchers[leader.index()].put(at);
+            }
+        }
+    }
+
+    /// The connection to a leader broke.
+    pub(super) fn fetch_broke(&mut self, leader: NodeId, env: &mut Env<'_, '_>) {
+        let fetcher = &mut self.fetchers[leader.index()];
+        fetcher.asked = None;
+        fetcher.rests_until = env.ctx.now() + env.rules.replica_fetch_backoff;
+        env.ctx.timer(env.rules.replica_fetch_backoff, Timer::Broker(BrokerTimer::Fetch(leader)));
+    }
+
+    /// Gives a request up that was not answered in time.
+    pub(super) fn fetch_timed_out(&mut self, leader: NodeId, env: &mut Env<'_, '_>) {
+        let timeout = env.rules.replica_request_timeout;
+        let fetcher = &mut self.fetchers[leader.index()];
+        fetcher.timeout_armed = false;
+        let Some(asked) = fetcher.asked else { return };
+        let waited = env.ctx.now().since(asked);
+        if waited < timeout {
+            fetcher.timeout_armed = true;
+            env.ctx.timer(timeout - waited, Timer::Broker(BrokerTimer::FetchTimeout(leader)));
+        } else {
+            env.links.hang_up(leader, Lane::Fetch, env.ctx);
+            self.fetch_broke(leader, env);
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! A server's own connections to other servers: one for each peer and purpose, opened when something is asked.
+//!
+//! Purposes have connections of their own, as in Kafka, so that a request that waits does not hold up another
+//! kind. What a node asks of itself does not travel: it is queued and handled before the event is over.
+
+use super::{
+    Kafka,
+    protocol::{Msg, Request, RequestBody, Response, ResponseBody},
+};
+use crate::kernel::{ConnId, Ctx, NodeId};
+use std::collections::VecDeque;
+
+/// What a connection between servers is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lane {
+    /// The metadata quorum.
+    Quorum,
+    /// A broker's registration and heartbeats.
+    Lifecycle,
+    /// A leader's proposals of in-sync replicas.
+    Isr,
+    /// A follower's fetches.
+    Fetch,
+}
+
+const LANES: usize = 4;
+
+/// Where an answer goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ReplyTo {
+    /// Over this connection, with this correlation.
+    Conn(ConnId, u32),
+    /// To the node itself.
+    Own(Lane),
+}
+
+/// Something that a node says to itself.
+#[derive(Debug)]
+pub(super) enum Own {
+    Asked(Lane, RequestBody),
+    Answered(Lane, ResponseBody),
+}
+
+/// A server's own connections.
+#[derive(Debug)]
+pub(super) struct Links {
+    me: NodeId,
+    conns: Vec<[Option<ConnId>; LANES]>,
+    correlation: u32,
+    own: VecDeque<Own>,
+}
+
+impl Links {
+    pub(super) fn new(me: NodeId, servers: u32) -> Self {
+        Self { me, conns: vec![[None; LANES]; servers as usize], correlation: 0, own: VecDeque::new() }
+    }
+
+    /// Asks a server; connects first if need be.
+    pub(super) fn ask(&mut self, to: NodeId, lane: Lane, body: RequestBody, ctx: &mut Ctx<'_, Kafka>) {
+        if to == self.me {
+            self.own.push_back(Own::Asked(lane, body));
+            return;
+        }
+        let conn = *self.conns[to.index()][lane as usize].get_or_insert_with(|| ctx.connect(to));
+        self.correlation = self.correlation.wrapping_add(1);
+        ctx.send(conn, Msg::Request(Request { correlation: self.correlation, client: self.me, body }));
+    }
+
+    /// Answers.
+    pub(super) fn reply(&mut self, to: ReplyTo, body: ResponseBody, ctx: &mut Ctx<'_, Kafka>) {
+        match to {
+            ReplyTo::Conn(conn, correlation) => {
+                ctx.send(conn, Msg::Response(Response { correlation, body }));
+            }
+            ReplyTo::Own(lane) => self.own.push_back(Own::Answered(lane, body)),
+        }
+    }
+
+    /// What the node said to itself next.
+    pub(super) fn next_own(&mut self) -> Option<Own> {
+        self.own.pop_front()
+    }
+
+    /// Whom and what for a connection of this server is.
+    pub(super) fn whose(&self, conn: ConnId) -> Option<(NodeId, Lane)> {
+        for (peer, lanes) in self.conns.iter().enumerate() {
+            for lane in [Lane::Quorum, Lane::Lifecycle, Lane::Isr, Lane::Fetch] {
+                if lanes[lane as usize] == Some(conn) {
+                    return Some((NodeId(peer as u32), lane));
+                }
+            }
+        }
+        None
+    }
+
+    /// The other side closed a connection; says whose it was.
+    pub(super) fn closed(&mut self, conn: ConnId) -> Option<(NodeId, Lane)> {
+        let (peer, lane) = self.whose(conn)?;
+        self.conns[peer.index()][lane as usize] = None;
+        Some((peer, lane))
+    }
+
+    /// Gives a connection up; the next request opens a new one.
+    pub(super) fn hang_up(&mut self, peer: NodeId, lane: Lane, ctx: &mut Ctx<'_, Kafka>) {
+        if let Some(conn) = self.conns[peer.index()][lane as usize].take() {
+            ctx.close(conn);
+        }
+    }
+
+    /// Every connection is gone with the process.
+    pub(super) fn reset(&mut self) {
+        self.conns.fill([None; LANES]);
+        self.own.clear();
+    }
+}

@@ -1,0 +1,286 @@
+//! Kafka as the simulated bus sees it.
+
+use super::{
+    Kafka,
+    client::Client,
+    controller::default_settings,
+    coordinator::{offsets_partitions, partition_of},
+    metadata::{Image, PartitionImage, TopicSettings},
+    protocol::{PartitionId, TopicIx},
+    replica::Replica,
+};
+use crate::{
+    kernel::{Choices, Ctx, NodeId, Site},
+    model::BusModel,
+};
+use squall_bus::{
+    AckModel, Capabilities, Capability, ConsumerConfig, ConsumerEvent, Delivery, Error, ErrorClass, Position,
+    ProducerConfig, Role, Subscription, Topic, TopicSpec, TopicState, Unit,
+};
+use std::time::Duration;
+
+const MINORITY: Site = Site::new("kafka.minority");
+
+/// What a simulated Kafka can do.
+pub(super) fn capabilities() -> Capabilities {
+    use Capability as C;
+    Capabilities::new(
+        AckModel::Prefix,
+        true,
+        &[
+            C::Idempotence,
+            C::AckOne,
+            C::AckNone,
+            C::PowerFail,
+            C::LinkFaults,
+            C::DropResponses,
+            C::ProcessFaults,
+            C::ClientFaults,
+        ],
+    )
+}
+
+fn refused(code: &'static str, message: String) -> Error {
+    Error::new(ErrorClass::Refused, code, message)
+}
+
+fn unknown_topic(topic: &Topic) -> Error {
+    refused("UNKNOWN_TOPIC_OR_PARTITION", format!("the topic `{topic}` does not exist; create it first"))
+}
+
+/// A topic's settings by Kafka's own names.
+fn settings(spec: &TopicSpec, mut settings: TopicSettings) -> Result<TopicSettings, Error> {
+    for (name, value) in &spec.config {
+        let wrong = || {
+            let message = format!("the topic `{}` cannot have `{name}: {value}`", spec.topic);
+            refused("INVALID_CONFIG", message)
+        };
+        match name.as_str() {
+            "min.insync.replicas" => settings.min_insync = value.parse().map_err(|_| wrong())?,
+            "unclean.leader.election.enable" => {
+                settings.unclean_election = value.parse().map_err(|_| wrong())?;
+            }
+            "max.message.bytes" => settings.max_message_bytes = value.parse().map_err(|_| wrong())?,
+            _ => {
+                let message = format!(
+                    "the topic `{}` sets `{name}`, which the simulated Kafka does not model; it knows \
+                     max.message.bytes, min.insync.replicas, unclean.leader.election.enable",
+                    spec.topic
+                );
+                return Err(refused("INVALID_CONFIG", message));
+            }
+        }
+    }
+    Ok(settings)
+}
+
+impl Kafka {
+    fn slot(&mut self, node: NodeId) -> Result<&mut Option<Client>, Error> {
+        let index = node.index().checked_sub(self.servers.len()).ok_or_else(|| {
+            refused("INVALID_CONFIG", format!("{node} is a broker; a client needs a node of its own"))
+        })?;
+        if index >= self.clients.len() {
+            self.clients.resize_with(index + 1, || None);
+        }
+        Ok(&mut self.clients[index])
+    }
+
+    fn client(&self, node: NodeId) -> Option<&Client> {
+        self.clients.get(node.index().checked_sub(self.servers.len())?)?.as_ref()
+    }
+
+    fn same_shape(&self, topic: TopicIx, spec: &TopicSpec) -> Option<bool> {
+        let known = self.latest().topic(topic)?;
+        let replicas = known.partitions.first().map_or(0, |partition| partition.replicas.len());
+        Some(known.partitions.len() == spec.partitions as usize && replicas == spec.replicas as usize)
+    }
+
+    fn partition(&self, unit: &Unit) -> Result<(PartitionId, &PartitionImage), Error> {
+        let id = self.shared.names.partition(unit).ok_or_else(|| unknown_topic(&unit.topic))?;
+        let known = self.latest().partition(id);
+        known.map(|known| (id, known)).ok_or_else(|| unknown_topic(&unit.topic))
+    }
+
+    /// The replica that the controller takes for the leader.
+    fn leading_replica(&self, unit: &Unit) -> Result<&Replica, Error> {
+        let (id, known) = self.partition(unit)?;
+        let leader = known.leader.ok_or_else(|| {
+            let message = format!("{unit} has no leader now");
+            Error::new(ErrorClass::Retriable, "LEADER_NOT_AVAILABLE", message)
+        })?;
+        let replica = self.servers[leader.index()].data().and_then(|broker| broker.replica(id));
+        replica.ok_or_else(|| {
+            let message = format!("the leader of {unit} has not heard of it yet");
+            Error::new(ErrorClass::Retriable, "NOT_LEADER_OR_FOLLOWER", message)
+        })
+    }
+
+    fn coordinator(&self, group: &str) -> Option<(u32, NodeId)> {
+        let image: &Image = self.latest();
+        let partition = partition_of(group, offsets_partitions(image));
+        let id = PartitionId::new(TopicIx::CONSUMER_OFFSETS, partition);
+        Some((partition, image.partition(id)?.leader?))
+    }
+
+    /// The largest set of servers that is not a majority, drawn.
+    fn minority(&self, choices: &Choices) -> Vec<NodeId> {
+        let brokers = self.shared.brokers;
+        let first = choices.below(MINORITY, 0, 0, u64::from(brokers)) as u32;
+        let mut nodes: Vec<NodeId> =
+            (0..(brokers - 1) / 2).map(|step| NodeId((first + step) % brokers)).collect();
+        nodes.sort_unstable();
+        nodes
+    }
+}
+
+impl BusModel for Kafka {
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    fn rules(&self) -> String {
+        self.shared.rules.to_string()
+    }
+
+    fn brokers(&self) -> u32 {
+        self.shared.brokers
+    }
+
+    fn servers(&self) -> u32 {
+        self.shared.servers
+    }
+
+    /// None: a server takes its time by itself, by its rules.
+    fn boot_time(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn open_producer(&mut self, node: NodeId, config: ProducerConfig) -> Result<(), Error> {
+        let client = Client::producer(config, &self.shared)?;
+        *self.slot(node)? = Some(client);
+        Ok(())
+    }
+
+    fn open_consumer(&mut self, node: NodeId, config: ConsumerConfig) -> Result<(), Error> {
+        match &config.subscription {
+            Subscription::Group { group, topics } => {
+                self.shared.names.intern_group(group);
+                for topic in topics {
+                    self.shared.names.intern_topic(topic);
+                }
+            }
+            Subscription::Assign(units) => {
+                for (unit, _) in units {
+                    self.shared.names.intern_topic(&unit.topic);
+                }
+            }
+        }
+        let client = Client::consumer(config, &self.shared)?;
+        *self.slot(node)? = Some(client);
+        Ok(())
+    }
+
+    fn has_room(&self, node: NodeId) -> Result<bool, Error> {
+        self.client(node).ok_or_else(Error::closed)?.has_room()
+    }
+
+    fn take_record(&mut self, node: NodeId, ctx: &mut Ctx<'_, Self>) -> Option<Result<Delivery, Error>> {
+        let index = node.index().checked_sub(self.servers.len())?;
+        self.clients.get_mut(index)?.as_mut()?.take_record(ctx, &self.shared)
+    }
+
+    fn take_event(&mut self, node: NodeId, ctx: &mut Ctx<'_, Self>) -> Option<ConsumerEvent> {
+        let index = node.index().checked_sub(self.servers.len())?;
+        self.clients.get_mut(index)?.as_mut()?.take_event(ctx)
+    }
+
+    fn create_topic(&mut self, spec: &TopicSpec, choices: &Choices) -> Result<(), Error> {
+        let topic = self.shared.names.intern_topic(&spec.topic);
+        match self.same_shape(topic, spec) {
+            Some(true) => return Ok(()),
+            Some(false) => {
+                let message = format!("the topic `{}` exists with another shape", spec.topic);
+                return Err(refused("TOPIC_ALREADY_EXISTS", message));
+            }
+            None => {}
+        }
+        let brokers = self.latest().unfenced().count();
+        if spec.partitions == 0 || spec.replicas == 0 || spec.replicas as usize > brokers {
+            let message = format!(
+                "the topic `{}` cannot have {} partitions with {} replicas: there are {brokers} live brokers",
+                spec.topic, spec.partitions, spec.replicas
+            );
+            return Err(refused("INVALID_REPLICATION_FACTOR", message));
+        }
+        let settings = settings(spec, default_settings(spec.min_insync, &self.shared.rules))?;
+        let record = self.new_topic(topic, settings, spec.partitions, spec.replicas, choices);
+        if self.servers.iter().all(|server| server.is_new()) {
+            self.settle(vec![record]);
+            return Ok(());
+        }
+        let controller = self.active_controller().map(|server| server.me).ok_or_else(|| {
+            let message = "no controller is active now; try again".to_owned();
+            Error::new(ErrorClass::Retriable, "NOT_CONTROLLER", message)
+        })?;
+        self.servers[controller.index()].decide_from_outside(vec![record]);
+        Ok(())
+    }
+
+    fn describe(&self, topic: &Topic) -> Result<Vec<TopicState>, Error> {
+        let known = self.shared.names.find_topic(topic).and_then(|topic| self.latest().topic(topic));
+        let known = known.ok_or_else(|| unknown_topic(topic))?;
+        let state = |(number, partition): (usize, &PartitionImage)| TopicState {
+            unit: Unit::new(topic, number as u32),
+            leader: partition.leader.map(|node| node.0 + 1),
+            replicas: partition.replicas.iter().map(|node| node.0 + 1).collect(),
+            insync: partition.isr.iter().map(|node| node.0 + 1).collect(),
+        };
+        Ok(known.partitions.iter().enumerate().map(state).collect())
+    }
+
+    fn bounds(&self, unit: &Unit) -> Result<(Position, Position), Error> {
+        let replica = self.leading_replica(unit)?;
+        Ok((Position(replica.log.start()), Position(replica.high_watermark)))
+    }
+
+    fn committed(&self, group: &str, unit: &Unit) -> Result<Option<Position>, Error> {
+        let (id, _) = self.partition(unit)?;
+        let Some(ix) = self.shared.names.find_group(group) else { return Ok(None) };
+        let away = || {
+            let message = format!("the group `{group}` has no coordinator now");
+            Error::new(ErrorClass::Retriable, "COORDINATOR_NOT_AVAILABLE", message)
+        };
+        let (partition, node) = self.coordinator(group).ok_or_else(away)?;
+        let broker = self.servers[node.index()].data().ok_or_else(away)?;
+        let group = broker.coordinator.group(partition, ix);
+        Ok(group.and_then(|group| group.offsets.get(&id)).map(|offset| Position(offset.offset)))
+    }
+
+    fn resolve(&self, role: &Role) -> Vec<NodeId> {
+        let followers = |unit: &Unit| match self.partition(unit) {
+            Ok((_, known)) => {
+                let mut nodes: Vec<NodeId> =
+                    known.replicas.iter().copied().filter(|node| known.leader != Some(*node)).collect();
+                nodes.sort_unstable();
+                nodes
+            }
+            Err(_) => Vec::new(),
+        };
+        match role {
+            Role::Leader(unit) => {
+                self.partition(unit).ok().and_then(|(_, known)| known.leader).into_iter().collect()
+            }
+            Role::Follower(unit) => {
+                let image = self.latest();
+                followers(unit).into_iter().find(|node| image.is_active(*node)).into_iter().collect()
+            }
+            Role::Followers(unit) => followers(unit),
+            Role::Coordinator(group) => self.coordinator(group).map(|(_, node)| node).into_iter().collect(),
+            Role::Controller => self.active_controller().map(|server| server.me).into_iter().collect(),
+            Role::Minority => self.minority(&self.choices),
+            Role::Node(number) if (1..=self.shared.servers).contains(number) => vec![NodeId(number - 1)],
+            Role::Node(_) | Role::Client(_) => Vec::new(),
+            Role::All => (0..self.shared.servers).map(NodeId).collect(),
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! What a replica remembers of idempotent producers (rules C3, C4).
+//!
+//! Per producer id: its epoch and its last few batches. It is made from the log alone, so a new leader knows
+//! what the old one knew of everything that was replicated.
+//! - A batch that equals one remembered is answered with the original offset.
+//! - The next sequence number must follow the last one (wrapping at 2^31 - 1); a new epoch begins at 0.
+//! - A producer that is not remembered may begin anywhere.
+
+use super::{
+    error::ErrorCode,
+    log::Log,
+    protocol::{Entry, ProducerStamp},
+};
+use std::collections::{BTreeMap, VecDeque};
+
+const LAST_SEQUENCE: u32 = i32::MAX as u32;
+
+/// The sequence number so many records after this one.
+const fn sequence_after(sequence: u32, records: u32) -> u32 {
+    (sequence.wrapping_add(records)) & LAST_SEQUENCE
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Written {
+    base_seq: u32,
+    records: u32,
+    base_offset: u64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Producer {
+    epoch: u16,
+    batches: VecDeque<Written>,
+}
+
+/// What a leader makes of a stamped batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Checked {
+    /// It is new and in sequence.
+    Next,
+    /// It is in the log already, at this offset.
+    Duplicate(u64),
+    /// It is refused.
+    Refused(ErrorCode),
+}
+
+/// All producers of one replica.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Producers(BTreeMap<u64, Producer>);
+
+impl Producers {
+    /// The producers that a log tells of, each with at most so many batches.
+    pub(super) fn of_log(log: &Log, remember: u32) -> Self {
+        let mut producers = Self::default();
+        for entry in log.entries() {
+            producers.wrote(entry, remember);
+        }
+        producers
+    }
+
+    /// What to make of a batch with this stamp and so many records.
+    pub(super) fn check(&self, stamp: ProducerStamp, records: u32) -> Checked {
+        let Some(producer) = self.0.get(&stamp.pid) else { return Checked::Next };
+        if stamp.epoch < producer.epoch {
+            return Checked::Refused(ErrorCode::InvalidProducerEpoch);
+        }
+        if stamp.epoch > producer.epoch {
+            return match stamp.base_seq {
+                0 => Checked::Next,
+                _ => Checked::Refused(ErrorCode::OutOfOrderSequenceNumber),
+            };
+        }
+        let known = |batch: &&Written| batch.base_seq == stamp.base_seq && batch.records == records;
+        if let Some(batch) = producer.batches.iter().find(known) {
+            return Checked::Duplicate(batch.base_offset);
+        }
+        match producer.batches.back() {
+            Some(last) if sequence_after(last.base_seq, last.records) != stamp.base_seq => {
+                Checked::Refused(ErrorCode::OutOfOrderSequenceNumber)
+            }
+            _ => Checked::Next,
+        }
+    }
+
+    /// This entry is in the log.
+    pub(super) fn wrote(&mut self, entry: &Entry, remember: u32) {
+        let Some(stamp) = entry.batch.stamp else { return };
+        let producer = self.0.entry(stamp.pid).or_default();
+        if producer.epoch != stamp.epoch {
+            producer.epoch = stamp.epoch;
+            producer.batches.clear();
+        }
+        let (records, base_offset) = (entry.batch.count(), entry.base_offset);
+        producer.batches.push_back(Written { base_seq: stamp.base_seq, records, base_offset });
+        while producer.batches.len() > remember as usize {
+            producer.batches.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kafka::protocol::Batch;
+    use squall_bus::{Record, Time, Topic};
+    use std::sync::Arc;
+
+    fn stamp(epoch: u16, base_seq: u32) -> ProducerStamp {
+        ProducerStamp { pid: 7, epoch, base_seq }
+    }
+
+    fn producers(batches: &[(u16, u32)], remember: u32) -> Producers {
+        let mut log = Log::default();
+        for (epoch, seq) in batches {
+            let record = Record::new(&Topic::new("t"), None, "v".into());
+            let batch = Arc::new(Batch::of_records(vec![record; 2], Some(stamp(*epoch, *seq)), Time::ZERO));
+            log.append(Entry { base_offset: log.end(), epoch: 0, batch });
+        }
+        Producers::of_log(&log, remember)
+    }
+
+    #[test]
+    fn c3_five_batches_are_remembered() {
+        let producers = producers(&[(0, 0), (0, 2), (0, 4), (0, 6), (0, 8), (0, 10)], 5);
+        assert_eq!(producers.check(stamp(0, 2), 2), Checked::Duplicate(2));
+        assert_eq!(producers.check(stamp(0, 12), 2), Checked::Next);
+        let out_of_order = Checked::Refused(ErrorCode::OutOfOrderSequenceNumber);
+        assert_eq!(producers.check(stamp(0, 0), 2), out_of_order, "the sixth from the end is forgotten");
+        assert_eq!(producers.check(stamp(0, 14), 2), out_of_order);
+        assert_eq!(producers.check(stamp(0, 2), 1), out_of_order, "another batch at that place");
+    }
+
+    #[test]
+    fn c3_epochs_fence_and_begin_at_zero() {
+        let producers = producers(&[(3, 0)], 5);
+        assert_eq!(producers.check(stamp(2, 2), 2), Checked::Refused(ErrorCode::InvalidProducerEpoch));
+        assert_eq!(producers.check(stamp(4, 0), 2), Checked::Next);
+        assert_eq!(producers.check(stamp(4, 2), 2), Checked::Refused(ErrorCode::OutOfOrderSequenceNumber));
+    }
+
+    #[test]
+    fn c3_an_unknown_producer_may_begin_anywhere() {
+        assert_eq!(Producers::default().check(stamp(0, 99), 1), Checked::Next);
+    }
+
+    #[test]
+    fn c3_sequence_numbers_wrap() {
+        let producers = producers(&[(0, LAST_SEQUENCE)], 5);
+        assert_eq!(producers.check(stamp(0, 1), 2), Checked::Next);
+    }
+}

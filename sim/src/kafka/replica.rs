@@ -1,0 +1,335 @@
+//! One replica of a partition: its log, its high watermark, and what it knows as leader (rules B1 to B5).
+//!
+//! - The leader keeps, for each follower, how far its log reaches (the offset it fetches from) and when it was
+//!   caught up last.
+//! - The high watermark is the least log end over the maximal ISR (confirmed and proposed members) and over
+//!   caught-up eligible replicas that are about to join. It never falls on one leader and stands still while the
+//!   confirmed ISR is below the minimum.
+//! - A follower that reaches the high watermark and the beginning of the leader's epoch is proposed for the ISR;
+//!   one that was not caught up for `replica_lag` is proposed to leave it.
+//! - One proposal at a time; the metadata or the controller's answer ends it.
+
+use super::{
+    log::Log,
+    metadata::{Image, PartitionImage},
+    nodes::NodeSet,
+    producers::Producers,
+    protocol::{Entry, FetchPartition, PartitionId},
+    rules::{Rules, WatermarkOver},
+};
+use crate::kernel::{ConnId, FileId, NodeId};
+use squall_bus::Time;
+use std::collections::VecDeque;
+
+/// What a leader knows of a follower.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Follower {
+    pub(super) node: NodeId,
+    /// Where its log ends; `None` until it fetches.
+    pub(super) end: Option<u64>,
+    /// The broker epoch that it fetched with.
+    pub(super) broker_epoch: u64,
+    /// When its log last reached as far as the leader's.
+    caught_up: Time,
+    last_fetch: Time,
+    /// The leader's log end at its last fetch.
+    end_at_last_fetch: u64,
+    /// The high watermark it was told last.
+    pub(super) told: u64,
+}
+
+/// Who waits for the high watermark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Waiter {
+    /// A partition of a Produce request.
+    Produce {
+        /// The connection.
+        conn: ConnId,
+        /// The request.
+        correlation: u32,
+        /// Its place in the request.
+        index: u32,
+    },
+    /// A commit of a group's offsets, or a group's new generation.
+    Coordinator(u64),
+}
+
+/// What a leader keeps.
+#[derive(Debug)]
+pub(super) struct Leading {
+    /// Where its epoch begins.
+    pub(super) begin: u64,
+    pub(super) followers: Vec<Follower>,
+    /// The ISR it asked the controller for.
+    pub(super) proposed: Option<NodeSet>,
+    /// Who waits for which high watermark, in order.
+    pub(super) waiters: VecDeque<(u64, Waiter)>,
+}
+
+/// What a replica is to its partition.
+#[derive(Debug)]
+pub(super) enum Role {
+    /// Nothing yet, or there is no leader.
+    Idle,
+    Follower,
+    Leader(Leading),
+}
+
+/// One replica.
+#[derive(Debug)]
+pub(super) struct Replica {
+    pub(super) id: PartitionId,
+    pub(super) file: FileId,
+    pub(super) log: Log,
+    pub(super) producers: Producers,
+    pub(super) high_watermark: u64,
+    /// The high watermark on disk.
+    pub(super) checkpoint: u64,
+    pub(super) role: Role,
+    /// What this broker knows of the partition.
+    pub(super) leader: Option<NodeId>,
+    pub(super) leader_epoch: u32,
+    pub(super) partition_epoch: u32,
+    pub(super) isr: NodeSet,
+    /// ISR members that acks=all needs.
+    pub(super) min_insync: u32,
+    pub(super) max_message_bytes: u32,
+    /// Connections whose fetch waits for this replica to grow.
+    pub(super) watchers: Vec<ConnId>,
+}
+
+impl Replica {
+    pub(super) fn new(id: PartitionId, file: FileId) -> Self {
+        Self {
+            id,
+            file,
+            log: Log::default(),
+            producers: Producers::default(),
+            high_watermark: 0,
+            checkpoint: 0,
+            role: Role::Idle,
+            leader: None,
+            leader_epoch: 0,
+            partition_epoch: 0,
+            isr: NodeSet::EMPTY,
+            min_insync: 1,
+            max_message_bytes: u32::MAX,
+            watchers: Vec::new(),
+        }
+    }
+
+    /// The process begins with what the disk kept: this replica knows neither leader nor ISR.
+    pub(super) fn restart(&mut self, file_len: u64, rules: &Rules) {
+        self.log.truncate_file(file_len);
+        self.high_watermark = self.checkpoint.min(self.log.end());
+        self.producers = Producers::of_log(&self.log, rules.dedup_batches);
+        self.role = Role::Idle;
+        self.leader = None;
+        (self.leader_epoch, self.partition_epoch) = (0, 0);
+        self.isr = NodeSet::EMPTY;
+        self.watchers.clear();
+    }
+
+    /// What it keeps as leader, if it leads.
+    pub(super) fn leading(&self) -> Option<&Leading> {
+        match &self.role {
+            Role::Leader(leading) => Some(leading),
+            Role::Idle | Role::Follower => None,
+        }
+    }
+
+    pub(super) fn leading_mut(&mut self) -> Option<&mut Leading> {
+        match &mut self.role {
+            Role::Leader(leading) => Some(leading),
+            Role::Idle | Role::Follower => None,
+        }
+    }
+
+    /// The ISR with what was proposed.
+    pub(super) fn maximal_isr(&self) -> NodeSet {
+        self.leading().and_then(|leading| leading.proposed).map_or(self.isr, |proposed| self.isr.or(proposed))
+    }
+
+    /// Whether fewer replicas are in sync than acks=all needs.
+    pub(super) fn is_under_min_isr(&self) -> bool {
+        self.isr.len() < self.min_insync
+    }
+
+    /// Begins to lead the epoch of this image.
+    pub(super) fn lead(&mut self, image: &PartitionImage, me: NodeId, now: Time) {
+        self.log.begin_epoch(image.leader_epoch);
+        let end = self.log.end();
+        let followers = image.replicas.iter().filter(|node| **node != me).map(|node| Follower {
+            node: *node,
+            end: None,
+            broker_epoch: 0,
+            caught_up: if image.isr.contains(*node) { now } else { Time::ZERO },
+            last_fetch: Time::ZERO,
+            end_at_last_fetch: 0,
+            told: 0,
+        });
+        self.role = Role::Leader(Leading {
+            begin: end,
+            followers: followers.collect(),
+            proposed: None,
+            waiters: VecDeque::new(),
+        });
+    }
+
+    /// A follower fetches from `at`: how far it is, by the leader's clock.
+    pub(super) fn follower_fetched(
+        &mut self,
+        node: NodeId,
+        broker_epoch: u64,
+        at: &FetchPartition,
+        now: Time,
+    ) {
+        let end = self.log.end();
+        let Some(leading) = self.leading_mut() else { return };
+        let Some(follower) = leading.followers.iter_mut().find(|follower| follower.node == node) else {
+            return;
+        };
+        if at.offset >= end {
+            follower.caught_up = now;
+        } else if at.offset >= follower.end_at_last_fetch && follower.last_fetch > Time::ZERO {
+            follower.caught_up = follower.caught_up.max(follower.last_fetch);
+        }
+        follower.end = Some(at.offset);
+        follower.broker_epoch = broker_epoch;
+        follower.last_fetch = now;
+        follower.end_at_last_fetch = end;
+    }
+
+    /// Raises the high watermark as far as it may; whether it rose.
+    pub(super) fn raise_high_watermark(&mut self, image: &Image, rules: &Rules, now: Time) -> bool {
+        let Role::Leader(leading) = &self.role else { return false };
+        if rules.freeze_below_min_isr && self.is_under_min_isr() {
+            return false;
+        }
+        let counted = match rules.watermark_over {
+            WatermarkOver::MaximalIsr => self.maximal_isr(),
+            WatermarkOver::CommittedIsr => self.isr,
+            WatermarkOver::LeaderOnly => NodeSet::EMPTY,
+        };
+        let joining = rules.watermark_over == WatermarkOver::MaximalIsr;
+        let mut least = self.log.end();
+        for follower in &leading.followers {
+            let end = follower.end.unwrap_or(0);
+            let holds = counted.contains(follower.node)
+                || (joining
+                    && now.since(follower.caught_up) <= rules.replica_lag
+                    && follower.caught_up > Time::ZERO
+                    && is_eligible(follower, image));
+            if end < least && holds {
+                least = end;
+            }
+        }
+        let rose = least > self.high_watermark;
+        if rose {
+            self.high_watermark = least;
+        }
+        rose
+    }
+
+    /// The ISR with the follower that just fetched, if it may join.
+    pub(super) fn expanded_isr(&self, node: NodeId, image: &Image) -> Option<NodeSet> {
+        let leading = self.leading()?;
+        if leading.proposed.is_some() || self.isr.contains(node) {
+            return None;
+        }
+        let follower = leading.followers.iter().find(|follower| follower.node == node)?;
+        let end = follower.end?;
+        let caught_up = end >= self.high_watermark && end >= leading.begin;
+        (caught_up && is_eligible(follower, image)).then(|| self.isr.with(node))
+    }
+
+    /// The ISR without followers that lag, if there are any.
+    pub(super) fn shrunk_isr(&self, rules: &Rules, now: Time) -> Option<NodeSet> {
+        let leading = self.leading()?;
+        if leading.proposed.is_some() {
+            return None;
+        }
+        let end = self.log.end();
+        let lags = |follower: &&Follower| {
+            self.isr.contains(follower.node)
+                && follower.end != Some(end)
+                && now.since(follower.caught_up) > rules.replica_lag
+        };
+        let shrunk =
+            leading.followers.iter().filter(lags).fold(self.isr, |isr, follower| isr.without(follower.node));
+        (shrunk != self.isr).then_some(shrunk)
+    }
+
+    /// The broker epochs under which the members of an ISR fetched; the leader's own is given.
+    pub(super) fn with_epochs(
+        &self,
+        isr: NodeSet,
+        me: NodeId,
+        own: u64,
+        image: &Image,
+    ) -> Vec<(NodeId, u64)> {
+        let followers = self.leading().map_or(&[][..], |leading| &leading.followers[..]);
+        let epoch = |node: NodeId| {
+            if node == me {
+                return own;
+            }
+            let fetched = followers.iter().find(|follower| follower.node == node && follower.end.is_some());
+            // A member that has not fetched from this leader yet counts with the epoch it is registered with.
+            fetched.map_or_else(
+                || image.broker(node).map_or(0, |broker| broker.epoch),
+                |follower| follower.broker_epoch,
+            )
+        };
+        isr.iter().map(|node| (node, epoch(node))).collect()
+    }
+
+    /// Takes in what the controller says of the ISR, if it is news.
+    pub(super) fn update_isr(&mut self, isr: NodeSet, partition_epoch: u32) -> bool {
+        let news = partition_epoch > self.partition_epoch;
+        if news {
+            self.isr = isr;
+            self.partition_epoch = partition_epoch;
+            if let Some(leading) = self.leading_mut() {
+                leading.proposed = None;
+            }
+        }
+        news
+    }
+
+    /// Where a reader's log diverges from this one (rule B5).
+    pub(super) fn divergence(&self, at: &FetchPartition) -> Option<(u32, u64)> {
+        let last = at.last_fetched_epoch?;
+        let (epoch, end) = self.log.epoch_end(last)?;
+        (epoch < last || end < at.offset).then_some((epoch, end))
+    }
+
+    /// Puts an entry at the end of the log and remembers its producer.
+    pub(super) fn append(&mut self, entry: Entry, rules: &Rules) {
+        self.producers.wrote(&entry, rules.dedup_batches);
+        self.log.append(entry);
+    }
+
+    /// Cuts the log.
+    pub(super) fn truncate(&mut self, offset: u64, rules: &Rules) {
+        if offset < self.log.end() {
+            self.log.truncate(offset);
+            self.producers = Producers::of_log(&self.log, rules.dedup_batches);
+            self.high_watermark = self.high_watermark.min(self.log.end());
+            self.checkpoint = self.checkpoint.min(self.log.end());
+        }
+    }
+
+    /// Lets a connection know when the replica grows.
+    pub(super) fn watch(&mut self, conn: ConnId) {
+        if !self.watchers.contains(&conn) {
+            self.watchers.push(conn);
+        }
+    }
+}
+
+/// Whether a follower may join the ISR: registered, not fenced, not stopping, and still the process that fetched.
+fn is_eligible(follower: &Follower, image: &Image) -> bool {
+    image
+        .broker(follower.node)
+        .is_some_and(|broker| broker.is_active() && broker.epoch == follower.broker_epoch)
+}

@@ -1,0 +1,561 @@
+//! A server node: a process with a part in the metadata quorum, perhaps the active controller, and, unless it is
+//! a dedicated controller, a broker.
+//!
+//! It routes what arrives, and reacts at the end of each event to what changed in the quorum: it takes up or
+//! lays down the controller, answers what was waiting for a commit, and brings the broker's view up to date a
+//! little later (rule A5).
+
+use super::{
+    Kafka, Shared, Timer,
+    broker::{Broker, Env},
+    controller::{Controller, Records},
+    error::ErrorCode,
+    lifecycle::{Advice, Lifecycle, Stage},
+    links::{Lane, Links, Own, ReplyTo},
+    metadata::Image,
+    nodes::NodeSet,
+    protocol::{Msg, PartitionId, Request, RequestBody, ResponseBody},
+    voter::Voter,
+};
+use crate::kernel::{Boot, ConnId, Ctx, Event, FileId, NodeId, Site};
+use std::time::Duration;
+
+const STARTUP: Site = Site::new("kafka.server.startup");
+const APPLY: Site = Site::new("kafka.metadata.apply");
+
+/// What a server has beside its part in the quorum if it is a broker.
+#[derive(Debug)]
+pub(super) struct BrokerPart {
+    pub(super) life: Lifecycle,
+    pub(super) data: Broker,
+    /// The metadata has reached the broker's own registration: it takes part.
+    published: bool,
+}
+
+/// A server node.
+#[derive(Debug)]
+pub(super) struct Server {
+    pub(super) me: NodeId,
+    pub(super) voter: Voter,
+    pub(super) controller: Option<Controller>,
+    pub(super) broker: Option<BrokerPart>,
+    /// The metadata that this node acts upon.
+    pub(super) image: Image,
+    links: Links,
+    /// The process is up.
+    up: bool,
+    /// The process has ended within this event.
+    gone: bool,
+    apply_armed: bool,
+    known_leader: Option<NodeId>,
+    /// Files that must be synced before the process ends.
+    syncing: u32,
+    boots: u32,
+}
+
+impl Server {
+    pub(super) fn new(me: NodeId, brokers: u32, servers: u32, voters: NodeSet) -> Self {
+        let broker = (me.0 < brokers).then(|| BrokerPart {
+            life: Lifecycle::new(me),
+            data: Broker::new(me, servers),
+            published: false,
+        });
+        Self {
+            me,
+            voter: Voter::new(me, servers, voters),
+            controller: None,
+            broker,
+            image: Image::default(),
+            links: Links::new(me, servers),
+            up: false,
+            gone: false,
+            apply_armed: false,
+            known_leader: None,
+            syncing: 0,
+            boots: 0,
+        }
+    }
+
+    /// Whether no process of this node ever ran.
+    pub(super) fn is_new(&self) -> bool {
+        self.boots == 0
+    }
+
+    /// A replica on this node.
+    pub(super) fn data(&self) -> Option<&Broker> {
+        self.broker.as_ref().map(|broker| &broker.data)
+    }
+
+    pub(super) fn on(
+        &mut self,
+        event: Event<Msg, Timer>,
+        settled: Option<NodeId>,
+        ctx: &mut Ctx<'_, Kafka>,
+        shared: &Shared,
+    ) {
+        match event {
+            Event::Started(boot) => self.start(boot, settled, ctx, shared),
+            Event::Stopping => self.stop(ctx, shared),
+            Event::Accepted(conn, from) => self.accepted(conn, from, ctx, shared),
+            Event::Connected(_) => {}
+            Event::Message(conn, Msg::Request(request)) => self.request(conn, request, ctx, shared),
+            Event::Message(conn, Msg::Response(response)) => {
+                if let Some((from, lane)) = self.links.whose(conn) {
+                    self.response(from, lane, response.body, ctx, shared);
+                }
+            }
+            Event::Closed(conn) => self.closed(conn, ctx, shared),
+            Event::Timer(timer) => self.timer(timer, ctx, shared),
+            Event::Synced(_, result) => self.synced(result.is_ok(), ctx),
+        }
+        if !self.gone {
+            self.react(ctx, shared);
+        }
+    }
+
+    /// Runs something of the broker's with all that it needs.
+    fn with_broker(
+        &mut self,
+        ctx: &mut Ctx<'_, Kafka>,
+        shared: &Shared,
+        run: impl FnOnce(&mut Broker, &mut Env<'_, '_>),
+    ) {
+        let Some(broker) = &mut self.broker else { return };
+        let mut env = Env {
+            rules: &shared.rules,
+            names: &shared.names,
+            image: &self.image,
+            epoch: broker.life.epoch,
+            controller: self.voter.leader(),
+            links: &mut self.links,
+            ctx,
+        };
+        run(&mut broker.data, &mut env);
+    }
+
+    // The process.
+
+    fn start(&mut self, boot: Boot, settled: Option<NodeId>, ctx: &mut Ctx<'_, Kafka>, shared: &Shared) {
+        let rules = &shared.rules;
+        self.boots += 1;
+        self.links.reset();
+        self.controller = None;
+        (self.up, self.gone, self.apply_armed, self.syncing) = (false, false, false, 0);
+        self.known_leader = None;
+        if self.boots == 1
+            && let Some(leader) = settled
+        {
+            self.start_settled(leader, ctx, shared);
+            return;
+        }
+        self.image = Image::default();
+        if boot == Boot::Fresh {
+            self.voter.wipe();
+        }
+        if let Some(broker) = &mut self.broker {
+            if boot == Boot::Fresh {
+                broker.data.wipe();
+                broker.life.clean_epoch = None;
+            }
+            broker.published = false;
+            broker.life.start();
+            broker.data.start(rules, ctx);
+        }
+        let takes = ctx.between(
+            STARTUP,
+            u64::from(self.me.0),
+            u64::from(self.boots),
+            rules.startup_min.as_nanos() as u64,
+            rules.startup_max.as_nanos() as u64,
+        );
+        ctx.timer(Duration::from_nanos(takes), Timer::Up);
+    }
+
+    /// The cluster has been running for long: this node has its part in it at once.
+    fn start_settled(&mut self, leader: NodeId, ctx: &mut Ctx<'_, Kafka>, shared: &Shared) {
+        self.up = true;
+        self.known_leader = Some(leader);
+        self.voter.start_settled(leader, &shared.rules, &mut self.links, ctx);
+        if let Some(broker) = &mut self.broker {
+            let epoch = self.image.broker(self.me).map_or(0, |broker| broker.epoch);
+            broker.life.start();
+            broker.life.start_settled(epoch, &shared.rules, ctx);
+            broker.data.start(&shared.rules, ctx);
+            self.publish(ctx, shared);
+        }
+    }
+
+    fn came_up(&mut self, ctx: &mut Ctx<'_, Kafka>, shared: &Shared) {
+        self.up = true;
+        self.voter.start(&shared.rules, &mut self.links, ctx);
+        if let Some(broker) = &mut self.broker {
+            broker.life.stage = Stage::Registering;
+            broker.life.schedule(Duration::ZERO, ctx);
+        }
+    }
+
+    fn stop(&mut self, ctx: &mut Ctx<'_, Kafka>, shared: &Shared) {
+        let advice = match &mut self.broker {
+            Some(broker) => broker.life.stop(ctx),
+            None => Advice::Leave,
+        };
+        self.follow_advice(advice, ctx, shared);
+    }
+
+    fn follow_advice(&mut self, advice: Advice, ctx: &mut Ctx<'_, Kafka>, shared: &Shared) {
+        if advice == Advice::Leave {
+            if let Some(broker) = &mut self.broker {
+                broker.life.stage = Stage::Leaving;
+            }
+            ctx.timer(shared.rules.shutdown_takes, Timer::Gone);
+        }
+    }
+
+    /// The last of a process that stops in good order: what it wrote is synced.
+    fn finish(&mut self, ctx: &mut Ctx<'_, Kafka>) {
+        if let Some(broker) = &mut self.broker {
+            broker.data.checkpoint();
+            let dirty: Vec<FileId> = broker
+                .data
+                .replicas()
+                .map(|replica| replica.file)
+                .filter(|file| ctx.disk().written(*file) > ctx.disk().synced(*file))
+                .collect();
+            for file in dirty {
+                match ctx.sync(file) {
+                    Ok(()) => self.syncing += 1,
+                    Err(_) => return self.halt(ctx),
+                }
+            }
+        }
+        if self.syncing == 0 {
+            self.exit(ctx);
+        }
+    }
+
+    fn synced(&mut self, ok: bool, ctx: &mut Ctx<'_, Kafka>) {
+        if !ok {
+            return self.halt(ctx);
+        }
+        self.syncing = self.syncing.saturating_sub(1);
+        if self.syncing == 0 {
+            self.exit(ctx);
+        }
+    }
+
+    fn exit(&mut self, ctx: &mut Ctx<'_, Kafka>) {
+        if let Some(broker) = &mut self.broker
+            && broker.life.epoch > 0
+        {
+            broker.life.clean_epoch = Some(broker.life.epoch);
+        }
+        self.voter.resign(&mut self.links, ctx);
+        self.halt(ctx);
+    }
+
+    fn halt(&mut self, ctx: &mut Ctx<'_, Kafka>) {
+        self.gone = true;
+        ctx.exit();
+    }
+
+    // Connections.
+
+    fn accepted(&mut self, conn: ConnId, from: NodeId, ctx: &mut Ctx<'_, Kafka>, shared: &Shared) {
+        let client = from.0 >= shared.servers;
+        match &mut self.broker {
+            Some(broker) if self.up && (broker.published || !client) => broker.data.accepted(conn),
+            None if self.up && !client => {}
+            // Nobody listens there yet.
+            _ => ctx.close(conn),
+        }
+    }
+
+    fn closed(&mut self, conn: ConnId, ctx: &mut Ctx<'_, Kafka>, shared: &Shared) {
+        let rules = &shared.rules;
+        match self.links.closed(conn) {
+            Some((peer, Lane::Quorum)) => self.voter.on_closed(peer, rules, ctx),
+            Some((_, Lane::Lifecycle)) => {
+                if let Some(broker) = &mut self.broker {
+                    broker.life.broke(rules, ctx);
+                }
+            }
+            Some((_, Lane::Isr)) => self.with_broker(ctx, shared, Broker::isr_broke),
+            Some((peer, Lane::Fetch)) => {
+                self.with_broker(ctx, shared, |broker, env| broker.fetch_broke(peer, env));
+            }
+            None => {
+                if let Some(broker) = &mut self.broker {
+                    broker.data.closed(conn);
+                }
+            }
+        }
+    }
+
+    fn request(&mut self, conn: ConnId, request: Request, ctx: &mut Ctx<'_, Kafka>, shared: &Shared) {
+        let to = ReplyTo::Conn(conn, request.correlation);
+        match request.body {
+            RequestBody::Quorum(_)
+            | RequestBody::BrokerRegistration(_)
+            | RequestBody::BrokerHeartbeat(_)
+            | RequestBody::AlterPartition(_) => self.control(request.client, request.body, to, ctx, shared),
+            _ => self.with_broker(ctx, shared, |broker, env| broker.request(conn, request, env)),
+        }
+    }
+
+    /// A request of another server, or of this one.
+    fn control(
+        &mut self,
+        from: NodeId,
+        body: RequestBody,
+        to: ReplyTo,
+        ctx: &mut Ctx<'_, Kafka>,
+        shared: &Shared,
+    ) {
+        let rules = &shared.rules;
+        if let RequestBody::Quorum(request) = body {
+            self.voter.on_request(from, request, to, rules, &mut self.links, ctx);
+            return;
+        }
+        let now = ctx.now();
+        let Some(controller) = self.controller.as_mut().filter(|_| self.voter.is_active()) else {
+            self.links.reply(to, not_controller(&body), ctx);
+            return;
+        };
+        let (records, answer) = match body {
+            RequestBody::BrokerRegistration(request) => controller.register(request, rules, now),
+            RequestBody::BrokerHeartbeat(request) => controller.heartbeat(request, rules, now),
+            RequestBody::AlterPartition(request) => controller.alter(&request, rules),
+            _ => return,
+        };
+        self.decide(records, ctx);
+        if let Some(controller) = &mut self.controller {
+            controller.waiting.push_back((controller.image.end - 1, to, answer));
+        }
+    }
+
+    /// The controller appends what it decided.
+    fn decide(&mut self, records: Records, ctx: &mut Ctx<'_, Kafka>) {
+        if let Some(controller) = &mut self.controller
+            && !records.is_empty()
+        {
+            controller.decide(&records);
+            self.voter.append(records);
+            self.voter.appended(&mut self.links, ctx);
+        }
+    }
+
+    /// The controller appends what an administrator asked for; it travels with the next fetches.
+    pub(super) fn decide_from_outside(&mut self, records: Records) {
+        if let Some(controller) = &mut self.controller {
+            controller.decide(&records);
+            self.voter.append(records);
+            self.voter.advance_commit();
+        }
+    }
+
+    fn response(
+        &mut self,
+        from: NodeId,
+        lane: Lane,
+        body: ResponseBody,
+        ctx: &mut Ctx<'_, Kafka>,
+        shared: &Shared,
+    ) {
+        let rules = &shared.rules;
+        match (lane, body) {
+            (Lane::Quorum, ResponseBody::Quorum(response)) => {
+                self.voter.on_response(from, response, rules, &mut self.links, ctx);
+            }
+            (Lane::Lifecycle, ResponseBody::BrokerRegistration(error, epoch)) => {
+                if let Some(broker) = &mut self.broker {
+                    broker.life.registered(error, epoch, rules, ctx);
+                    self.publish_if_ready(ctx, shared);
+                }
+            }
+            (Lane::Lifecycle, ResponseBody::BrokerHeartbeat(answer)) => {
+                if let Some(broker) = &mut self.broker {
+                    let advice = broker.life.beaten(answer, rules, ctx);
+                    self.follow_advice(advice, ctx, shared);
+                }
+            }
+            (Lane::Isr, ResponseBody::AlterPartition(error, results)) => {
+                self.with_broker(ctx, shared, |broker, env| broker.isr_answered(error, results, env));
+            }
+            (Lane::Fetch, ResponseBody::Fetch(said)) => {
+                self.with_broker(ctx, shared, |broker, env| broker.fetched(from, said, env));
+            }
+            _ => {}
+        }
+    }
+
+    fn timer(&mut self, timer: Timer, ctx: &mut Ctx<'_, Kafka>, shared: &Shared) {
+        let rules = &shared.rules;
+        match timer {
+            Timer::Up => self.came_up(ctx, shared),
+            Timer::Gone => self.finish(ctx),
+            Timer::Quorum(timer) => self.voter.on_timer(timer, rules, &mut self.links, ctx),
+            Timer::Sessions(epoch) => self.check_sessions(epoch, ctx, shared),
+            Timer::Apply => {
+                self.apply_armed = false;
+                self.apply(ctx, shared);
+            }
+            Timer::Lifecycle(turn) => {
+                let (controller, metadata) = (self.voter.leader(), self.image.end);
+                if let Some(broker) = &mut self.broker
+                    && broker.life.is_due(turn)
+                {
+                    let advice = broker.life.speak(controller, metadata, rules, &mut self.links, ctx);
+                    self.follow_advice(advice, ctx, shared);
+                }
+            }
+            Timer::Broker(timer) => {
+                self.with_broker(ctx, shared, |broker, env| broker.on_timer(timer, env));
+            }
+            Timer::Client(_) => {}
+        }
+    }
+
+    fn check_sessions(&mut self, epoch: u32, ctx: &mut Ctx<'_, Kafka>, shared: &Shared) {
+        if self.controller.is_none() || !self.voter.is_active() || self.voter.epoch() != epoch {
+            return;
+        }
+        let now = ctx.now();
+        while let Some(records) =
+            self.controller.as_mut().and_then(|controller| controller.expire_session(&shared.rules, now))
+        {
+            self.decide(records, ctx);
+        }
+        ctx.timer(session_check(shared), Timer::Sessions(epoch));
+    }
+
+    // What follows from an event.
+
+    fn react(&mut self, ctx: &mut Ctx<'_, Kafka>, shared: &Shared) {
+        loop {
+            self.change_controller(ctx, shared);
+            self.answer_committed(ctx);
+            match self.links.next_own() {
+                Some(Own::Asked(lane, body)) => {
+                    self.control(self.me, body, ReplyTo::Own(lane), ctx, shared);
+                }
+                Some(Own::Answered(lane, body)) => self.response(self.me, lane, body, ctx, shared),
+                None => break,
+            }
+        }
+        if self.voter.committed() > self.image.end && !self.apply_armed {
+            self.apply_armed = true;
+            let (least, most) = (shared.rules.metadata_apply_min, shared.rules.metadata_apply_max);
+            let (least, most) = (least.as_nanos() as u64, most.as_nanos() as u64);
+            let after = ctx.between(APPLY, u64::from(self.me.0), self.image.end, least, most);
+            ctx.timer(Duration::from_nanos(after), Timer::Apply);
+        }
+        if self.known_leader != self.voter.leader() {
+            self.known_leader = self.voter.leader();
+            if let Some(broker) = &mut self.broker {
+                broker.life.controller_changed(ctx);
+            }
+        }
+        if self.data().is_some_and(|broker| broker.storage_failed) {
+            // Its only log directory is gone.
+            self.halt(ctx);
+        }
+    }
+
+    fn change_controller(&mut self, ctx: &mut Ctx<'_, Kafka>, shared: &Shared) {
+        if self.voter.is_active() == self.controller.is_some() {
+            return;
+        }
+        if let Some(controller) = self.controller.take() {
+            for (_, to, body) in controller.waiting {
+                self.links.reply(to, refusal(&body), ctx);
+            }
+            return;
+        }
+        let mut image = self.image.clone();
+        for batch in &self.voter.log()[image.end as usize..] {
+            image.apply(&batch.records, &mut Vec::new());
+        }
+        self.controller = Some(Controller::new(image, shared.servers, ctx.now()));
+        ctx.timer(session_check(shared), Timer::Sessions(self.voter.epoch()));
+    }
+
+    fn answer_committed(&mut self, ctx: &mut Ctx<'_, Kafka>) {
+        let committed = self.voter.committed();
+        if let Some(controller) = &mut self.controller {
+            for (to, body) in controller.committed(committed) {
+                self.links.reply(to, body, ctx);
+            }
+        }
+    }
+
+    /// Brings this node's view up to what it knows to be committed.
+    fn apply(&mut self, ctx: &mut Ctx<'_, Kafka>, shared: &Shared) {
+        let mut changed = Vec::new();
+        let upto = self.voter.committed() as usize;
+        let from = (self.image.end as usize).min(upto);
+        for batch in &self.voter.log()[from..upto] {
+            self.image.apply(&batch.records, &mut changed);
+        }
+        changed.sort_unstable();
+        changed.dedup();
+        let Some(broker) = &mut self.broker else { return };
+        broker.life.metadata_applied(self.image.end, ctx);
+        if broker.published {
+            self.with_broker(ctx, shared, |broker, env| broker.metadata_changed(&changed, env));
+        } else {
+            self.publish_if_ready(ctx, shared);
+        }
+    }
+
+    fn publish_if_ready(&mut self, ctx: &mut Ctx<'_, Kafka>, shared: &Shared) {
+        if let Some(broker) = &self.broker
+            && !broker.published
+            && broker.life.is_registered()
+            && self.image.end > broker.life.epoch
+        {
+            self.publish(ctx, shared);
+        }
+    }
+
+    /// The broker takes part: all of the metadata reaches it.
+    fn publish(&mut self, ctx: &mut Ctx<'_, Kafka>, shared: &Shared) {
+        if let Some(broker) = &mut self.broker {
+            broker.published = true;
+            broker.data.start_timers(&shared.rules, ctx);
+        }
+        let all: Vec<PartitionId> = self.image.partitions().map(|(id, _)| id).collect();
+        self.with_broker(ctx, shared, |broker, env| broker.metadata_changed(&all, env));
+    }
+}
+
+fn session_check(shared: &Shared) -> Duration {
+    shared.rules.broker_session / shared.rules.session_checks_per_session.max(1)
+}
+
+/// The answer of a node that does not control the cluster.
+fn not_controller(body: &RequestBody) -> ResponseBody {
+    let error = ErrorCode::NotController;
+    match body {
+        RequestBody::BrokerRegistration(_) => ResponseBody::BrokerRegistration(error, 0),
+        RequestBody::AlterPartition(_) => ResponseBody::AlterPartition(error, Vec::new()),
+        _ => ResponseBody::BrokerHeartbeat(super::protocol::BrokerHeartbeatResponse {
+            error,
+            fenced: true,
+            should_shutdown: false,
+        }),
+    }
+}
+
+/// The answer of a controller that lost its office before it could commit.
+fn refusal(body: &ResponseBody) -> ResponseBody {
+    let error = ErrorCode::NotController;
+    match body {
+        ResponseBody::BrokerRegistration(..) => ResponseBody::BrokerRegistration(error, 0),
+        ResponseBody::AlterPartition(..) => ResponseBody::AlterPartition(error, Vec::new()),
+        _ => ResponseBody::BrokerHeartbeat(super::protocol::BrokerHeartbeatResponse {
+            error,
+            fenced: true,
+            should_shutdown: false,
+        }),
+    }
+}

@@ -1,0 +1,181 @@
+//! Single requests to healthy brokers.
+
+use super::*;
+
+/// A lab with a topic, its leader and a probe.
+fn lab(min_insync: u32) -> (Lab, PartitionId, NodeId, NodeId) {
+    let mut lab = Lab::new(1);
+    let id = lab.topic(min_insync);
+    let probe = lab.probe();
+    let leader = lab.leader(id).expect("a new topic has a leader");
+    (lab, id, leader, probe)
+}
+
+#[test]
+fn b4_what_is_acknowledged_by_all_is_on_all_in_sync_replicas() {
+    let (mut lab, id, leader, probe) = lab(2);
+    let (asked, value) = lab.produce(probe, leader, id, Acks::All);
+    let produced = lab.produced(asked, secs(1)).expect("an answer");
+    assert_eq!((produced.error, produced.base_offset), (ErrorCode::None, Some(0)));
+    assert!(lab.now() < Time::from_millis(10), "two round trips, not a wait: {}", lab.now());
+    for node in 0..3 {
+        assert_eq!(lab.values(NodeId(node), id), [value]);
+    }
+    assert_eq!(lab.replica(leader, id).high_watermark, 1);
+}
+
+#[test]
+fn b1_the_high_watermark_reaches_followers_one_fetch_later() {
+    let (mut lab, id, leader, probe) = lab(2);
+    let (asked, _) = lab.produce(probe, leader, id, Acks::All);
+    lab.produced(asked, secs(1)).expect("an answer");
+    let follower = NodeId((leader.0 + 1) % 3);
+    assert_eq!(lab.replica(follower, id).high_watermark, 0);
+    lab.run(millis(600));
+    assert_eq!(lab.replica(follower, id).high_watermark, 1);
+}
+
+#[test]
+fn b4_no_answer_to_acks_0_and_an_early_one_to_acks_1() {
+    let (mut lab, id, leader, probe) = lab(2);
+    let (asked, _) = lab.produce(probe, leader, id, Acks::None);
+    assert_eq!(lab.produced(asked, secs(1)), None);
+    let (asked, value) = lab.produce(probe, leader, id, Acks::One);
+    let produced = lab.produced(asked, secs(1)).expect("an answer");
+    assert_eq!(produced.base_offset, Some(1), "the first one is in the log too");
+    assert_eq!(lab.values(leader, id).last(), Some(&value));
+}
+
+#[test]
+fn b9_consumers_read_up_to_the_high_watermark() {
+    let (mut lab, id, leader, probe) = lab(2);
+    let (asked, _) = lab.produce(probe, leader, id, Acks::All);
+    lab.produced(asked, secs(1)).expect("an answer");
+    let asked = lab.fetch(probe, leader, id, 0);
+    let fetched = lab.fetched(asked).expect("a record");
+    assert_eq!((fetched.entries.len(), fetched.high_watermark), (1, 1));
+    let begin = lab.now();
+    let asked = lab.fetch(probe, leader, id, 1);
+    assert!(lab.fetched(asked).is_none(), "nothing to say");
+    assert_between(lab.now().since(begin), 500, 502);
+    let asked = lab.fetch(probe, leader, id, 2);
+    assert_eq!(lab.fetched(asked).expect("an error").error, ErrorCode::OffsetOutOfRange);
+}
+
+#[test]
+fn a_fetch_that_waits_is_answered_when_a_record_is_committed() {
+    let (mut lab, id, leader, probe) = lab(2);
+    let waiting = lab.fetch(probe, leader, id, 0);
+    lab.run(millis(100));
+    let writer = lab.probe();
+    let (asked, _) = lab.produce(writer, leader, id, Acks::All);
+    lab.produced(asked, secs(1)).expect("an answer");
+    let begin = lab.now();
+    assert_eq!(lab.fetched(waiting).expect("a record").entries.len(), 1);
+    assert!(lab.now().since(begin) < millis(1));
+}
+
+#[test]
+fn a5_other_brokers_name_the_leader() {
+    let (mut lab, id, leader, probe) = lab(2);
+    let other = NodeId((leader.0 + 1) % 3);
+    let (asked, _) = lab.produce(probe, other, id, Acks::All);
+    let produced = lab.produced(asked, secs(1)).expect("an answer");
+    assert_eq!(produced.error, ErrorCode::NotLeaderOrFollower);
+    assert_eq!(produced.leader.and_then(|hint| hint.node), Some(leader));
+    assert_eq!(lab.ask_leader(probe, other, id), Some(leader));
+}
+
+#[test]
+fn a3_leader_epochs_of_requests_are_checked() {
+    let (mut lab, id, leader, probe) = lab(2);
+    let mut list = |epoch| {
+        let at = ListOffsetsPartition { id, current_leader_epoch: Some(epoch), at: OffsetSpec::Latest };
+        let asked = lab.ask(probe, leader, RequestBody::ListOffsets(vec![at]));
+        match lab.wait(asked, secs(1)) {
+            Some(ResponseBody::ListOffsets(listed)) => listed[0].error,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(list(0), ErrorCode::None);
+    assert_eq!(list(1), ErrorCode::UnknownLeaderEpoch);
+}
+
+#[test]
+fn c3_a_repeated_batch_is_answered_with_its_offset() {
+    let (mut lab, id, leader, probe) = lab(2);
+    let stamp = |base_seq| Some(ProducerStamp { pid: 9, epoch: 0, base_seq });
+    let (first, _) = lab.batch(2, stamp(0));
+    let (second, _) = lab.batch(2, stamp(2));
+    let (gap, _) = lab.batch(2, stamp(8));
+    let mut send = |batch: &Arc<Batch>| {
+        let asked = lab.produce_batch(probe, leader, id, Acks::All, Arc::clone(batch), secs(5));
+        let produced = lab.produced(asked, secs(5)).expect("an answer");
+        (produced.error, produced.base_offset)
+    };
+    assert_eq!(send(&first), (ErrorCode::None, Some(0)));
+    assert_eq!(send(&second), (ErrorCode::None, Some(2)));
+    assert_eq!(send(&first), (ErrorCode::None, Some(0)));
+    assert_eq!(send(&gap), (ErrorCode::OutOfOrderSequenceNumber, None));
+    assert_eq!(lab.replica(leader, id).log.end(), 4);
+}
+
+#[test]
+fn b13_a_batch_beyond_the_limit_is_refused() {
+    let (mut lab, id, leader, probe) = lab(2);
+    let (batch, _) = lab.batch(1, None);
+    let batch = Arc::new(Batch { bytes: 1_048_589, ..(*batch).clone() });
+    let asked = lab.produce_batch(probe, leader, id, Acks::One, batch, secs(5));
+    assert_eq!(lab.produced(asked, secs(5)).expect("an answer").error, ErrorCode::MessageTooLarge);
+    assert_eq!(lab.replica(leader, id).log.end(), 0);
+}
+
+#[test]
+fn a_batch_with_a_broken_checksum_is_refused() {
+    let (mut lab, id, leader, probe) = lab(2);
+    let (batch, _) = lab.batch(1, None);
+    let batch = Arc::new(Batch { intact: false, ..(*batch).clone() });
+    let asked = lab.produce_batch(probe, leader, id, Acks::One, batch, secs(5));
+    assert_eq!(lab.produced(asked, secs(5)).expect("an answer").error, ErrorCode::CorruptMessage);
+}
+
+#[test]
+fn requests_of_one_connection_are_answered_in_order() {
+    let (mut lab, id, leader, probe) = lab(2);
+    let (parked, _) = lab.produce(probe, leader, id, Acks::All);
+    let (quick, _) = lab.produce(probe, leader, id, Acks::One);
+    lab.produced(parked, secs(1)).expect("an answer");
+    lab.produced(quick, secs(1)).expect("an answer");
+    let at = |asked| lab.answer(asked).expect("it was answered").0;
+    assert!(at(parked) < at(quick));
+}
+
+#[test]
+fn producer_ids_are_unique() {
+    let (mut lab, _, _, probe) = lab(2);
+    let mut ids = Vec::new();
+    for broker in [0, 0, 1, 2] {
+        let asked = lab.ask(probe, NodeId(broker), RequestBody::InitProducerId);
+        match lab.wait(asked, secs(1)) {
+            Some(ResponseBody::InitProducerId(pid)) => ids.push(pid),
+            other => panic!("{other:?}"),
+        }
+    }
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), 4);
+}
+
+#[test]
+fn a_topic_created_while_the_cluster_runs_is_usable_soon() {
+    let (mut lab, _, _, probe) = lab(2);
+    lab.run(secs(3));
+    let id = lab.topic_of("later", 4, 3, 2, &[]);
+    let asked = lab.ask(probe, NodeId(0), RequestBody::Metadata(Some(vec![id.topic])));
+    let Some(ResponseBody::Metadata(found)) = lab.wait(asked, secs(1)) else { panic!("no answer") };
+    assert_eq!(found.topics[0].error, ErrorCode::UnknownTopicOrPartition, "brokers have not heard of it");
+    lab.run(secs(1));
+    let leader = lab.leader(id).expect("it has a leader");
+    let (asked, _) = lab.produce(probe, leader, id, Acks::All);
+    assert_eq!(lab.produced(asked, secs(1)).expect("an answer").error, ErrorCode::None);
+}

@@ -1,0 +1,673 @@
+//! The metadata quorum (KRaft): a log that followers replicate by pulling (rule A5; KIP-595, KIP-996).
+//!
+//! - A follower fetches from the leader without pause; the leader holds an answer back while there is nothing
+//!   to say. A batch is committed once a majority of voters has it and it is of the leader's epoch.
+//! - A voter that hears nothing for `quorum_fetch_timeout` asks whether it would be elected (pre-vote) and stands
+//!   for election if a majority says yes. Nobody says yes who has a leader.
+//! - A leader that a majority has not fetched from for one and a half fetch timeouts resigns, so an isolated
+//!   leader commits nothing and stops being one.
+//! - Whoever does not know the leader asks one voter after the other.
+//! - The log is synced with each append, as Kafka syncs it: a loss of power loses nothing of it.
+
+use super::{
+    Kafka, Timer,
+    links::{Lane, Links, ReplyTo},
+    metadata::MetadataRecord,
+    nodes::NodeSet,
+    protocol::{RequestBody, ResponseBody},
+    quorum::{MetadataBatch, QuorumRequest, QuorumResponse},
+    rules::Rules,
+};
+use crate::kernel::{Ctx, Digest, NodeId, Site};
+use squall_bus::Time;
+use std::time::Duration;
+
+const ELECTION: Site = Site::new("kafka.quorum.election-timeout");
+
+/// A timer of the quorum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QuorumTimer {
+    /// Stand for election, unless a leader was heard of.
+    Election,
+    /// Look for the leader, or fetch again.
+    Retry,
+    /// Answer fetches that waited long enough.
+    Parked,
+    /// Resign, unless a majority fetched.
+    Majority,
+}
+
+impl Digest for QuorumTimer {
+    fn digest(&self) -> u64 {
+        *self as u64
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Parked {
+    node: NodeId,
+    to: ReplyTo,
+    end: u64,
+    committed: u64,
+    until: Time,
+}
+
+#[derive(Debug)]
+struct Leading {
+    /// The offset of the batch that begins the epoch.
+    begin: u64,
+    /// How far each node's log is known to reach.
+    ends: Vec<u64>,
+    /// When each node fetched last.
+    fetched: Vec<Time>,
+    parked: Vec<Parked>,
+}
+
+#[derive(Debug)]
+enum Role {
+    Follower { leader: Option<NodeId> },
+    Prospective { votes: NodeSet },
+    Candidate { votes: NodeSet },
+    Leader(Leading),
+}
+
+/// A voter or observer of the metadata quorum.
+#[derive(Debug)]
+pub(super) struct Voter {
+    me: NodeId,
+    servers: u32,
+    voters: NodeSet,
+    /// The log; an offset is an index. Survives the process.
+    log: Vec<MetadataBatch>,
+    /// Survives the process.
+    epoch: u32,
+    /// Whom this node voted for in its epoch. Survives the process.
+    voted: Option<NodeId>,
+    role: Role,
+    committed: u64,
+    /// When the leader was last heard of, or the role began.
+    heard: Time,
+    election_after: Duration,
+    /// How often this node drew an election timeout: the ordinal of the next draw. Survives the process.
+    draws: u64,
+    /// Timers that are under way.
+    election_armed: bool,
+    retry_armed: bool,
+    parked_armed: Option<Time>,
+    majority_armed: bool,
+    /// Whom the last unanswered fetch went to.
+    fetching: Option<NodeId>,
+    next_guess: u32,
+}
+
+impl Voter {
+    pub(super) fn new(me: NodeId, servers: u32, voters: NodeSet) -> Self {
+        Self {
+            me,
+            servers,
+            voters,
+            log: Vec::new(),
+            epoch: 0,
+            voted: None,
+            role: Role::Follower { leader: None },
+            committed: 0,
+            heard: Time::ZERO,
+            election_after: Duration::ZERO,
+            draws: 0,
+            election_armed: false,
+            retry_armed: false,
+            parked_armed: None,
+            majority_armed: false,
+            fetching: None,
+            next_guess: me.0,
+        }
+    }
+
+    /// The log.
+    pub(super) fn log(&self) -> &[MetadataBatch] {
+        &self.log
+    }
+
+    /// How far the log is known to be committed.
+    pub(super) fn committed(&self) -> u64 {
+        self.committed
+    }
+
+    /// The epoch.
+    pub(super) fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    /// Who leads, as far as this node knows.
+    pub(super) fn leader(&self) -> Option<NodeId> {
+        match &self.role {
+            Role::Follower { leader } => *leader,
+            Role::Leader(_) => Some(self.me),
+            Role::Prospective { .. } | Role::Candidate { .. } => None,
+        }
+    }
+
+    /// Whether this node leads and the beginning of its epoch is committed: it may control the cluster.
+    pub(super) fn is_active(&self) -> bool {
+        matches!(&self.role, Role::Leader(leading) if self.committed > leading.begin)
+    }
+
+    fn is_voter(&self) -> bool {
+        self.voters.contains(self.me)
+    }
+
+    fn last_epoch(&self) -> u32 {
+        self.log.last().map_or(0, |batch| batch.epoch)
+    }
+
+    fn end(&self) -> u64 {
+        self.log.len() as u64
+    }
+
+    /// Puts a batch into the log as if it had been committed long ago, before the cluster starts.
+    pub(super) fn settle(&mut self, batch: MetadataBatch) {
+        self.epoch = batch.epoch;
+        self.log.push(batch);
+        self.committed = self.end();
+    }
+
+    /// Begins as the leader or a follower of a cluster that has been running.
+    pub(super) fn start_settled(
+        &mut self,
+        leader: NodeId,
+        rules: &Rules,
+        links: &mut Links,
+        ctx: &mut Ctx<'_, Kafka>,
+    ) {
+        if leader == self.me {
+            self.lead(0, rules, ctx);
+        } else {
+            self.follow(self.epoch, Some(leader), rules, links, ctx);
+        }
+    }
+
+    /// The process begins: only the log, the epoch and the vote are left of the one before.
+    pub(super) fn start(&mut self, rules: &Rules, links: &mut Links, ctx: &mut Ctx<'_, Kafka>) {
+        self.committed = 0;
+        (self.election_armed, self.retry_armed, self.majority_armed) = (false, false, false);
+        self.parked_armed = None;
+        self.fetching = None;
+        self.follow(self.epoch, None, rules, links, ctx);
+    }
+
+    /// The disk is empty.
+    pub(super) fn wipe(&mut self) {
+        *self = Self { draws: self.draws, ..Self::new(self.me, self.servers, self.voters) };
+    }
+
+    /// The process ends in good order: a leader asks for a successor.
+    pub(super) fn resign(&mut self, links: &mut Links, ctx: &mut Ctx<'_, Kafka>) {
+        if matches!(self.role, Role::Leader(_)) {
+            for voter in self.voters.without(self.me).iter() {
+                let end = QuorumRequest::EndEpoch { epoch: self.epoch };
+                links.ask(voter, Lane::Quorum, RequestBody::Quorum(end), ctx);
+            }
+            self.role = Role::Follower { leader: None };
+        }
+    }
+
+    /// Appends to the log; the leader's. Returns the batch's offset.
+    pub(super) fn append(&mut self, records: Vec<MetadataRecord>) -> u64 {
+        self.log.push(MetadataBatch { epoch: self.epoch, records: records.into() });
+        self.end() - 1
+    }
+
+    /// Answers and commits what can be after an append.
+    pub(super) fn appended(&mut self, links: &mut Links, ctx: &mut Ctx<'_, Kafka>) {
+        self.advance_commit();
+        self.answer_parked(links, ctx);
+    }
+
+    // Roles.
+
+    fn draw_election(&mut self, rules: &Rules, ctx: &Ctx<'_, Kafka>) {
+        let base = rules.quorum_election_timeout.as_nanos() as u64;
+        let backoff = rules.quorum_election_backoff.as_nanos() as u64;
+        self.draws += 1;
+        let after = ctx.between(ELECTION, u64::from(self.me.0), self.draws, base, base + backoff);
+        self.election_after = Duration::from_nanos(after);
+        self.heard = ctx.now();
+    }
+
+    fn arm_election(&mut self, ctx: &mut Ctx<'_, Kafka>) {
+        if self.is_voter() && !self.election_armed {
+            self.election_armed = true;
+            let left = (self.heard + self.election_after).since(ctx.now());
+            ctx.timer(left, Timer::Quorum(QuorumTimer::Election));
+        }
+    }
+
+    fn follow(
+        &mut self,
+        epoch: u32,
+        leader: Option<NodeId>,
+        rules: &Rules,
+        links: &mut Links,
+        ctx: &mut Ctx<'_, Kafka>,
+    ) {
+        if epoch > self.epoch {
+            self.epoch = epoch;
+            self.voted = None;
+        }
+        self.refuse_parked(links, ctx);
+        let known = matches!(self.role, Role::Follower { leader: Some(known) } if Some(known) == leader);
+        self.role = Role::Follower { leader };
+        if leader.is_some() {
+            self.heard = ctx.now();
+            self.election_after = rules.quorum_fetch_timeout;
+        } else {
+            self.draw_election(rules, ctx);
+        }
+        self.arm_election(ctx);
+        if !known || self.fetching.is_none() {
+            self.fetch(rules, links, ctx);
+        }
+    }
+
+    fn stand(&mut self, pre: bool, rules: &Rules, links: &mut Links, ctx: &mut Ctx<'_, Kafka>) {
+        let votes = NodeSet::EMPTY.with(self.me);
+        if pre {
+            self.role = Role::Prospective { votes };
+        } else {
+            self.epoch += 1;
+            self.voted = Some(self.me);
+            self.role = Role::Candidate { votes };
+        }
+        self.draw_election(rules, ctx);
+        self.arm_election(ctx);
+        let request =
+            QuorumRequest::Vote { pre, epoch: self.epoch, last_epoch: self.last_epoch(), end: self.end() };
+        for voter in self.voters.without(self.me).iter() {
+            links.ask(voter, Lane::Quorum, RequestBody::Quorum(request.clone()), ctx);
+        }
+        self.count(rules, links, ctx);
+    }
+
+    fn count(&mut self, rules: &Rules, links: &mut Links, ctx: &mut Ctx<'_, Kafka>) {
+        let majority = self.voters.len() / 2 + 1;
+        match self.role {
+            Role::Prospective { votes } if votes.len() >= majority => self.stand(false, rules, links, ctx),
+            Role::Candidate { votes } if votes.len() >= majority => {
+                let begin = self.append(vec![MetadataRecord::LeaderChange(self.me)]);
+                self.lead(begin, rules, ctx);
+                for voter in self.voters.without(self.me).iter() {
+                    let request = QuorumRequest::BeginEpoch { epoch: self.epoch };
+                    links.ask(voter, Lane::Quorum, RequestBody::Quorum(request), ctx);
+                }
+                self.advance_commit();
+            }
+            _ => {}
+        }
+    }
+
+    fn lead(&mut self, begin: u64, rules: &Rules, ctx: &mut Ctx<'_, Kafka>) {
+        let nodes = self.servers as usize;
+        self.role = Role::Leader(Leading {
+            begin,
+            ends: vec![0; nodes],
+            fetched: vec![ctx.now(); nodes],
+            parked: Vec::new(),
+        });
+        if !self.majority_armed && self.voters.len() > 1 {
+            self.majority_armed = true;
+            ctx.timer(rules.quorum_fetch_timeout * 3 / 2, Timer::Quorum(QuorumTimer::Majority));
+        }
+    }
+
+    // Fetching.
+
+    fn fetch(&mut self, rules: &Rules, links: &mut Links, ctx: &mut Ctx<'_, Kafka>) {
+        let Role::Follower { leader } = self.role else { return };
+        let to = leader.unwrap_or_else(|| self.guess());
+        if to == self.me {
+            return;
+        }
+        self.fetching = Some(to);
+        let request = QuorumRequest::Fetch {
+            epoch: self.epoch,
+            end: self.end(),
+            last_epoch: self.last_epoch(),
+            committed: self.committed,
+        };
+        links.ask(to, Lane::Quorum, RequestBody::Quorum(request), ctx);
+        if leader.is_none() || !self.is_voter() {
+            self.arm_retry(rules.quorum_request_timeout, ctx);
+        }
+    }
+
+    fn arm_retry(&mut self, after: Duration, ctx: &mut Ctx<'_, Kafka>) {
+        if !self.retry_armed {
+            self.retry_armed = true;
+            ctx.timer(after, Timer::Quorum(QuorumTimer::Retry));
+        }
+    }
+
+    /// The next voter to ask who leads.
+    fn guess(&mut self) -> NodeId {
+        loop {
+            self.next_guess = (self.next_guess + 1) % self.servers;
+            let guess = NodeId(self.next_guess);
+            if self.voters.contains(guess) && (guess != self.me || self.voters.len() == 1) {
+                return guess;
+            }
+        }
+    }
+
+    fn accept(
+        &mut self,
+        from: NodeId,
+        batches: Vec<MetadataBatch>,
+        committed: u64,
+        diverging: Option<(u32, u64)>,
+        ctx: &Ctx<'_, Kafka>,
+    ) {
+        if self.leader() != Some(from) {
+            return;
+        }
+        self.heard = ctx.now();
+        if let Some((epoch, end)) = diverging {
+            let own = self.log.partition_point(|batch| batch.epoch <= epoch) as u64;
+            self.log.truncate(end.min(own) as usize);
+        } else {
+            self.log.extend(batches);
+            self.committed = self.committed.max(committed.min(self.end()));
+        }
+    }
+
+    // Leading.
+
+    /// Commits what a majority has; the leader's.
+    pub(super) fn advance_commit(&mut self) {
+        let end = self.end();
+        let Role::Leader(leading) = &self.role else { return };
+        let mut ends: Vec<u64> = self
+            .voters
+            .iter()
+            .map(|voter| if voter == self.me { end } else { leading.ends[voter.index()] })
+            .collect();
+        ends.sort_unstable_by(|a, b| b.cmp(a));
+        let reached = ends[self.voters.len() as usize / 2];
+        if reached > self.committed && self.log[reached as usize - 1].epoch == self.epoch {
+            self.committed = reached;
+        }
+    }
+
+    fn answer_parked(&mut self, links: &mut Links, ctx: &mut Ctx<'_, Kafka>) {
+        let (now, end, committed) = (ctx.now(), self.end(), self.committed);
+        let Role::Leader(leading) = &mut self.role else { return };
+        let ready = |parked: &Parked| parked.end < end || parked.committed < committed || parked.until <= now;
+        let (ready, parked): (Vec<Parked>, Vec<Parked>) = leading.parked.drain(..).partition(ready);
+        leading.parked = parked;
+        for parked in ready {
+            let batches = self.log[parked.end.min(end) as usize..].to_vec();
+            let answer = QuorumResponse::Fetch { epoch: self.epoch, batches, committed, diverging: None };
+            links.reply(parked.to, ResponseBody::Quorum(answer), ctx);
+        }
+    }
+
+    fn refuse_parked(&mut self, links: &mut Links, ctx: &mut Ctx<'_, Kafka>) {
+        let answer = QuorumResponse::Epoch { epoch: self.epoch, leader: None };
+        if let Role::Leader(leading) = &mut self.role {
+            for parked in std::mem::take(&mut leading.parked) {
+                links.reply(parked.to, ResponseBody::Quorum(answer.clone()), ctx);
+            }
+        }
+    }
+
+    fn divergence(&self, end: u64, last_epoch: u32) -> Option<(u32, u64)> {
+        let same = end == 0 || (end <= self.end() && self.log[end as usize - 1].epoch == last_epoch);
+        if same {
+            return None;
+        }
+        let upto = self.log.partition_point(|batch| batch.epoch <= last_epoch);
+        let epoch = self.log[..upto].last().map_or(0, |batch| batch.epoch);
+        Some((epoch, upto as u64))
+    }
+
+    fn fetched(
+        &mut self,
+        parked: Parked,
+        last_epoch: u32,
+        rules: &Rules,
+        links: &mut Links,
+        ctx: &mut Ctx<'_, Kafka>,
+    ) {
+        if let Some(diverging) = self.divergence(parked.end, last_epoch) {
+            let answer = QuorumResponse::Fetch {
+                epoch: self.epoch,
+                batches: Vec::new(),
+                committed: self.committed,
+                diverging: Some(diverging),
+            };
+            links.reply(parked.to, ResponseBody::Quorum(answer), ctx);
+            return;
+        }
+        let Role::Leader(leading) = &mut self.role else { return };
+        leading.ends[parked.node.index()] = parked.end;
+        leading.fetched[parked.node.index()] = ctx.now();
+        leading.parked.retain(|other| other.node != parked.node);
+        leading.parked.push(parked);
+        self.advance_commit();
+        self.answer_parked(links, ctx);
+        self.arm_parked(rules, ctx);
+    }
+
+    fn arm_parked(&mut self, rules: &Rules, ctx: &mut Ctx<'_, Kafka>) {
+        let Role::Leader(leading) = &self.role else { return };
+        let Some(first) = leading.parked.iter().map(|parked| parked.until).min() else { return };
+        if self.parked_armed.is_none_or(|at| at > first) {
+            self.parked_armed = Some(first);
+            let wait = first.since(ctx.now()).min(rules.quorum_fetch_wait);
+            ctx.timer(wait, Timer::Quorum(QuorumTimer::Parked));
+        }
+    }
+
+    // Events.
+
+    pub(super) fn on_timer(
+        &mut self,
+        timer: QuorumTimer,
+        rules: &Rules,
+        links: &mut Links,
+        ctx: &mut Ctx<'_, Kafka>,
+    ) {
+        match timer {
+            QuorumTimer::Election => {
+                self.election_armed = false;
+                if matches!(self.role, Role::Leader(_)) {
+                    return;
+                }
+                if self.heard + self.election_after > ctx.now() {
+                    self.arm_election(ctx);
+                    return;
+                }
+                // Whoever did not answer is asked again over a new connection.
+                for voter in self.voters.without(self.me).iter() {
+                    links.hang_up(voter, Lane::Quorum, ctx);
+                }
+                self.fetching = None;
+                self.stand(true, rules, links, ctx);
+            }
+            QuorumTimer::Retry => {
+                self.retry_armed = false;
+                let lost = matches!(self.role, Role::Follower { leader: None });
+                let silent = !self.is_voter() && self.heard + rules.quorum_fetch_timeout <= ctx.now();
+                if let Some(to) = self.fetching
+                    && (lost || silent)
+                {
+                    links.hang_up(to, Lane::Quorum, ctx);
+                    self.fetching = None;
+                }
+                if silent {
+                    self.follow(self.epoch, None, rules, links, ctx);
+                } else if self.fetching.is_none() {
+                    self.fetch(rules, links, ctx);
+                } else if !self.is_voter() {
+                    self.arm_retry(rules.quorum_request_timeout, ctx);
+                }
+            }
+            QuorumTimer::Parked => {
+                self.parked_armed = None;
+                self.answer_parked(links, ctx);
+                self.arm_parked(rules, ctx);
+            }
+            QuorumTimer::Majority => self.check_majority(rules, links, ctx),
+        }
+    }
+
+    fn check_majority(&mut self, rules: &Rules, links: &mut Links, ctx: &mut Ctx<'_, Kafka>) {
+        self.majority_armed = false;
+        let Role::Leader(leading) = &self.role else { return };
+        let patience = rules.quorum_fetch_timeout * 3 / 2;
+        let mut fetched: Vec<Time> = self
+            .voters
+            .iter()
+            .map(|voter| if voter == self.me { Time::MAX } else { leading.fetched[voter.index()] })
+            .collect();
+        fetched.sort_unstable_by(|a, b| b.cmp(a));
+        let deadline = fetched[self.voters.len() as usize / 2] + patience;
+        if deadline <= ctx.now() {
+            self.follow(self.epoch, None, rules, links, ctx);
+        } else {
+            self.majority_armed = true;
+            ctx.timer(deadline.since(ctx.now()), Timer::Quorum(QuorumTimer::Majority));
+        }
+    }
+
+    pub(super) fn on_closed(&mut self, peer: NodeId, rules: &Rules, ctx: &mut Ctx<'_, Kafka>) {
+        if self.fetching == Some(peer) {
+            self.fetching = None;
+            self.arm_retry(rules.controller_retry, ctx);
+        }
+    }
+
+    pub(super) fn on_request(
+        &mut self,
+        from: NodeId,
+        request: QuorumRequest,
+        to: ReplyTo,
+        rules: &Rules,
+        links: &mut Links,
+        ctx: &mut Ctx<'_, Kafka>,
+    ) {
+        let answer = match request {
+            QuorumRequest::Vote { pre, epoch, last_epoch, end } => {
+                let granted = self.vote(from, pre, epoch, (last_epoch, end), rules, links, ctx);
+                QuorumResponse::Vote { epoch: self.epoch, leader: self.leader(), pre, granted }
+            }
+            QuorumRequest::BeginEpoch { epoch } => {
+                if epoch >= self.epoch && self.leader() != Some(from) {
+                    self.follow(epoch, Some(from), rules, links, ctx);
+                }
+                QuorumResponse::Epoch { epoch: self.epoch, leader: self.leader() }
+            }
+            QuorumRequest::EndEpoch { epoch } => {
+                if epoch >= self.epoch && self.is_voter() {
+                    self.follow(epoch, None, rules, links, ctx);
+                    self.stand(true, rules, links, ctx);
+                }
+                QuorumResponse::Epoch { epoch: self.epoch, leader: self.leader() }
+            }
+            QuorumRequest::Fetch { epoch, end, last_epoch, committed } => {
+                if epoch > self.epoch {
+                    self.follow(epoch, None, rules, links, ctx);
+                }
+                if epoch == self.epoch && matches!(self.role, Role::Leader(_)) {
+                    let until = ctx.now() + rules.quorum_fetch_wait;
+                    let parked = Parked { node: from, to, end, committed, until };
+                    self.fetched(parked, last_epoch, rules, links, ctx);
+                    return;
+                }
+                QuorumResponse::Epoch { epoch: self.epoch, leader: self.leader() }
+            }
+        };
+        links.reply(to, ResponseBody::Quorum(answer), ctx);
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "a vote depends on all of the request")]
+    fn vote(
+        &mut self,
+        from: NodeId,
+        pre: bool,
+        epoch: u32,
+        log: (u32, u64),
+        rules: &Rules,
+        links: &mut Links,
+        ctx: &mut Ctx<'_, Kafka>,
+    ) -> bool {
+        if epoch < self.epoch || !self.is_voter() {
+            return false;
+        }
+        if epoch > self.epoch && !pre {
+            self.follow(epoch, None, rules, links, ctx);
+        }
+        let complete = log >= (self.last_epoch(), self.end());
+        let free = pre || self.voted.is_none_or(|voted| voted == from);
+        let granted = complete && free && self.leader().is_none();
+        if granted && !pre {
+            self.voted = Some(from);
+            self.heard = ctx.now();
+        }
+        granted
+    }
+
+    pub(super) fn on_response(
+        &mut self,
+        from: NodeId,
+        response: QuorumResponse,
+        rules: &Rules,
+        links: &mut Links,
+        ctx: &mut Ctx<'_, Kafka>,
+    ) {
+        match response {
+            QuorumResponse::Vote { epoch, leader, pre, granted } => {
+                if epoch > self.epoch || (leader.is_some() && epoch == self.epoch && self.leader().is_none())
+                {
+                    self.follow(epoch, leader.filter(|leader| *leader != self.me), rules, links, ctx);
+                    return;
+                }
+                match &mut self.role {
+                    Role::Prospective { votes } if pre && granted => *votes = votes.with(from),
+                    Role::Candidate { votes } if !pre && granted && epoch == self.epoch => {
+                        *votes = votes.with(from);
+                    }
+                    _ => return,
+                }
+                self.count(rules, links, ctx);
+            }
+            QuorumResponse::Epoch { epoch, leader } => {
+                let leader = leader.filter(|leader| *leader != self.me);
+                let answered = self.fetching == Some(from);
+                if answered {
+                    self.fetching = None;
+                }
+                if epoch > self.epoch || (epoch == self.epoch && leader.is_some() && self.leader().is_none())
+                {
+                    self.follow(epoch, leader, rules, links, ctx);
+                } else if answered {
+                    if matches!(self.role, Role::Follower { leader: Some(known) } if known == from) {
+                        // It says that it does not lead any more.
+                        self.follow(self.epoch, None, rules, links, ctx);
+                    }
+                    self.arm_retry(rules.controller_retry, ctx);
+                }
+            }
+            QuorumResponse::Fetch { epoch, batches, committed, diverging } => {
+                if self.fetching == Some(from) {
+                    self.fetching = None;
+                }
+                if epoch == self.epoch {
+                    self.accept(from, batches, committed, diverging, ctx);
+                }
+                if self.fetching.is_none() {
+                    self.fetch(rules, links, ctx);
+                }
+            }
+        }
+    }
+}
