@@ -2,8 +2,8 @@
 //!
 //! - Questions about the cluster go to every node at once. Of several answers about a partition or the
 //!   controller the one with the highest leader epoch counts: a node that was cut off knows old ones.
-//! - Nodes that do not answer within [`WireAdmin::PATIENCE`] are left out; only when none answers the
-//!   question fails.
+//! - Nodes that do not answer in 700 ms are left out when others do; only when none answers within
+//!   [`WireAdmin::PATIENCE`] the question fails.
 //! - A topic counts as created when every node that answers shows a leader for each of its partitions.
 //! - Nothing is cached and every question opens its own connections, on a thread of its own.
 
@@ -33,8 +33,10 @@ struct Nodes {
 }
 
 impl WireAdmin {
-    /// How long one node may take to answer.
+    /// How long one node may take to answer, when none answers sooner.
     pub const PATIENCE: Duration = Duration::from_secs(3);
+    /// How long a node may take to answer when another one does: a fault strikes in time although nodes are frozen.
+    const LOOK: Duration = Duration::from_millis(700);
     /// How long a group may be without a coordinator before a question about it fails.
     const ELECTION: Duration = Duration::from_secs(15);
     /// How long a topic may take to get its leaders.
@@ -141,12 +143,24 @@ impl Admin for WireAdmin {
 }
 
 impl Nodes {
-    /// The answers of all nodes that answer; at least one.
+    /// The answers of all nodes that answer; at least one. A frozen node does not hold up the answer of the others.
     fn ask_all<T: Send>(
         &self,
         question: impl Fn(&mut Connection) -> Result<T, WireError> + Sync,
     ) -> Result<Vec<T>, WireError> {
-        let ask = |node| question(&mut Connection::open(node, WireAdmin::PATIENCE)?);
+        match self.ask_each(&question, WireAdmin::LOOK) {
+            Ok(answers) => Ok(answers),
+            Err(_) => self.ask_each(&question, WireAdmin::PATIENCE),
+        }
+    }
+
+    /// The answers that come within `patience`; at least one.
+    fn ask_each<T: Send>(
+        &self,
+        question: &(impl Fn(&mut Connection) -> Result<T, WireError> + Sync),
+        patience: Duration,
+    ) -> Result<Vec<T>, WireError> {
+        let ask = |node| question(&mut Connection::open(node, patience)?);
         let answers: Vec<Result<T, WireError>> = thread::scope(|scope| {
             let asked: Vec<_> = self.ask.iter().map(|&node| scope.spawn(move || ask(node))).collect();
             asked.into_iter().map(|thread| thread.join().unwrap_or(Err(WireError::Malformed))).collect()
