@@ -126,8 +126,9 @@ impl Job {
 
     fn simulate(&self, bus: &str, plan: &Arc<Plan>, sink: &Sink) -> (Result<Ran, RunError>, Option<u64>) {
         let nodes = self.scenario.topology.nodes.get();
-        let Some(simulation) = squall_sim::open(bus, nodes, plan.choices().clone()) else {
-            return (Err(RunError::Unsupported(format!("there is no model of {bus}"))), None);
+        let simulation = match squall_sim::open(bus, nodes, plan.choices().clone()) {
+            Ok(simulation) => simulation,
+            Err(error) => return (Err(RunError::Unsupported(error.to_string())), None),
         };
         let result: Arc<Mutex<Option<Result<Ran, RunError>>>> = Arc::default();
         let (kept, plan, sink, target) = (Arc::clone(&result), Arc::clone(plan), Arc::clone(sink), self.target.to_string());

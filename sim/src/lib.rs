@@ -1,4 +1,15 @@
-//! The deterministic simulator.
+//! The deterministic simulator: a bus, its client libraries and the user's own async code, all on one thread, in
+//! virtual time, from one seed.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`kernel`] | the clock, the event heap, choices, network, disks, node clocks, the trace, invariants |
+//! | [`kafka`] | Kafka: brokers, controllers, groups, and the client libraries |
+//! | [`model`] | what the simulated bus asks of a model, whichever broker it models |
+//! | [`runtime`] | the user's async code: a stock tokio with paused time, processes, the watchdog |
+//! | `bus`, `cluster`, `nemesis` | the bus traits, the cluster and its faults over all that |
+//! | [`storm`] | a user's service under many seeds of faults, recorded and judged |
+//! | `targets` | simulated clusters by the name of their bus: [`open`] |
 
 mod bus;
 mod cluster;
@@ -8,5 +19,8 @@ pub mod model;
 mod nemesis;
 pub mod runtime;
 mod shared;
+pub mod storm;
+mod targets;
 
 pub use cluster::{SimCluster, Simulation};
+pub use targets::{BUSES, Simulated, SimulatedMain, capabilities, open};

@@ -2,12 +2,12 @@
 
 use crate::{
     cluster::Simulation,
-    kafka,
+    kafka::{Kafka, profile},
     kernel::{Choices, LinkSpec, TraceEvent, mix},
     model::BusModel,
     runtime::{Broken, Options, ProcWarning},
 };
-use squall_bus::{BoxFuture, Capabilities, Cluster};
+use squall_bus::{BoxFuture, Capabilities, Cluster, Error, ErrorClass};
 use std::sync::Arc;
 
 /// The buses that there are models of.
@@ -37,24 +37,34 @@ pub trait Simulated: Send {
 /// The body of a simulated run.
 pub type SimulatedMain = Box<dyn FnOnce(Arc<dyn Cluster>) -> BoxFuture<'static, ()> + Send>;
 
-/// A simulated cluster of this bus with so many nodes; `None` if there is no model of it.
-#[must_use]
-pub fn open(bus: &str, nodes: u32, choices: Choices) -> Option<Box<dyn Simulated>> {
+/// A simulated cluster of this bus with so many nodes. Refuses a bus that there is no model of, and a size that the
+/// model cannot have.
+///
+/// # Errors
+/// Of class `Unsupported` or `Refused`, with a sentence.
+pub fn open(bus: &str, nodes: u32, choices: Choices) -> Result<Box<dyn Simulated>, Error> {
     match bus {
-        "kafka" => {
-            let model = kafka::Kafka::new(kafka::profile::kafka_4_3_test_cluster(), nodes);
-            let invariants = kafka::invariants::all();
-            Some(Box::new(Simulation::new(model, choices, LinkSpec::default(), invariants)))
+        "kafka" => Ok(Box::new(kafka(nodes, choices)?)),
+        _ => {
+            let message = format!("there is no model of {bus}; there are models of {}", BUSES.join(", "));
+            Err(Error::new(ErrorClass::Unsupported, "UNSUPPORTED", message))
         }
-        _ => None,
     }
+}
+
+/// A simulated Kafka as `local:kafka` would start it, all invariants on.
+pub(crate) fn kafka(nodes: u32, choices: Choices) -> Result<Simulation<Kafka>, Error> {
+    let model = Kafka::new(profile::kafka_4_3_test_cluster(), nodes, &choices)?;
+    Ok(Simulation::new(model, choices, LinkSpec::default(), Vec::new()))
 }
 
 /// What a bus and the faults on it can do, in the simulator; `None` if there is no model of it.
 #[must_use]
 pub fn capabilities(bus: &str) -> Option<Capabilities> {
     match bus {
-        "kafka" => Some(kafka::Kafka::new(kafka::profile::kafka_4_3_test_cluster(), 1).capabilities().clone()),
+        "kafka" => Kafka::new(profile::kafka_4_3_test_cluster(), 1, &Choices::default())
+            .ok()
+            .map(|model| model.capabilities().clone()),
         _ => None,
     }
 }

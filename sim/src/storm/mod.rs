@@ -190,7 +190,10 @@ impl Storm {
     /// One seed.
     fn run_seed(&self, seed: u64, body: &Body) -> Run {
         let choices = Choices::new(seed);
-        let simulation = targets::kafka(self.nodes, choices.clone());
+        let simulation = match targets::kafka(self.nodes, choices.clone()) {
+            Ok(simulation) => simulation,
+            Err(error) => return Run::broken(seed, error.to_string()),
+        };
         let faults = faults::draw(&self.strikes, self.during, &choices);
         let (storm, body, planned) = (self.clone(), Arc::clone(body), faults.clone());
         let ended = simulation.run(self.options.clone(), move |cluster| {
