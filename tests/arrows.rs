@@ -68,7 +68,10 @@ fn a_planted_arrow_is_found_whatever_its_kind_and_direction() {
             package.depend(to, kind);
             let wrong = wrong_arrows(&planted);
             assert_eq!(wrong.len(), 1, "{wrong:?}");
-            assert!(wrong[0].starts_with(from) && wrong[0].contains(to) && wrong[0].contains(kind), "{wrong:?}");
+            assert!(
+                wrong[0].starts_with(from) && wrong[0].contains(to) && wrong[0].contains(kind),
+                "{wrong:?}"
+            );
         }
     }
 }

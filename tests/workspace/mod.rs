@@ -16,7 +16,8 @@ pub(crate) fn root() -> PathBuf {
 
 /// The output of a cargo command at the root.
 pub(crate) fn cargo(arguments: &[&str]) -> String {
-    let output = Command::new(env!("CARGO")).args(arguments).current_dir(root()).output().expect("cargo runs");
+    let output =
+        Command::new(env!("CARGO")).args(arguments).current_dir(root()).output().expect("cargo runs");
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "cargo {}: {errors}", arguments.join(" "));
     String::from_utf8(output.stdout).expect("cargo prints text")

@@ -36,7 +36,9 @@ use crate::{
 use finish::Finish;
 use record::Recorder;
 use squall_bus::{BoxFuture, Cluster, Error, FaultKind, Role, Time, Topic, TopicSpec};
-use squall_history::{Configuration, Expect, Meta, Report, Verdict, history::Phase, judge};
+use squall_history::{
+    Configuration, Expect, Meta, Report, Verdict, guarantees::Delivery, history::Phase, judge,
+};
 use std::{collections::BTreeMap, fmt, future::Future, ops::Range, sync::Arc, time::Duration};
 use trial::Shared;
 
@@ -70,7 +72,8 @@ pub struct Storm {
 }
 
 impl Storm {
-    /// On a simulated Kafka of three nodes, with the seeds 0 to 99, without faults, topics and expectations.
+    /// On a simulated Kafka of three nodes, with the seeds 0 to 99 and without faults and topics. Delivery at
+    /// least once is demanded.
     #[must_use]
     pub fn kafka() -> Self {
         Self {
@@ -81,7 +84,7 @@ impl Storm {
             during: Duration::from_secs(10),
             recovery: Duration::from_secs(120),
             handling: Duration::from_secs(30),
-            expect: Expect::default(),
+            expect: Expect { delivery: Some(Delivery::AtLeastOnce), ..Expect::default() },
             options: Options::default(),
         }
     }
@@ -144,7 +147,8 @@ impl Storm {
         self
     }
 
-    /// Demands this beyond what the bus promises for the producers and consumers that the services opened.
+    /// Demands this, instead of delivery at least once, beyond what the bus promises for the producers and
+    /// consumers that the services opened.
     #[must_use]
     pub fn expect(mut self, expect: Expect) -> Self {
         self.expect = expect;
