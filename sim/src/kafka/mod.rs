@@ -48,7 +48,7 @@ use crate::{
 use broker::BrokerTimer;
 use client::Client;
 use controller::{default_settings, new_partitions};
-use metadata::{Image, MetadataRecord};
+use metadata::{Image, MetadataRecord, PartitionImage, TopicSettings};
 use nodes::{MAX_NODES, NodeSet};
 use placement::place;
 use protocol::{GroupIx, Msg, PartitionId, TopicIx};
@@ -119,6 +119,20 @@ pub enum Touch {
     Group(GroupIx),
 }
 
+/// A topic that an administrator asked for.
+#[derive(Clone, Debug)]
+struct NewTopic {
+    topic: TopicIx,
+    settings: Arc<TopicSettings>,
+    partitions: Arc<[PartitionImage]>,
+}
+
+impl NewTopic {
+    fn record(&self) -> MetadataRecord {
+        MetadataRecord::Topic(self.topic, Arc::clone(&self.settings), Arc::clone(&self.partitions))
+    }
+}
+
 const FIRST_CONTROLLER: Site = Site::new("kafka.first-controller");
 
 /// A whole Kafka: servers and clients.
@@ -132,6 +146,8 @@ pub struct Kafka {
     clients: Vec<Option<Client>>,
     /// Everything that is committed, whoever has heard of it.
     truth: Image,
+    /// Topics that are asked for and not committed yet.
+    wanted: Vec<NewTopic>,
     /// The controller that a history was last told of.
     controller: Option<NodeId>,
     /// Who controls the cluster when it starts.
@@ -162,6 +178,7 @@ impl Kafka {
             capabilities: model::capabilities(),
             clients: Vec::new(),
             truth: Image::default(),
+            wanted: Vec::new(),
             controller: Some(first_controller),
             first_controller,
             choices: choices.clone(),
@@ -176,8 +193,8 @@ impl Kafka {
         let rules = &kafka.shared.rules;
         let (partitions, replicas) = (rules.offsets_partitions, rules.offsets_replicas.min(brokers));
         let settings = default_settings(rules.offsets_min_insync.min(replicas), rules);
-        let record = kafka.new_topic(TopicIx::CONSUMER_OFFSETS, settings, partitions, replicas, choices);
-        kafka.settle(vec![record]);
+        let topic = kafka.new_topic(TopicIx::CONSUMER_OFFSETS, settings, partitions, replicas);
+        kafka.settle(vec![topic.record()]);
         Ok(kafka)
     }
 
@@ -191,35 +208,50 @@ impl Kafka {
         self.truth.apply(&batch.records, &mut Vec::new());
     }
 
-    /// A new topic among the brokers that are active now, by the controller's image.
-    fn new_topic(
-        &self,
-        topic: TopicIx,
-        settings: metadata::TopicSettings,
-        partitions: u32,
-        replicas: u32,
-        choices: &Choices,
-    ) -> MetadataRecord {
-        let image = self.latest();
-        let brokers: Vec<NodeId> = image.unfenced().collect();
+    /// A new topic among the brokers that are active now.
+    fn new_topic(&self, topic: TopicIx, settings: TopicSettings, partitions: u32, replicas: u32) -> NewTopic {
+        let brokers: Vec<NodeId> = self.truth.unfenced().collect();
         // The name, not the number, so that another topic's absence does not move this one.
         let name = self.shared.names.topic(topic).as_str();
         let entity = name.bytes().fold(0, |entity, byte| mix(entity, u64::from(byte)));
-        let placed = place(&brokers, partitions, replicas, entity, choices);
-        let partitions = new_partitions(&placed, |node| image.is_active(node));
-        MetadataRecord::Topic(topic, Arc::new(settings), partitions)
+        let placed = place(&brokers, partitions, replicas, entity, &self.choices);
+        let partitions = new_partitions(&placed, |node| self.truth.is_active(node));
+        NewTopic { topic, settings: Arc::new(settings), partitions }
     }
 
-    /// The server that controls the cluster now.
-    fn active_controller(&self) -> Option<&Server> {
+    /// The server that controls the cluster now, or did when its process ended.
+    fn active_controller(&self) -> Option<NodeId> {
+        if self.servers.iter().all(Server::is_new) {
+            return Some(self.first_controller);
+        }
         // Of two that believe it, the one of the later epoch is right.
-        self.servers.iter().filter(|server| server.voter.is_active()).max_by_key(|server| server.voter.epoch())
+        let active = self.servers.iter().filter(|server| server.voter.is_active());
+        active.max_by_key(|server| server.voter.epoch()).map(|server| server.me)
     }
 
-    /// What the active controller has decided, or else what is committed.
-    fn latest(&self) -> &Image {
-        let controller = self.active_controller().and_then(|server| server.controller.as_ref());
-        controller.map_or(&self.truth, |controller| &controller.image)
+    /// A partition: as it is committed, or as it will be created.
+    fn partition_image(&self, id: PartitionId) -> Option<&PartitionImage> {
+        self.topic_partitions(id.topic)?.get(id.partition as usize)
+    }
+
+    fn topic_partitions(&self, topic: TopicIx) -> Option<&[PartitionImage]> {
+        if let Some(known) = self.truth.topic(topic) {
+            return Some(&known.partitions);
+        }
+        self.wanted.iter().find(|wanted| wanted.topic == topic).map(|wanted| &wanted.partitions[..])
+    }
+
+    /// Lets the active controller create what was asked for.
+    fn create_wanted(&mut self, node: NodeId, ctx: &mut Ctx<'_, Self>) {
+        let truth = &self.truth;
+        self.wanted.retain(|wanted| truth.topic(wanted.topic).is_none());
+        let server = &mut self.servers[node.index()];
+        if !server.voter.is_active() {
+            return;
+        }
+        for wanted in &self.wanted {
+            server.create_topic(wanted, ctx, &self.shared);
+        }
     }
 
     /// Everything that is committed, whoever has heard of it.
@@ -250,7 +282,7 @@ impl Kafka {
     }
 }
 
-fn tell(id: PartitionId, image: &metadata::PartitionImage, truth: &Image, names: &Names, ctx: &mut Ctx<'_, Kafka>) {
+fn tell(id: PartitionId, image: &PartitionImage, truth: &Image, names: &Names, ctx: &mut Ctx<'_, Kafka>) {
     let Some(before) = truth.partition(id) else { return };
     let number = |node: NodeId| node.0 + 1;
     if before.leader != image.leader {
@@ -281,6 +313,9 @@ impl Model for Kafka {
         }
         if let Some(server) = self.servers.get_mut(node.index()) {
             server.on(event, Some(self.first_controller), ctx, &self.shared);
+            if !self.wanted.is_empty() {
+                self.create_wanted(node, ctx);
+            }
             self.observe(node, ctx);
         } else if let Some(Some(client)) = self.clients.get_mut(node.index() - self.servers.len()) {
             client.on(event, ctx, &self.shared);

@@ -5,9 +5,10 @@ use super::{
     client::Client,
     controller::default_settings,
     coordinator::{offsets_partitions, partition_of},
-    metadata::{Image, PartitionImage, TopicSettings},
+    metadata::{PartitionImage, TopicSettings},
     protocol::{PartitionId, TopicIx},
     replica::Replica,
+    server::Server,
 };
 use crate::{
     kernel::{Choices, Ctx, NodeId, Site},
@@ -90,14 +91,14 @@ impl Kafka {
     }
 
     fn same_shape(&self, topic: TopicIx, spec: &TopicSpec) -> Option<bool> {
-        let known = self.latest().topic(topic)?;
-        let replicas = known.partitions.first().map_or(0, |partition| partition.replicas.len());
-        Some(known.partitions.len() == spec.partitions as usize && replicas == spec.replicas as usize)
+        let known = self.topic_partitions(topic)?;
+        let replicas = known.first().map_or(0, |partition| partition.replicas.len());
+        Some(known.len() == spec.partitions as usize && replicas == spec.replicas as usize)
     }
 
     fn partition(&self, unit: &Unit) -> Result<(PartitionId, &PartitionImage), Error> {
         let id = self.shared.names.partition(unit).ok_or_else(|| unknown_topic(&unit.topic))?;
-        let known = self.latest().partition(id);
+        let known = self.partition_image(id);
         known.map(|known| (id, known)).ok_or_else(|| unknown_topic(&unit.topic))
     }
 
@@ -116,7 +117,7 @@ impl Kafka {
     }
 
     fn coordinator(&self, group: &str) -> Option<(u32, NodeId)> {
-        let image: &Image = self.latest();
+        let image = &self.truth;
         let partition = partition_of(group, offsets_partitions(image));
         let id = PartitionId::new(TopicIx::CONSUMER_OFFSETS, partition);
         Some((partition, image.partition(id)?.leader?))
@@ -194,7 +195,7 @@ impl BusModel for Kafka {
         self.clients.get_mut(index)?.as_mut()?.take_event(ctx)
     }
 
-    fn create_topic(&mut self, spec: &TopicSpec, choices: &Choices) -> Result<(), Error> {
+    fn create_topic(&mut self, spec: &TopicSpec, _: &Choices) -> Result<(), Error> {
         let topic = self.shared.names.intern_topic(&spec.topic);
         match self.same_shape(topic, spec) {
             Some(true) => return Ok(()),
@@ -204,7 +205,7 @@ impl BusModel for Kafka {
             }
             None => {}
         }
-        let brokers = self.latest().unfenced().count();
+        let brokers = self.truth.unfenced().count();
         if spec.partitions == 0 || spec.replicas == 0 || spec.replicas as usize > brokers {
             let message = format!(
                 "the topic `{}` cannot have {} partitions with {} replicas: there are {brokers} live brokers",
@@ -213,21 +214,17 @@ impl BusModel for Kafka {
             return Err(refused("INVALID_REPLICATION_FACTOR", message));
         }
         let settings = settings(spec, default_settings(spec.min_insync, &self.shared.rules))?;
-        let record = self.new_topic(topic, settings, spec.partitions, spec.replicas, choices);
-        if self.servers.iter().all(|server| server.is_new()) {
-            self.settle(vec![record]);
-            return Ok(());
+        let wanted = self.new_topic(topic, settings, spec.partitions, spec.replicas);
+        if self.servers.iter().all(Server::is_new) {
+            self.settle(vec![wanted.record()]);
+        } else {
+            self.wanted.push(wanted);
         }
-        let controller = self.active_controller().map(|server| server.me).ok_or_else(|| {
-            let message = "no controller is active now; try again".to_owned();
-            Error::new(ErrorClass::Retriable, "NOT_CONTROLLER", message)
-        })?;
-        self.servers[controller.index()].decide_from_outside(vec![record]);
         Ok(())
     }
 
     fn describe(&self, topic: &Topic) -> Result<Vec<TopicState>, Error> {
-        let known = self.shared.names.find_topic(topic).and_then(|topic| self.latest().topic(topic));
+        let known = self.shared.names.find_topic(topic).and_then(|topic| self.topic_partitions(topic));
         let known = known.ok_or_else(|| unknown_topic(topic))?;
         let state = |(number, partition): (usize, &PartitionImage)| TopicState {
             unit: Unit::new(topic, number as u32),
@@ -235,7 +232,7 @@ impl BusModel for Kafka {
             replicas: partition.replicas.iter().map(|node| node.0 + 1).collect(),
             insync: partition.isr.iter().map(|node| node.0 + 1).collect(),
         };
-        Ok(known.partitions.iter().enumerate().map(state).collect())
+        Ok(known.iter().enumerate().map(state).collect())
     }
 
     fn bounds(&self, unit: &Unit) -> Result<(Position, Position), Error> {
@@ -271,12 +268,12 @@ impl BusModel for Kafka {
                 self.partition(unit).ok().and_then(|(_, known)| known.leader).into_iter().collect()
             }
             Role::Follower(unit) => {
-                let image = self.latest();
+                let image = &self.truth;
                 followers(unit).into_iter().find(|node| image.is_active(*node)).into_iter().collect()
             }
             Role::Followers(unit) => followers(unit),
             Role::Coordinator(group) => self.coordinator(group).map(|(_, node)| node).into_iter().collect(),
-            Role::Controller => self.active_controller().map(|server| server.me).into_iter().collect(),
+            Role::Controller => self.active_controller().into_iter().collect(),
             Role::Minority => self.minority(&self.choices),
             Role::Node(number) if (1..=self.shared.servers).contains(number) => vec![NodeId(number - 1)],
             Role::Node(_) | Role::Client(_) => Vec::new(),

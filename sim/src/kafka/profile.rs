@@ -13,12 +13,13 @@ const fn ms(millis: u64) -> Duration {
 pub fn kafka_4_3() -> Rules {
     Rules {
         dedicated_controllers: 0,
-        startup_min: ms(1_600),
-        startup_max: ms(1_900),
+        startup_min: ms(1_450),
+        startup_max: ms(1_600),
         shutdown_takes: ms(200),
         shutdown_patience: ms(5_000),
 
         quorum_fetch_timeout: ms(2_000),
+        quorum_notice: ms(50),
         quorum_election_timeout: ms(1_000),
         quorum_election_backoff: ms(1_000),
         quorum_fetch_wait: ms(500),

@@ -58,6 +58,8 @@ rules! {
     // The metadata quorum.
     /// `controller.quorum.fetch.timeout.ms`: a voter without a word from its leader stands for election.
     quorum_fetch_timeout: Duration,
+    /// How much later than that a process may notice it, at most.
+    quorum_notice: Duration,
     /// `controller.quorum.election.timeout.ms`: a candidate without a majority tries again.
     quorum_election_timeout: Duration,
     /// `controller.quorum.election.backoff.max.ms`: the most that a candidate waits before it tries again.

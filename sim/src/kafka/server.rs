@@ -6,7 +6,7 @@
 //! little later (rule A5).
 
 use super::{
-    Kafka, Shared, Timer,
+    Kafka, NewTopic, Shared, Timer,
     broker::{Broker, Env},
     controller::{Controller, Records},
     error::ErrorCode,
@@ -344,12 +344,12 @@ impl Server {
         }
     }
 
-    /// The controller appends what an administrator asked for; it travels with the next fetches.
-    pub(super) fn decide_from_outside(&mut self, records: Records) {
-        if let Some(controller) = &mut self.controller {
-            controller.decide(&records);
-            self.voter.append(records);
-            self.voter.advance_commit();
+    /// The controller creates a topic that an administrator asked for, unless it has.
+    pub(super) fn create_topic(&mut self, wanted: &NewTopic, ctx: &mut Ctx<'_, Kafka>, shared: &Shared) {
+        let known = |controller: &Controller| controller.image.topic(wanted.topic).is_some();
+        if !self.gone && self.controller.as_ref().is_some_and(|controller| !known(controller)) {
+            self.decide(vec![wanted.record()], ctx);
+            self.react(ctx, shared);
         }
     }
 

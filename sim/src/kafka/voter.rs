@@ -3,7 +3,8 @@
 //! - A follower fetches from the leader without pause; the leader holds an answer back while there is nothing
 //!   to say. A batch is committed once a majority of voters has it and it is of the leader's epoch.
 //! - A voter that hears nothing for `quorum_fetch_timeout` asks whether it would be elected (pre-vote) and stands
-//!   for election if a majority says yes. Nobody says yes who has a leader.
+//!   for election if a majority says yes. Nobody says yes who has a leader. If nobody else misses the leader,
+//!   it follows on.
 //! - A leader that a majority has not fetched from for one and a half fetch timeouts resigns, so an isolated
 //!   leader commits nothing and stops being one.
 //! - Whoever does not know the leader asks one voter after the other.
@@ -23,6 +24,8 @@ use squall_bus::Time;
 use std::time::Duration;
 
 const ELECTION: Site = Site::new("kafka.quorum.election-timeout");
+
+const NOTICE: Site = Site::new("kafka.quorum.notice");
 
 /// A timer of the quorum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,9 +68,18 @@ struct Leading {
 
 #[derive(Debug)]
 enum Role {
-    Follower { leader: Option<NodeId> },
-    Prospective { votes: NodeSet },
-    Candidate { votes: NodeSet },
+    Follower {
+        leader: Option<NodeId>,
+    },
+    /// With whom it followed until it heard nothing any more.
+    Prospective {
+        votes: NodeSet,
+        rejected: NodeSet,
+        silent: Option<NodeId>,
+    },
+    Candidate {
+        votes: NodeSet,
+    },
     Leader(Leading),
 }
 
@@ -259,7 +271,10 @@ impl Voter {
         self.role = Role::Follower { leader };
         if leader.is_some() {
             self.heard = ctx.now();
-            self.election_after = rules.quorum_fetch_timeout;
+            self.draws += 1;
+            let late = rules.quorum_notice.as_nanos() as u64;
+            let late = ctx.between(NOTICE, u64::from(self.me.0), self.draws, 0, late);
+            self.election_after = rules.quorum_fetch_timeout + Duration::from_nanos(late);
         } else {
             self.draw_election(rules, ctx);
         }
@@ -272,7 +287,7 @@ impl Voter {
     fn stand(&mut self, pre: bool, rules: &Rules, links: &mut Links, ctx: &mut Ctx<'_, Kafka>) {
         let votes = NodeSet::EMPTY.with(self.me);
         if pre {
-            self.role = Role::Prospective { votes };
+            self.role = Role::Prospective { votes, rejected: NodeSet::EMPTY, silent: self.leader() };
         } else {
             self.epoch += 1;
             self.voted = Some(self.me);
@@ -291,7 +306,9 @@ impl Voter {
     fn count(&mut self, rules: &Rules, links: &mut Links, ctx: &mut Ctx<'_, Kafka>) {
         let majority = self.voters.len() / 2 + 1;
         match self.role {
-            Role::Prospective { votes } if votes.len() >= majority => self.stand(false, rules, links, ctx),
+            Role::Prospective { votes, .. } if votes.len() >= majority => {
+                self.stand(false, rules, links, ctx)
+            }
             Role::Candidate { votes } if votes.len() >= majority => {
                 let begin = self.append(vec![MetadataRecord::LeaderChange(self.me)]);
                 self.lead(begin, rules, ctx);
@@ -382,7 +399,7 @@ impl Voter {
     // Leading.
 
     /// Commits what a majority has; the leader's.
-    pub(super) fn advance_commit(&mut self) {
+    fn advance_commit(&mut self) {
         let end = self.end();
         let Role::Leader(leading) = &self.role else { return };
         let mut ends: Vec<u64> = self
@@ -491,7 +508,13 @@ impl Voter {
                     links.hang_up(voter, Lane::Quorum, ctx);
                 }
                 self.fetching = None;
-                self.stand(true, rules, links, ctx);
+                match self.role {
+                    // Nobody wanted another leader: perhaps it is there after all.
+                    Role::Prospective { silent: Some(leader), .. } => {
+                        self.follow(self.epoch, Some(leader), rules, links, ctx);
+                    }
+                    _ => self.stand(true, rules, links, ctx),
+                }
             }
             QuorumTimer::Retry => {
                 self.retry_armed = false;
@@ -626,13 +649,27 @@ impl Voter {
     ) {
         match response {
             QuorumResponse::Vote { epoch, leader, pre, granted } => {
-                if epoch > self.epoch || (leader.is_some() && epoch == self.epoch && self.leader().is_none())
-                {
+                let silent = match self.role {
+                    Role::Prospective { silent, .. } => silent,
+                    _ => None,
+                };
+                let found = leader.is_some() && leader != silent && self.leader().is_none();
+                if epoch > self.epoch || (found && epoch == self.epoch) {
                     self.follow(epoch, leader.filter(|leader| *leader != self.me), rules, links, ctx);
                     return;
                 }
+                let majority = self.voters.len() / 2 + 1;
                 match &mut self.role {
-                    Role::Prospective { votes } if pre && granted => *votes = votes.with(from),
+                    Role::Prospective { votes, .. } if pre && granted => *votes = votes.with(from),
+                    Role::Prospective { rejected, silent: Some(leader), .. } if pre => {
+                        *rejected = rejected.with(from);
+                        if self.voters.len() - rejected.len() < majority {
+                            // The others hear the leader: so will this node.
+                            let leader = *leader;
+                            self.follow(self.epoch, Some(leader), rules, links, ctx);
+                        }
+                        return;
+                    }
                     Role::Candidate { votes } if !pre && granted && epoch == self.epoch => {
                         *votes = votes.with(from);
                     }

@@ -21,7 +21,7 @@ use super::{
     replica::Replica,
 };
 use crate::{
-    kernel::{Boot, Choices, ConnId, Ctx, Event, LinkSpec, NodeId, World},
+    kernel::{Choices, ConnId, Ctx, Event, LinkSpec, NodeId, World},
     model::BusModel,
 };
 use squall_bus::{Acks, Record, Role, Time, Topic, TopicSpec, Unit};
