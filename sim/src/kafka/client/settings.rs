@@ -19,7 +19,6 @@ fn refuse(message: String) -> Error {
 /// A producer's settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ProducerSettings {
-    pub(crate) client: String,
     pub(crate) library: ProducerDefaults,
     pub(crate) acks: Acks,
     pub(crate) idempotent: bool,
@@ -50,13 +49,7 @@ impl ProducerSettings {
             // In the Java client one setting is both; in librdkafka `request.timeout.ms` is the broker's alone.
             replace(&mut library.connecting.request_timeout, config.request_timeout);
         }
-        Ok(Self {
-            client: config.client,
-            library,
-            acks: config.acks,
-            idempotent: config.idempotent,
-            buffer: config.buffer,
-        })
+        Ok(Self { library, acks: config.acks, idempotent: config.idempotent, buffer: config.buffer })
     }
 }
 

@@ -56,7 +56,7 @@ impl Partition {
             if let Some((.., offset)) = self.seen.iter().filter(own).find(|seen| seen.0 == stamp) {
                 return Ok(*offset);
             }
-            let next = self.seen.iter().filter(own).last().map_or(0, |seen| seen.0.base_seq + seen.1);
+            let next = self.seen.iter().rfind(own).map_or(0, |seen| seen.0.base_seq + seen.1);
             if stamp.base_seq != next {
                 return Err(ErrorCode::OutOfOrderSequenceNumber);
             }

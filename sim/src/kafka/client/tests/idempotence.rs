@@ -101,7 +101,7 @@ fn after_a_timeout_the_sequence_begins_anew() {
         let log = stage.log();
         assert_eq!((log.first(), log.last()), (Some(&0), Some(&2)), "{profile:?}: {log:?}");
         let stamps = stage.world.model().partitions[0].log.iter().filter_map(|entry| entry.batch.stamp);
-        let last = stamps.last().expect("a stamp");
+        let last = { stamps }.next_back().expect("a stamp");
         assert!(last.base_seq == 0 && (last.pid, last.epoch) != (1, 0), "{profile:?}: {last:?}");
     }
 }

@@ -23,13 +23,12 @@ type Log = Vec<(Time, NodeId, Seen)>;
 
 /// The units of the last `Assigned` of a node after a moment, and when it came.
 fn assigned(log: &Log, node: NodeId, after: Time) -> Option<(Time, Vec<u32>)> {
-    let found = log.iter().rev().find_map(|(at, who, what)| match what {
+    log.iter().rev().find_map(|(at, who, what)| match what {
         Seen::Event(ConsumerEvent::Assigned(units)) if *who == node && *at >= after => {
             Some((*at, units.iter().map(|(unit, _)| unit.partition).collect()))
         }
         _ => None,
-    });
-    found
+    })
 }
 
 fn events(log: &Log, node: NodeId, after: Time) -> Vec<&'static str> {

@@ -9,3 +9,4 @@ mod idempotence;
 mod lost_responses;
 mod membership;
 mod stage;
+mod whole;
