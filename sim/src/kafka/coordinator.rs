@@ -107,9 +107,10 @@ impl Coordinator {
         if shard.loading.is_some() { None } else { shard.groups.get(&group) }
     }
 
-    /// All groups coordinated here.
-    pub(super) fn groups(&self) -> impl Iterator<Item = &Group> {
-        self.shards.iter().flatten().flat_map(|shard| shard.groups.values())
+    /// All groups coordinated here, with the epoch of the leadership that makes it so.
+    pub(super) fn groups(&self) -> impl Iterator<Item = (u32, &Group)> {
+        let shards = self.shards.iter().flatten();
+        shards.flat_map(|shard| shard.groups.values().map(|group| (shard.leader_epoch, group)))
     }
 
     fn shard(&mut self, partition: u32) -> Option<&mut Shard> {

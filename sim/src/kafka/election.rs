@@ -53,6 +53,11 @@ pub(super) fn change(
                 next.isr = NodeSet::EMPTY.with(leader);
             }
             next.elr = next.elr.without(leader);
+            if unclean || next.isr.len() >= partition.effective_min_insync(settings) {
+                // An unclean election ends what was eligible before it.
+                next.elr = NodeSet::EMPTY;
+                next.last_known_leader = None;
+            }
         }
     }
     if rules.elr && next.isr.is_empty() && partition.leader.is_some() {

@@ -96,6 +96,10 @@ pub(super) struct Replica {
     pub(super) max_message_bytes: u32,
     /// Connections whose fetch waits for this replica to grow.
     pub(super) watchers: Vec<ConnId>,
+    /// At so many starts of the process less was on disk than had been written; for the invariants.
+    pub(super) losses: u32,
+    /// How often the log was cut; for the invariants.
+    pub(super) cuts: u32,
 }
 
 impl Replica {
@@ -115,11 +119,17 @@ impl Replica {
             min_insync: 1,
             max_message_bytes: u32::MAX,
             watchers: Vec::new(),
+            losses: 0,
+            cuts: 0,
         }
     }
 
     /// The process begins with what the disk kept: this replica knows neither leader nor ISR.
     pub(super) fn restart(&mut self, file_len: u64, rules: &Rules) {
+        if file_len < self.log.file_len() {
+            self.losses += 1;
+            self.cuts += 1;
+        }
         self.log.truncate_file(file_len);
         self.high_watermark = self.checkpoint.min(self.log.end());
         self.producers = Producers::of_log(&self.log, rules.dedup_batches);
@@ -312,6 +322,7 @@ impl Replica {
     /// Cuts the log.
     pub(super) fn truncate(&mut self, offset: u64, rules: &Rules) {
         if offset < self.log.end() {
+            self.cuts += 1;
             self.log.truncate(offset);
             self.producers = Producers::of_log(&self.log, rules.dedup_batches);
             self.high_watermark = self.high_watermark.min(self.log.end());

@@ -698,6 +698,10 @@ impl Voter {
                 if self.fetching == Some(from) {
                     self.fetching = None;
                 }
+                if epoch >= self.epoch && matches!(self.role, Role::Follower { leader: None }) {
+                    // Whoever answers leads.
+                    self.follow(epoch, Some(from), rules, links, ctx);
+                }
                 if epoch == self.epoch {
                     self.accept(from, batches, committed, diverging, ctx);
                 }

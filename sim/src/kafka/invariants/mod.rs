@@ -1,10 +1,29 @@
 //! What must hold after every event, one file each, named with its source.
 
+mod committed;
+mod controller_isr;
+mod group_assignment;
+mod high_watermark;
+mod idempotence;
+mod log_matching;
+mod maximal_isr;
+mod metadata_matching;
+mod strong_isr;
+
 use super::Kafka;
 use crate::kernel::Invariant;
 
 /// Every invariant of the model.
 #[must_use]
 pub fn all() -> Vec<Box<dyn Invariant<Kafka>>> {
-    vec![]
+    vec![
+        Box::new(log_matching::LogMatching::default()),
+        Box::new(strong_isr::StrongIsr::default()),
+        Box::new(high_watermark::HighWatermark::default()),
+        Box::new(controller_isr::ControllerIsr::default()),
+        Box::new(maximal_isr::MaximalIsr),
+        Box::new(idempotence::Idempotence::default()),
+        Box::new(metadata_matching::MetadataMatching::default()),
+        Box::new(group_assignment::GroupAssignment::default()),
+    ]
 }

@@ -1,0 +1,146 @@
+//! What several invariants know of a partition: its committed records, and how far each replica has them.
+//!
+//! A record is committed when its rightful leader's high watermark passes it. An unclean election (its leader
+//! begins in recovery) is a declared loss: what is committed begins anew with the new leader. So does a loss of
+//! written bytes on as many replicas as the minimum of in-sync replicas, which Kafka does not promise to survive.
+
+use crate::{
+    kafka::{
+        Kafka,
+        protocol::{Batch, PartitionId},
+        replica::Replica,
+    },
+    kernel::NodeId,
+};
+use std::{collections::BTreeMap, sync::Arc};
+
+/// A committed entry: where it begins, its epoch, its batch.
+#[derive(Clone, Debug)]
+struct Committed {
+    base_offset: u64,
+    epoch: u32,
+    batch: Arc<Batch>,
+}
+
+/// One partition's committed records.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Partition {
+    entries: Vec<Committed>,
+    /// The offset behind the last committed record.
+    pub(super) end: u64,
+    /// Up to which offset each node's log was found to equal it, and how often it had been cut by then.
+    verified: BTreeMap<NodeId, (u64, u32)>,
+    /// The leader epoch that an unclean election began.
+    unclean: Option<u32>,
+    /// Losses of written bytes that were taken into account.
+    losses: u32,
+}
+
+/// All partitions' committed records.
+#[derive(Clone, Debug, Default)]
+pub(super) struct CommittedLogs(BTreeMap<PartitionId, Partition>);
+
+impl CommittedLogs {
+    /// Takes in what a replica has committed as rightful leader, and returns the partition.
+    pub(super) fn update(&mut self, model: &Kafka, id: PartitionId) -> &Partition {
+        let partition = self.0.entry(id).or_default();
+        let Some(truth) = model.truth().partition(id) else { return partition };
+        let replicas = truth.replicas.iter().filter_map(|node| replica(model, *node, id));
+        let losses: Vec<u32> = replicas.map(|replica| replica.losses).collect();
+        let lossy = losses.iter().filter(|losses| **losses > 0).count() as u32;
+        let min_insync =
+            model.truth().topic(id.topic).map_or(1, |topic| truth.effective_min_insync(&topic.settings));
+        let total = losses.iter().sum();
+        let uncleanly = truth.recovering && partition.unclean != Some(truth.leader_epoch);
+        let lost = total > partition.losses && lossy >= min_insync;
+        if uncleanly || lost {
+            *partition = Partition::default();
+            partition.unclean = truth.recovering.then_some(truth.leader_epoch);
+        }
+        partition.losses = total;
+        if let Some(leader) = truth.leader
+            && let Some(replica) = replica(model, leader, id)
+            && replica.leading().is_some()
+            && replica.leader_epoch == truth.leader_epoch
+        {
+            partition.extend(replica);
+        }
+        partition
+    }
+
+    /// How far a replica equals what is committed, by its log as it is now.
+    pub(super) fn verify(
+        &mut self,
+        id: PartitionId,
+        node: NodeId,
+        replica: &Replica,
+        upto: u64,
+    ) -> Result<(), u64> {
+        match self.0.get_mut(&id) {
+            Some(partition) => partition.verify(node, replica, upto),
+            None => Ok(()),
+        }
+    }
+
+    /// Forgets what was found, to find it again.
+    pub(super) fn unverified(&self) -> Self {
+        let mut all = self.clone();
+        all.0.values_mut().for_each(|partition| partition.verified.clear());
+        all
+    }
+
+    /// Every partition known.
+    pub(super) fn ids(&self) -> Vec<PartitionId> {
+        self.0.keys().copied().collect()
+    }
+}
+
+impl Partition {
+    fn extend(&mut self, leader: &Replica) {
+        while self.end < leader.high_watermark {
+            let Some(entry) = leader.log.entries().get(leader.log.index_of(self.end)) else { break };
+            if entry.end_offset() > leader.high_watermark {
+                break;
+            }
+            self.end = entry.end_offset();
+            let (base_offset, epoch) = (entry.base_offset, entry.epoch);
+            self.entries.push(Committed { base_offset, epoch, batch: Arc::clone(&entry.batch) });
+        }
+    }
+
+    /// Compares a log with what is committed up to `upto`; the first offset that differs, if any does.
+    fn verify(&mut self, node: NodeId, replica: &Replica, upto: u64) -> Result<(), u64> {
+        let (verified, cuts) = self.verified.entry(node).or_default();
+        if *cuts != replica.cuts {
+            // Where it was cut is not known: it has to be looked at again.
+            (*verified, *cuts) = (0, replica.cuts);
+        }
+        let upto = upto.min(self.end).min(replica.log.end());
+        let mut place = self.entries.partition_point(|entry| entry.base_offset < *verified);
+        while *verified < upto {
+            let Some(expected) = self.entries.get(place) else { break };
+            let found = replica.log.entries().get(replica.log.index_of(expected.base_offset));
+            let equal = found.is_some_and(|found| {
+                found.base_offset == expected.base_offset
+                    && found.epoch == expected.epoch
+                    && Arc::ptr_eq(&found.batch, &expected.batch)
+            });
+            if !equal {
+                return Err(expected.base_offset);
+            }
+            *verified = expected.base_offset + u64::from(expected.batch.count());
+            place += 1;
+        }
+        Ok(())
+    }
+}
+
+/// A node's replica.
+pub(super) fn replica(model: &Kafka, node: NodeId, id: PartitionId) -> Option<&Replica> {
+    model.servers.get(node.index())?.data()?.replica(id)
+}
+
+/// The name of a partition, for people.
+pub(super) fn name(model: &Kafka, id: PartitionId) -> String {
+    model.shared.names.unit(id).to_string()
+}

@@ -1,0 +1,67 @@
+//! The high watermark is sane: not beyond the log, not before its start, and never falling on one leader.
+
+use super::committed::{name, replica};
+use crate::{
+    kafka::{Kafka, Touch, protocol::PartitionId},
+    kernel::{Invariant, NodeId},
+};
+use squall_bus::Time;
+use std::collections::BTreeMap;
+
+/// Remembers each leader's high watermark.
+#[derive(Debug, Default)]
+pub(super) struct HighWatermark(BTreeMap<PartitionId, (NodeId, u32, u64)>);
+
+fn within_log(model: &Kafka, node: NodeId, id: PartitionId) -> Result<(), String> {
+    let Some(replica) = replica(model, node, id) else { return Ok(()) };
+    let (start, high_watermark, end) = (replica.log.start(), replica.high_watermark, replica.log.end());
+    if high_watermark > end || (high_watermark < start && end > start) {
+        let unit = name(model, id);
+        return Err(format!(
+            "{unit}: node {} has a high watermark {high_watermark} outside of {start}..{end}",
+            node.0 + 1
+        ));
+    }
+    Ok(())
+}
+
+impl Invariant<Kafka> for HighWatermark {
+    fn name(&self) -> &'static str {
+        "HighWatermarkSane"
+    }
+
+    fn source(&self) -> &'static str {
+        "Kafka's replication protocol: HW <= LEO, monotone per leader and epoch"
+    }
+
+    fn after(&mut self, model: &Kafka, touched: &[Touch], _: Time) -> Result<(), String> {
+        for touch in touched {
+            let Touch::Replica(node, id) = *touch else { continue };
+            within_log(model, node, id)?;
+            let Some(replica) = replica(model, node, id).filter(|replica| replica.leading().is_some()) else {
+                continue;
+            };
+            let now = (node, replica.leader_epoch, replica.high_watermark);
+            if let Some(before) = self.0.insert(id, now)
+                && (before.0, before.1) == (now.0, now.1)
+                && before.2 > now.2
+            {
+                let unit = name(model, id);
+                return Err(format!(
+                    "{unit}: the high watermark of leader {} fell from {} to {}",
+                    node.0 + 1,
+                    before.2,
+                    now.2
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn full(&self, model: &Kafka) -> Result<(), String> {
+        let ids: Vec<PartitionId> = model.truth().partitions().map(|(id, _)| id).collect();
+        ids.into_iter().try_for_each(|id| {
+            (0..model.shared.servers).try_for_each(|node| within_log(model, NodeId(node), id))
+        })
+    }
+}

@@ -1,0 +1,63 @@
+//! LogMatching: two replicas' logs are equal below both their high watermarks.
+
+use super::committed::{CommittedLogs, name, replica};
+use crate::{
+    kafka::{Kafka, Touch, protocol::PartitionId},
+    kernel::{Invariant, NodeId},
+};
+use squall_bus::Time;
+
+/// Every replica is compared with what is committed, below its own high watermark.
+#[derive(Debug, Default)]
+pub(super) struct LogMatching(CommittedLogs);
+
+fn check(logs: &mut CommittedLogs, model: &Kafka, node: NodeId, id: PartitionId) -> Result<(), String> {
+    logs.update(model, id);
+    let Some(replica) = replica(model, node, id) else { return Ok(()) };
+    // A replica that does not follow the present leader yet may still hold what an unclean election dropped.
+    let current = model.truth().partition(id).is_some_and(|truth| truth.leader_epoch == replica.leader_epoch);
+    if !current {
+        return Ok(());
+    }
+    logs.verify(id, node, replica, replica.high_watermark).map_err(|offset| {
+        let high_watermark = replica.high_watermark;
+        let unit = name(model, id);
+        format!(
+            "{unit}: node {} differs at offset {offset}, below its high watermark {high_watermark}",
+            node.0 + 1
+        )
+    })
+}
+
+impl Invariant<Kafka> for LogMatching {
+    fn name(&self) -> &'static str {
+        "LogMatching"
+    }
+
+    fn source(&self) -> &'static str {
+        "kafka-tlaplus, v3.5 and KIP-966"
+    }
+
+    fn after(&mut self, model: &Kafka, touched: &[Touch], _: Time) -> Result<(), String> {
+        for touch in touched {
+            match touch {
+                Touch::Replica(node, id) => check(&mut self.0, model, *node, *id)?,
+                Touch::Partition(id) => {
+                    self.0.update(model, *id);
+                }
+                Touch::Group(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn full(&self, model: &Kafka) -> Result<(), String> {
+        let mut logs = self.0.unverified();
+        for id in logs.ids() {
+            for node in 0..model.shared.servers {
+                check(&mut logs, model, NodeId(node), id)?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,48 @@
+//! ReplicationQuorumSuperset: a leader counts at least the replicas that the controller takes for in sync.
+
+use super::committed::{name, replica};
+use crate::{
+    kafka::{Kafka, Touch, protocol::PartitionId},
+    kernel::Invariant,
+};
+use squall_bus::Time;
+
+/// The maximal ISR of the present leader holds the controller's ISR.
+#[derive(Debug, Default)]
+pub(super) struct MaximalIsr;
+
+fn check(model: &Kafka, id: PartitionId) -> Result<(), String> {
+    let Some(truth) = model.truth().partition(id) else { return Ok(()) };
+    let Some(leader) = truth.leader else { return Ok(()) };
+    let Some(replica) = replica(model, leader, id) else { return Ok(()) };
+    let current = replica.leading().is_some() && replica.leader_epoch == truth.leader_epoch;
+    if current && !truth.isr.is_within(replica.maximal_isr()) {
+        let (counts, has) = (replica.maximal_isr(), truth.isr);
+        return Err(format!("{}: the leader counts {counts:?}, the controller has {has:?}", name(model, id)));
+    }
+    Ok(())
+}
+
+impl Invariant<Kafka> for MaximalIsr {
+    fn name(&self) -> &'static str {
+        "ReplicationQuorumSuperset"
+    }
+
+    fn source(&self) -> &'static str {
+        "kafka-tlaplus"
+    }
+
+    fn after(&mut self, model: &Kafka, touched: &[Touch], _: Time) -> Result<(), String> {
+        for touch in touched {
+            if let Touch::Replica(_, id) | Touch::Partition(id) = touch {
+                check(model, *id)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn full(&self, model: &Kafka) -> Result<(), String> {
+        let ids: Vec<PartitionId> = model.truth().partitions().map(|(id, _)| id).collect();
+        ids.into_iter().try_for_each(|id| check(model, id))
+    }
+}
