@@ -115,6 +115,11 @@ impl<W> Connections<W> {
         self.slots[slot as usize].state == State::Up
     }
 
+    /// Whether the connection was tried, and is neither up nor on its way.
+    pub(crate) fn is_unreachable(&self, slot: Slot) -> bool {
+        self.is_down(slot) && self.slots[slot as usize].drawn > 0
+    }
+
     /// Whether the connection is neither up nor on its way: its last attempt failed, or there was none.
     pub(crate) fn is_down(&self, slot: Slot) -> bool {
         self.slots[slot as usize].state == State::Down

@@ -143,7 +143,7 @@ impl<P> Net<P> {
 
     /// Keeps asking while a leader that is needed cannot be reached: the cluster may have a new one.
     pub(crate) fn leader_unreachable(&mut self, slot: Slot, io: &mut dyn Io) {
-        if self.conns.is_down(slot) {
+        if self.conns.is_unreachable(slot) {
             self.refresh(io);
         }
     }

@@ -228,3 +228,18 @@ fn a_deleted_record_changes_no_other_draw() {
     let (all, fewer) = (draws(None), draws(Some(29)));
     assert_eq!(fewer[..], all[..29]);
 }
+
+/// A lost connection is reason enough to ask who leads now, also when there is nothing to send.
+#[test]
+fn an_idle_producer_learns_of_a_new_leader() {
+    let mut stage = Stage::new(5, 3, 1);
+    let producer = stage.producer(config(), |_| ());
+    assert!(stage.send_and_wait(producer, 0).1.is_ok());
+    stage.world.kill(NodeId(0));
+    let partition = &mut stage.world.model_mut().partitions[0];
+    (partition.leader, partition.epoch) = (1, 2);
+    stage.run(2 * SECOND);
+    let id = stage.id(0);
+    let super::super::Client::Producer(client) = stage.state(producer) else { panic!("a producer") };
+    assert_eq!(client.net.metadata.leader(id), Some(1));
+}

@@ -105,3 +105,29 @@ fn after_a_timeout_the_sequence_begins_anew() {
         assert!(last.base_seq == 0 && (last.pid, last.epoch) != (1, 0), "{profile:?}: {last:?}");
     }
 }
+
+/// After a failure nothing more leaves a partition until nothing of it is in flight: the retry comes a whole
+/// round trip after the last request before it.
+#[test]
+fn a_partition_drains_before_it_sends_again() {
+    let mut stage = Stage::new(1, 1, 1);
+    stage.world.model_mut().faults.insert(7, Fault::Refuse(ErrorCode::NotEnoughReplicas));
+    let producer = stage.producer(config(ClientProfile::Native), |producer| producer.limits.records = 1);
+    let way = Duration::from_millis(200);
+    stage.world.delay(NodeId(0), producer, way);
+    stage.world.delay(producer, NodeId(0), way);
+    stage.run(5 * SECOND);
+    assert!(stage.send_and_wait(producer, 0).1.is_ok());
+    for value in 1..30 {
+        stage.send(producer, value);
+        stage.run(Duration::from_millis(100));
+    }
+    stage.run(20 * SECOND);
+    assert_eq!(stage.log(), (0..30).collect::<Vec<_>>());
+    const WINDOW: Duration = Duration::from_millis(450);
+    let arrived = &stage.world.model().produced;
+    let retry = arrived.iter().find(|at| at.since(arrived[6]) > WINDOW);
+    let last = arrived.iter().rfind(|at| at.since(arrived[6]) <= WINDOW);
+    let pause = retry.zip(last).map(|(retry, last)| retry.since(*last));
+    assert!(pause.is_some_and(|pause| pause >= 2 * way), "{arrived:?}");
+}
