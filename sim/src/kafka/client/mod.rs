@@ -143,7 +143,6 @@ impl Client {
     pub fn on(&mut self, event: Event<Msg, super::Timer>, io: &mut dyn Io, shared: &Shared) {
         let event = match event {
             Event::Timer(super::Timer::Client(timer)) => Event::Timer(timer),
-            #[allow(unreachable_patterns, reason = "servers have timers of their own")]
             Event::Timer(_) => return,
             Event::Started(boot) => Event::Started(boot),
             Event::Stopping => Event::Stopping,
