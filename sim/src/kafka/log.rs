@@ -35,6 +35,7 @@ impl Log {
     }
 
     /// Where each leader epoch begins.
+    #[cfg(test)]
     pub(super) fn epochs(&self) -> &[(u32, u64)] {
         &self.epochs
     }

@@ -6,6 +6,7 @@
 //!   the messages of [`protocol`].
 //! - Model code asks its rules, never which version or bug this is.
 
+pub mod batch;
 mod broker;
 pub mod client;
 mod controller;
@@ -36,6 +37,7 @@ mod server;
 #[cfg(test)]
 mod tests;
 mod voter;
+mod wire;
 
 pub use error::ErrorCode;
 pub use names::Names;

@@ -8,14 +8,17 @@
 //! - A Fetch response leaves out partitions that have nothing to say, as an incremental fetch session does.
 //! - Offsets and epochs are Kafka's own; `None` stands for Kafka's -1.
 
+pub use super::batch::{
+    BATCH_OVERHEAD, Batch, CommittedOffset, Entry, Payload, ProducerStamp, RECORD_OVERHEAD, record_bytes,
+};
+
 use super::{
     error::ErrorCode,
-    group::GroupSnapshot,
     nodes::NodeSet,
     quorum::{QuorumRequest, QuorumResponse},
 };
-use crate::kernel::{Digest, Message, NodeId, mix};
-use squall_bus::{Acks, Record, Time};
+use crate::kernel::NodeId;
+use squall_bus::Acks;
 use std::{fmt, sync::Arc, time::Duration};
 
 /// A topic, interned.
@@ -62,115 +65,6 @@ impl PartitionId {
 impl fmt::Display for PartitionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "t{}/{}", self.topic.0, self.partition)
-    }
-}
-
-/// Who wrote a batch, for deduplication (rule C3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ProducerStamp {
-    /// The producer id.
-    pub pid: u64,
-    /// The producer epoch.
-    pub epoch: u16,
-    /// The sequence number of the first record.
-    pub base_seq: u32,
-}
-
-/// One offset that a group committed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct CommittedOffset {
-    /// Of which partition.
-    pub partition: PartitionId,
-    /// The next record to read.
-    pub offset: u64,
-    /// The leader epoch of the last record read, if the client knew it.
-    pub leader_epoch: Option<u32>,
-}
-
-/// What is in a batch.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Payload {
-    /// A client's records.
-    Records(Vec<Record>),
-    /// Offsets committed by a group, one record each.
-    Offsets(GroupIx, Vec<CommittedOffset>),
-    /// A group's members and generation after a rebalance.
-    Group(Arc<GroupSnapshot>),
-}
-
-/// A batch of records, shared by everyone who holds it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Batch {
-    /// What is in it.
-    pub payload: Payload,
-    /// The producer's stamp, if it is idempotent.
-    pub stamp: Option<ProducerStamp>,
-    /// Bytes on the wire and on disk.
-    pub bytes: u32,
-    /// When it was made, by its maker's wall clock.
-    pub timestamp: Time,
-    /// Whether its checksum fits.
-    pub intact: bool,
-}
-
-/// Bytes of a batch header (magic 2).
-pub const BATCH_OVERHEAD: u32 = 61;
-/// Bytes around one record in a batch: length, attributes, deltas and the lengths of key and value.
-pub const RECORD_OVERHEAD: u32 = 12;
-
-/// The bytes that one record takes in a batch.
-#[must_use]
-pub fn record_bytes(record: &Record) -> u32 {
-    let headers: usize = record.headers.iter().map(|header| header.name.len() + header.value.len() + 2).sum();
-    let bytes = record.key.as_ref().map_or(0, |key| key.len()) + record.value.len() + headers;
-    RECORD_OVERHEAD.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX))
-}
-
-impl Batch {
-    /// A batch of client records, intact, with its size counted.
-    #[must_use]
-    pub fn of_records(records: Vec<Record>, stamp: Option<ProducerStamp>, timestamp: Time) -> Self {
-        let bytes =
-            records.iter().fold(BATCH_OVERHEAD, |bytes, record| bytes.saturating_add(record_bytes(record)));
-        Self { payload: Payload::Records(records), stamp, bytes, timestamp, intact: true }
-    }
-
-    /// How many records it has, and so how many offsets it takes.
-    #[must_use]
-    pub fn count(&self) -> u32 {
-        match &self.payload {
-            Payload::Records(records) => records.len() as u32,
-            Payload::Offsets(_, offsets) => offsets.len() as u32,
-            Payload::Group(_) => 1,
-        }
-    }
-
-    /// The client's records; none in a batch of an internal topic.
-    #[must_use]
-    pub fn records(&self) -> &[Record] {
-        match &self.payload {
-            Payload::Records(records) => records,
-            Payload::Offsets(..) | Payload::Group(_) => &[],
-        }
-    }
-}
-
-/// A batch at its place in a log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// The offset of its first record.
-    pub base_offset: u64,
-    /// The leader epoch it was appended in.
-    pub epoch: u32,
-    /// The batch.
-    pub batch: Arc<Batch>,
-}
-
-impl Entry {
-    /// The offset behind its last record.
-    #[must_use]
-    pub fn end_offset(&self) -> u64 {
-        self.base_offset + u64::from(self.batch.count())
     }
 }
 
@@ -574,130 +468,4 @@ pub struct AlteredPartition {
     pub partition_epoch: u32,
     /// The ISR at the controller.
     pub isr: NodeSet,
-}
-
-impl RequestBody {
-    fn digest(&self) -> u64 {
-        match self {
-            Self::Metadata(topics) => mix(1, topics.as_ref().map_or(u64::MAX, |topics| topics.len() as u64)),
-            Self::Produce(request) => request.batches.iter().fold(2, |hash, (id, batch)| {
-                mix(mix(hash, id.word()), u64::from(batch.count()) << 32 | u64::from(batch.bytes))
-            }),
-            Self::Fetch(request) => request
-                .partitions
-                .iter()
-                .fold(3, |hash, partition| mix(mix(hash, partition.id.word()), partition.offset)),
-            Self::ListOffsets(partitions) => partitions.iter().fold(4, |hash, p| mix(hash, p.id.word())),
-            Self::InitProducerId => 5,
-            Self::FindCoordinator(group) => mix(6, u64::from(group.0)),
-            Self::JoinGroup(request) => {
-                mix(mix(7, u64::from(request.group.0)), request.member.map_or(0, |member| member.0))
-            }
-            Self::SyncGroup(request) => mix(mix(8, request.member.0), request.generation as u64),
-            Self::Heartbeat(_, member, generation) => mix(mix(9, member.0), *generation as u64),
-            Self::LeaveGroup(_, member) => mix(10, member.0),
-            Self::OffsetCommit(request) => request
-                .offsets
-                .iter()
-                .fold(11, |hash, offset| mix(mix(hash, offset.partition.word()), offset.offset)),
-            Self::OffsetFetch(group, partitions) => mix(mix(12, u64::from(group.0)), partitions.len() as u64),
-            Self::BrokerRegistration(request) => mix(13, request.incarnation),
-            Self::BrokerHeartbeat(request) => {
-                mix(mix(14, request.metadata_offset), u64::from(request.want_shutdown))
-            }
-            Self::AlterPartition(request) => request
-                .proposals
-                .iter()
-                .fold(15, |hash, proposal| mix(mix(hash, proposal.id.word()), proposal.isr.len() as u64)),
-            Self::Quorum(request) => mix(16, request.digest()),
-        }
-    }
-
-    fn size(&self) -> u32 {
-        match self {
-            Self::Produce(request) => {
-                request.batches.iter().fold(64, |bytes, (_, batch)| batch.bytes.saturating_add(bytes))
-            }
-            Self::Fetch(request) => 64 + 32 * request.partitions.len() as u32,
-            _ => 64,
-        }
-    }
-}
-
-impl ResponseBody {
-    fn digest(&self) -> u64 {
-        match self {
-            Self::Metadata(response) => response.topics.iter().fold(1, |hash, topic| {
-                topic.partitions.iter().fold(mix(hash, u64::from(topic.topic.0)), |hash, partition| {
-                    mix(hash, u64::from(partition.leader_epoch))
-                })
-            }),
-            Self::Produce(partitions) => partitions.iter().fold(2, |hash, partition| {
-                mix(mix(hash, partition.error as u64), partition.base_offset.unwrap_or(u64::MAX))
-            }),
-            Self::Fetch(partitions) => partitions.iter().fold(3, |hash, partition| {
-                let end = partition.entries.last().map_or(0, Entry::end_offset);
-                mix(mix(mix(hash, partition.error as u64), partition.high_watermark), end)
-            }),
-            Self::ListOffsets(offsets) => {
-                offsets.iter().fold(4, |hash, offset| mix(mix(hash, offset.error as u64), offset.offset))
-            }
-            Self::InitProducerId(pid) => mix(5, *pid),
-            Self::FindCoordinator(error, node) => {
-                mix(mix(6, *error as u64), node.map_or(u64::MAX, |node| u64::from(node.0)))
-            }
-            Self::JoinGroup(response) => mix(mix(7, response.error as u64), response.generation as u64),
-            Self::SyncGroup(error, partitions) => mix(mix(8, *error as u64), partitions.len() as u64),
-            Self::Heartbeat(error) => mix(9, *error as u64),
-            Self::LeaveGroup(error) => mix(10, *error as u64),
-            Self::OffsetCommit(results) => {
-                results.iter().fold(11, |hash, (_, error)| mix(hash, *error as u64))
-            }
-            Self::OffsetFetch(error, offsets) => {
-                offsets.iter().fold(mix(12, *error as u64), |hash, (_, found)| {
-                    mix(hash, found.map_or(u64::MAX, |found| found.offset))
-                })
-            }
-            Self::BrokerRegistration(error, epoch) => mix(mix(13, *error as u64), *epoch),
-            Self::BrokerHeartbeat(response) => {
-                mix(mix(14, response.error as u64), u64::from(response.fenced))
-            }
-            Self::AlterPartition(error, results) => {
-                results.iter().fold(mix(15, *error as u64), |hash, result| mix(hash, result.error as u64))
-            }
-            Self::Quorum(response) => mix(16, response.digest()),
-        }
-    }
-
-    fn size(&self) -> u32 {
-        match self {
-            Self::Fetch(partitions) => partitions
-                .iter()
-                .flat_map(|partition| &partition.entries)
-                .fold(64, |bytes, entry| entry.batch.bytes.saturating_add(bytes)),
-            _ => 64,
-        }
-    }
-}
-
-impl Digest for Msg {
-    fn digest(&self) -> u64 {
-        match self {
-            Self::Request(request) => mix(u64::from(request.correlation), request.body.digest()),
-            Self::Response(response) => mix(!u64::from(response.correlation), response.body.digest()),
-        }
-    }
-}
-
-impl Message for Msg {
-    fn size(&self) -> u32 {
-        match self {
-            Self::Request(request) => request.body.size(),
-            Self::Response(response) => response.body.size(),
-        }
-    }
-
-    fn acknowledges_write(&self) -> bool {
-        matches!(self, Self::Response(Response { body: ResponseBody::Produce(_), .. }))
-    }
 }

@@ -404,3 +404,48 @@ fn a_wiped_broker_comes_back_empty_and_catches_up() {
     let leader = lab.leader(id).expect("it has one");
     assert_eq!(lab.values(victim, id), lab.values(leader, id));
 }
+
+#[test]
+fn a1_without_a_controller_a_broker_stops_on_its_own() {
+    for seed in 0..4 {
+        let mut lab = Lab::new(seed);
+        lab.run(secs(3));
+        for node in (0..3).map(NodeId) {
+            lab.world.stop(node);
+        }
+        let begin = lab.now();
+        let mut last = Duration::ZERO;
+        for node in (0..3).map(NodeId) {
+            while lab.world.life(node) == crate::kernel::Life::Running {
+                assert!(lab.step(begin + secs(15)), "node {node} does not stop");
+            }
+            last = last.max(lab.now().since(begin));
+        }
+        // Measured: 5.4 s for the last of three.
+        assert_between(last, 200, 9_000);
+    }
+}
+
+#[test]
+fn a_broker_whose_disk_fails_halts_and_another_leads() {
+    let mut lab = Lab::new(1);
+    let id = partition(&mut lab, 2, false);
+    let leader = lab.leader(id).expect("it has one");
+    let probe = lab.probe();
+    lab.world.disk_mut(leader).failing = true;
+    let (asked, _) = lab.produce(probe, leader, id, Acks::All);
+    let answer = lab.produced(asked, secs(1));
+    assert!(answer.is_none_or(|answer| answer.error == ErrorCode::KafkaStorageError), "{answer:?}");
+    assert_eq!(lab.world.life(leader), crate::kernel::Life::Down);
+    lab.until(secs(14), |kafka| {
+        kafka.truth().partition(id).is_some_and(|partition| partition.leader != Some(leader))
+    });
+}
+
+#[test]
+fn the_rules_print_one_a_line() {
+    let printed = kafka_4_3_test_cluster().to_string();
+    for line in ["truncate: ByEpoch", "broker_session: 9s", "dedup_batches: 5", "offsets_partitions: 8"] {
+        assert!(printed.lines().any(|printed| printed == line), "{printed}");
+    }
+}

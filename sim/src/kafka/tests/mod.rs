@@ -59,8 +59,6 @@ struct Asked {
     correlation: u32,
 }
 
-const MS: u64 = 1_000_000;
-
 fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }

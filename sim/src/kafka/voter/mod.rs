@@ -10,6 +10,9 @@
 //! - Whoever does not know the leader asks one voter after the other.
 //! - The log is synced with each append, as Kafka syncs it: a loss of power loses nothing of it.
 
+mod following;
+mod leading;
+
 use super::{
     Kafka, Timer,
     links::{Lane, Links, ReplyTo},
@@ -307,7 +310,7 @@ impl Voter {
         let majority = self.voters.len() / 2 + 1;
         match self.role {
             Role::Prospective { votes, .. } if votes.len() >= majority => {
-                self.stand(false, rules, links, ctx)
+                self.stand(false, rules, links, ctx);
             }
             Role::Candidate { votes } if votes.len() >= majority => {
                 let begin = self.append(vec![MetadataRecord::LeaderChange(self.me)]);
@@ -333,154 +336,6 @@ impl Voter {
         if !self.majority_armed && self.voters.len() > 1 {
             self.majority_armed = true;
             ctx.timer(rules.quorum_fetch_timeout * 3 / 2, Timer::Quorum(QuorumTimer::Majority));
-        }
-    }
-
-    // Fetching.
-
-    fn fetch(&mut self, rules: &Rules, links: &mut Links, ctx: &mut Ctx<'_, Kafka>) {
-        let Role::Follower { leader } = self.role else { return };
-        let to = leader.unwrap_or_else(|| self.guess());
-        if to == self.me {
-            return;
-        }
-        self.fetching = Some(to);
-        let request = QuorumRequest::Fetch {
-            epoch: self.epoch,
-            end: self.end(),
-            last_epoch: self.last_epoch(),
-            committed: self.committed,
-        };
-        links.ask(to, Lane::Quorum, RequestBody::Quorum(request), ctx);
-        if leader.is_none() || !self.is_voter() {
-            self.arm_retry(rules.quorum_request_timeout, ctx);
-        }
-    }
-
-    fn arm_retry(&mut self, after: Duration, ctx: &mut Ctx<'_, Kafka>) {
-        if !self.retry_armed {
-            self.retry_armed = true;
-            ctx.timer(after, Timer::Quorum(QuorumTimer::Retry));
-        }
-    }
-
-    /// The next voter to ask who leads.
-    fn guess(&mut self) -> NodeId {
-        loop {
-            self.next_guess = (self.next_guess + 1) % self.servers;
-            let guess = NodeId(self.next_guess);
-            if self.voters.contains(guess) && (guess != self.me || self.voters.len() == 1) {
-                return guess;
-            }
-        }
-    }
-
-    fn accept(
-        &mut self,
-        from: NodeId,
-        batches: Vec<MetadataBatch>,
-        committed: u64,
-        diverging: Option<(u32, u64)>,
-        ctx: &Ctx<'_, Kafka>,
-    ) {
-        if self.leader() != Some(from) {
-            return;
-        }
-        self.heard = ctx.now();
-        if let Some((epoch, end)) = diverging {
-            let own = self.log.partition_point(|batch| batch.epoch <= epoch) as u64;
-            self.log.truncate(end.min(own) as usize);
-        } else {
-            self.log.extend(batches);
-            self.committed = self.committed.max(committed.min(self.end()));
-        }
-    }
-
-    // Leading.
-
-    /// Commits what a majority has; the leader's.
-    fn advance_commit(&mut self) {
-        let end = self.end();
-        let Role::Leader(leading) = &self.role else { return };
-        let mut ends: Vec<u64> = self
-            .voters
-            .iter()
-            .map(|voter| if voter == self.me { end } else { leading.ends[voter.index()] })
-            .collect();
-        ends.sort_unstable_by(|a, b| b.cmp(a));
-        let reached = ends[self.voters.len() as usize / 2];
-        if reached > self.committed && self.log[reached as usize - 1].epoch == self.epoch {
-            self.committed = reached;
-        }
-    }
-
-    fn answer_parked(&mut self, links: &mut Links, ctx: &mut Ctx<'_, Kafka>) {
-        let (now, end, committed) = (ctx.now(), self.end(), self.committed);
-        let Role::Leader(leading) = &mut self.role else { return };
-        let ready = |parked: &Parked| parked.end < end || parked.committed < committed || parked.until <= now;
-        let (ready, parked): (Vec<Parked>, Vec<Parked>) = leading.parked.drain(..).partition(ready);
-        leading.parked = parked;
-        for parked in ready {
-            let batches = self.log[parked.end.min(end) as usize..].to_vec();
-            let answer = QuorumResponse::Fetch { epoch: self.epoch, batches, committed, diverging: None };
-            links.reply(parked.to, ResponseBody::Quorum(answer), ctx);
-        }
-    }
-
-    fn refuse_parked(&mut self, links: &mut Links, ctx: &mut Ctx<'_, Kafka>) {
-        let answer = QuorumResponse::Epoch { epoch: self.epoch, leader: None };
-        if let Role::Leader(leading) = &mut self.role {
-            for parked in std::mem::take(&mut leading.parked) {
-                links.reply(parked.to, ResponseBody::Quorum(answer.clone()), ctx);
-            }
-        }
-    }
-
-    fn divergence(&self, end: u64, last_epoch: u32) -> Option<(u32, u64)> {
-        let same = end == 0 || (end <= self.end() && self.log[end as usize - 1].epoch == last_epoch);
-        if same {
-            return None;
-        }
-        let upto = self.log.partition_point(|batch| batch.epoch <= last_epoch);
-        let epoch = self.log[..upto].last().map_or(0, |batch| batch.epoch);
-        Some((epoch, upto as u64))
-    }
-
-    fn fetched(
-        &mut self,
-        parked: Parked,
-        last_epoch: u32,
-        rules: &Rules,
-        links: &mut Links,
-        ctx: &mut Ctx<'_, Kafka>,
-    ) {
-        if let Some(diverging) = self.divergence(parked.end, last_epoch) {
-            let answer = QuorumResponse::Fetch {
-                epoch: self.epoch,
-                batches: Vec::new(),
-                committed: self.committed,
-                diverging: Some(diverging),
-            };
-            links.reply(parked.to, ResponseBody::Quorum(answer), ctx);
-            return;
-        }
-        let Role::Leader(leading) = &mut self.role else { return };
-        leading.ends[parked.node.index()] = parked.end;
-        leading.fetched[parked.node.index()] = ctx.now();
-        leading.parked.retain(|other| other.node != parked.node);
-        leading.parked.push(parked);
-        self.advance_commit();
-        self.answer_parked(links, ctx);
-        self.arm_parked(rules, ctx);
-    }
-
-    fn arm_parked(&mut self, rules: &Rules, ctx: &mut Ctx<'_, Kafka>) {
-        let Role::Leader(leading) = &self.role else { return };
-        let Some(first) = leading.parked.iter().map(|parked| parked.until).min() else { return };
-        if self.parked_armed.is_none_or(|at| at > first) {
-            self.parked_armed = Some(first);
-            let wait = first.since(ctx.now()).min(rules.quorum_fetch_wait);
-            ctx.timer(wait, Timer::Quorum(QuorumTimer::Parked));
         }
     }
 
@@ -540,25 +395,6 @@ impl Voter {
                 self.arm_parked(rules, ctx);
             }
             QuorumTimer::Majority => self.check_majority(rules, links, ctx),
-        }
-    }
-
-    fn check_majority(&mut self, rules: &Rules, links: &mut Links, ctx: &mut Ctx<'_, Kafka>) {
-        self.majority_armed = false;
-        let Role::Leader(leading) = &self.role else { return };
-        let patience = rules.quorum_fetch_timeout * 3 / 2;
-        let mut fetched: Vec<Time> = self
-            .voters
-            .iter()
-            .map(|voter| if voter == self.me { Time::MAX } else { leading.fetched[voter.index()] })
-            .collect();
-        fetched.sort_unstable_by(|a, b| b.cmp(a));
-        let deadline = fetched[self.voters.len() as usize / 2] + patience;
-        if deadline <= ctx.now() {
-            self.follow(self.epoch, None, rules, links, ctx);
-        } else {
-            self.majority_armed = true;
-            ctx.timer(deadline.since(ctx.now()), Timer::Quorum(QuorumTimer::Majority));
         }
     }
 

@@ -1,0 +1,119 @@
+//! Batches of records: what producers send, logs hold and consumers receive.
+//!
+//! A batch is shared by reference between clients, leaders and followers; nobody changes one.
+
+use super::{
+    group::GroupSnapshot,
+    protocol::{GroupIx, PartitionId},
+};
+use squall_bus::{Record, Time};
+use std::sync::Arc;
+
+/// Who wrote a batch, for deduplication (rule C3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ProducerStamp {
+    /// The producer id.
+    pub pid: u64,
+    /// The producer epoch.
+    pub epoch: u16,
+    /// The sequence number of the first record.
+    pub base_seq: u32,
+}
+
+/// One offset that a group committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct CommittedOffset {
+    /// Of which partition.
+    pub partition: PartitionId,
+    /// The next record to read.
+    pub offset: u64,
+    /// The leader epoch of the last record read, if the client knew it.
+    pub leader_epoch: Option<u32>,
+}
+
+/// What is in a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Payload {
+    /// A client's records.
+    Records(Vec<Record>),
+    /// Offsets committed by a group, one record each.
+    Offsets(GroupIx, Vec<CommittedOffset>),
+    /// A group's members and generation after a rebalance.
+    Group(Arc<GroupSnapshot>),
+}
+
+/// A batch of records, shared by everyone who holds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// What is in it.
+    pub payload: Payload,
+    /// The producer's stamp, if it is idempotent.
+    pub stamp: Option<ProducerStamp>,
+    /// Bytes on the wire and on disk.
+    pub bytes: u32,
+    /// When it was made, by its maker's wall clock.
+    pub timestamp: Time,
+    /// Whether its checksum fits.
+    pub intact: bool,
+}
+
+/// Bytes of a batch header (magic 2).
+pub const BATCH_OVERHEAD: u32 = 61;
+/// Bytes around one record in a batch: length, attributes, deltas and the lengths of key and value.
+pub const RECORD_OVERHEAD: u32 = 12;
+
+/// The bytes that one record takes in a batch.
+#[must_use]
+pub fn record_bytes(record: &Record) -> u32 {
+    let headers: usize = record.headers.iter().map(|header| header.name.len() + header.value.len() + 2).sum();
+    let bytes = record.key.as_ref().map_or(0, bytes::Bytes::len) + record.value.len() + headers;
+    RECORD_OVERHEAD.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX))
+}
+
+impl Batch {
+    /// A batch of client records, intact, with its size counted.
+    #[must_use]
+    pub fn of_records(records: Vec<Record>, stamp: Option<ProducerStamp>, timestamp: Time) -> Self {
+        let bytes =
+            records.iter().fold(BATCH_OVERHEAD, |bytes, record| bytes.saturating_add(record_bytes(record)));
+        Self { payload: Payload::Records(records), stamp, bytes, timestamp, intact: true }
+    }
+
+    /// How many records it has, and so how many offsets it takes.
+    #[must_use]
+    pub fn count(&self) -> u32 {
+        match &self.payload {
+            Payload::Records(records) => records.len() as u32,
+            Payload::Offsets(_, offsets) => offsets.len() as u32,
+            Payload::Group(_) => 1,
+        }
+    }
+
+    /// The client's records; none in a batch of an internal topic.
+    #[must_use]
+    pub fn records(&self) -> &[Record] {
+        match &self.payload {
+            Payload::Records(records) => records,
+            Payload::Offsets(..) | Payload::Group(_) => &[],
+        }
+    }
+}
+
+/// A batch at its place in a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The offset of its first record.
+    pub base_offset: u64,
+    /// The leader epoch it was appended in.
+    pub epoch: u32,
+    /// The batch.
+    pub batch: Arc<Batch>,
+}
+
+impl Entry {
+    /// The offset behind its last record.
+    #[must_use]
+    pub fn end_offset(&self) -> u64 {
+        self.base_offset + u64::from(self.batch.count())
+    }
+}

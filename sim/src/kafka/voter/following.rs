@@ -1,0 +1,74 @@
+//! What a follower or observer of the metadata quorum does: fetch without pause, and look for the leader.
+
+use super::{QuorumTimer, Role, Voter};
+use crate::{
+    kafka::{
+        Kafka, Timer,
+        links::{Lane, Links},
+        protocol::RequestBody,
+        quorum::{MetadataBatch, QuorumRequest},
+        rules::Rules,
+    },
+    kernel::{Ctx, NodeId},
+};
+use std::time::Duration;
+
+impl Voter {
+    pub(super) fn fetch(&mut self, rules: &Rules, links: &mut Links, ctx: &mut Ctx<'_, Kafka>) {
+        let Role::Follower { leader } = self.role else { return };
+        let to = leader.unwrap_or_else(|| self.guess());
+        if to == self.me {
+            return;
+        }
+        self.fetching = Some(to);
+        let request = QuorumRequest::Fetch {
+            epoch: self.epoch,
+            end: self.end(),
+            last_epoch: self.last_epoch(),
+            committed: self.committed,
+        };
+        links.ask(to, Lane::Quorum, RequestBody::Quorum(request), ctx);
+        if leader.is_none() || !self.is_voter() {
+            self.arm_retry(rules.quorum_request_timeout, ctx);
+        }
+    }
+
+    pub(super) fn arm_retry(&mut self, after: Duration, ctx: &mut Ctx<'_, Kafka>) {
+        if !self.retry_armed {
+            self.retry_armed = true;
+            ctx.timer(after, Timer::Quorum(QuorumTimer::Retry));
+        }
+    }
+
+    /// The next voter to ask who leads.
+    pub(super) fn guess(&mut self) -> NodeId {
+        loop {
+            self.next_guess = (self.next_guess + 1) % self.servers;
+            let guess = NodeId(self.next_guess);
+            if self.voters.contains(guess) && (guess != self.me || self.voters.len() == 1) {
+                return guess;
+            }
+        }
+    }
+
+    pub(super) fn accept(
+        &mut self,
+        from: NodeId,
+        batches: Vec<MetadataBatch>,
+        committed: u64,
+        diverging: Option<(u32, u64)>,
+        ctx: &Ctx<'_, Kafka>,
+    ) {
+        if self.leader() != Some(from) {
+            return;
+        }
+        self.heard = ctx.now();
+        if let Some((epoch, end)) = diverging {
+            let own = self.log.partition_point(|batch| batch.epoch <= epoch) as u64;
+            self.log.truncate(end.min(own) as usize);
+        } else {
+            self.log.extend(batches);
+            self.committed = self.committed.max(committed.min(self.end()));
+        }
+    }
+}
