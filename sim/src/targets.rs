@@ -2,7 +2,7 @@
 
 use crate::{
     cluster::Simulation,
-    kafka::{Kafka, profile},
+    kafka::{Kafka, invariants, profile},
     kernel::{Choices, LinkSpec, TraceEvent, mix},
     model::BusModel,
     runtime::{Broken, Options, ProcWarning},
@@ -55,7 +55,7 @@ pub fn open(bus: &str, nodes: u32, choices: Choices) -> Result<Box<dyn Simulated
 /// A simulated Kafka as `local:kafka` would start it, all invariants on.
 pub(crate) fn kafka(nodes: u32, choices: Choices) -> Result<Simulation<Kafka>, Error> {
     let model = Kafka::new(profile::kafka_4_3_test_cluster(), nodes, &choices)?;
-    Ok(Simulation::new(model, choices, LinkSpec::default(), Vec::new()))
+    Ok(Simulation::new(model, choices, LinkSpec::default(), invariants::all()))
 }
 
 /// What a bus and the faults on it can do, in the simulator; `None` if there is no model of it.
