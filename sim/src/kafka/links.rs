@@ -55,15 +55,17 @@ impl Links {
         Self { me, conns: vec![[None; LANES]; servers as usize], correlation: 0, own: VecDeque::new() }
     }
 
-    /// Asks a server; connects first if need be.
-    pub(super) fn ask(&mut self, to: NodeId, lane: Lane, body: RequestBody, ctx: &mut Ctx<'_, Kafka>) {
+    /// Asks a server; connects first if need be. Returns what the answer will repeat (nothing is repeated of
+    /// what a node asks of itself).
+    pub(super) fn ask(&mut self, to: NodeId, lane: Lane, body: RequestBody, ctx: &mut Ctx<'_, Kafka>) -> u32 {
         if to == self.me {
             self.own.push_back(Own::Asked(lane, body));
-            return;
+            return 0;
         }
         let conn = *self.conns[to.index()][lane as usize].get_or_insert_with(|| ctx.connect(to));
         self.correlation = self.correlation.wrapping_add(1);
         ctx.send(conn, Msg::Request(Request { correlation: self.correlation, client: self.me, body }));
+        self.correlation
     }
 
     /// Answers.

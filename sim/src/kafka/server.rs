@@ -14,7 +14,7 @@ use super::{
     links::{Lane, Links, Own, ReplyTo},
     metadata::Image,
     nodes::NodeSet,
-    protocol::{Msg, PartitionId, Request, RequestBody, ResponseBody},
+    protocol::{Msg, PartitionId, Request, RequestBody, Response, ResponseBody},
     voter::Voter,
 };
 use crate::kernel::{Boot, ConnId, Ctx, Event, FileId, NodeId, Site};
@@ -101,7 +101,7 @@ impl Server {
             Event::Message(conn, Msg::Request(request)) => self.request(conn, request, ctx, shared),
             Event::Message(conn, Msg::Response(response)) => {
                 if let Some((from, lane)) = self.links.whose(conn) {
-                    self.response(from, lane, response.body, ctx, shared);
+                    self.response(from, lane, response, ctx, shared);
                 }
             }
             Event::Closed(conn) => self.closed(conn, ctx, shared),
@@ -357,14 +357,14 @@ impl Server {
         &mut self,
         from: NodeId,
         lane: Lane,
-        body: ResponseBody,
+        response: Response,
         ctx: &mut Ctx<'_, Kafka>,
         shared: &Shared,
     ) {
-        let rules = &shared.rules;
-        match (lane, body) {
+        let (rules, correlation) = (&shared.rules, response.correlation);
+        match (lane, response.body) {
             (Lane::Quorum, ResponseBody::Quorum(response)) => {
-                self.voter.on_response(from, response, rules, &mut self.links, ctx);
+                self.voter.on_response(from, correlation, response, rules, &mut self.links, ctx);
             }
             (Lane::Lifecycle, ResponseBody::BrokerRegistration(error, epoch)) => {
                 if let Some(broker) = &mut self.broker {
@@ -438,7 +438,9 @@ impl Server {
                 Some(Own::Asked(lane, body)) => {
                     self.control(self.me, body, ReplyTo::Own(lane), ctx, shared);
                 }
-                Some(Own::Answered(lane, body)) => self.response(self.me, lane, body, ctx, shared),
+                Some(Own::Answered(lane, body)) => {
+                    self.response(self.me, lane, Response { correlation: 0, body }, ctx, shared);
+                }
                 None => break,
             }
         }

@@ -20,14 +20,14 @@ impl Voter {
         if to == self.me {
             return;
         }
-        self.fetching = Some(to);
         let request = QuorumRequest::Fetch {
             epoch: self.epoch,
             end: self.end(),
             last_epoch: self.last_epoch(),
             committed: self.committed,
         };
-        links.ask(to, Lane::Quorum, RequestBody::Quorum(request), ctx);
+        let correlation = links.ask(to, Lane::Quorum, RequestBody::Quorum(request), ctx);
+        self.fetching = Some((to, correlation));
         if leader.is_none() || !self.is_voter() {
             self.arm_retry(rules.quorum_request_timeout, ctx);
         }

@@ -110,8 +110,9 @@ pub(super) struct Voter {
     retry_armed: bool,
     parked_armed: Option<Time>,
     majority_armed: bool,
-    /// Whom the last unanswered fetch went to.
-    fetching: Option<NodeId>,
+    /// Whom the last unanswered fetch went to, and its correlation id: an older one's answer does not fit the
+    /// log any more.
+    fetching: Option<(NodeId, u32)>,
     next_guess: u32,
 }
 
@@ -265,12 +266,19 @@ impl Voter {
         links: &mut Links,
         ctx: &mut Ctx<'_, Kafka>,
     ) {
+        let known = matches!(self.role, Role::Follower { leader: Some(known) } if Some(known) == leader);
+        self.refuse_parked(links, ctx);
+        self.become_follower(epoch, leader, rules, ctx);
+        if !known || self.fetching.is_none() {
+            self.fetch(rules, links, ctx);
+        }
+    }
+
+    fn become_follower(&mut self, epoch: u32, leader: Option<NodeId>, rules: &Rules, ctx: &mut Ctx<'_, Kafka>) {
         if epoch > self.epoch {
             self.epoch = epoch;
             self.voted = None;
         }
-        self.refuse_parked(links, ctx);
-        let known = matches!(self.role, Role::Follower { leader: Some(known) } if Some(known) == leader);
         self.role = Role::Follower { leader };
         if leader.is_some() {
             self.heard = ctx.now();
@@ -282,13 +290,11 @@ impl Voter {
             self.draw_election(rules, ctx);
         }
         self.arm_election(ctx);
-        if !known || self.fetching.is_none() {
-            self.fetch(rules, links, ctx);
-        }
     }
 
     fn stand(&mut self, pre: bool, rules: &Rules, links: &mut Links, ctx: &mut Ctx<'_, Kafka>) {
         let votes = NodeSet::EMPTY.with(self.me);
+        self.fetching = None;
         if pre {
             self.role = Role::Prospective { votes, rejected: NodeSet::EMPTY, silent: self.leader() };
         } else {
@@ -375,7 +381,7 @@ impl Voter {
                 self.retry_armed = false;
                 let lost = matches!(self.role, Role::Follower { leader: None });
                 let silent = !self.is_voter() && self.heard + rules.quorum_fetch_timeout <= ctx.now();
-                if let Some(to) = self.fetching
+                if let Some((to, _)) = self.fetching
                     && (lost || silent)
                 {
                     links.hang_up(to, Lane::Quorum, ctx);
@@ -399,7 +405,7 @@ impl Voter {
     }
 
     pub(super) fn on_closed(&mut self, peer: NodeId, rules: &Rules, ctx: &mut Ctx<'_, Kafka>) {
-        if self.fetching == Some(peer) {
+        if self.fetching.is_some_and(|(to, _)| to == peer) {
             self.fetching = None;
             self.arm_retry(rules.controller_retry, ctx);
         }
@@ -478,6 +484,7 @@ impl Voter {
     pub(super) fn on_response(
         &mut self,
         from: NodeId,
+        correlation: u32,
         response: QuorumResponse,
         rules: &Rules,
         links: &mut Links,
@@ -515,7 +522,7 @@ impl Voter {
             }
             QuorumResponse::Epoch { epoch, leader } => {
                 let leader = leader.filter(|leader| *leader != self.me);
-                let answered = self.fetching == Some(from);
+                let answered = self.fetching == Some((from, correlation));
                 if answered {
                     self.fetching = None;
                 }
@@ -531,19 +538,18 @@ impl Voter {
                 }
             }
             QuorumResponse::Fetch { epoch, batches, committed, diverging } => {
-                if self.fetching == Some(from) {
-                    self.fetching = None;
+                if self.fetching != Some((from, correlation)) {
+                    return;
                 }
+                self.fetching = None;
                 if epoch >= self.epoch && matches!(self.role, Role::Follower { leader: None }) {
                     // Whoever answers leads.
-                    self.follow(epoch, Some(from), rules, links, ctx);
+                    self.become_follower(epoch, Some(from), rules, ctx);
                 }
                 if epoch == self.epoch {
                     self.accept(from, batches, committed, diverging, ctx);
                 }
-                if self.fetching.is_none() {
-                    self.fetch(rules, links, ctx);
-                }
+                self.fetch(rules, links, ctx);
             }
         }
     }
