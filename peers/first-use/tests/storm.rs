@@ -41,8 +41,8 @@ async fn shop(bus: Arc<dyn Bus>) -> Result<(), Error> {
     for n in 0..300 {
         let customer = format!("customer-{}", n % 20);
         producer.ready().await?;
-        let _ =
-            producer.send(Record::new(&"orders".into(), Some(customer.into()), format!("order {n}").into()));
+        let order = Record::new(&"orders".into(), Some(customer.into()), format!("order {n}").into());
+        drop(producer.send(order)); // the shop does not wait for the outcome of each
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     producer.flush().await

@@ -30,7 +30,7 @@ pub use trial::{Service, Sink, Trial};
 
 use crate::{
     kernel::Choices,
-    runtime::{Broken, Options},
+    runtime::Options,
     targets::{self, Simulated},
 };
 use finish::Finish;
@@ -170,9 +170,9 @@ impl Storm {
     {
         let body: Body = Arc::new(move |trial| Box::pin(body(trial)));
         let chosen = std::env::var(SEED_VARIABLE).map(|text| (text.parse::<u64>(), text));
-        let seeds = match chosen {
-            Err(_) => self.seeds.clone(),
-            Ok((Ok(seed), _)) => seed..seed.saturating_add(1),
+        let seeds: Box<dyn Iterator<Item = u64>> = match chosen {
+            Err(_) => Box::new(self.seeds.clone()),
+            Ok((Ok(seed), _)) => Box::new(std::iter::once(seed)),
             Ok((Err(_), text)) => {
                 let why = format!("{SEED_VARIABLE}=`{text}` is no seed: give a whole number from 0 on");
                 return Sweep { runs: vec![Run::broken(0, why)] };
@@ -212,15 +212,13 @@ impl Storm {
             };
             async move { storm.work(Arc::new(shared), planned, body).await }
         });
-        let mut run = match ended {
-            Ok(Ok(history)) => Run { report: judge(&history), history: Some(history), ..Run::empty(seed) },
-            Ok(Err(trouble)) => Run::broken(seed, trouble.to_string()),
-            Err(broken) => Run::broken(seed, Trouble::Run(broken).to_string()),
+        let (report, history) = match ended {
+            Ok(Ok(history)) => (judge(&history), Some(history)),
+            Ok(Err(trouble)) => (Report::unjudged(Verdict::Broken, trouble.to_string()), None),
+            Err(broken) => (Report::unjudged(Verdict::Broken, broken.to_string()), None),
         };
-        run.hash = Simulated::hash(&simulation);
-        run.faults = faults;
-        run.warnings = simulation.warnings();
-        run
+        let (hash, warnings) = (Simulated::hash(&simulation), simulation.warnings());
+        Run { seed, report, hash, faults, history, warnings, repeats: None }
     }
 
     /// The phases of one seed.
@@ -311,7 +309,6 @@ impl Storm {
 /// Why a seed could not be judged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Trouble {
-    Run(Broken),
     Body(String),
     Fault(String),
     Cluster(String),
@@ -319,7 +316,6 @@ enum Trouble {
 }
 
 impl Trouble {
-    #[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
     fn cluster(error: Error) -> Self {
         Self::Cluster(error.to_string())
     }
@@ -328,7 +324,6 @@ impl Trouble {
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Run(broken) => write!(f, "{broken}"),
             Self::Body(why) => write!(f, "the body of the storm gave up: {why}"),
             Self::Fault(why) => write!(f, "a fault could be neither struck nor healed: {why}"),
             Self::Cluster(why) => write!(f, "the cluster did not do its part: {why}"),
@@ -344,19 +339,9 @@ impl fmt::Display for Trouble {
 }
 
 impl Run {
-    fn empty(seed: u64) -> Self {
-        Self::broken(seed, String::new())
-    }
-
+    /// A seed that was not run.
     fn broken(seed: u64, why: String) -> Self {
-        Self {
-            seed,
-            report: Report::unjudged(Verdict::Broken, why),
-            hash: 0,
-            faults: Vec::new(),
-            history: None,
-            warnings: Vec::new(),
-            repeats: None,
-        }
+        let report = Report::unjudged(Verdict::Broken, why);
+        Self { seed, report, hash: 0, faults: Vec::new(), history: None, warnings: Vec::new(), repeats: None }
     }
 }
