@@ -57,7 +57,7 @@ use protocol::{GroupIx, Msg, PartitionId, TopicIx};
 use quorum::MetadataBatch;
 use server::Server;
 use squall_bus::{Capabilities, Error, ErrorClass};
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 use voter::QuorumTimer;
 
 /// What every state machine of a cluster may know.
@@ -148,6 +148,8 @@ pub struct Kafka {
     clients: Vec<Option<Client>>,
     /// Everything that is committed, whoever has heard of it.
     truth: Image,
+    /// How many unclean elections each partition has had, for the invariants.
+    unclean_elections: BTreeMap<PartitionId, u32>,
     /// Topics that are asked for and not committed yet.
     wanted: Vec<NewTopic>,
     /// The controller that a history was last told of.
@@ -158,7 +160,7 @@ pub struct Kafka {
     choices: Choices,
     /// Clients that a test plays by hand.
     #[cfg(test)]
-    probes: std::collections::BTreeMap<NodeId, tests::Probe>,
+    probes: BTreeMap<NodeId, tests::Probe>,
 }
 
 impl Kafka {
@@ -180,12 +182,13 @@ impl Kafka {
             capabilities: model::capabilities(),
             clients: Vec::new(),
             truth: Image::default(),
+            unclean_elections: BTreeMap::new(),
             wanted: Vec::new(),
             controller: Some(first_controller),
             first_controller,
             choices: choices.clone(),
             #[cfg(test)]
-            probes: std::collections::BTreeMap::new(),
+            probes: BTreeMap::new(),
         };
         kafka.settle(vec![MetadataRecord::LeaderChange(first_controller)]);
         for broker in (0..brokers).map(NodeId) {
@@ -276,6 +279,10 @@ impl Kafka {
             for record in batch.records.iter() {
                 if let MetadataRecord::Partition(id, image) = record {
                     tell(*id, image, &self.truth, &self.shared.names, ctx);
+                    let leader = self.truth.partition(*id).and_then(|before| before.leader);
+                    if image.recovering && image.leader.is_some() && image.leader != leader {
+                        *self.unclean_elections.entry(*id).or_default() += 1;
+                    }
                     ctx.touch(Touch::Partition(*id));
                 }
             }

@@ -30,8 +30,10 @@ pub(super) struct Partition {
     pub(super) end: u64,
     /// Up to which offset each node's log was found to equal it, and how often it had been cut by then.
     verified: BTreeMap<NodeId, (u64, u32)>,
-    /// The leader epoch that an unclean election began.
-    unclean: Option<u32>,
+    /// Unclean elections that were taken into account.
+    unclean: u32,
+    /// Something was lost that may be lost: replicas out of sync may still hold what the others have not.
+    pub(super) tainted: bool,
     /// Losses of written bytes that were taken into account.
     losses: u32,
 }
@@ -51,11 +53,10 @@ impl CommittedLogs {
         let min_insync =
             model.truth().topic(id.topic).map_or(1, |topic| truth.effective_min_insync(&topic.settings));
         let total = losses.iter().sum();
-        let uncleanly = truth.recovering && partition.unclean != Some(truth.leader_epoch);
+        let unclean = model.unclean_elections.get(&id).copied().unwrap_or(0);
         let lost = total > partition.losses && lossy >= min_insync;
-        if uncleanly || lost {
-            *partition = Partition::default();
-            partition.unclean = truth.recovering.then_some(truth.leader_epoch);
+        if unclean != partition.unclean || lost {
+            *partition = Partition { unclean, tainted: true, ..Partition::default() };
         }
         partition.losses = total;
         if let Some(leader) = truth.leader

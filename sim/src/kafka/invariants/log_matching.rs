@@ -12,11 +12,11 @@ use squall_bus::Time;
 pub(super) struct LogMatching(CommittedLogs);
 
 fn check(logs: &mut CommittedLogs, model: &Kafka, node: NodeId, id: PartitionId) -> Result<(), String> {
-    logs.update(model, id);
+    let tainted = logs.update(model, id).tainted;
     let Some(replica) = replica(model, node, id) else { return Ok(()) };
-    // A replica that does not follow the present leader yet may still hold what an unclean election dropped.
-    let current = model.truth().partition(id).is_some_and(|truth| truth.leader_epoch == replica.leader_epoch);
-    if !current {
+    let Some(truth) = model.truth().partition(id) else { return Ok(()) };
+    // A replica that has not caught up yet may still hold what an unclean election dropped.
+    if tainted && !truth.isr.contains(node) {
         return Ok(());
     }
     logs.verify(id, node, replica, replica.high_watermark).map_err(|offset| {

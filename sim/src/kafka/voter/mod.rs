@@ -274,7 +274,13 @@ impl Voter {
         }
     }
 
-    fn become_follower(&mut self, epoch: u32, leader: Option<NodeId>, rules: &Rules, ctx: &mut Ctx<'_, Kafka>) {
+    fn become_follower(
+        &mut self,
+        epoch: u32,
+        leader: Option<NodeId>,
+        rules: &Rules,
+        ctx: &mut Ctx<'_, Kafka>,
+    ) {
         if epoch > self.epoch {
             self.epoch = epoch;
             self.voted = None;
