@@ -67,13 +67,29 @@ impl Rules<'_> {
     }
 
     fn survival_of_power(&self) -> Ruling {
-        let (lost, need) = (self.facts.powerless.len(), self.configuration.min_insync as usize);
-        if self.configuration.fsync == Fsync::Lazy && lost > 0 && lost >= need {
-            return allowed(format!(
-                "acks=all with lazy fsync survives the loss of power of fewer nodes than min_insync {need}, and {lost} lost it"
-            ));
+        match self.power_loss() {
+            Some(clause) => allowed(clause),
+            None => forbidden("acks=all promises that an acknowledged record survives"),
         }
-        forbidden("acks=all promises that an acknowledged record survives")
+    }
+
+    /// Why a log may have lost its end on every copy at once, records that were read among them: places are then
+    /// used again, and groups stand where nothing is any more.
+    fn power_loss(&self) -> Option<String> {
+        let (lost, need) = (self.facts.powerless.len(), self.configuration.min_insync as usize);
+        (self.configuration.fsync == Fsync::Lazy && lost > 0 && lost >= need).then(|| {
+            format!(
+                "acks=all with lazy fsync survives the loss of power of fewer nodes than min_insync {need}, and {lost} lost it"
+            )
+        })
+    }
+
+    /// What the configuration promises by itself, unless whole logs may have lost their ends.
+    fn unless_power_was_lost(&self, clause: &str) -> Ruling {
+        match self.power_loss() {
+            Some(loss) => allowed(format!("a log whose end is lost is written anew: {loss}")),
+            None => forbidden(clause),
+        }
     }
 
     /// A record that was never read, nor anything behind it: forbidden like a loss, if the drain finished.
@@ -108,6 +124,7 @@ impl Rules<'_> {
                 allowed(format!("the place of a record that may be lost may be used again: {clause}"))
             }
             (true, Ruling::AllowedBy(clause)) if self.configuration.unclean_election => allowed(clause),
+            (true, Ruling::AllowedBy(_)) => self.unless_power_was_lost(CLAUSE),
             _ => forbidden(CLAUSE),
         }
     }
@@ -134,7 +151,7 @@ impl Rules<'_> {
     #[must_use]
     pub fn send_order(&self) -> Ruling {
         match self.order_clause() {
-            Some(clause) => forbidden(clause),
+            Some(clause) => self.unless_power_was_lost(clause),
             None => allowed("retries with several requests in flight may overtake each other"),
         }
     }
@@ -162,7 +179,9 @@ impl Rules<'_> {
     #[must_use]
     pub fn key_order_of_deliveries(&self) -> Ruling {
         self.key_order().unwrap_or_else(|| match self.configuration.reading {
-            Reading::Assign => forbidden("a reader of assigned units reads each in the order of its log"),
+            Reading::Assign => {
+                self.unless_power_was_lost("a reader of assigned units reads each in the order of its log")
+            }
             Reading::Subscribe => {
                 allowed("nothing demands an order, and a jump of a group is judged on its own")
             }
@@ -183,7 +202,7 @@ impl Rules<'_> {
                 "`delivery: {}` demands that a group leaves no record out",
                 self.delivery()
             )),
-            None => forbidden("a group goes on where it committed"),
+            None => self.unless_power_was_lost("a group goes on where it committed"),
         }
     }
 
@@ -198,9 +217,9 @@ impl Rules<'_> {
                 "`delivery: {}` demands that every acknowledged record is processed or dead-lettered",
                 self.delivery()
             )),
-            (None, CommitPolicy::AfterProcessing) => {
-                forbidden("a group that commits after processing processes every record at least once")
-            }
+            (None, CommitPolicy::AfterProcessing) => self.unless_power_was_lost(
+                "a group that commits after processing processes every record at least once",
+            ),
             (None, CommitPolicy::BeforeProcessing) => {
                 allowed("a group that commits before processing processes each record at most once")
             }
@@ -228,8 +247,12 @@ impl Rules<'_> {
             forbidden(clause)
         } else if self.expect.delivery == Some(Delivery::AtMostOnce) {
             allowed("`delivery: at-most-once` lets a group leave records out")
-        } else if self.expect.at_least_once() || self.configuration.commit == CommitPolicy::AfterProcessing {
+        } else if self.expect.at_least_once() {
             forbidden("a group that commits after processing dead-letters every poison record")
+        } else if self.configuration.commit == CommitPolicy::AfterProcessing {
+            self.unless_power_was_lost(
+                "a group that commits after processing dead-letters every poison record",
+            )
         } else {
             allowed("commits ahead of processing may pass a record that is not dead-lettered yet")
         };

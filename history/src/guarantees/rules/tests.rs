@@ -98,3 +98,18 @@ fn processing_by_commit_policy() {
     assert!(!rule(CommitPolicy::BeforeProcessing, true).forbids());
     assert!(!rule(CommitPolicy::Auto, true).forbids());
 }
+
+#[test]
+fn a_log_that_lost_its_end_is_written_anew_and_that_is_allowed_unless_something_is_demanded() {
+    let configuration = Configuration { idempotent: true, ..Configuration::default() };
+    let rulings = |expect: &Expect, facts: &Facts| {
+        let rules = Rules { configuration: &configuration, expect, facts };
+        let processing = rules.processing(true);
+        [rules.single_value(true), rules.send_order(), rules.no_jump(), processing]
+            .map(|ruling| ruling.forbids())
+    };
+    let demanding = Expect { delivery: Some(Delivery::AtLeastOnce), ..Expect::default() };
+    assert_eq!(rulings(&Expect::default(), &powerless(&[1, 2, 3])), [false; 4]);
+    assert_eq!(rulings(&Expect::default(), &powerless(&[1])), [true; 4]);
+    assert_eq!(rulings(&demanding, &powerless(&[1, 2, 3])), [true, false, true, true]);
+}
