@@ -169,7 +169,10 @@ impl Kafka {
     pub fn new(rules: Rules, brokers: u32, choices: &Choices) -> Result<Self, Error> {
         let servers = brokers + rules.dedicated_controllers;
         if brokers == 0 || servers > MAX_NODES {
-            let message = format!("a cluster needs 1 to {MAX_NODES} nodes, not {brokers} brokers and {} controllers", rules.dedicated_controllers);
+            let message = format!(
+                "a cluster needs 1 to {MAX_NODES} nodes, not {brokers} brokers and {} controllers",
+                rules.dedicated_controllers
+            );
             return Err(Error::new(ErrorClass::Refused, "INVALID_CONFIG", message));
         }
         let first_voter = if rules.dedicated_controllers > 0 { brokers } else { 0 };
