@@ -1,6 +1,6 @@
 //! The metadata quorum (KRaft): what its voters and observers say to each other.
 //!
-//! The state machine is [`Voter`](super::voter::Voter).
+//! The state machine that says it is in `voter`.
 
 use super::metadata::MetadataRecord;
 use crate::kernel::{NodeId, mix};
