@@ -1,9 +1,9 @@
 //! The user's async code in virtual time: tokio timers, processes, crashes, leaks, and what breaks a run.
 
-use squall_bus::{Bus, Clock, Cluster, ErrorClass, Fault, FaultKind, Role, Time, Topic};
+use squall_bus::{Cluster, ErrorClass, Fault, FaultKind, Role, Time, Topic};
 use squall_sim::{
     Simulation,
-    kafka::{Kafka, profile},
+    kafka::{Kafka, invariants, profile},
     kernel::{Choices, LinkSpec},
     runtime::{Broken, Options},
 };
@@ -16,8 +16,10 @@ use std::{
 };
 
 fn simulation(seed: u64) -> Simulation<Kafka> {
-    let model = Kafka::new(profile::kafka_4_3_test_cluster(), 3);
-    Simulation::new(model, Choices::new(seed), LinkSpec::default(), Vec::new())
+    let choices = Choices::new(seed);
+    let model =
+        Kafka::new(profile::kafka_4_3_test_cluster(), 3, &choices).expect("three nodes are a cluster");
+    Simulation::new(model, choices, LinkSpec::default(), invariants::all())
 }
 
 fn options() -> Options {
@@ -145,7 +147,8 @@ fn a_task_that_leaked_out_of_its_process_can_do_nothing_and_is_reported() {
             tokio::time::sleep(SECOND).await;
             cluster.strike(&fault(0, FaultKind::Kill, "leaky")).await.expect("a client can be killed");
             tokio::time::sleep(60 * SECOND).await;
-            let error = kept.producer(squall_bus::ProducerConfig::new("leaky")).err().expect("its bus is dead");
+            let error =
+                kept.producer(squall_bus::ProducerConfig::new("leaky")).err().expect("its bus is dead");
             std::mem::forget(kept);
             (error, slept.load(Ordering::Relaxed))
         })
@@ -170,7 +173,8 @@ fn a_paused_process_is_not_polled_until_it_is_resumed() {
                 }
             });
             tokio::time::sleep(Duration::from_millis(2_500)).await;
-            let strike = cluster.strike(&fault(0, FaultKind::Pause, "sleepy")).await.expect("it can be paused");
+            let strike =
+                cluster.strike(&fault(0, FaultKind::Pause, "sleepy")).await.expect("it can be paused");
             tokio::time::sleep(10 * SECOND).await;
             let squall_bus::Strike::Hit(struck) = strike else { panic!("it hit nobody") };
             cluster.heal(&struck).await.expect("it can be resumed");
@@ -224,6 +228,20 @@ fn a_task_that_yields_without_end_breaks_the_run() {
 }
 
 #[test]
+fn a_main_that_yields_without_end_breaks_the_run() {
+    let broken = simulation(1)
+        .run(options(), |_| async {
+            loop {
+                tokio::task::yield_now().await;
+            }
+            #[expect(unreachable_code, reason = "the type of an endless task")]
+            ()
+        })
+        .expect_err("it never lets time pass");
+    assert_eq!(broken, Broken::EndlessYield { process: Some("main".to_owned()) });
+}
+
+#[test]
 fn a_task_that_blocks_the_thread_breaks_the_run() {
     let broken = simulation(1)
         .run(options(), |cluster| async move {
@@ -260,16 +278,15 @@ fn a_panic_in_a_process_is_named() {
             std::future::pending::<()>().await;
         })
         .expect_err("it panics");
-    let panicked = Broken::Panicked { process: "fragile".to_owned(), message: "the table is gone".to_owned() };
+    let panicked =
+        Broken::Panicked { process: "fragile".to_owned(), message: "the table is gone".to_owned() };
     assert_eq!(broken, panicked);
 }
 
 #[test]
 fn a_run_in_which_nothing_can_happen_any_more_does_not_hang() {
     let options = Options { max_events: 50_000, ..options() };
-    let broken = simulation(1)
-        .run(options, |_| std::future::pending::<()>())
-        .expect_err("nobody ever wakes");
+    let broken = simulation(1).run(options, |_| std::future::pending::<()>()).expect_err("nobody ever wakes");
     assert!(matches!(broken, Broken::TooManyEvents { .. } | Broken::Stalled), "{broken}");
 }
 
@@ -288,7 +305,8 @@ fn equal_seeds_have_equal_hashes_with_the_users_code_in_between() {
                     config: Default::default(),
                 };
                 cluster.admin().create_topics(&[spec]).await.expect("a topic");
-                let producer = cluster.bus().producer(squall_bus::ProducerConfig::new("p")).expect("a producer");
+                let producer =
+                    cluster.bus().producer(squall_bus::ProducerConfig::new("p")).expect("a producer");
                 tokio::time::sleep(5 * SECOND).await;
                 for number in 0..50_u32 {
                     producer.ready().await.expect("room");

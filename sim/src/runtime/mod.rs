@@ -32,6 +32,9 @@ use std::{
     time::Duration,
 };
 
+/// What the body of a run is called where a process would be named.
+const MAIN: &str = "main";
+
 /// A simulated world, as a host drives it.
 pub(crate) trait Engine: Send + Sync + 'static {
     /// From now on the world's time follows this clock where it is ahead.
@@ -227,7 +230,7 @@ fn host<T: Send + 'static>(
             engine.set_host_clock(Some(Arc::new(move || host_time(start))));
         }
         let driver = tokio::spawn(drive(Arc::clone(&control), start));
-        let main = tokio::spawn(main());
+        let main = tokio::spawn(watched(main(), Arc::clone(&control)));
         let result = Root { main, control }.await;
         driver.abort();
         engine.set_host_clock(None);
@@ -235,6 +238,20 @@ fn host<T: Send + 'static>(
     });
     runtime.shutdown_background();
     result
+}
+
+/// Main, polled as the watchdog can see.
+async fn watched<T>(mut main: BoxFuture<'static, T>, control: Arc<Control>) -> T {
+    let name: Arc<str> = Arc::from(MAIN);
+    std::future::poll_fn(|cx| {
+        control.polls.fetch_add(1, Ordering::Relaxed);
+        *lock(&control.last_polled) = Some(Arc::clone(&name));
+        control.polling.store(true, Ordering::Relaxed);
+        let polled = main.as_mut().poll(cx);
+        control.polling.store(false, Ordering::Relaxed);
+        polled
+    })
+    .await
 }
 
 fn host_time(start: tokio::time::Instant) -> Time {
@@ -315,7 +332,7 @@ impl<T> Future for Root<T> {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Ok(value)) => Poll::Ready(Ok(value)),
             Poll::Ready(Err(error)) => Poll::Ready(Err(Broken::Panicked {
-                process: "main".to_owned(),
+                process: MAIN.to_owned(),
                 message: match error.try_into_panic() {
                     Ok(payload) => process::panic_message(&*payload),
                     Err(error) => error.to_string(),

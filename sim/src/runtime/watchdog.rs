@@ -46,8 +46,10 @@ pub(super) fn watch<T: Send + 'static>(
         }
         let (now_parks, now_polls) =
             (control.parks.load(Ordering::Relaxed), control.polls.load(Ordering::Relaxed));
+        let polled = now_polls != polls;
+        polls = now_polls;
         if now_parks != parks {
-            (parks, polls, idle) = (now_parks, now_polls, 0);
+            (parks, idle) = (now_parks, 0);
             continue;
         }
         idle += 1;
@@ -55,7 +57,7 @@ pub(super) fn watch<T: Send + 'static>(
             continue;
         }
         let last = lock(&control.last_polled).as_deref().map(str::to_owned);
-        let cause = if now_polls == polls {
+        let cause = if !polled {
             let process = last.filter(|_| control.polling.load(Ordering::Relaxed));
             Broken::BlockingCall { process }
         } else {
