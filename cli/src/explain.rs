@@ -37,7 +37,7 @@ pub(crate) fn explain(args: &ExplainArgs) -> Result<u8, Failure> {
         "scenario": plan.scenario().name, "target": target, "seed": plan.seed(),
         "options": plan.options(),
         "producers": producers,
-        "consumers": plan.consumers().iter().map(|consumer| consumer.name()).collect::<Vec<_>>(),
+        "consumers": plan.consumers().iter().map(squall_scenarios::plan::ConsumerPlan::name).collect::<Vec<_>>(),
         "faults": faults,
         "lacks": plan.lacks(&capabilities).iter().map(ToString::to_string).collect::<Vec<_>>(),
         "warnings": plan.warnings().iter().map(ToString::to_string).collect::<Vec<_>>(),

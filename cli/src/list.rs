@@ -26,7 +26,8 @@ pub(crate) fn list(args: &ListArgs) -> Result<u8, Failure> {
             covers: scenario.covers,
             expects_anomaly: scenario.expects_anomaly,
         });
-        let text = serde_json::to_string(&Scenarios { scenarios: rows.collect() }).map_err(Failure::broken)?;
+        let text =
+            serde_json::to_string(&Scenarios { scenarios: rows.collect() }).map_err(Failure::broken)?;
         println!("{text}");
         return Ok(0);
     }

@@ -32,7 +32,10 @@ pub(crate) fn run(args: &RunArgs) -> Result<u8, Failure> {
     let scenario = Arc::new(library::open(&args.scenario, &overrides).map_err(Failure::input)?);
     let targets = if args.on.is_empty() { Target::defaults() } else { args.on.clone() };
     let last = args.seed.checked_add(args.seeds - 1).ok_or_else(|| {
-        Failure::input(format!("there are no {} seeds from {} on: give a smaller --seed", args.seeds, args.seed))
+        Failure::input(format!(
+            "there are no {} seeds from {} on: give a smaller --seed",
+            args.seeds, args.seed
+        ))
     })?;
     let job = |target: &Target, seed| Job {
         scenario: Arc::clone(&scenario),
@@ -41,7 +44,9 @@ pub(crate) fn run(args: &RunArgs) -> Result<u8, Failure> {
         target: target.clone(),
         seed,
     };
-    let jobs: Vec<Job> = targets.iter().flat_map(|target| (args.seed..=last).map(move |seed| (target, seed)))
+    let jobs: Vec<Job> = targets
+        .iter()
+        .flat_map(|target| (args.seed..=last).map(move |seed| (target, seed)))
         .map(|(target, seed)| job(target, seed))
         .collect();
     let desk = Desk::new(&args.out, jobs.len())?;
@@ -54,7 +59,8 @@ pub(crate) fn run(args: &RunArgs) -> Result<u8, Failure> {
 
 /// Runs all jobs: the simulated ones on all cores, the real ones one by one.
 fn carry_out(jobs: &[Job], desk: &Desk) {
-    let (simulated, real): (Vec<_>, Vec<_>) = (0..jobs.len()).partition(|index| jobs[*index].target.is_simulated());
+    let (simulated, real): (Vec<_>, Vec<_>) =
+        (0..jobs.len()).partition(|index| jobs[*index].target.is_simulated());
     let next = AtomicUsize::new(0);
     let workers = thread::available_parallelism().map_or(1, usize::from).min(simulated.len());
     thread::scope(|scope| {
@@ -138,9 +144,13 @@ impl Desk {
         let mut papers = papers(&self.papers);
         let valid = outcome.finished.report.verdict == Verdict::Valid;
         papers.not_valid += usize::from(!valid);
-        let keeps_history = !self.sweep || !job.target.is_simulated() || !valid && papers.not_valid <= KEPT_HISTORIES;
+        let keeps_history =
+            !self.sweep || !job.target.is_simulated() || !valid && papers.not_valid <= KEPT_HISTORIES;
         if let (Some(history), true) = (&outcome.history, keeps_history) {
-            let path = papers.folder.path().join(format!("history-{}-{}.jsonl", job.target, job.seed).replace(':', "-"));
+            let path = papers
+                .folder
+                .path()
+                .join(format!("history-{}-{}.jsonl", job.target, job.seed).replace(':', "-"));
             if let Err(error) = write_history(&path, history) {
                 papers.lost.get_or_insert(format!("{}: {error}", path.display()));
             }

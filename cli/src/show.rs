@@ -24,7 +24,11 @@ impl Show {
         let sweep = (runs > SWEEP_LINES).then_some(runs);
         let bar = stderr().is_terminal().then(|| {
             let bar = ProgressBar::with_draw_target(sweep, ProgressDrawTarget::stderr());
-            let template = if sweep.is_some() { "{bar:32} {pos}/{len} seeds, {per_sec}, {msg}" } else { "{spinner} {msg}" };
+            let template = if sweep.is_some() {
+                "{bar:32} {pos}/{len} seeds, {per_sec}, {msg}"
+            } else {
+                "{spinner} {msg}"
+            };
             if let Ok(style) = ProgressStyle::with_template(template) {
                 bar.set_style(style);
             }

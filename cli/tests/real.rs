@@ -1,7 +1,7 @@
 //! The command on real brokers: one test binary, one test at a time, one cluster at a time on the machine.
 //!
-//! Needs Java, and Maven when the jars are not cached yet. Without them the tests say so and are skipped, unless `CI` is
-//! set: then they fail.
+//! Needs Java, and Maven when the jars are not cached yet. Without them the tests say so and are skipped, unless
+//! `CI` is set: then they fail.
 
 #![cfg(target_os = "linux")]
 
@@ -9,8 +9,7 @@ mod common;
 
 use common::{code, json, squall, text};
 use std::{
-    env,
-    fs::{self, File},
+    fs,
     path::Path,
     process::{Command, Stdio},
     sync::{Mutex, MutexGuard, PoisonError},
@@ -20,29 +19,13 @@ use std::{
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
-/// The right to use the machine for a cluster: within this process and across processes.
-struct Turn {
-    _here: MutexGuard<'static, ()>,
-    _machine: File,
-}
-
-/// Waits for a turn; `None`, having said why, when this machine has no real brokers.
-fn turn() -> Option<Turn> {
-    let lacking: Vec<&str> = ["java", "mvn"].into_iter().filter(|program| !is_installed(program)).collect();
-    if !lacking.is_empty() {
-        let why = format!("{} not found: real brokers need a Java 17 runtime and Maven", lacking.join(" and "));
-        assert!(env::var_os("CI").is_none(), "{why}");
-        eprintln!("SKIPPED: {why}");
+/// Waits until no other test of this file runs; `None`, having said why, when this machine has no real brokers. Other
+/// processes wait for each other in the provider.
+fn turn() -> Option<MutexGuard<'static, ()>> {
+    if squall_adapters::providers::skips_for_want_of_brokers() {
         return None;
     }
-    let here = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    let machine = File::create(env::temp_dir().join("squall-real-brokers.lock")).expect("a lock file");
-    machine.lock().expect("the lock");
-    Some(Turn { _here: here, _machine: machine })
-}
-
-fn is_installed(program: &str) -> bool {
-    Command::new(program).arg("-version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
+    Some(ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
 /// The processes that mention this folder on their command line.
@@ -122,7 +105,9 @@ fn no_broker_outlives_a_squall_that_was_killed() {
     sleep(Duration::from_secs(5));
     squall.kill().expect("it is ours");
     squall.wait().expect("it is ours");
-    wait_until(Duration::from_secs(5), "every broker process is gone", || processes_of(folder.path()).is_empty());
+    wait_until(Duration::from_secs(5), "every broker process is gone", || {
+        processes_of(folder.path()).is_empty()
+    });
 }
 
 #[test]

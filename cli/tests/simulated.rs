@@ -37,7 +37,8 @@ fn a_lone_leader_loses_what_it_acknowledged_and_says_how_to_see_it_again() {
 #[test]
 fn acks_from_all_save_the_lone_leaders_records() {
     let set = "workload.producers.acks=all";
-    let output = squall(&["run", "lone-leader-acks1", "--on", "sim:kafka", "--seeds", "8", "--set", set, "--json"]);
+    let output =
+        squall(&["run", "lone-leader-acks1", "--on", "sim:kafka", "--seeds", "8", "--set", set, "--json"]);
     assert_eq!(code(&output), 0, "{}", text(&output));
 }
 
@@ -53,9 +54,11 @@ fn duplicates_are_allowed_until_somebody_forbids_them() {
 #[test]
 fn every_failure_prints_the_command_that_reproduces_it() {
     let set = "expect.log=exactly-once";
-    let output = squall(&["run", "retry-without-idempotence", "--on", "sim:kafka", "--seed", "3", "--set", set]);
+    let output =
+        squall(&["run", "retry-without-idempotence", "--on", "sim:kafka", "--seed", "3", "--set", set]);
     assert_eq!(code(&output), 1, "{}", text(&output));
-    let command = "squall run retry-without-idempotence --on sim:kafka --seed 3 --set expect.log=exactly-once";
+    let command =
+        "squall run retry-without-idempotence --on sim:kafka --seed 3 --set expect.log=exactly-once";
     assert!(text(&output).contains(command), "{}", text(&output));
 }
 
@@ -66,7 +69,9 @@ fn the_reports_are_written_beside_the_run() {
     let words = ["run", "poison-to-dlq", "--on", "sim:kafka", "--out", out.to_str().expect("utf-8")];
     let output = squall(&words);
     assert_eq!(code(&output), 0, "{}", text(&output));
-    for file in ["result.json", "junit.xml", "report.html", "report.txt", "events.jsonl", "history-sim-kafka-1.jsonl"] {
+    for file in
+        ["result.json", "junit.xml", "report.html", "report.txt", "events.jsonl", "history-sim-kafka-1.jsonl"]
+    {
         assert!(out.join(file).metadata().is_ok_and(|file| file.len() > 0), "{file}");
     }
 }

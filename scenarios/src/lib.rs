@@ -16,12 +16,12 @@
 
 pub mod format;
 pub mod library;
+mod measured;
 pub mod plan;
 pub mod requirements;
 pub mod runner;
-pub mod target;
 pub mod runs;
-mod measured;
+pub mod target;
 
 pub use format::{Override, Scenario, ScenarioError};
 pub use plan::Plan;

@@ -9,10 +9,15 @@ pub(crate) fn measured(run: &Recorder) -> Measured {
     Measured {
         offered: run.ledger.offered,
         publish: percentiles(&run.publish),
-        publish_with_losses: with_losses(run.publish.count() + run.ledger.unsent() + run.ledger.pending(), |quantile| run.publish_with_losses(quantile)),
+        publish_with_losses: with_losses(
+            run.publish.count() + run.ledger.unsent() + run.ledger.pending(),
+            |quantile| run.publish_with_losses(quantile),
+        ),
         service: percentiles(&run.service),
         end_to_end: percentiles(&run.end_to_end),
-        end_to_end_with_losses: with_losses(run.end_to_end.count().max(run.ledger.acked), |quantile| run.end_to_end_with_losses(quantile)),
+        end_to_end_with_losses: with_losses(run.end_to_end.count().max(run.ledger.acked), |quantile| {
+            run.end_to_end_with_losses(quantile)
+        }),
         handling: percentiles(&run.handling),
         lag: percentiles(&run.lag),
         doubts: Warning::of(run, &Limits::default()).iter().map(doubt).collect(),

@@ -47,7 +47,8 @@ impl Job {
     /// The one command that runs exactly this again.
     #[must_use]
     pub fn reproduce(&self) -> String {
-        let mut command = format!("squall run {} --on {} --seed {}", quoted(&self.named), self.target, self.seed);
+        let mut command =
+            format!("squall run {} --on {} --seed {}", quoted(&self.named), self.target, self.seed);
         for over in &self.overrides {
             command.push_str(" --set ");
             command.push_str(&quoted(over.text()));
@@ -117,7 +118,12 @@ impl Job {
         }));
     }
 
-    fn carry_out(&self, plan: &Arc<Plan>, sink: &Sink, note: &(dyn Fn(&str) + Sync)) -> (Result<Ran, RunError>, Option<u64>) {
+    fn carry_out(
+        &self,
+        plan: &Arc<Plan>,
+        sink: &Sink,
+        note: &(dyn Fn(&str) + Sync),
+    ) -> (Result<Ran, RunError>, Option<u64>) {
         match &self.target {
             Target::Sim(bus) => self.simulate(bus, plan, sink),
             Target::Local(bus) => (self.live(bus, plan, sink, note), None),
@@ -131,9 +137,11 @@ impl Job {
             Err(error) => return (Err(RunError::Unsupported(error.to_string())), None),
         };
         let result: Arc<Mutex<Option<Result<Ran, RunError>>>> = Arc::default();
-        let (kept, plan, sink, target) = (Arc::clone(&result), Arc::clone(plan), Arc::clone(sink), self.target.to_string());
+        let (kept, plan, sink, target) =
+            (Arc::clone(&result), Arc::clone(plan), Arc::clone(sink), self.target.to_string());
         // The workload uses the bus's clock alone, and nothing of the user's runs in here that could hang.
-        let options = squall_sim::runtime::Options { host_timers: false, watchdog: None, ..Default::default() };
+        let options =
+            squall_sim::runtime::Options { host_timers: false, watchdog: None, ..Default::default() };
         let ended = simulation.run(
             options,
             Box::new(move |cluster| {
@@ -153,7 +161,13 @@ impl Job {
     }
 
     #[cfg(feature = "kafka")]
-    fn live(&self, bus: &str, plan: &Arc<Plan>, sink: &Sink, note: &(dyn Fn(&str) + Sync)) -> Result<Ran, RunError> {
+    fn live(
+        &self,
+        bus: &str,
+        plan: &Arc<Plan>,
+        sink: &Sink,
+        note: &(dyn Fn(&str) + Sync),
+    ) -> Result<Ran, RunError> {
         let broken = |error: &dyn std::fmt::Display| RunError::Broken(error.to_string());
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
@@ -162,7 +176,9 @@ impl Job {
         runtime.block_on(async {
             let nodes = self.scenario.topology.nodes.get();
             let cluster = squall_chaos::open(bus, nodes, note).await.map_err(|error| broken(&error))?;
-            let ran = runner::run(cluster.clone(), Arc::clone(plan), &self.target.to_string(), Arc::clone(sink)).await;
+            let ran =
+                runner::run(cluster.clone(), Arc::clone(plan), &self.target.to_string(), Arc::clone(sink))
+                    .await;
             cluster.close().await;
             ran
         })
@@ -170,7 +186,9 @@ impl Job {
 
     #[cfg(not(feature = "kafka"))]
     fn live(&self, bus: &str, _: &Arc<Plan>, _: &Sink, _: &(dyn Fn(&str) + Sync)) -> Result<Ran, RunError> {
-        Err(RunError::Unsupported(format!("this build has no client of {bus}: build with the feature `{bus}`")))
+        Err(RunError::Unsupported(format!(
+            "this build has no client of {bus}: build with the feature `{bus}`"
+        )))
     }
 }
 
@@ -178,7 +196,10 @@ fn end(finished: &Finished, sink: &Sink) {
     for anomaly in &finished.report.anomalies {
         sink(RunEvent::Anomaly(anomaly.clone()));
     }
-    sink(RunEvent::Verdict(Judged { verdict: finished.report.verdict, reason: finished.report.reason.clone() }));
+    sink(RunEvent::Verdict(Judged {
+        verdict: finished.report.verdict,
+        reason: finished.report.reason.clone(),
+    }));
     sink(RunEvent::Finished(finished.clone()));
 }
 
@@ -204,7 +225,11 @@ fn millis(span: Duration) -> u64 {
 /// A word as a shell takes it.
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,%@+".contains(c);
-    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
 }
 
 #[cfg(test)]

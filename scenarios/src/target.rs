@@ -82,7 +82,10 @@ impl FromStr for Target {
     type Err = TargetError;
 
     fn from_str(text: &str) -> Result<Self, TargetError> {
-        Self::all().into_iter().find(|target| target.to_string() == text).ok_or_else(|| TargetError(text.to_owned()))
+        Self::all()
+            .into_iter()
+            .find(|target| target.to_string() == text)
+            .ok_or_else(|| TargetError(text.to_owned()))
     }
 }
 
@@ -100,6 +103,9 @@ mod tests {
     #[test]
     fn an_unknown_target_is_named_with_the_known_ones() {
         let error = "sim:kaffka".parse::<Target>().expect_err("there is no such bus").to_string();
-        assert!(error.starts_with("`sim:kaffka` is not a target of this build; the targets are sim:kafka"), "{error}");
+        assert!(
+            error.starts_with("`sim:kaffka` is not a target of this build; the targets are sim:kafka"),
+            "{error}"
+        );
     }
 }

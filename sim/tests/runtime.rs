@@ -179,8 +179,7 @@ fn a_paused_process_is_not_polled_until_it_is_resumed() {
             let squall_bus::Strike::Hit(struck) = strike else { panic!("it hit nobody") };
             cluster.heal(&struck).await.expect("it can be resumed");
             tokio::time::sleep(Duration::from_millis(1_500)).await;
-            let seen = seen.lock().expect("no panic").clone();
-            seen
+            seen.lock().expect("no panic").clone()
         })
         .expect("nothing breaks");
     assert_eq!(seen, [1, 2, 12, 13]);
@@ -205,8 +204,7 @@ fn a_restarted_process_is_another_incarnation_with_a_bus_that_works() {
             cluster.strike(&fault(0, FaultKind::Restart, "service")).await.expect("it can be restarted");
             tokio::time::sleep(SECOND).await;
             assert!(cluster.running("service"));
-            let lives = lives.lock().expect("no panic").clone();
-            lives
+            lives.lock().expect("no panic").clone()
         })
         .expect("nothing breaks");
     assert_eq!(lives, [(0, true), (1, true)]);
@@ -234,8 +232,6 @@ fn a_main_that_yields_without_end_breaks_the_run() {
             loop {
                 tokio::task::yield_now().await;
             }
-            #[expect(unreachable_code, reason = "the type of an endless task")]
-            ()
         })
         .expect_err("it never lets time pass");
     assert_eq!(broken, Broken::EndlessYield { process: Some("main".to_owned()) });
@@ -263,8 +259,6 @@ fn a_livelock_of_events_breaks_the_run_at_its_cap() {
             loop {
                 clock.sleep(Duration::from_nanos(1)).await;
             }
-            #[expect(unreachable_code, reason = "the type of an endless task")]
-            ()
         })
         .expect_err("it never ends");
     assert!(matches!(broken, Broken::TooManyEvents { events: 10_000, .. }), "{broken}");

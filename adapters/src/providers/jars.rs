@@ -77,15 +77,11 @@ fn on_path(program: &str, path: Option<&OsStr>) -> Option<PathBuf> {
 /// The folder with the jars; fetches them if they are not in `cache`. Says one line to `progress` before
 /// what takes long.
 pub fn ensure(cache: &Path, progress: Progress<'_>) -> Result<PathBuf, ProviderError> {
-    let finished = cache.join(format!("kafka-{KAFKA_VERSION}"));
+    let finished = finished(cache);
     if finished.is_dir() {
         return Ok(finished);
     }
-    let maven = on_path("mvn", env::var_os("PATH").as_deref()).ok_or_else(|| ProviderError::Missing {
-        program: "mvn",
-        place: "on PATH".to_owned(),
-        remedy: MAVEN_REMEDY,
-    })?;
+    let maven = maven()?;
     let path = cache.join(format!("kafka-{KAFKA_VERSION}.lock"));
     let opened = File::options().create(true).truncate(false).write(true).open(&path);
     let lock = opened.map_err(ProviderError::io(format!("open {}", path.display())))?;
@@ -101,6 +97,23 @@ pub fn ensure(cache: &Path, progress: Progress<'_>) -> Result<PathBuf, ProviderE
     // The rest of the draft is a pom.xml; the next fetch would clear it away too.
     let _ = fs::remove_dir_all(&draft);
     Ok(finished)
+}
+
+/// Whether the jars are in `cache`, or can be fetched.
+pub(super) fn check(cache: &Path) -> Result<(), ProviderError> {
+    if finished(cache).is_dir() { Ok(()) } else { maven().map(drop) }
+}
+
+fn finished(cache: &Path) -> PathBuf {
+    cache.join(format!("kafka-{KAFKA_VERSION}"))
+}
+
+fn maven() -> Result<PathBuf, ProviderError> {
+    on_path("mvn", env::var_os("PATH").as_deref()).ok_or_else(|| ProviderError::Missing {
+        program: "mvn",
+        place: "on PATH".to_owned(),
+        remedy: MAVEN_REMEDY,
+    })
 }
 
 /// Fills `draft/libs`.

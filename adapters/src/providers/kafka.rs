@@ -9,6 +9,7 @@
 //!   that answers is not enough. Then the internal topic of the groups is made.
 //! - The data is in a temporary folder that is removed at the end. Nodes end with the [`LocalKafka`], and
 //!   also when this process is killed (see [`super::guard`]).
+//! - One cluster at a time: `prepare` waits for its turn on this machine (`turn`).
 //! - [`LocalKafka::detach`] lets the nodes live on, for [`super::state`].
 
 use super::{
@@ -20,6 +21,7 @@ use super::{
     ports::Ports,
     process::{NodeProcess, tail},
     state::State,
+    turn::Turn,
 };
 use crate::wire::{Connection, WireAdmin, WireError};
 use std::{
@@ -164,6 +166,7 @@ pub struct Prepared {
     jars: PathBuf,
     ports: Ports,
     addresses: Addresses,
+    turn: Turn,
 }
 
 impl Prepared {
@@ -199,8 +202,15 @@ impl Prepared {
             NodeProcess::new(number.to_string(), command, files.log(), Arc::clone(&guard))
         };
         let nodes: Vec<_> = (1..).zip(&files).map(node).map(Arc::new).collect();
-        let cluster =
-            LocalKafka { addresses: self.addresses, nodes, guard, folder, kept: false, _ports: self.ports };
+        let cluster = LocalKafka {
+            addresses: self.addresses,
+            nodes,
+            guard,
+            folder,
+            kept: false,
+            _ports: self.ports,
+            _turn: self.turn,
+        };
         cluster.nodes.iter().try_for_each(|node| node.start())?;
         cluster.await_ready(self.options.ready_within)?;
         cluster.warm_up(self.options.ready_within)?;
@@ -238,6 +248,7 @@ pub struct LocalKafka {
     folder: PathBuf,
     kept: bool,
     _ports: Ports,
+    _turn: Turn,
 }
 
 impl LocalKafka {
@@ -247,9 +258,10 @@ impl LocalKafka {
         let cache = options.cache.clone().map_or_else(cache_folder, Ok)?;
         let java = Java::find()?;
         let jars = jars::ensure(&cache, progress)?;
+        let turn = Turn::wait(&cache, progress)?;
         let mut ports = Ports::reserve(&cache)?;
         let addresses = Addresses::plan(options.nodes, options.links, || ports.take())?;
-        Ok(Prepared { options, java, jars, ports, addresses })
+        Ok(Prepared { options, java, jars, ports, addresses, turn })
     }
 
     /// Starts a cluster whose nodes talk directly.

@@ -9,6 +9,7 @@
 //! | [`guard`] | sees to it that no node outlives the run |
 //! | [`ports`] | ports that no other run takes at the same time |
 //! | [`state`] | brokers that stay up between commands |
+//! | `turn` | one local cluster at a time, and what is lacking for one |
 //!
 //! Everything listens on loopback only. Providers block; async callers use a blocking thread.
 
@@ -21,8 +22,10 @@ pub mod link;
 pub mod ports;
 pub mod process;
 pub mod state;
+mod turn;
 
 pub use error::ProviderError;
+pub use turn::{lacking, skips_for_want_of_brokers};
 
 use std::{env, fs, path::PathBuf};
 

@@ -72,7 +72,12 @@ pub(super) async fn sent(cluster: &dyn Cluster, plan: &Plan, deadline: Time) -> 
 
 /// Waits until every group has committed the end of every unit that it reads, and nobody handles a record;
 /// `false` if the deadline came first.
-pub(super) async fn caught_up(cluster: &dyn Cluster, plan: &Plan, notebook: &Notebook, deadline: Time) -> bool {
+pub(super) async fn caught_up(
+    cluster: &dyn Cluster,
+    plan: &Plan,
+    notebook: &Notebook,
+    deadline: Time,
+) -> bool {
     let (looks, admin) = (Looks::new(cluster, deadline), cluster.admin());
     while !is_caught_up(&*admin, plan).await || !notebook.pages().handling.is_empty() {
         if !looks.again().await {
@@ -83,8 +88,11 @@ pub(super) async fn caught_up(cluster: &dyn Cluster, plan: &Plan, notebook: &Not
 }
 
 async fn is_caught_up(admin: &dyn Admin, plan: &Plan) -> bool {
-    let groups: BTreeSet<(&str, &Topic)> =
-        plan.consumers().iter().flat_map(|consumer| consumer.topics.iter().map(|topic| (&*consumer.group, topic))).collect();
+    let groups: BTreeSet<(&str, &Topic)> = plan
+        .consumers()
+        .iter()
+        .flat_map(|consumer| consumer.topics.iter().map(|topic| (&*consumer.group, topic)))
+        .collect();
     for (group, topic) in groups {
         let Ok(units) = admin.describe(topic).await else { return false };
         for unit in units {

@@ -3,7 +3,7 @@
 //! One history for the checks and one recorder for the measurements, behind one lock, so that events stand in the
 //! order in which they happened. Times are the cluster's.
 
-use crate::plan::{Plan, payload};
+use crate::plan::{Plan, PlannedRecord, ProducerPlan, payload};
 use squall_bus::{Ack, Clock, ConsumerEvent, Delivery, Outcome, Time, Unit};
 use squall_history::{
     events::{Progress, Stage},
@@ -127,23 +127,22 @@ impl Notebook {
     /// A planned record is handed to its producer now.
     pub(super) fn send(
         &self,
-        producer: &str,
+        producer: &ProducerPlan,
         session: u32,
-        topic: &str,
-        key: Option<&[u8]>,
         due: &Due,
-        value: u64,
-        poison: bool,
+        record: &PlannedRecord,
     ) -> SendOp {
         let now = self.now();
+        let (name, intended, poison) = (producer.name(), due.intended, record.poison);
         let mut pages = self.pages();
-        *pages.next_record.entry(producer.to_owned()).or_default() += 1;
-        pages.sent.insert(value, Sent { intended: due.intended, poison, received: false });
-        pages.recorder.sent(due.intended, now);
-        let send = Send { session, intended: Some(due.intended), poison, ..pages.send_to(topic, key, value) };
-        let process = pages.history.process(producer);
+        *pages.next_record.entry(name.to_owned()).or_default() += 1;
+        pages.sent.insert(record.value, Sent { intended, poison, received: false });
+        pages.recorder.sent(intended, now);
+        let plain = pages.send_to(producer.topic.as_str(), record.key.as_deref(), record.value);
+        let send = Send { session, intended: Some(intended), poison, ..plain };
+        let process = pages.history.process(name);
         let op = pages.history.invoke(now, process, Invoke::Send(send));
-        SendOp { op, measured: Some((due.intended, now)) }
+        SendOp { op, measured: Some((intended, now)) }
     }
 
     /// A dead letter for the record `cause` is handed to a consumer's producer now: its value id.

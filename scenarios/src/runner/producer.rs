@@ -92,16 +92,7 @@ pub(super) async fn produce(
                 break;
             }
         }
-        let topic = plan.topic.as_str();
-        let send = notebook.send(
-            plan.name(),
-            life.0,
-            topic,
-            record.key.as_deref(),
-            &due,
-            record.value,
-            record.poison,
-        );
+        let send = notebook.send(&plan, life.0, &due, &record);
         let sending = producer.send(record.record(&plan.topic));
         under_way.sends.push(Tagged { send, sending });
     }
