@@ -3,7 +3,7 @@
 use crate::{
     Failure,
     args::{BrokersArgs, BrokersCommand},
-    show::Show,
+    show::{Show, say},
 };
 use serde_json::json;
 use squall_adapters::providers::{
@@ -33,7 +33,7 @@ fn up(cache: &Path, nodes: u32, json: bool) -> Result<u8, Failure> {
     show.finish();
     let state = started.and_then(LocalKafka::detach).map_err(Failure::broken)?;
     state.save(cache).map_err(Failure::broken)?;
-    tell(&state, json);
+    tell(&state, json)?;
     Ok(0)
 }
 
@@ -44,11 +44,11 @@ fn down(cache: &Path, json: bool) -> Result<u8, Failure> {
     }
     let ended = state.map_or(0, |state| state.nodes.len());
     if json {
-        println!("{}", json!({ "ended": ended }));
+        say(format_args!("{}", json!({ "ended": ended })))?;
     } else if ended == 0 {
-        println!("no cluster was up");
+        say(format_args!("no cluster was up"))?;
     } else {
-        println!("{ended} nodes ended, their data removed");
+        say(format_args!("{ended} nodes ended, their data removed"))?;
     }
     Ok(0)
 }
@@ -56,34 +56,35 @@ fn down(cache: &Path, json: bool) -> Result<u8, Failure> {
 fn status(cache: &Path, json: bool) -> Result<u8, Failure> {
     match State::load(cache).map_err(Failure::broken)? {
         Some(state) => {
-            tell(&state, json);
+            tell(&state, json)?;
             Ok(0)
         }
         None => {
             if json {
-                println!("{}", json!({ "up": false }));
+                say(format_args!("{}", json!({ "up": false })))?;
             } else {
-                println!("no cluster is up; `squall brokers up` starts one");
+                say(format_args!("no cluster is up; `squall brokers up` starts one"))?;
             }
             Ok(NONE_UP)
         }
     }
 }
 
-fn tell(state: &State, json: bool) {
+fn tell(state: &State, json: bool) -> Result<(), Failure> {
     if json {
         let nodes: Vec<_> = state
             .nodes
             .iter()
             .map(|node| json!({ "pid": node.pid, "address": node.address, "alive": node.is_alive(), "log": node.log }))
             .collect();
-        println!("{}", json!({ "up": true, "bootstrap": state.bootstrap(), "nodes": nodes }));
-        return;
+        say(format_args!("{}", json!({ "up": true, "bootstrap": state.bootstrap(), "nodes": nodes })))?;
+        return Ok(());
     }
-    println!("kafka is up at {}", state.bootstrap());
+    say(format_args!("kafka is up at {}", state.bootstrap()))?;
     for (number, node) in (1..).zip(&state.nodes) {
         let life = if node.is_alive() { "runs" } else { "is gone" };
-        println!("node {number}: process {} {life}, log {}", node.pid, node.log.display());
+        say(format_args!("node {number}: process {} {life}, log {}", node.pid, node.log.display()))?;
     }
-    println!("`squall brokers down` ends it");
+    say(format_args!("`squall brokers down` ends it"))?;
+    Ok(())
 }

@@ -3,6 +3,7 @@
 use crate::{
     Failure,
     args::{ExplainArgs, overrides},
+    show::say,
 };
 use serde_json::json;
 use squall_scenarios::{Plan, library};
@@ -13,7 +14,7 @@ pub(crate) fn explain(args: &ExplainArgs) -> Result<u8, Failure> {
     let capabilities = args.on.capabilities();
     let target = args.on.to_string();
     if !args.json {
-        print!("{}", plan.explain(&target, &capabilities));
+        say(format_args!("{}", plan.explain(&target, &capabilities).to_string().trim_end()))?;
         return Ok(0);
     }
     let faults: Vec<_> = plan
@@ -42,6 +43,6 @@ pub(crate) fn explain(args: &ExplainArgs) -> Result<u8, Failure> {
         "lacks": plan.lacks(&capabilities).iter().map(ToString::to_string).collect::<Vec<_>>(),
         "warnings": plan.warnings().iter().map(ToString::to_string).collect::<Vec<_>>(),
     });
-    println!("{object}");
+    say(format_args!("{object}"))?;
     Ok(0)
 }

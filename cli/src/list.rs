@@ -1,6 +1,6 @@
 //! `squall list`.
 
-use crate::{Failure, args::ListArgs};
+use crate::{Failure, args::ListArgs, show::say};
 use serde::Serialize;
 use squall_scenarios::library;
 
@@ -28,14 +28,14 @@ pub(crate) fn list(args: &ListArgs) -> Result<u8, Failure> {
         });
         let text =
             serde_json::to_string(&Scenarios { scenarios: rows.collect() }).map_err(Failure::broken)?;
-        println!("{text}");
+        say(format_args!("{text}"))?;
         return Ok(0);
     }
     let width = scenarios.iter().map(|scenario| scenario.name.len()).max().unwrap_or(0);
     for scenario in scenarios {
-        println!("{:width$}  {}", scenario.name, scenario.about);
+        say(format_args!("{:width$}  {}", scenario.name, scenario.about))?;
         let expects = if scenario.expects_anomaly { "; expects an anomaly" } else { "" };
-        println!("{:width$}  covers {}{expects}", "", scenario.covers.join(", "));
+        say(format_args!("{:width$}  covers {}{expects}", "", scenario.covers.join(", ")))?;
     }
     Ok(0)
 }

@@ -7,7 +7,7 @@
 use crate::{
     Failure,
     args::{RunArgs, overrides},
-    show::Show,
+    show::{Show, say},
 };
 use squall_history::{History, RunEvent, Verdict};
 use squall_reports::{Exporter, Folder, Run, Runs, Text, run_json};
@@ -188,11 +188,11 @@ fn write_history(path: &Path, history: &History) -> std::io::Result<()> {
 
 fn print(args: &RunArgs, runs: &Runs) -> Result<(), Failure> {
     if args.json {
-        println!("{}", run_json(runs).map_err(Failure::broken)?);
+        say(format_args!("{}", run_json(runs).map_err(Failure::broken)?))?;
     } else {
         let text = Text { color: stdout().is_terminal() }.export(runs).map_err(Failure::broken)?;
-        print!("{text}");
-        println!("report: {}", args.out.join("report.html").display());
+        say(format_args!("{}", text.trim_end()))?;
+        say(format_args!("report: {}", args.out.join("report.html").display()))?;
     }
     Ok(())
 }

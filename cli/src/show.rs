@@ -1,10 +1,11 @@
 //! Progress: a bar on a terminal, plain lines elsewhere. All of it goes to standard error.
 
+use crate::Failure;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use squall_history::{RunEvent, events::Stage};
 use squall_reports::progress_line;
 use std::{
-    io::{IsTerminal, stderr},
+    io::{ErrorKind, IsTerminal, Write, stderr, stdout},
     time::Duration,
 };
 
@@ -86,6 +87,16 @@ impl Show {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
+    }
+}
+
+/// Prints a line to standard output. A reader that has gone away wants no more; any other trouble is told.
+pub(crate) fn say(line: std::fmt::Arguments<'_>) -> Result<(), Failure> {
+    match writeln!(stdout().lock(), "{line}") {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Failure::broken(format!("standard output cannot be written: {error}")))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -116,3 +116,16 @@ fn a_plan_is_explained_and_depends_on_the_seed() {
     let object = json(&squall(&["explain", "leader-failover", "--json"]));
     assert_eq!(object["faults"][0]["verb"], "kill");
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+fn an_output_that_takes_nothing_is_told_and_no_panic() {
+    let full = std::fs::File::options().write(true).open("/dev/full").expect("Linux has it");
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_squall"))
+        .arg("list")
+        .stdout(full)
+        .output()
+        .expect("squall starts");
+    assert_eq!(code(&output), 4);
+    assert!(text(&output).contains("standard output cannot be written"), "{}", text(&output));
+}

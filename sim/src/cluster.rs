@@ -21,6 +21,8 @@ use std::{
 
 /// How often a stopping broker is looked at.
 const STOPPING_LOOK: Duration = Duration::from_millis(10);
+/// How long a broker may take to stop. One that is frozen stops when it goes on.
+const STOPPING_PATIENCE: Duration = Duration::from_secs(600);
 
 /// A simulated cluster of one seed.
 pub struct Simulation<M: BusModel> {
@@ -248,31 +250,36 @@ impl<M: BusModel> SimCluster<M> {
     }
 
     /// Waits until the brokers that this fault asked to stop have stopped.
-    async fn stopped(&self, fault: u32) {
+    async fn stopped(&self, fault: u32) -> Result<(), Error> {
         let clock = self.clock();
+        let deadline = clock.now() + STOPPING_PATIENCE;
         loop {
             let stopped = {
                 let state = self.shared.lock();
                 state.nemesis.has_stopped(&state.world, fault)
             };
             if stopped {
-                return;
+                return Ok(());
+            }
+            if clock.now() >= deadline {
+                let message = format!("a node that was asked to stop still runs after {STOPPING_PATIENCE:?}");
+                return Err(Error::new(ErrorClass::Retriable, "STOPPING", message));
             }
             clock.sleep(STOPPING_LOOK).await;
         }
     }
 
-    async fn mend(&self, fault: u32) {
-        self.stopped(fault).await;
+    async fn mend(&self, fault: u32) -> Result<(), Error> {
+        self.stopped(fault).await?;
         let client = self.shared.act(|state| {
             let mut nemesis = std::mem::take(&mut state.nemesis);
             let client = nemesis.heal(&mut state.world, fault);
             state.nemesis = nemesis;
             client
         });
-        let Some((name, kind)) = client else { return };
+        let Some((name, kind)) = client else { return Ok(()) };
         let proc = self.processes().get(&name).map(|process| process.proc.clone());
-        let Some(proc) = proc else { return };
+        let Some(proc) = proc else { return Ok(()) };
         match kind {
             FaultKind::Pause => proc.resume(),
             FaultKind::Kill | FaultKind::PowerFail | FaultKind::Stop | FaultKind::Restart => {
@@ -284,6 +291,7 @@ impl<M: BusModel> SimCluster<M> {
             }
             _ => {}
         }
+        Ok(())
     }
 }
 
@@ -350,17 +358,14 @@ impl<M: BusModel> Cluster for SimCluster<M> {
                 _ => self.strike_brokers(fault),
             };
             if fault.kind == FaultKind::Restart && strike != Strike::Nobody {
-                self.mend(fault.id).await;
+                self.mend(fault.id).await?;
             }
             Ok(strike)
         })
     }
 
     fn heal<'a>(&'a self, fault: &'a StruckFault) -> BoxFuture<'a, Result<(), Error>> {
-        Box::pin(async move {
-            self.mend(fault.id).await;
-            Ok(())
-        })
+        Box::pin(self.mend(fault.id))
     }
 
     fn elections(&self) -> BoxFuture<'_, Vec<Election>> {
@@ -378,7 +383,7 @@ impl<M: BusModel> Cluster for SimCluster<M> {
         Box::pin(async move {
             let in_force = self.shared.lock().nemesis.in_force();
             for fault in in_force {
-                self.mend(fault).await;
+                self.mend(fault).await?;
             }
             Ok(())
         })

@@ -16,8 +16,24 @@ struct Active {
     kind: FaultKind,
     /// The brokers, or the client's nodes, that it hit.
     targets: Vec<NodeId>,
+    /// Which process each target ran when it was hit.
+    processes: Vec<u32>,
     /// The client process that it hit.
     client: Option<String>,
+}
+
+impl Active {
+    /// Whether it ends processes, which its healing starts again.
+    fn ends_process(&self) -> bool {
+        matches!(self.kind, FaultKind::Kill | FaultKind::Stop | FaultKind::Restart | FaultKind::PowerFail)
+    }
+
+    /// Whether a node that both hit stays as it is when only `healed` is mended. Faults may overlap: a node starts
+    /// again, and a frozen one goes on, when the last fault that held it is healed.
+    fn holds_like(&self, healed: &Self) -> bool {
+        self.ends_process() && healed.ends_process()
+            || self.kind == FaultKind::Pause && healed.kind == FaultKind::Pause
+    }
 }
 
 /// What is broken now.
@@ -94,7 +110,8 @@ impl Nemesis {
         targets: Vec<NodeId>,
         client: Option<String>,
     ) {
-        let active = Active { fault: fault.id, kind: fault.kind, targets, client };
+        let processes = targets.iter().map(|node| world.process(*node)).collect();
+        let active = Active { fault: fault.id, kind: fault.kind, targets, processes, client };
         for node in &active.targets {
             match fault.kind {
                 FaultKind::Kill => world.kill(*node),
@@ -121,13 +138,16 @@ impl Nemesis {
         let place = self.active.iter().position(|active| active.fault == fault)?;
         let active = self.active.remove(place);
         for node in &active.targets {
+            let held =
+                self.active.iter().any(|other| other.holds_like(&active) && other.targets.contains(node));
             match active.kind {
-                FaultKind::Kill | FaultKind::Stop | FaultKind::Restart | FaultKind::PowerFail => {
-                    if active.client.is_none() {
+                _ if active.ends_process() => {
+                    if active.client.is_none() && !held {
                         let boot_time = world.model().boot_time();
                         world.start(*node, boot_time);
                     }
                 }
+                FaultKind::Pause if held => {}
                 FaultKind::Pause => world.resume(*node),
                 FaultKind::DropResponses(_) => world.drop_responses(*node, 0),
                 _ => {
@@ -136,6 +156,15 @@ impl Nemesis {
                     }
                 }
             }
+        }
+        // A client that another fault of this sort still holds is left to that one's healing.
+        let held = |client: &str| {
+            self.active
+                .iter()
+                .any(|other| other.holds_like(&active) && other.client.as_deref() == Some(client))
+        };
+        if active.client.as_deref().is_some_and(held) {
+            return None;
         }
         active.client.map(|client| (client, active.kind))
     }
@@ -164,13 +193,15 @@ impl Nemesis {
         }
     }
 
-    /// Whether every broker that this fault asked to stop has stopped.
+    /// Whether every broker that this fault asked to stop has stopped, also if it runs again by now.
     pub(crate) fn has_stopped<M: BusModel>(&self, world: &World<M>, fault: u32) -> bool {
         let active = self.active.iter().find(|active| active.fault == fault);
         active.is_none_or(|active| {
             active.client.is_some()
                 || !matches!(active.kind, FaultKind::Stop | FaultKind::Restart)
-                || active.targets.iter().all(|node| matches!(world.life(*node), Life::Down | Life::Off))
+                || active.targets.iter().zip(&active.processes).all(|(node, process)| {
+                    matches!(world.life(*node), Life::Down | Life::Off) || world.process(*node) != *process
+                })
         })
     }
 }

@@ -316,3 +316,33 @@ fn equal_seeds_have_equal_hashes_with_the_users_code_in_between() {
     assert_eq!(hash(7), hash(7));
     assert_ne!(hash(7), hash(8));
 }
+
+#[test]
+fn faults_that_overlap_on_one_node_hold_it_until_the_last_is_healed() {
+    use FaultKind::{Kill, Pause, PowerFail, Restart, Stop};
+    for (first, second) in [Kill, Stop, Restart, Pause, PowerFail]
+        .into_iter()
+        .flat_map(|first| [Kill, Stop, Restart, Pause, PowerFail].map(|second| (first, second)))
+    {
+        simulation(1)
+            .run(options(), move |cluster| async move {
+                let on_node = |id, kind| Fault { role: Role::Node(2), ..fault(id, kind, "") };
+                let hit = |strike| match strike {
+                    squall_bus::Strike::Hit(struck) => struck,
+                    squall_bus::Strike::Nobody => panic!("a node is always there"),
+                };
+                let first = hit(cluster.strike(&on_node(0, first)).await.expect("it strikes"));
+                tokio::time::sleep(3 * SECOND).await;
+                let second = hit(cluster.strike(&on_node(1, second)).await.expect("it strikes"));
+                tokio::time::sleep(3 * SECOND).await;
+                let (one, other) = tokio::join!(async { cluster.heal(&second).await }, async {
+                    tokio::time::sleep(3 * SECOND).await;
+                    cluster.heal(&first).await
+                },);
+                one.and(other).expect("both are healed");
+                let clock = cluster.clock();
+                clock.sleep(60 * SECOND).await;
+            })
+            .unwrap_or_else(|broken| panic!("{first:?} and {second:?}: {broken}"));
+    }
+}

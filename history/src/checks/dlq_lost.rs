@@ -1,7 +1,7 @@
 //! `dlq_lost`: a poison record is not in the dead-letter topic, and the group went past it.
 //!
 //! **Definition.** As `unprocessed`, for records that are poison: made so by the plan, or given up by a handler.
-//! An entry counts when its send was acknowledged or somebody read it.
+//! A group without a dead-letter topic owes none. An entry counts when its send was acknowledged or somebody read it.
 //!
 //! **Algorithm, cost.** As `unprocessed`. **Forbidden** as [`Rules::poison_is_kept`] says: `dlq: exactly-the-poison`,
 //! at least once, or commits after processing; undecided while the group has not passed the record.
@@ -30,8 +30,10 @@ fn find(analysis: &Analysis<'_>) -> Vec<Found> {
 
 fn tell(analysis: &Analysis<'_>, found: &Found) -> [String; 2] {
     let Some(row) = found.send else { return Default::default() };
+    let send = analysis.send(row);
+    let why = if send.poison { "it is poison" } else { "a handler gave it up" };
     [
-        format!("{}; it is poison.", analysis.sent(analysis.send(row))),
+        format!("{}; {why}.", analysis.sent(send)),
         format!(
             "The dead-letter topic never took it: {}, and {}.",
             unprocessed::deliveries(analysis, row),
@@ -54,6 +56,14 @@ mod tests {
         let mut tale = tale();
         tale.poison(1, 0).read(1, 0).handled(1, Handling::Poison).committed(1);
         tale.finds(CHECK, &[(1, 0, Case::Passed)]);
+    }
+
+    #[test]
+    fn a_group_without_a_dead_letter_topic_owes_none() {
+        let mut tale = tale();
+        tale.poison(1, 0).read(1, 0).handled(1, Handling::Poison).committed(1);
+        tale.configure(|meta| meta.configuration.skipping = vec!["group".to_owned()]);
+        tale.finds(CHECK, &[]);
     }
 
     #[test]

@@ -45,7 +45,12 @@ pub(super) fn unhandled(analysis: &Analysis<'_>, poison: bool) -> Vec<Found> {
         dead[cause as usize] = true;
     }
     let mut found = Vec::new();
+    let skipping = &analysis.history.meta.configuration.skipping;
     for consumer in analysis.consumers.iter().filter(|consumer| consumer.handles) {
+        let name = consumer.group.map(|group| analysis.history.group_name(group));
+        if poison && skipping.iter().any(|skips| name == Some(skips)) {
+            continue;
+        }
         for (row, send) in analysis.work_of(consumer) {
             let there = send.acked() && analysis.seen[row as usize] && analysis.is_work(send);
             let done = consumer.touches[row as usize].handled > 0 || dead[row as usize];

@@ -73,6 +73,8 @@ pub struct Configuration {
     /// The consumer groups whose handlers write down what they do. One that is handed nothing makes a run
     /// `unknown`, and every record of its topics must be processed.
     pub groups: Vec<String>,
+    /// Those of them that have no dead-letter topic: what they give up they skip.
+    pub skipping: Vec<String>,
 }
 
 impl Default for Configuration {
@@ -90,6 +92,7 @@ impl Default for Configuration {
             reading: Reading::Subscribe,
             dlq: None,
             groups: Vec::new(),
+            skipping: Vec::new(),
         }
     }
 }

@@ -180,6 +180,11 @@ impl Plan {
             },
             dlq: consumers.iter().find_map(|group| group.dlq.clone()),
             groups: consumers.iter().map(|consumers| consumers.group.clone()).collect(),
+            skipping: consumers
+                .iter()
+                .filter(|group| group.dlq.is_none())
+                .map(|group| group.group.clone())
+                .collect(),
             ..Configuration::default()
         }
     }

@@ -365,6 +365,12 @@ impl<M: Model> World<M> {
         self.kernel.nodes[node.index()].life
     }
 
+    /// How many processes have ended on this node: another number, another process.
+    #[must_use]
+    pub fn process(&self, node: NodeId) -> u32 {
+        self.kernel.nodes[node.index()].process
+    }
+
     /// A node's clock, to set offset and drift.
     pub fn clock_mut(&mut self, node: NodeId) -> &mut NodeClock {
         &mut self.kernel.nodes[node.index()].clock
