@@ -1,0 +1,3 @@
+//! Raft as NATS has it (`server/raft.go`), generic over what its entries do.
+
+pub mod message;
