@@ -107,7 +107,9 @@ pub struct StreamAssignment {
     pub peers: NodeSet,
     /// The replica that campaigns first.
     pub preferred: NodeId,
-    /// Who asked for it, until its leader has answered.
+    /// Tells it from earlier ones of its name: its Raft group has another name.
+    pub incarnation: u64,
+    /// Who asked for it and waits for its leader's answer.
     pub reply: Option<ReplyTo>,
 }
 
@@ -122,6 +124,8 @@ pub struct ConsumerAssignment {
     pub peers: NodeSet,
     /// The replica that campaigns first.
     pub preferred: NodeId,
-    /// Who asked for it, until its leader has answered.
+    /// Tells it from earlier ones of its name: its Raft group has another name.
+    pub incarnation: u64,
+    /// Who asked for it and waits for its leader's answer.
     pub reply: Option<ReplyTo>,
 }

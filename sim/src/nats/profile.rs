@@ -1,6 +1,6 @@
 //! Profiles: which version of NATS has which rules.
 
-use super::rules::{CommitBy, DedupAt, Rules, Sync};
+use super::rules::{CommitBy, Dedup, Rules, Sync};
 use std::time::Duration;
 
 const fn ms(millis: u64) -> Duration {
@@ -32,9 +32,8 @@ pub fn nats_2_15() -> Rules {
         lost_quorum_check: ms(10_000),
         append_bytes: 256 << 10,
         commit_by: CommitBy::Majority,
-        commit_own_term_only: true,
         vote_checks_log: true,
-        sync_votes: true,
+        vote_once: true,
         empty_votes_need_all: true,
         check_previous: true,
 
@@ -42,7 +41,7 @@ pub fn nats_2_15() -> Rules {
 
         stream_replicas: 3,
         duplicate_window: ms(120_000),
-        dedup_at: DedupAt::Store,
+        dedup: Dedup::AtStore,
         ingest_limit: 100_000,
 
         ack_wait: ms(30_000),

@@ -140,7 +140,7 @@ pub enum ClientMsg {
 /// From a server to its client.
 #[derive(Clone, Debug)]
 pub enum ServerMsg {
-    /// The first message on a connection, and again when the server goes into lame duck mode.
+    /// The first message on a connection.
     Info(ServerInfo),
     /// The client must answer with [`ClientMsg::Pong`].
     Ping,
@@ -167,8 +167,6 @@ pub struct ServerInfo {
     pub server: NodeId,
     /// The other servers of the cluster that it knows of (`connect_urls`).
     pub peers: NodeSet,
-    /// It is about to go (`ldm`): clients are to look for another one.
-    pub lame_duck: bool,
 }
 
 /// A message for a stream.
@@ -270,7 +268,7 @@ pub enum AckBody {
 pub enum Status {
     /// 503: nobody listens to the subject.
     NoResponders,
-    /// 404: a request that does not wait found nothing.
+    /// 404: a request that does not wait has had everything there is, perhaps nothing.
     NoMessages,
     /// 408: the request expired with so many messages still asked for.
     RequestTimeout(u32),
@@ -280,8 +278,6 @@ pub enum Status {
     LeadershipChange,
     /// 409: the consumer is gone.
     ConsumerDeleted,
-    /// 409: the server that had the request goes.
-    ServerShutdown,
     /// 100: the request still waits; the last consumer and stream sequence delivered.
     IdleHeartbeat(u64, u64),
 }
@@ -294,10 +290,7 @@ impl Status {
             Self::NoResponders => 503,
             Self::NoMessages => 404,
             Self::RequestTimeout(_) => 408,
-            Self::ExceededMaxWaiting
-            | Self::LeadershipChange
-            | Self::ConsumerDeleted
-            | Self::ServerShutdown => 409,
+            Self::ExceededMaxWaiting | Self::LeadershipChange | Self::ConsumerDeleted => 409,
             Self::IdleHeartbeat(..) => 100,
         }
     }
@@ -312,7 +305,6 @@ impl Status {
             Self::ExceededMaxWaiting => "Exceeded MaxWaiting",
             Self::LeadershipChange => "Leadership Change",
             Self::ConsumerDeleted => "Consumer Deleted",
-            Self::ServerShutdown => "Server Shutdown",
             Self::IdleHeartbeat(..) => "Idle Heartbeat",
         }
     }
@@ -489,6 +481,8 @@ pub enum RouteMsg {
     Request(Routed),
     /// A reply for a client of the receiver.
     Reply(ReplyTo, Reply),
+    /// To the meta leader: a consumer that nobody used for its inactive threshold.
+    Inactive(ConsumerId),
     /// Between members of a Raft group.
     Raft(GroupId, RaftMsg),
     /// For the receiver's clients that asked for it.
@@ -640,7 +634,7 @@ impl Weigh for ClientMsg {
 impl Weigh for ServerMsg {
     fn digest(&self) -> u64 {
         match self {
-            Self::Info(info) => mix(mix(1, u64::from(info.server.0)), u64::from(info.lame_duck)),
+            Self::Info(info) => mix(mix(1, u64::from(info.server.0)), info.peers.0),
             Self::Ping => 2,
             Self::Pong => 3,
             Self::PubAck(inbox, ack) => mix(mix(4, *inbox), ack.digest()),
@@ -674,6 +668,7 @@ impl Weigh for RouteMsg {
             Self::Reply(to, reply) => mix(mix(8, to.word()), reply.digest()),
             Self::Raft(group, message) => mix(mix(9, group.word()), message.digest()),
             Self::Advisory(advisory) => mix(10, advisory.digest()),
+            Self::Inactive(consumer) => mix(11, consumer.word()),
         }
     }
 

@@ -23,14 +23,17 @@ pub enum CommitBy {
     LeaderOnly,
 }
 
-/// When a stream's leader remembers a message id.
+/// How a stream tells a message that it has already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum DedupAt {
-    /// When the message is stored; until then another with its id is refused (409/10158).
-    Store,
-    /// When the leader takes the message, even if it is never stored: a retry is then called a duplicate although
-    /// nothing is there (before 2.11.0, PR 6415).
-    Propose,
+pub enum Dedup {
+    /// A message id counts from when the message is stored, on every replica; until then another message with this
+    /// id is refused (409/10158).
+    AtStore,
+    /// It counts from when the leader takes the message, even if it is never stored: a retry is then called a
+    /// duplicate although nothing is there (before 2.11.0, PR 6415).
+    AtReceipt,
+    /// Message ids are ignored.
+    Off,
 }
 
 macro_rules! rules {
@@ -92,12 +95,10 @@ rules! {
     append_bytes: u32,
     /// Who must have an entry before it is committed.
     commit_by: CommitBy,
-    /// Only entries of the leader's own term are committed by counting (Raft, section 5.4.2).
-    commit_own_term_only: bool,
     /// A member votes only for candidates whose log is at least as long as its own.
     vote_checks_log: bool,
-    /// Term and vote are synced before a member speaks of them.
-    sync_votes: bool,
+    /// A member gives one vote a term.
+    vote_once: bool,
     /// A vote of a member with an empty log counts only if all members answered.
     empty_votes_need_all: bool,
     /// A follower checks that entries follow on its last one, and cuts off what does not.
@@ -112,8 +113,8 @@ rules! {
     stream_replicas: u32,
     /// `duplicate_window`.
     duplicate_window: Duration,
-    /// When a message id is remembered.
-    dedup_at: DedupAt,
+    /// How a stream tells a message that it has already.
+    dedup: Dedup,
     /// How many messages may wait in a stream's leader until they are stored (429/10167 beyond).
     ingest_limit: u32,
 

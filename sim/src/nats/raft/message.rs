@@ -59,10 +59,14 @@ pub enum Op {
     RemoveConsumer(ConsumerId, Option<ReplyTo>),
     /// Stream: store a message.
     Store(Arc<Proposal>),
-    /// Consumer: a message was delivered.
+    /// Consumer: a message was delivered, or its ack wait begins anew.
     Delivered(Delivered),
     /// Consumer: a message is done.
     Acked(Acked),
+    /// Consumer: a pull request waits.
+    Waits(ReplyTo),
+    /// Consumer: a pull request is done.
+    Waited(ReplyTo),
 }
 
 /// A delivery, as a consumer's replicas keep it.
@@ -83,8 +87,6 @@ pub struct Delivered {
 pub struct Acked {
     /// The message's stream sequence.
     pub stream_seq: u64,
-    /// Its first consumer sequence.
-    pub consumer_seq: u64,
     /// Who waits for the confirmation (double ack).
     pub reply: Option<ReplyTo>,
 }
@@ -97,7 +99,7 @@ impl Op {
             Self::Store(proposal) => 64 + super::super::protocol::record_bytes(&proposal.record),
             Self::AssignStream(_) | Self::AssignConsumer(_) => 512,
             Self::PeerState | Self::RemoveConsumer(..) => 64,
-            Self::Delivered(_) | Self::Acked(_) => 40,
+            Self::Delivered(_) | Self::Acked(_) | Self::Waits(_) | Self::Waited(_) => 40,
         }
     }
 }
@@ -111,6 +113,17 @@ pub struct Entry {
     pub op: Op,
 }
 
+/// How a leader's entries fit a member's log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fit {
+    /// They are in its log.
+    Stored,
+    /// It lacks entries before them and wants to be caught up.
+    Behind,
+    /// The sender is no leader: the member knows of a later term.
+    Refused,
+}
+
 /// What members say.
 #[derive(Clone, Debug)]
 pub enum RaftMsg {
@@ -118,6 +131,9 @@ pub enum RaftMsg {
     Append {
         /// The leader's term.
         term: u64,
+        /// These are older entries that the member asked for; they are not answered, since a leader must not
+        /// count them.
+        catchup: bool,
         /// What it knows to be committed.
         commit: u64,
         /// The term of the entry before these.
@@ -127,14 +143,14 @@ pub enum RaftMsg {
         /// The entries.
         entries: Arc<[Entry]>,
     },
-    /// The answer.
+    /// The answer: the term and index of the member's last entry (`Refused`: the member's own term).
     Appended {
-        /// The member's term.
+        /// The term.
         term: u64,
-        /// The last index that it has in common with the leader; unless it succeeded, where its own log ends.
+        /// The index.
         index: u64,
-        /// Whether the entries fit its log.
-        success: bool,
+        /// How it went.
+        fit: Fit,
     },
     /// A candidate asks for a vote.
     RequestVote {
@@ -166,10 +182,11 @@ impl RaftMsg {
     #[must_use]
     pub fn digest(&self) -> u64 {
         match self {
-            Self::Append { term, commit, prev_index, entries, .. } => {
-                mix(mix(mix(mix(1, *term), *commit), *prev_index), entries.len() as u64)
+            Self::Append { term, catchup, commit, prev_index, entries, .. } => {
+                let entries = mix(entries.len() as u64, u64::from(*catchup));
+                mix(mix(mix(mix(1, *term), *commit), *prev_index), entries)
             }
-            Self::Appended { term, index, success } => mix(mix(mix(2, *term), *index), u64::from(*success)),
+            Self::Appended { term, index, fit } => mix(mix(mix(2, *term), *index), *fit as u64),
             Self::RequestVote { term, last_term, last_index } => {
                 mix(mix(mix(3, *term), *last_term), *last_index)
             }
