@@ -15,6 +15,10 @@
 //! | acks `1` | nothing: lacking |
 //! | idempotent | a message id for each record, one record of a unit under way at a time |
 //!
+//! The client library sends nothing again by itself, so the policy for that is ours: an idempotent producer sends a
+//! record again under its id until [`DELIVERY_TIMEOUT`] or its own is over, or its `retries` are; another one
+//! only as often as its `retries` say, and without an id, which may put the record into the log twice.
+//!
 //! Every member of a group pulls from all its consumers. A token (of a subject, or a name) is the text with
 //! every byte other than `A-Z a-z 0-9 _ -` written as `=` and two upper-case hexadecimal digits, so that it has
 //! no dot, wildcard, space or slash, and different texts have different tokens. `+` and a lone `=` occur in no
@@ -31,6 +35,14 @@ use std::{fmt::Write as _, time::Duration};
 pub const DEDUP_WINDOW: Duration = Duration::from_secs(120);
 /// The entry of a stream's metadata that says how many partitions its topic has.
 pub const PARTITIONS: &str = "squall.partitions";
+/// How long a record may take in all, retries included, where it is sent again and nothing else is said. Well
+/// below the [`DEDUP_WINDOW`]: a repeat that lands behind it is a duplicate.
+pub const DELIVERY_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a producer waits before it sends again what was refused for now (`503`: nobody listens). What got no
+/// answer is sent again at once.
+pub const RETRY_BACKOFF: Duration = Duration::from_millis(250);
+/// How many records a group's consumer of one unit in order may have unacknowledged.
+pub const ORDERED_ACK_PENDING: u32 = 1;
 /// The longest subject that a record may get, in bytes. A server takes control lines of 4096 bytes, and a
 /// publish has a reply subject and lengths besides.
 pub const LONGEST_SUBJECT: usize = 3072;
@@ -197,7 +209,7 @@ pub fn durable(group: &str, unit: &Unit) -> Durable {
         stream: stream(&unit.topic),
         filter: filter(unit),
         unit: Some(unit.clone()),
-        max_ack_pending: Some(1),
+        max_ack_pending: Some(ORDERED_ACK_PENDING),
     }
 }
 
