@@ -1,0 +1,235 @@
+//! The pullers of a consumer: one task for each durable consumer of its group, or for each unit that it reads.
+
+use super::{
+    codes,
+    connection::{AGAIN, REQUEST},
+    consumer::{Fetched, Shared, Start},
+    producer::partitions,
+};
+use async_nats::{
+    Client,
+    header::HeaderMap,
+    jetstream::{
+        self, Message,
+        consumer::{
+            AckPolicy, DeliverPolicy, PullConsumer,
+            pull::{Config, OrderedConfig},
+        },
+        context::ContextBuilder,
+    },
+};
+use futures_util::StreamExt;
+use squall_bus::{
+    ConsumerConfig, ConsumerEvent, Error, ErrorClass, Header, Position, Record, ResetPolicy, Subscription,
+    Topic, Unit,
+    lowering::{self, Durable},
+};
+use std::{sync::Arc, time::Duration};
+use tokio::{task::JoinSet, time::sleep};
+
+/// How long a request for records waits at the server.
+const EXPIRES: Duration = Duration::from_secs(30);
+/// How often the server gives a sign of life meanwhile; a puller that misses it begins again.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+/// The most records of one request: async-nats' own default.
+const MOST: usize = 200;
+/// How often a reader looks whether it was sent elsewhere.
+const LOOK: Duration = Duration::from_millis(20);
+/// The headers that are the server's own begin so.
+const OWN: &str = "Nats-";
+
+/// Starts what this consumer needs.
+pub(super) fn all(client: &Client, config: &ConsumerConfig, shared: &Arc<Shared>) -> JoinSet<()> {
+    let context = ContextBuilder::new().timeout(REQUEST).build(client.clone());
+    let mut pullers = JoinSet::new();
+    let puller = Puller { context, shared: Arc::clone(shared), config: config.clone() };
+    match &config.subscription {
+        Subscription::Group { group, topics } => {
+            for topic in topics {
+                pullers.spawn(puller.clone().topic(group.clone(), topic.clone()));
+            }
+        }
+        Subscription::Assign(units) => {
+            for (unit, _) in units {
+                pullers.spawn(puller.clone().unit(unit.clone()));
+            }
+        }
+    }
+    pullers
+}
+
+#[derive(Clone)]
+struct Puller {
+    context: jetstream::Context,
+    shared: Arc<Shared>,
+    config: ConsumerConfig,
+}
+
+impl Puller {
+    /// Reports what went wrong, and waits before the next attempt.
+    async fn pause(&self, error: Error) {
+        self.shared.event(ConsumerEvent::Error(error));
+        sleep(AGAIN).await;
+    }
+
+    /// Pulls from all consumers of a group in a topic.
+    async fn topic(self, group: String, topic: Topic) {
+        let partitions = loop {
+            match partitions(&self.context, &topic).await {
+                Ok(partitions) => break partitions,
+                Err(error) => self.pause(error).await,
+            }
+        };
+        let mut pullers = JoinSet::new();
+        for durable in lowering::durables(&group, &topic, partitions, self.config.ordered) {
+            pullers.spawn(self.clone().durable(durable));
+        }
+        while pullers.join_next().await.is_some() {}
+    }
+
+    /// Pulls from one durable consumer, for ever.
+    async fn durable(self, durable: Durable) {
+        loop {
+            let error = match self.make(&durable).await {
+                Ok(consumer) => self.pull(&consumer).await,
+                Err(error) => error,
+            };
+            self.pause(error).await;
+        }
+    }
+
+    /// Makes the consumer; one that is there is found.
+    async fn make(&self, durable: &Durable) -> Result<PullConsumer, Error> {
+        let config = Config {
+            durable_name: Some(durable.name.clone()),
+            name: Some(durable.name.clone()),
+            ack_policy: AckPolicy::Explicit,
+            ack_wait: self.config.session_timeout.unwrap_or_default(),
+            deliver_policy: match self.config.reset {
+                ResetPolicy::Earliest => DeliverPolicy::All,
+                ResetPolicy::Latest => DeliverPolicy::New,
+            },
+            filter_subject: durable.filter.clone(),
+            max_ack_pending: durable.max_ack_pending.map_or(0, i64::from),
+            ..Config::default()
+        };
+        let made = self.context.create_consumer_on_stream(config, &durable.stream).await;
+        made.map_err(|error| {
+            use jetstream::stream::ConsumerErrorKind;
+            let says =
+                format!("consumer {} of stream {} could not be made: {error}", durable.name, durable.stream);
+            let number = match error.kind() {
+                ConsumerErrorKind::JetStream(error) => codes::number(&error),
+                ConsumerErrorKind::TimedOut => codes::TIMED_OUT,
+                ConsumerErrorKind::Request => codes::NO_RESPONDERS,
+                _ => codes::MALFORMED,
+            };
+            codes::error(number, says)
+        })
+    }
+
+    /// Pulls until that fails.
+    async fn pull(&self, consumer: &PullConsumer) -> Error {
+        let batch = (self.config.prefetch.max(1) as usize).min(MOST);
+        let pulling = consumer.stream().max_messages_per_batch(batch).expires(EXPIRES).heartbeat(HEARTBEAT);
+        let mut messages = match pulling.messages().await {
+            Ok(messages) => messages,
+            Err(error) => return failed(&error.to_string()),
+        };
+        loop {
+            self.shared.has_room().await;
+            match messages.next().await {
+                Some(Ok(message)) => {
+                    if let Some(fetched) = fetched(&message, true) {
+                        self.shared.fetched(fetched, None);
+                    }
+                }
+                Some(Err(error)) => return failed(&error.to_string()),
+                None => return failed("the pull ended"),
+            }
+        }
+    }
+
+    /// Reads one unit in order, for ever.
+    async fn unit(self, unit: Unit) {
+        let mut next = None;
+        let mut before = None;
+        while let Some(start) = self.shared.start(&unit) {
+            if before != Some(start) {
+                (next, before) = (start.from, Some(start));
+            }
+            match self.read(&unit, start, &mut next).await {
+                Ok(()) => {}
+                Err(error) => self.pause(error).await,
+            }
+        }
+    }
+
+    /// Reads from `next` on until that fails or the reader is sent elsewhere.
+    async fn read(&self, unit: &Unit, start: Start, next: &mut Option<Position>) -> Result<(), Error> {
+        let deliver_policy = match (*next, self.config.reset) {
+            // Sequence numbers begin with 1.
+            (Some(position), _) => DeliverPolicy::ByStartSequence { start_sequence: position.0.max(1) },
+            (None, ResetPolicy::Earliest) => DeliverPolicy::All,
+            (None, ResetPolicy::Latest) => DeliverPolicy::New,
+        };
+        let config = OrderedConfig {
+            filter_subject: lowering::filter(unit),
+            deliver_policy,
+            ..OrderedConfig::default()
+        };
+        let stream = lowering::stream(&unit.topic);
+        let made = self.context.create_consumer_on_stream(config, &stream).await;
+        let consumer = made.map_err(|error| failed(&format!("{unit} cannot be read: {error}")))?;
+        let messages = consumer.messages().await;
+        let mut messages = messages.map_err(|error| failed(&format!("{unit} cannot be read: {error}")))?;
+        while self.shared.start(unit) == Some(start) {
+            self.shared.has_room().await;
+            let message = tokio::select! {
+                message = messages.next() => message,
+                () = sleep(LOOK) => continue,
+            };
+            let message = message.ok_or_else(|| failed("the pull ended"))?;
+            let message = message.map_err(|error| failed(&error.to_string()))?;
+            if let Some(fetched) = fetched(&message, false) {
+                let position = fetched.position;
+                if self.shared.fetched(fetched, Some(start)) {
+                    *next = Some(position.next());
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn failed(says: &str) -> Error {
+    Error::new(ErrorClass::Retriable, "PULL", says)
+}
+
+/// A message as a record; `None` if it is none of ours.
+fn fetched(message: &Message, acked: bool) -> Option<Fetched> {
+    let info = message.info().ok()?;
+    let (unit, key) = lowering::place(&message.subject)?;
+    let record = Record {
+        topic: unit.topic.clone(),
+        partition: Some(unit.partition),
+        key,
+        value: message.payload.clone(),
+        headers: message.headers.as_ref().map(headers).unwrap_or_default(),
+    };
+    let reply = message.reply.as_ref().filter(|_| acked).map(ToString::to_string);
+    let attempt = u32::try_from(info.delivered).ok().filter(|_| acked);
+    Some(Fetched { record, unit, position: Position(info.stream_sequence), attempt, reply })
+}
+
+/// The headers that are the sender's.
+fn headers(map: &HeaderMap) -> Vec<Header> {
+    let senders = map.iter().filter(|(name, _)| !name.to_string().starts_with(OWN));
+    let header = |name: String, value: &async_nats::HeaderValue| Header {
+        name: Arc::from(name),
+        value: value.as_str().to_owned().into(),
+    };
+    senders
+        .flat_map(|(name, values)| values.iter().map(move |value| header(name.to_string(), value)))
+        .collect()
+}
