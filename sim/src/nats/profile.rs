@@ -39,7 +39,6 @@ pub fn nats_2_15() -> Rules {
 
         sync: Sync::Every(ms(120_000)),
 
-        stream_replicas: 3,
         duplicate_window: ms(120_000),
         dedup: Dedup::AtStore,
         ingest_limit: 100_000,

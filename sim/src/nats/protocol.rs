@@ -465,7 +465,7 @@ impl Reply {
 /// From a server to a server.
 #[derive(Clone, Debug)]
 pub enum RouteMsg {
-    /// The first message of the side that accepted: everything that it listens to.
+    /// The first message of each side, first of the one that accepted: everything that it listens to.
     Hello(Vec<Subject>),
     /// Are you there? Answered at once.
     Ping,

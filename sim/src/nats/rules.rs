@@ -109,8 +109,6 @@ rules! {
     sync: Sync,
 
     // Streams (1.2 to 1.4).
-    /// `num_replicas` of the streams that topics become, or as many as there are servers.
-    stream_replicas: u32,
     /// `duplicate_window`.
     duplicate_window: Duration,
     /// How a stream tells a message that it has already.

@@ -63,6 +63,8 @@ pub enum Op {
     Delivered(Delivered),
     /// Consumer: a message is done.
     Acked(Acked),
+    /// Consumer: it starts behind this stream sequence.
+    Skipped(u64),
     /// Consumer: a pull request waits.
     Waits(ReplyTo),
     /// Consumer: a pull request is done.
@@ -78,8 +80,8 @@ pub struct Delivered {
     pub consumer_seq: u64,
     /// How often it has been delivered, this time included.
     pub count: u32,
-    /// When, by the leader's wall clock.
-    pub at: Time,
+    /// When its ack wait ends, by the leader's wall clock.
+    pub due: Time,
 }
 
 /// An acknowledgement, as a consumer's replicas keep it.
@@ -99,7 +101,7 @@ impl Op {
             Self::Store(proposal) => 64 + super::super::protocol::record_bytes(&proposal.record),
             Self::AssignStream(_) | Self::AssignConsumer(_) => 512,
             Self::PeerState | Self::RemoveConsumer(..) => 64,
-            Self::Delivered(_) | Self::Acked(_) | Self::Waits(_) | Self::Waited(_) => 40,
+            Self::Delivered(_) | Self::Acked(_) | Self::Skipped(_) | Self::Waits(_) | Self::Waited(_) => 40,
         }
     }
 }

@@ -1,0 +1,1 @@
+//! Failover and loss of power.
