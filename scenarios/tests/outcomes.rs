@@ -12,10 +12,11 @@ fn the_library_does_on_simulated_targets_what_its_table_says() {
     let expected = library::expected().expect("the table");
     let mut wrong = Vec::new();
     for (scenario, target, outcome) in expected.rows() {
-        let target: Target = target.parse().expect("a target of this build");
-        if !target.is_simulated() {
+        // What runs real brokers is not in every build.
+        if !target.starts_with("sim:") {
             continue;
         }
+        let target: Target = target.parse().expect("every build has every simulated target");
         let parsed = Arc::new(library::open(scenario, &[]).expect("the library parses"));
         for seed in 1..=SEEDS {
             let job = Job {

@@ -163,6 +163,7 @@ impl Rules<'_> {
     pub fn key_order_of_deliveries(&self) -> Ruling {
         self.key_order().unwrap_or_else(|| match self.configuration.reading {
             Reading::Assign => forbidden("a reader of assigned units reads each in the order of its log"),
+            Reading::Share => allowed("nothing demands an order, and the members share the records out"),
             Reading::Subscribe => {
                 allowed("nothing demands an order, and a jump of a group is judged on its own")
             }
