@@ -61,13 +61,11 @@ impl fmt::Debug for NatsAdmin {
 impl NatsAdmin {
     /// An administrator that reaches node i of a cluster at the i-th of these addresses, whatever the node
     /// advertises, and calls itself so.
-    ///
-    /// # Errors
-    /// When the thread for its connections cannot be started.
-    pub fn direct(nodes: &[SocketAddr], monitor: Monitor, name: &str) -> Result<Self, Error> {
-        let worker = Worker::start("squall-nats-admin")?;
+    #[must_use]
+    pub fn direct(nodes: &[SocketAddr], monitor: Monitor, name: &str) -> Self {
+        let worker = Worker::start("squall-nats-admin");
         let (nodes, contexts) = (nodes.to_vec(), OnceCell::new());
-        Ok(Self(Arc::new(Shared { monitor, nodes, contexts, worker, name: name.to_owned() })))
+        Self(Arc::new(Shared { monitor, nodes, contexts, worker, name: name.to_owned() }))
     }
 
     /// The units of all topics as the nodes see them now, with since when their leaders lead.
@@ -247,8 +245,7 @@ impl Shared {
     /// Creates a stream; one that is there in the same shape is fine. Tries until `end`.
     async fn create(&self, spec: &TopicSpec, end: Instant) -> Result<(), Error> {
         let config = stream_config(spec);
-        let mut contexts = self.contexts().await?.iter().cycle();
-        while let Some(context) = contexts.next() {
+        for context in self.contexts().await?.iter().cycle() {
             let Err(error) = context.create_stream(config.clone()).await else { return Ok(()) };
             let says = format!("topic {}: {error}", spec.topic);
             let number = match error.kind() {

@@ -1,8 +1,8 @@
 //! JetStream's errors as data: what they are called, what a caller can do, and whether a publish that failed with
 //! one may be stored.
 //!
-//! Positive numbers are the server's error codes (`err_code`); negative ones are what the client itself found.
-//! Names of the server's are those of its source (`errors.json`).
+//! Positive numbers are the server's error codes (`err_code`), under which their errors are reported, with the names
+//! of its source (`errors.json`); negative ones are what the client itself found, reported under its name.
 //!
 //! | may be stored | by that attempt | in all |
 //! |---|---|---|
@@ -63,15 +63,15 @@ const fn row(number: i32, name: &'static str, class: ErrorClass, appended: Appen
 
 /// The table, by number.
 pub const CODES: &[Code] = &[
-    row(NO_ROOM, "_NO_ROOM", Retriable, Never),
-    row(EXPIRED, "_EXPIRED", Retriable, NotThisTime),
-    row(MALFORMED, "_MALFORMED", Retriable, Maybe),
-    row(INVALID, "_INVALID", Refused, Never),
-    row(TOO_LARGE, "_MAX_PAYLOAD", Refused, Never),
-    row(CLOSED, "_CLOSED", Fatal, Maybe),
-    row(NOT_SENT, "_NOT_SENT", Retriable, NotThisTime),
-    row(NO_RESPONDERS, "_NO_RESPONDERS", Retriable, NotThisTime),
-    row(TIMED_OUT, "_TIMED_OUT", Retriable, Maybe),
+    row(NO_ROOM, "NO_ROOM", Retriable, Never),
+    row(EXPIRED, "EXPIRED", Retriable, NotThisTime),
+    row(MALFORMED, "MALFORMED", Retriable, Maybe),
+    row(INVALID, "INVALID_RECORD", Refused, Never),
+    row(TOO_LARGE, "MAX_PAYLOAD_EXCEEDED", Refused, Never),
+    row(CLOSED, "CLOSED", Fatal, Maybe),
+    row(NOT_SENT, "NOT_SENT", Retriable, NotThisTime),
+    row(NO_RESPONDERS, "503", Retriable, NotThisTime),
+    row(TIMED_OUT, "TIMED_OUT", Retriable, Maybe),
     row(10_002, "JSAccountResourcesExceededErr", Retriable, NotThisTime),
     row(10_003, "JSBadRequestErr", Refused, NotThisTime),
     row(10_005, "JSClusterNoPeersErrF", Retriable, NotThisTime),
@@ -85,14 +85,14 @@ pub const CODES: &[Code] = &[
     row(10_052, "JSStreamInvalidConfigF", Refused, NotThisTime),
     row(10_054, "JSStreamMessageExceedsMaximumErr", Refused, Never),
     row(10_058, "JSStreamNameExistErr", Refused, NotThisTime),
-    row(10_059, "JSStreamNotFoundErr", Retriable, NotThisTime),
+    row(10_059, "JSStreamNotFoundErr", Refused, NotThisTime),
     row(10_060, "JSStreamNotMatchErr", Refused, NotThisTime),
     row(10_065, "JSStreamSubjectOverlapErr", Refused, NotThisTime),
     row(10_070, "JSStreamWrongLastMsgIDErrF", Refused, NotThisTime),
     row(10_071, "JSStreamWrongLastSequenceErrF", Refused, NotThisTime),
     row(10_074, "JSStreamReplicasNotSupportedErr", Unsupported, NotThisTime),
     row(10_076, "JSNotEnabledErr", Unsupported, NotThisTime),
-    row(10_077, "JSStreamStoreFailedF", Retriable, Maybe),
+    row(10_077, "JSStreamStoreFailedF", Refused, Maybe),
     row(10_097, "JSStreamHeaderExceedsMaximumErr", Refused, Never),
     row(10_109, "JSStreamSealedErr", Refused, NotThisTime),
     row(10_118, "JSStreamOfflineErr", Retriable, NotThisTime),
@@ -111,10 +111,12 @@ pub fn code(number: i32) -> Option<&'static Code> {
 /// The error of a code, with a sentence.
 #[must_use]
 pub fn error(number: i32, message: impl Into<String>) -> Error {
-    match code(number) {
-        Some(row) => Error::new(row.class, row.name, message),
-        None => Error::new(Retriable, Cow::Owned(format!("CODE_{number}")), message),
-    }
+    let row = code(number);
+    let name = match row {
+        Some(row) if number < 0 => Cow::Borrowed(row.name),
+        _ => Cow::Owned(number.to_string()),
+    };
+    Error::new(row.map_or(Refused, |row| row.class), name, message)
 }
 
 /// Whether a publish that failed with a code may be stored. A code that the table does not know may mean
@@ -158,7 +160,7 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), CODES.len());
-        assert!(CODES.iter().all(|row| (row.number < 0) == row.name.starts_with('_')));
+        assert!(CODES.iter().all(|row| (row.number > 0) == row.name.starts_with("JS")));
     }
 
     /// The codes of which a wrong reading would hide a lost or a duplicated record.
@@ -175,7 +177,7 @@ mod tests {
     #[test]
     fn what_the_client_says_is_read_by_its_kind_and_the_servers_by_its_code() {
         let (number, _) = publish_failed(&PublishError::new(PublishErrorKind::StreamNotFound));
-        assert_eq!(error(number, "").code, "_NO_RESPONDERS");
+        assert_eq!(error(number, "").code, "503");
         let server: jetstream::Error =
             serde_json::from_str(r#"{"code":503,"err_code":10077,"description":"full"}"#).expect("an error");
         let (number, says) = publish_failed(&PublishError::with_source(PublishErrorKind::Other, server));
@@ -185,6 +187,6 @@ mod tests {
 
     #[test]
     fn an_unknown_code_keeps_its_number() {
-        assert_eq!(error(19_999, "odd").to_string(), "CODE_19999: odd");
+        assert_eq!(error(19_999, "odd").to_string(), "19999: odd");
     }
 }

@@ -14,13 +14,11 @@ use tokio::{
     task::AbortHandle,
 };
 
-/// The pause before something that failed is tried again: async-nats has none, nats.go pauses as long.
-pub(super) const AGAIN: Duration = Duration::from_millis(250);
-/// How long a request waits for its answer: async-nats' own default for JetStream.
+/// How long a request to JetStream waits for its answer: async-nats' own default.
 pub(super) const REQUEST: Duration = Duration::from_secs(5);
 
 /// A thread that runs tasks until it is ended; then they are all gone.
-pub(super) struct Worker(Mutex<Option<Runtime>>);
+pub(super) struct Worker(Mutex<Result<Runtime, Error>>);
 
 impl fmt::Debug for Worker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -29,13 +27,14 @@ impl fmt::Debug for Worker {
 }
 
 impl Worker {
-    pub(super) fn start(name: &str) -> Result<Self, Error> {
+    /// Starts the thread. If there is none to be had, tasks are refused with the reason.
+    pub(super) fn start(name: &str) -> Self {
         let built = Builder::new_multi_thread().worker_threads(1).thread_name(name).enable_all().build();
         let runtime = built.map_err(|error| {
             let says = format!("the thread of a process' clients could not be started: {error}");
-            Error::new(ErrorClass::Retriable, "THREAD", says)
-        })?;
-        Ok(Self(Mutex::new(Some(runtime))))
+            Error::new(ErrorClass::Fatal, "THREAD", says)
+        });
+        Self(Mutex::new(runtime))
     }
 
     /// Runs a task; refused when the worker has ended.
@@ -44,12 +43,13 @@ impl Worker {
         task: impl Future<Output = ()> + Send + 'static,
     ) -> Result<AbortHandle, Error> {
         let runtime = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        runtime.as_ref().map(|runtime| runtime.spawn(task).abort_handle()).ok_or_else(Error::closed)
+        runtime.as_ref().map(|runtime| runtime.spawn(task).abort_handle()).map_err(Clone::clone)
     }
 
     /// Drops every task. Connections are closed by that, without a word.
     pub(super) fn end(&self) {
-        if let Some(runtime) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        let mut runtime = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Ok(runtime) = std::mem::replace(&mut *runtime, Err(Error::closed())) {
             runtime.shutdown_background();
         }
     }
@@ -63,10 +63,7 @@ impl Drop for Worker {
 
 /// A client under this name. It connects, and connects again, on its own; only an address that is none ends it.
 pub(super) async fn connect(config: &NatsConfig, client: &str) -> Result<Client, Error> {
-    let mut options = ConnectOptions::new()
-        .name((config.client_id)(client))
-        .connection_timeout(Duration::from_secs(2))
-        .retry_on_initial_connect();
+    let mut options = ConnectOptions::new().name((config.client_id)(client)).retry_on_initial_connect();
     if !config.discover {
         options = options.ignore_discovered_servers();
     }

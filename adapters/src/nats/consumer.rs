@@ -1,15 +1,14 @@
 //! A consumer.
 //!
-//! - A member of a group makes sure that the group's durable consumers are there ([`lowering::durables`]) and pulls
-//!   from all of them. The wait for an ack is `session_timeout`, else the server's default of 30 s: a record that
-//!   was delivered and not acknowledged by then is delivered again, to whoever pulls.
+//! - A member of a group makes sure that the group's durable consumers are there (`lowering::durables`), pulls from
+//!   all of them, and tells `Assigned` with all units, once: there is no assignment. What was delivered and not
+//!   acknowledged within the ack wait is delivered again, to whoever pulls.
 //! - A reader of given units has an ordered consumer for each, which the client makes anew when it misses something.
 //! - At most `prefetch` records wait here; beyond that nothing is taken from the connection.
-//! - `ack`, `nack`, `term` and `extend` are requests, answered when the server has taken them. A delivery is done
-//!   with after the first three. `commit` acknowledges every delivery that the reader got from before the given
-//!   positions and did not acknowledge yet.
-//! - A pull that fails (no leader, a missed heartbeat) is reported as an event and begun again after a pause.
-//! - There is no assignment: a member of a group gets no such events. A reader of given units gets one at the start.
+//! - `ack`, `nack`, `term` and `extend` are answered when the server has taken them; without `confirm_acks` they are
+//!   only sent, and their outcome is unknown. A delivery waits for a word until an ack or term of it is taken.
+//!   There is nothing to commit.
+//! - A pull that fails (no leader, missed heartbeats) is reported as an event and begun again after a pause.
 //! - Closing hands back what was fetched ahead and not read. See the parent module for what a crash is.
 
 use super::{
@@ -47,6 +46,7 @@ pub struct NatsConsumer {
     /// What the task shall do.
     requests: UnboundedSender<Ask>,
     task: AbortHandle,
+    confirms: bool,
 }
 
 /// What the handle and the tasks share.
@@ -65,7 +65,8 @@ struct State {
     reader: Option<Waker>,
     listener: Option<Waker>,
     /// Deliveries that the reader got and that wait for a word.
-    open: BTreeMap<u64, Open>,
+    /// By their tags; with the subject that takes it.
+    open: BTreeMap<u64, String>,
     /// Where a reader of given units shall go on; the number changes with every seek.
     starts: BTreeMap<Unit, Start>,
     tags: u64,
@@ -91,18 +92,15 @@ pub(super) struct Fetched {
     pub(super) reply: Option<String>,
 }
 
-/// A delivery that waits for a word.
-struct Open {
-    unit: Unit,
-    position: Position,
-    reply: String,
-}
-
 enum Ask {
-    /// Say this about deliveries.
+    /// Say this about a delivery.
     Say {
         words: Bytes,
-        to: Vec<String>,
+        tag: u64,
+        /// The subject that takes it.
+        reply: String,
+        /// Whether the delivery is done with then.
+        ends: bool,
         completer: Completer<Outcome<()>>,
     },
     Close(Completer<()>),
@@ -116,6 +114,10 @@ impl fmt::Debug for NatsConsumer {
 
 impl NatsConsumer {
     pub(super) fn open(bus: &NatsConfig, config: &ConsumerConfig, worker: &Worker) -> Result<Self, Error> {
+        if config.auto_commit.is_some() {
+            let says = "records are acknowledged one by one, and nothing is committed on a timer: leave auto_commit out";
+            return Err(Error::new(ErrorClass::Refused, "INVALID_CONFIG", says));
+        }
         let shared = Arc::new(Shared {
             state: Mutex::default(),
             room: Notify::new(),
@@ -128,14 +130,15 @@ impl NatsConsumer {
             shared.event(ConsumerEvent::Assigned(units.clone()));
         }
         let (requests, asked) = unbounded_channel();
-        let (bus, config, own) = (bus.clone(), config.clone(), Arc::clone(&shared));
+        let (bus, config, own, confirms) =
+            (bus.clone(), config.clone(), Arc::clone(&shared), config.confirm_acks);
         let task = worker.spawn(async move {
             match connect(&bus, &config.client).await {
-                Ok(client) => serve(client, &config, own, asked).await,
+                Ok(client) => serve(client, &config, bus.ack_wait, own, asked).await,
                 Err(error) => own.fatal(error),
             }
         })?;
-        Ok(Self { shared, requests, task })
+        Ok(Self { shared, requests, task, confirms })
     }
 
     /// Ends the client without ceremony.
@@ -144,33 +147,31 @@ impl NatsConsumer {
         self.task.abort();
     }
 
-    /// Says something about deliveries, and awaits that the server has taken it.
-    fn say(&self, words: impl Into<Bytes>, to: Vec<String>) -> Pending<Outcome<()>> {
-        if self.shared.lock().closed {
+    /// Says something about a delivery; whether that `ends` it.
+    fn say(&self, delivery: &Delivery, words: impl Into<Bytes>, ends: bool) -> Pending<Outcome<()>> {
+        let state = self.shared.lock();
+        let (closed, reply) = (state.closed, state.open.get(&delivery.tag).cloned());
+        drop(state);
+        if closed {
             return Pending::done(Outcome::Fail(Error::closed()));
         }
+        let Some(reply) = reply else {
+            let says = "there is no such delivery, or it needs no ack, or it has one";
+            return Pending::done(Outcome::Fail(Error::new(ErrorClass::Refused, "NO_SUCH_DELIVERY", says)));
+        };
         let (completer, pending) = Pending::pair();
-        match self.requests.send(Ask::Say { words: words.into(), to, completer }) {
-            Ok(()) => pending,
-            Err(_) => Pending::done(Outcome::Fail(Error::closed())),
+        let (words, tag) = (words.into(), delivery.tag);
+        if self.requests.send(Ask::Say { words, tag, reply, ends, completer }).is_err() {
+            return Pending::done(Outcome::Fail(Error::closed()));
         }
-    }
-
-    /// The last word about a delivery, or not the last one.
-    fn about(&self, delivery: &Delivery, words: impl Into<Bytes>, last: bool) -> Pending<Outcome<()>> {
-        let mut state = self.shared.lock();
-        let reply = state.open.get(&delivery.tag).map(|open| open.reply.clone());
-        if last {
-            state.open.remove(&delivery.tag);
+        if self.confirms {
+            return pending;
         }
-        drop(state);
-        match reply {
-            Some(reply) => self.say(words, vec![reply]),
-            None => {
-                let says = "there is no such delivery that waits for a word";
-                Pending::done(Outcome::Fail(Error::new(ErrorClass::Refused, "NO_DELIVERY", says)))
-            }
+        if ends {
+            self.shared.lock().open.remove(&delivery.tag);
         }
+        let says = "nobody says what became of the ack";
+        Pending::done(Outcome::Unknown(Error::new(ErrorClass::Retriable, "NOT_CONFIRMED", says), None))
     }
 }
 
@@ -247,17 +248,27 @@ impl Shared {
 async fn serve(
     client: Client,
     config: &ConsumerConfig,
+    ack_wait: Option<Duration>,
     shared: Arc<Shared>,
     mut asked: UnboundedReceiver<Ask>,
 ) {
-    let mut pullers = pull::all(&client, config, &shared);
+    let confirms = config.confirm_acks;
+    let mut pullers = pull::all(&client, config, ack_wait, &shared);
     let mut words = JoinSet::new();
     while let Some(ask) = asked.recv().await {
         match ask {
-            Ask::Say { words: said, to, completer } => {
-                let client = client.clone();
+            Ask::Say { words: said, reply, completer, .. } if !confirms => {
+                // Its outcome is told already. What cannot even be written is as lost as what is lost on the way.
+                let _ = client.publish(reply, said).await;
+                drop(completer);
+            }
+            Ask::Say { words: said, tag, reply, ends, completer } => {
+                let (client, shared) = (client.clone(), Arc::clone(&shared));
                 words.spawn(async move {
-                    let outcome = say_all(&client, &said, to).await;
+                    let outcome = say(&client, said, reply).await;
+                    if ends && outcome.is_ok() {
+                        shared.lock().open.remove(&tag);
+                    }
                     completer.complete(outcome).into_iter().for_each(Waker::wake);
                 });
             }
@@ -265,7 +276,10 @@ async fn serve(
                 pullers.shutdown().await;
                 let unread: Vec<String> =
                     shared.lock().records.drain(..).filter_map(|fetched| fetched.reply).collect();
-                let _ = say_all(&client, &Bytes::from_static(b"-NAK"), unread).await;
+                for reply in unread {
+                    let client = client.clone();
+                    words.spawn(async move { drop(say(&client, Bytes::from_static(b"-NAK"), reply).await) });
+                }
                 while words.join_next().await.is_some() {}
                 completer.complete(()).into_iter().for_each(Waker::wake);
                 return;
@@ -275,23 +289,7 @@ async fn serve(
     }
 }
 
-/// Says the same about deliveries, about all at once; the worst outcome is the one of all.
-async fn say_all(client: &Client, words: &Bytes, to: Vec<String>) -> Outcome<()> {
-    let mut saying = JoinSet::new();
-    for reply in to {
-        let (client, words) = (client.clone(), words.clone());
-        saying.spawn(async move { say(&client, words, reply).await });
-    }
-    let mut worst = Outcome::Ok(());
-    while let Some(said) = saying.join_next().await {
-        worst = match (worst, said.unwrap_or(Outcome::Unknown(Error::closed(), None))) {
-            (worst @ Outcome::Unknown(..), _) | (worst, Outcome::Ok(())) => worst,
-            (_, outcome) => outcome,
-        };
-    }
-    worst
-}
-
+/// Says something to the server, and awaits that it has taken it.
 async fn say(client: &Client, words: Bytes, reply: String) -> Outcome<()> {
     let request = Request::new().payload(words).timeout(Some(REQUEST));
     match client.send_request(reply, request).await {
@@ -326,7 +324,7 @@ impl Consumer for NatsConsumer {
         state.tags += 1;
         let tag = state.tags;
         if let Some(reply) = reply {
-            state.open.insert(tag, Open { unit: unit.clone(), position, reply });
+            state.open.insert(tag, reply);
         }
         drop(state);
         self.shared.room.notify_waiters();
@@ -343,7 +341,7 @@ impl Consumer for NatsConsumer {
     }
 
     fn ack(&self, delivery: &Delivery) -> Pending<Outcome<()>> {
-        self.about(delivery, Bytes::from_static(b"+ACK"), true)
+        self.say(delivery, Bytes::from_static(b"+ACK"), true)
     }
 
     fn nack(&self, delivery: &Delivery, delay: Duration) -> Pending<Outcome<()>> {
@@ -352,31 +350,20 @@ impl Consumer for NatsConsumer {
         } else {
             format!("-NAK {{\"delay\":{}}}", delay.as_nanos())
         };
-        self.about(delivery, words, true)
+        self.say(delivery, words, false)
     }
 
     fn term(&self, delivery: &Delivery, reason: &str) -> Pending<Outcome<()>> {
-        self.about(delivery, format!("+TERM {reason}"), true)
+        self.say(delivery, format!("+TERM {reason}"), true)
     }
 
     fn extend(&self, delivery: &Delivery) -> Pending<Outcome<()>> {
-        self.about(delivery, Bytes::from_static(b"+WPI"), false)
+        self.say(delivery, Bytes::from_static(b"+WPI"), false)
     }
 
-    fn commit(&self, positions: Vec<(Unit, Position)>) -> Pending<Outcome<()>> {
-        if !self.shared.grouped {
-            let says = "a consumer outside of any group has nothing to commit";
-            return Pending::done(Outcome::Fail(Error::new(ErrorClass::Refused, "NO_GROUP", says)));
-        }
-        let mut state = self.shared.lock();
-        let before = |open: &Open| {
-            positions.iter().any(|(unit, position)| *unit == open.unit && open.position < *position)
-        };
-        let tags: Vec<u64> =
-            state.open.iter().filter(|(_, open)| before(open)).map(|(tag, _)| *tag).collect();
-        let replies = tags.iter().filter_map(|tag| Some(state.open.remove(tag)?.reply)).collect();
-        drop(state);
-        self.say(Bytes::from_static(b"+ACK"), replies)
+    fn commit(&self, _positions: Vec<(Unit, Position)>) -> Pending<Outcome<()>> {
+        let says = "records are acknowledged one by one, and there are no positions to commit: call ack";
+        Pending::done(Outcome::Fail(Error::new(ErrorClass::Refused, "WRONG_CALL", says)))
     }
 
     fn seek(&self, unit: &Unit, position: Position) -> Result<(), Error> {

@@ -7,8 +7,7 @@
 //! - Every producer and consumer has a connection of its own, under its own name.
 //! - What became of a failed publish is in [`codes`]: `unknown` is the answer whenever an attempt may have been
 //!   stored. async-nats itself does not try again; what the adapter does about that is told by [`producer`].
-//! - Acks are individual and awaited (a double ack). `nack`, `term` and `extend` are JetStream's own. See
-//!   [`consumer`].
+//! - Acks are individual. `nack`, `term` and `extend` are JetStream's own. See [`consumer`].
 //!
 //! A crash, and dropping a consumer's last handle, end the client without telling anybody what it read or sent.
 
@@ -51,6 +50,9 @@ pub struct NatsConfig {
     pub clock: RealClock,
     /// The administrator.
     pub admin: Arc<dyn Admin>,
+    /// How long a delivery of a group waits for its ack before it is made again; `None` for the server's default,
+    /// which is 30 s.
+    pub ack_wait: Option<Duration>,
     /// Makes the name of a connection from the client's name.
     pub client_id: Arc<dyn Fn(&str) -> String + Send + Sync>,
 }
@@ -64,6 +66,7 @@ impl NatsConfig {
             discover: true,
             clock: RealClock::new(),
             admin,
+            ack_wait: None,
             client_id: Arc::new(str::to_owned),
         }
     }
@@ -88,18 +91,16 @@ pub struct NatsBus {
 
 impl NatsBus {
     /// The way into this cluster.
-    ///
-    /// # Errors
-    /// When the thread for its clients cannot be started.
-    pub fn new(config: NatsConfig) -> Result<Self, Error> {
-        Ok(Self {
+    #[must_use]
+    pub fn new(config: NatsConfig) -> Self {
+        Self {
             config,
             capabilities: capabilities(&[]),
             crashed: AtomicBool::new(false),
             producers: Handles::default(),
             consumers: Handles::default(),
-            worker: Worker::start("squall-nats")?,
-        })
+            worker: Worker::start("squall-nats"),
+        }
     }
 
     /// Ends every client that this process opened, without ceremony: what was sent and not acknowledged stays

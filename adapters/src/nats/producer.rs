@@ -2,19 +2,18 @@
 //!
 //! - `send` hands the record to one task, which finds out the partitions of its topic (once) and publishes in that
 //!   order. Room is counted from `send` to the outcome.
-//! - As async-nats does, at most `max_in_flight` publishes ([`WINDOW`] by default) wait for acks, each at most
-//!   `request_timeout` ([`super::connection::REQUEST`] by default), and nothing is tried again: a publish that nobody took has failed, one
-//!   without an answer is unknown. With `retries` the adapter does what services do: it publishes again after a
-//!   pause, and a record may overtake an earlier one by that.
-//! - An idempotent producer gives every record an id, has one record of a unit under way at a time and publishes it
-//!   again until it is acknowledged, as long as the stream is certain to remember the id. So retries neither
-//!   duplicate nor reorder. `retries` and `delivery_timeout` may end that earlier.
+//! - As in async-nats, at most `max_in_flight` publishes ([`WINDOW`] by default) wait for acks, each at most
+//!   `request_timeout` (5 s by default). async-nats sends nothing again by itself; the policy for that is the one of
+//!   [`squall_bus::lowering`]: with `retries` the record is published again, at once after silence and after a pause
+//!   when it was refused for now, and it may come behind a later one by that.
+//! - An idempotent producer gives every record an id and has one record of a unit under way at a time. So what it
+//!   publishes again neither duplicates nor reorders.
 //! - A record without a partition and a key goes to the units in turn.
 //! - acks=0 is a publish that asks for no answer: its outcome is `unknown`.
 
 use super::{
     NatsConfig, codes,
-    connection::{AGAIN, REQUEST, Worker, connect},
+    connection::{REQUEST, Worker, connect},
 };
 use crate::flight::{Flight, Ticket};
 use async_nats::{
@@ -29,7 +28,8 @@ use async_nats::{
 use bytes::Bytes;
 use squall_bus::{
     Ack, Acks, BoxFuture, Capability, Error, ErrorClass, Outcome, Pending, Position, Producer,
-    ProducerConfig, Record, Sending, Topic, Transaction, Unit, lowering,
+    ProducerConfig, Record, Sending, Topic, Transaction, Unit,
+    lowering::{self, DELIVERY_TIMEOUT, RETRY_BACKOFF},
 };
 use std::{
     collections::HashMap,
@@ -87,7 +87,7 @@ impl NatsProducer {
         }
         if config.idempotent && config.acks == Acks::None {
             let says = "an idempotent producer needs acks: set acks=all, or idempotent=false";
-            return Err(Error::new(ErrorClass::Refused, "CONFIG", says));
+            return Err(Error::new(ErrorClass::Refused, "INVALID_CONFIG", says));
         }
         let flight = Arc::new(Flight::new(config.buffer));
         let (queue, jobs) = unbounded_channel();
@@ -163,16 +163,15 @@ impl Sender {
             lowering::token(config.client.as_bytes()),
             RandomState::new().hash_one(std::process::id())
         );
-        // As long as the stream is certain to remember the id of a first attempt.
-        let remembered = lowering::DEDUP_WINDOW.saturating_sub(patience * 2);
+        let retries = config.retries.unwrap_or(if config.idempotent { u32::MAX } else { 0 });
+        let within = if retries > 0 { DELIVERY_TIMEOUT } else { Duration::MAX };
         let publisher = Publisher {
             flight,
             client,
             context,
             patience,
-            retries: config.retries.unwrap_or(if config.idempotent { u32::MAX } else { 0 }),
-            within: config.delivery_timeout.unwrap_or(Duration::MAX),
-            remembered: if config.idempotent { remembered } else { Duration::MAX },
+            retries,
+            within: config.delivery_timeout.unwrap_or(within),
             session: config.idempotent.then_some(session),
         };
         Ok(Self {
@@ -241,7 +240,7 @@ impl Sender {
                 Err(error) if error.class != ErrorClass::Retriable || since.elapsed() >= within => {
                     return Err(error);
                 }
-                Err(_) => sleep(AGAIN).await,
+                Err(_) => sleep(RETRY_BACKOFF).await,
             }
         }
     }
@@ -326,7 +325,6 @@ struct Publisher {
     patience: Duration,
     retries: u32,
     within: Duration,
-    remembered: Duration,
     session: Option<String>,
 }
 
@@ -358,7 +356,7 @@ impl Publisher {
 
     /// Awaits the ack of the first attempt, and makes further ones as the configuration says.
     async fn finish(&self, publish: Publish, first: Attempt) {
-        let (began, mut attempt, mut maybe, mut retries) = (Instant::now(), first, false, 0);
+        let (mut attempt, mut maybe, mut retries) = (first, false, 0);
         let outcome = loop {
             let (number, says) = match self.acked(&publish, attempt).await {
                 Ok(ack) => break Outcome::Ok(ack),
@@ -366,13 +364,13 @@ impl Publisher {
             };
             maybe |= codes::may_be_stored(number);
             let error = codes::error(number, says);
-            let in_time =
-                publish.since.elapsed() + AGAIN < self.within && began.elapsed() + AGAIN < self.remembered;
+            let pause = if number == codes::TIMED_OUT { Duration::ZERO } else { RETRY_BACKOFF };
+            let in_time = publish.since.elapsed() + pause < self.within;
             if error.class != ErrorClass::Retriable || retries >= self.retries || !in_time {
                 break if maybe { Outcome::Unknown(error, None) } else { Outcome::Fail(error) };
             }
             retries += 1;
-            sleep(AGAIN).await;
+            sleep(pause).await;
             attempt = self.attempt(&publish).await;
         };
         self.flight.land(publish.ticket, outcome);

@@ -2,7 +2,7 @@
 
 use super::{
     codes,
-    connection::{AGAIN, REQUEST},
+    connection::REQUEST,
     consumer::{Fetched, Shared, Start},
     producer::partitions,
 };
@@ -22,15 +22,16 @@ use futures_util::StreamExt;
 use squall_bus::{
     ConsumerConfig, ConsumerEvent, Error, ErrorClass, Header, Position, Record, ResetPolicy, Subscription,
     Topic, Unit,
-    lowering::{self, Durable},
+    lowering::{self, Durable, RETRY_BACKOFF},
 };
 use std::{sync::Arc, time::Duration};
 use tokio::{task::JoinSet, time::sleep};
 
 /// How long a request for records waits at the server.
 const EXPIRES: Duration = Duration::from_secs(30);
-/// How often the server gives a sign of life meanwhile; a puller that misses it begins again.
-const HEARTBEAT: Duration = Duration::from_secs(5);
+/// How often the server gives a sign of life meanwhile: async-nats' own default. A puller that misses it twice begins
+/// again.
+const HEARTBEAT: Duration = Duration::from_secs(15);
 /// The most records of one request: async-nats' own default.
 const MOST: usize = 200;
 /// How often a reader looks whether it was sent elsewhere.
@@ -39,15 +40,18 @@ const LOOK: Duration = Duration::from_millis(20);
 const OWN: &str = "Nats-";
 
 /// Starts what this consumer needs.
-pub(super) fn all(client: &Client, config: &ConsumerConfig, shared: &Arc<Shared>) -> JoinSet<()> {
+pub(super) fn all(
+    client: &Client,
+    config: &ConsumerConfig,
+    ack_wait: Option<Duration>,
+    shared: &Arc<Shared>,
+) -> JoinSet<()> {
     let context = ContextBuilder::new().timeout(REQUEST).build(client.clone());
     let mut pullers = JoinSet::new();
-    let puller = Puller { context, shared: Arc::clone(shared), config: config.clone() };
+    let puller = Puller { context, shared: Arc::clone(shared), config: config.clone(), ack_wait };
     match &config.subscription {
         Subscription::Group { group, topics } => {
-            for topic in topics {
-                pullers.spawn(puller.clone().topic(group.clone(), topic.clone()));
-            }
+            pullers.spawn(puller.group(group.clone(), topics.clone()));
         }
         Subscription::Assign(units) => {
             for (unit, _) in units {
@@ -63,38 +67,50 @@ struct Puller {
     context: jetstream::Context,
     shared: Arc<Shared>,
     config: ConsumerConfig,
+    ack_wait: Option<Duration>,
 }
 
 impl Puller {
     /// Reports what went wrong, and waits before the next attempt.
     async fn pause(&self, error: Error) {
         self.shared.event(ConsumerEvent::Error(error));
-        sleep(AGAIN).await;
+        sleep(RETRY_BACKOFF).await;
     }
 
-    /// Pulls from all consumers of a group in a topic.
-    async fn topic(self, group: String, topic: Topic) {
-        let partitions = loop {
-            match partitions(&self.context, &topic).await {
-                Ok(partitions) => break partitions,
-                Err(error) => self.pause(error).await,
+    /// Pulls from all consumers of a group in its topics, and tells all units as soon as they are known.
+    async fn group(self, group: String, topics: Vec<Topic>) {
+        let (mut pullers, mut units) = (JoinSet::new(), Vec::new());
+        for topic in &topics {
+            let partitions = loop {
+                match partitions(&self.context, topic).await {
+                    Ok(partitions) => break partitions,
+                    Err(error) => self.pause(error).await,
+                }
+            };
+            units.extend((0..partitions).map(|partition| (Unit::new(topic, partition), None)));
+            for durable in lowering::durables(&group, topic, partitions, self.config.ordered) {
+                let consumer = loop {
+                    match self.make(&durable).await {
+                        Ok(consumer) => break consumer,
+                        Err(error) => self.pause(error).await,
+                    }
+                };
+                pullers.spawn(self.clone().durable(durable, consumer));
             }
-        };
-        let mut pullers = JoinSet::new();
-        for durable in lowering::durables(&group, &topic, partitions, self.config.ordered) {
-            pullers.spawn(self.clone().durable(durable));
         }
+        self.shared.event(ConsumerEvent::Assigned(units));
         while pullers.join_next().await.is_some() {}
     }
 
     /// Pulls from one durable consumer, for ever.
-    async fn durable(self, durable: Durable) {
+    async fn durable(self, durable: Durable, mut consumer: PullConsumer) {
         loop {
-            let error = match self.make(&durable).await {
-                Ok(consumer) => self.pull(&consumer).await,
-                Err(error) => error,
-            };
+            let error = self.pull(&consumer).await;
             self.pause(error).await;
+            match self.make(&durable).await {
+                Ok(found) => consumer = found,
+                Err(error) => self.shared.event(ConsumerEvent::Error(error)),
+            }
         }
     }
 
@@ -104,7 +120,7 @@ impl Puller {
             durable_name: Some(durable.name.clone()),
             name: Some(durable.name.clone()),
             ack_policy: AckPolicy::Explicit,
-            ack_wait: self.config.session_timeout.unwrap_or_default(),
+            ack_wait: self.ack_wait.unwrap_or_default(),
             deliver_policy: match self.config.reset {
                 ResetPolicy::Earliest => DeliverPolicy::All,
                 ResetPolicy::Latest => DeliverPolicy::New,
