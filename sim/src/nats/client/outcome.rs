@@ -8,7 +8,8 @@
 //! | 10158 | after a pause | maybe | a message of this id is being stored: an attempt before this one |
 //! | 10167, 10023, 10008 | after a pause | not this time | dropped before it was proposed |
 //! | 10054 | no | never | refused for what it is |
-//! | 10059, 10077 | no | not this time | no such stream; it is full |
+//! | 10059 | no | not this time | no such stream |
+//! | 10077 | no | maybe | the store failed, perhaps on what was committed already |
 //! | any other | no | maybe | |
 //!
 //! A record fails (`fail`) only if no attempt at it can have been stored, now or later; else its outcome is
@@ -69,7 +70,7 @@ pub(crate) const PUBLISH: &[(Answer, Meaning)] = &[
     (Refused(ApiError::ClusterNotAvailable), row(true, true, NotThisTime, Retriable)),
     (Refused(ApiError::MessageTooLarge), row(false, false, Never, ErrorClass::Refused)),
     (Refused(ApiError::StreamNotFound), row(false, false, NotThisTime, ErrorClass::Refused)),
-    (Refused(ApiError::StreamStoreFailed), row(false, false, NotThisTime, Retriable)),
+    (Refused(ApiError::StreamStoreFailed), row(false, false, Maybe, Retriable)),
 ];
 
 /// What an answer to a publish means.
@@ -142,7 +143,7 @@ mod tests {
             (Refused(ApiError::ClusterNotAvailable), "fail", "unknown"),
             (Refused(ApiError::MessageTooLarge), "fail", "fail"),
             (Refused(ApiError::StreamNotFound), "fail", "unknown"),
-            (Refused(ApiError::StreamStoreFailed), "fail", "unknown"),
+            (Refused(ApiError::StreamStoreFailed), "unknown", "unknown"),
             (Refused(ApiError::ConsumerNotFound), "unknown", "unknown"),
         ] {
             let found = (word(&given_up::<()>(answer, false)), word(&given_up::<()>(answer, true)));

@@ -296,7 +296,7 @@ impl Producer {
                 self.end(number, Outcome::Ok(ack), io);
             }
             ServerMsg::PubAck(inbox, PubAck::Refused(error)) => {
-                self.over(*inbox, Answer::Refused(*error), io)
+                self.over(*inbox, Answer::Refused(*error), io);
             }
             ServerMsg::Status(inbox, Status::NoResponders) => self.over(*inbox, Answer::NoResponders, io),
             _ => {}
