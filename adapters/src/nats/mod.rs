@@ -27,7 +27,7 @@ use consumer::NatsConsumer;
 use producer::NatsProducer;
 use squall_bus::{
     AckModel, Admin, Bus, Capabilities, Capability, Clock, Consumer, ConsumerConfig, Error, Producer,
-    ProducerConfig, lowering::DEDUP_WINDOW,
+    ProducerConfig, lowering::{DEDUP_WINDOW, Lowering},
 };
 use std::{
     fmt,
@@ -143,6 +143,7 @@ pub fn capabilities(besides: &[Capability]) -> Capabilities {
     let own = [Capability::Idempotence, Capability::AckNone, Capability::Nack];
     let mut capabilities = Capabilities::new(AckModel::Individual, false, &[&own, besides].concat());
     capabilities.dedup_window = Some(DEDUP_WINDOW);
+    capabilities.lowering = Lowering::Streams;
     capabilities
 }
 

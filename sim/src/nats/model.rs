@@ -20,7 +20,7 @@ use crate::{
 };
 use squall_bus::{
     AckModel, Capabilities, Capability, ConsumerConfig, ConsumerEvent, Delivery, Error, ErrorClass, Position,
-    ProducerConfig, Role, Subscription, Topic, TopicSpec, TopicState, Unit,
+    ProducerConfig, Role, Subscription, Topic, TopicSpec, TopicState, Unit, lowering::Lowering,
 };
 use std::{sync::Arc, time::Duration};
 
@@ -44,6 +44,7 @@ pub(super) fn capabilities(rules: &Rules) -> Capabilities {
         ],
     );
     capabilities.dedup_window = Some(rules.duplicate_window);
+    capabilities.lowering = Lowering::Streams;
     capabilities
 }
 
