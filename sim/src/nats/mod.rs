@@ -117,8 +117,10 @@ pub struct Nats {
     first_leader: NodeId,
     /// The meta leader that a history was last told of.
     controller: Option<NodeId>,
-    /// A disk lost something that was written: a loss of power under lazy syncs, or a new disk.
-    disks_lost: bool,
+    /// A server lost its power under lazy syncs, and with it what was not synced.
+    lost_writes: bool,
+    /// A server got a new disk.
+    new_disk: bool,
     /// The run's choices, for what the harness asks outside of any event.
     choices: Choices,
     /// Clients that a test plays by hand.
@@ -145,17 +147,25 @@ impl Nats {
             clients: Vec::new(),
             first_leader,
             controller: Some(first_leader),
-            disks_lost: false,
+            lost_writes: false,
+            new_disk: false,
             choices: choices.clone(),
             #[cfg(test)]
             probes: std::collections::BTreeMap::new(),
         })
     }
 
-    /// Whether a disk lost something that was written.
+    /// Whether a disk lost something that was written: a loss of power under lazy syncs, or a new disk. What is
+    /// committed and acknowledged may be gone then.
     #[must_use]
-    pub const fn disks_lost(&self) -> bool {
-        self.disks_lost
+    pub const fn lost_writes(&self) -> bool {
+        self.lost_writes || self.new_disk
+    }
+
+    /// Whether a server got a new disk, and so forgot its votes.
+    #[must_use]
+    pub const fn lost_votes(&self) -> bool {
+        self.new_disk
     }
 
     /// What a node's event means for the truth.
@@ -182,11 +192,8 @@ impl Model for Nats {
         if let Some(server) = self.servers.get_mut(node.index()) {
             if let Event::Started(boot) = event {
                 let lazy = self.shared.rules.sync != rules::Sync::Always;
-                self.disks_lost |= match boot {
-                    Boot::PowerLost => lazy,
-                    Boot::Fresh => !server.is_new(),
-                    Boot::Clean | Boot::Killed => false,
-                };
+                self.lost_writes |= boot == Boot::PowerLost && lazy;
+                self.new_disk |= boot == Boot::Fresh && !server.is_new();
             }
             server.on(event, self.first_leader, ctx, &self.shared);
             self.observe(node, ctx);

@@ -154,7 +154,7 @@ impl Stream {
             None => publish.msg_id.and_then(|id| self.known(id, now, env)),
         };
         if let Some(answer) = answer {
-            env.reply_if(reply, Reply::PubAck(answer));
+            self.acknowledge(reply, answer, env);
             return;
         }
         let Publish { partition, record, msg_id, .. } = publish;
@@ -228,11 +228,16 @@ impl Stream {
             self.staged.remove(&id);
         }
         let answer = self.store(proposal, env);
-        if self.leads && proposal.reply.is_some() {
-            env.reply_if(proposal.reply, Reply::PubAck(answer));
-            if let PubAck::Stored { seq, duplicate, .. } = answer {
-                env.ctx.touch(Touch::Acked(env.me, self.assignment.stream, seq, duplicate));
-            }
+        if self.leads {
+            self.acknowledge(proposal.reply, answer, env);
+        }
+    }
+
+    fn acknowledge(&self, reply: Option<ReplyTo>, answer: PubAck, env: &mut Env<'_, '_>) {
+        let Some(to) = reply else { return };
+        env.reply(to, Reply::PubAck(answer));
+        if let PubAck::Stored { seq, duplicate, .. } = answer {
+            env.ctx.touch(Touch::Acked(env.me, self.assignment.stream, seq, duplicate));
         }
     }
 

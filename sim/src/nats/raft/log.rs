@@ -12,13 +12,15 @@ pub struct Log {
     ends: Vec<u64>,
     /// What was known to be committed when each entry was written; it is written along.
     commits: Vec<u64>,
+    /// How often something was cut off.
+    cuts: u64,
 }
 
 impl Log {
     /// An empty log in this file.
     #[must_use]
     pub const fn new(file: FileId) -> Self {
-        Self { file, entries: Vec::new(), ends: Vec::new(), commits: Vec::new() }
+        Self { file, entries: Vec::new(), ends: Vec::new(), commits: Vec::new(), cuts: 0 }
     }
 
     /// The file.
@@ -70,6 +72,12 @@ impl Log {
         }
     }
 
+    /// How often something was cut off: as long as this stands, entries are where they were.
+    #[must_use]
+    pub const fn cuts(&self) -> u64 {
+        self.cuts
+    }
+
     /// Writes an entry, and what is known to be committed.
     ///
     /// # Errors
@@ -105,6 +113,7 @@ impl Log {
     /// Cuts off everything behind this index.
     pub fn truncate(&mut self, index: u64, disk: &mut Disk) {
         let keep = (index as usize).min(self.entries.len());
+        self.cuts += 1;
         self.entries.truncate(keep);
         self.ends.truncate(keep);
         self.commits.truncate(keep);
@@ -121,6 +130,7 @@ impl Log {
     /// A new process reads the log: whole entries up to the first rotten one.
     pub fn recover(&mut self, boot: Boot, disk: &mut Disk) {
         if boot == Boot::Fresh {
+            self.cuts += 1;
             self.entries.clear();
             self.ends.clear();
             self.commits.clear();

@@ -221,9 +221,12 @@ impl Raft {
         if self.log.last() == 0 {
             self.log.preset(1, Op::PeerState);
         }
-        if self.log.settle(env.ctx.disk()).is_err() {
-            self.failed = true;
-        }
+        let written = self.log.settle(env.ctx.disk());
+        let synced = match env.rules.sync {
+            Sync::Always => written.and_then(|()| env.ctx.sync(self.log.file())),
+            Sync::Every(_) => written,
+        };
+        self.failed = synced.is_err();
         (self.term, self.vote, self.leader) = (1, Some(leader), Some(leader));
         (self.commit, self.first) = (self.log.last(), 1);
         self.heard.fill(env.ctx.now());

@@ -20,7 +20,7 @@ use super::{
     raft::message::GroupId,
 };
 use crate::{
-    kernel::{Boot, Choices, ConnId, Ctx, Event, LinkSpec, NodeId, World},
+    kernel::{Choices, ConnId, Ctx, Event, LinkSpec, NodeId, World},
     model::BusModel,
 };
 use bytes::Bytes;
@@ -91,6 +91,8 @@ struct Lab {
     probe: NodeId,
     inbox: u64,
     records: u64,
+    /// A violation ends the lab's work without a panic.
+    quiet: bool,
 }
 
 impl Lab {
@@ -108,6 +110,11 @@ impl Lab {
 
     /// Servers that were not started.
     fn bare(seed: u64, servers: u32, rules: Rules) -> Self {
+        Self::watched(seed, servers, rules, |_| true)
+    }
+
+    /// Servers that were not started, and the invariants of these names.
+    fn watched(seed: u64, servers: u32, rules: Rules, watches: impl Fn(&str) -> bool) -> Self {
         let choices = Choices::new(seed);
         let nats = Nats::new(rules, servers, &choices).expect("the cluster can be");
         let mut world = World::new(nats, choices, LinkSpec::default());
@@ -116,10 +123,10 @@ impl Lab {
         }
         let probe = world.add_node("probe");
         world.model_mut().probes.insert(probe, Probe::default());
-        for invariant in super::invariants::all() {
+        for invariant in super::invariants::all().into_iter().filter(|invariant| watches(invariant.name())) {
             world.watch(invariant);
         }
-        Self { world, probe, inbox: 0, records: 0 }
+        Self { world, probe, inbox: 0, records: 0, quiet: false }
     }
 
     fn start(&mut self) {
@@ -149,10 +156,11 @@ impl Lab {
             return false;
         }
         self.world.step();
-        if let Some(violation) = self.world.violation() {
-            panic!("{violation:?}");
+        match self.world.violation() {
+            Some(_) if self.quiet => false,
+            Some(violation) => panic!("{violation:?}"),
+            None => true,
         }
-        true
     }
 
     fn run(&mut self, span: Duration) {
@@ -218,6 +226,18 @@ impl Lab {
         }
     }
 
+    /// Every way between two servers takes two seconds longer, or no longer does.
+    fn delay_all(&mut self, on: bool) {
+        let pairs = self.servers().flat_map(|from| self.servers().map(move |to| (from, to)));
+        for (from, to) in pairs.filter(|(from, to)| from != to).collect::<Vec<_>>() {
+            if on {
+                self.world.delay(from, to, secs(2));
+            } else {
+                self.world.undelay(from, to, secs(2));
+            }
+        }
+    }
+
     fn servers(&self) -> impl Iterator<Item = NodeId> + use<> {
         (0..self.nats().brokers()).map(NodeId)
     }
@@ -240,6 +260,15 @@ impl Lab {
             ctx.send(conn, Msg::Client(message));
         });
         inbox
+    }
+
+    /// The probe closes its connections.
+    fn hang_up(&mut self) {
+        let probe = self.probe;
+        self.world.enter(probe, |nats, ctx| {
+            let conns = nats.probes.get_mut(&probe).map(|probe| std::mem::take(&mut probe.conns));
+            conns.into_iter().flatten().for_each(|(_, conn)| ctx.close(conn));
+        });
     }
 
     fn heard(&self, inbox: u64) -> Vec<Heard> {
