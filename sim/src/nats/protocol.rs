@@ -17,6 +17,7 @@ use super::{
     raft::message::{GroupId, RaftMsg},
 };
 use crate::kernel::{ConnId, Digest, Message, NodeId, mix};
+use bytes::Bytes;
 use squall_bus::{Record, Time};
 use std::{sync::Arc, time::Duration};
 
@@ -493,7 +494,7 @@ pub enum RouteMsg {
 #[must_use]
 pub fn record_bytes(record: &Record) -> u32 {
     let headers: usize = record.headers.iter().map(|header| header.name.len() + header.value.len() + 4).sum();
-    let bytes = record.key.as_ref().map_or(0, |key| key.len()) + record.value.len() + headers;
+    let bytes = record.key.as_ref().map_or(0, Bytes::len) + record.value.len() + headers;
     u32::try_from(bytes).unwrap_or(u32::MAX).saturating_add(32)
 }
 

@@ -33,11 +33,11 @@ use std::{
 };
 
 /// Everything around a leader during one event.
-pub struct Around<'a, 'e, 'c> {
-    pub assignment: &'a ConsumerAssignment,
-    pub stream: &'a Stream,
-    pub raft: &'a mut Raft,
-    pub env: &'a mut Env<'e, 'c>,
+pub(super) struct Around<'a, 'e, 'c> {
+    pub(super) assignment: &'a ConsumerAssignment,
+    pub(super) stream: &'a Stream,
+    pub(super) raft: &'a mut Raft,
+    pub(super) env: &'a mut Env<'e, 'c>,
 }
 
 impl Around<'_, '_, '_> {
@@ -80,7 +80,7 @@ struct Waiting {
 
 /// A consumer's leader.
 #[derive(Clone, Debug)]
-pub struct Lead {
+pub(super) struct Lead {
     waiting: VecDeque<Waiting>,
     /// What is to be delivered again, in order.
     again: VecDeque<u64>,
@@ -89,7 +89,7 @@ pub struct Lead {
     /// When ack waits end, by the wall clock.
     deadlines: BTreeSet<(Time, u64)>,
     /// The first stream sequence that was not looked at.
-    pub next_seq: u64,
+    pub(super) next_seq: u64,
     consumer_seq: u64,
     /// Replies that wait for the entry of this index to be applied.
     out: VecDeque<(u64, ReplyTo, Reply)>,
@@ -101,7 +101,11 @@ pub struct Lead {
 
 impl Lead {
     /// Takes over from the replicated state.
-    pub fn new(state: &ConsumerState, abandoned: BTreeSet<ReplyTo>, around: &mut Around<'_, '_, '_>) -> Self {
+    pub(super) fn new(
+        state: &ConsumerState,
+        abandoned: BTreeSet<ReplyTo>,
+        around: &mut Around<'_, '_, '_>,
+    ) -> Self {
         for reply in abandoned {
             around.env.reply(reply, Reply::Status(Status::LeadershipChange));
         }
@@ -132,14 +136,14 @@ impl Lead {
     }
 
     /// The inboxes of all requests that wait.
-    pub fn requests(&self) -> Vec<ReplyTo> {
+    pub(super) fn requests(&self) -> Vec<ReplyTo> {
         self.waiting.iter().map(|waiting| waiting.reply).collect()
     }
 
     // Requests.
 
     /// A pull request.
-    pub fn pull(&mut self, request: PullRequest, reply: ReplyTo, around: &mut Around<'_, '_, '_>) {
+    pub(super) fn pull(&mut self, request: PullRequest, reply: ReplyTo, around: &mut Around<'_, '_, '_>) {
         let now = around.env.ctx.now();
         self.last_used = now;
         let most = around.assignment.config.max_waiting.unwrap_or(around.env.rules.max_waiting);
@@ -191,7 +195,7 @@ impl Lead {
     }
 
     /// A client is gone, or all of a server's are: their requests go.
-    pub fn client_gone(
+    pub(super) fn client_gone(
         &mut self,
         server: NodeId,
         conn: Option<ConnId>,
@@ -211,7 +215,7 @@ impl Lead {
     // Deliveries.
 
     /// Delivers what can be, ends what is over, and sets the timer.
-    pub fn pump(&mut self, around: &mut Around<'_, '_, '_>) {
+    pub(super) fn pump(&mut self, around: &mut Around<'_, '_, '_>) {
         while !self.waiting.is_empty() {
             let Some((message, count)) = self.next_message(around) else { break };
             self.deliver(&message, count, around);
@@ -294,7 +298,7 @@ impl Lead {
     }
 
     /// The entry of this index is applied: what waited for it is said.
-    pub fn applied(&mut self, index: u64, around: &mut Around<'_, '_, '_>) {
+    pub(super) fn applied(&mut self, index: u64, around: &mut Around<'_, '_, '_>) {
         while let Some((due, ..)) = self.out.front()
             && *due <= index
             && let Some((_, to, reply)) = self.out.pop_front()
@@ -306,7 +310,7 @@ impl Lead {
     // Acks.
 
     /// An ack of any kind.
-    pub fn ack(
+    pub(super) fn ack(
         &mut self,
         token: AckToken,
         body: AckBody,
@@ -385,7 +389,7 @@ impl Lead {
     // Time.
 
     /// The timer fired: whatever is due by now. Whether nobody uses the consumer any more.
-    pub fn on_timer(&mut self, turn: u32, around: &mut Around<'_, '_, '_>) -> bool {
+    pub(super) fn on_timer(&mut self, turn: u32, around: &mut Around<'_, '_, '_>) -> bool {
         if turn != self.turn {
             return false;
         }
