@@ -8,7 +8,7 @@ use squall_adapters::{
 };
 use squall_bus::{
     Acks, Admin, Bus, Consumer, ConsumerConfig, ConsumerEvent, Delivery, ErrorClass, Outcome, Position,
-    Producer, ProducerConfig, Record, Topic, TopicSpec, Unit,
+    Producer, ProducerConfig, Record, ResetPolicy, Topic, TopicSpec, Unit,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -188,6 +188,15 @@ async fn a_reader_of_units_goes_where_it_is_sent_and_ends_are_known() {
         let delivery = next(&reader).await;
         assert_eq!((delivery.position, delivery.attempt), (*position, None));
     }
+    let late = ConsumerConfig {
+        reset: ResetPolicy::Latest,
+        ..ConsumerConfig::assign("l", vec![(unit.clone(), None)])
+    };
+    let late = bus.consumer(late).expect("a reader");
+    assert!(timeout(Duration::from_millis(700), late.next()).await.is_err(), "there was nothing new");
+    let new = Record { partition: Some(1), ..record(&lines, 10) };
+    let new = producer.send(new).await.ok().expect("an ack").position.expect("a place");
+    assert_eq!(next(&late).await.position, new);
     assert!(matches!(reader.commit(vec![(unit.clone(), Position(1))]).await, Outcome::Fail(_)));
     assert!(reader.seek(&empty, Position(1)).is_err());
 }

@@ -5,7 +5,9 @@
 //!   or cut off does not hold up the answers of the others.
 //! - A question goes to all nodes. Of the answers that come within [`Monitor::LOOK`] of the first, the one that
 //!   has seen most counts.
-//! - A topic counts as created when its stream has a leader and all copies are up to date.
+//! - A topic counts as created when its stream has a leader, all copies are up to date, and every node knows who takes
+//!   its records: that spreads from node to node, and a client of a node that does not know yet would be told that
+//!   nobody is there.
 
 use super::{
     codes,
@@ -16,7 +18,8 @@ use async_nats::{
     Client, ConnectOptions,
     jetstream::{
         self,
-        context::{ContextBuilder, CreateStreamErrorKind},
+        context::{ContextBuilder, CreateStreamErrorKind, PublishErrorKind},
+        message::PublishMessage,
         stream::{Config, LastRawMessageErrorKind, StorageType},
     },
 };
@@ -283,14 +286,32 @@ impl Shared {
         Error { message: says, ..error }
     }
 
+    /// Whether every node that answers knows who takes a topic's records. Asked with a publish that the stream has to
+    /// refuse, because it expects another stream.
+    async fn is_known(&self, topic: &Topic) -> bool {
+        let Ok(subject) = lowering::subject(&Unit::new(topic, 0), None) else { return false };
+        let Ok(contexts) = self.contexts().await else { return false };
+        for context in contexts {
+            let probe = PublishMessage::build().expected_stream("-");
+            let answer = match context.send_publish(subject.clone(), probe).await {
+                Ok(answer) => answer.await.err(),
+                Err(error) => Some(error),
+            };
+            if answer.is_some_and(|error| error.kind() == PublishErrorKind::StreamNotFound) {
+                return false;
+            }
+        }
+        true
+    }
+
     /// Waits until a stream has a leader and all its copies are up to date.
     async fn await_whole(&self, spec: &TopicSpec, end: Instant) -> Result<(), Error> {
         loop {
             let streams = self.monitor.survey().await?.streams();
             let found = streams.get(&lowering::stream(&spec.topic));
-            if found
-                .is_some_and(|found| found.leader.is_some() && found.insync.len() == spec.replicas as usize)
-            {
+            let is_whole =
+                |found: &Copies| found.leader.is_some() && found.insync.len() == spec.replicas as usize;
+            if found.is_some_and(is_whole) && self.is_known(&spec.topic).await {
                 return Ok(());
             }
             if Instant::now() > end {

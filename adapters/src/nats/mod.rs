@@ -27,7 +27,8 @@ use consumer::NatsConsumer;
 use producer::NatsProducer;
 use squall_bus::{
     AckModel, Admin, Bus, Capabilities, Capability, Clock, Consumer, ConsumerConfig, Error, Producer,
-    ProducerConfig, lowering::{DEDUP_WINDOW, Lowering},
+    ProducerConfig,
+    lowering::{DEDUP_WINDOW, Lowering},
 };
 use std::{
     fmt,

@@ -1,10 +1,14 @@
 //! The pullers of a consumer: one task for each durable consumer of its group, or for each unit that it reads.
+//!
+//! async-nats 0.51 makes an ordered consumer anew when a pull of it finds nobody, and if that happens before its first
+//! message it begins at the start of the stream, whatever it was asked (`recreate_consumer_stream`). So where a unit
+//! is read from is always a position here, and what comes from before it is left out.
 
 use super::{
     codes,
     connection::REQUEST,
     consumer::{Fetched, Shared, Start},
-    producer::partitions,
+    producer::{partitions, stream_error},
 };
 use async_nats::{
     Client,
@@ -181,14 +185,23 @@ impl Puller {
         }
     }
 
+    /// The place behind the last record of a topic.
+    async fn end(&self, topic: &Topic) -> Result<Position, Error> {
+        let found = self.context.get_stream(lowering::stream(topic)).await;
+        let stream = found.map_err(|error| stream_error(topic, &error))?;
+        Ok(Position(stream.cached_info().state.last_sequence + 1))
+    }
+
     /// Reads from `next` on until that fails or the reader is sent elsewhere.
     async fn read(&self, unit: &Unit, start: Start, next: &mut Option<Position>) -> Result<(), Error> {
-        let deliver_policy = match (*next, self.config.reset) {
+        let from = match (*next, self.config.reset) {
+            (Some(position), _) => position,
             // Sequence numbers begin with 1.
-            (Some(position), _) => DeliverPolicy::ByStartSequence { start_sequence: position.0.max(1) },
-            (None, ResetPolicy::Earliest) => DeliverPolicy::All,
-            (None, ResetPolicy::Latest) => DeliverPolicy::New,
+            (None, ResetPolicy::Earliest) => Position(1),
+            (None, ResetPolicy::Latest) => self.end(&unit.topic).await?,
         };
+        *next = Some(from);
+        let deliver_policy = DeliverPolicy::ByStartSequence { start_sequence: from.0.max(1) };
         let config = OrderedConfig {
             filter_subject: lowering::filter(unit),
             deliver_policy,
@@ -207,7 +220,8 @@ impl Puller {
             };
             let message = message.ok_or_else(|| failed("the pull ended"))?;
             let message = message.map_err(|error| failed(&error.to_string()))?;
-            if let Some(fetched) = fetched(&message, false) {
+            let expected = |fetched: &Fetched| next.is_none_or(|next| fetched.position >= next);
+            if let Some(fetched) = fetched(&message, false).filter(expected) {
                 let position = fetched.position;
                 if self.shared.fetched(fetched, Some(start)) {
                     *next = Some(position.next());
