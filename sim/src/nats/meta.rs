@@ -3,7 +3,7 @@
 use super::{
     config::{ConsumerAssignment, ConsumerConfig, StreamAssignment, StreamConfig},
     nodes::NodeSet,
-    protocol::{ConsumerId, ConsumerName, GroupIx, ReplyTo, StreamIx},
+    protocol::{ConsumerId, ReplyTo, StreamIx},
     raft::message::{GroupId, Op},
 };
 use crate::kernel::{Choices, NodeId, Site};
@@ -97,12 +97,6 @@ impl Meta {
         let replicas = config.replicas.unwrap_or(stream.len()).min(stream.len());
         let (peers, preferred) = place(from, replicas, GroupId::Consumer(consumer).word(), choices)?;
         Some(ConsumerAssignment { consumer, config, peers, preferred, incarnation, reply })
-    }
-
-    /// The consumers of a stream.
-    pub fn consumers_of(&self, stream: StreamIx) -> impl Iterator<Item = &Arc<ConsumerAssignment>> {
-        let first = ConsumerId { stream, name: ConsumerName::Durable(GroupIx(0), None) };
-        self.consumers.range(first..).take_while(move |(id, _)| id.stream == stream).map(|(_, known)| known)
     }
 }
 

@@ -157,12 +157,15 @@ impl Nats {
         self.leader_of(GroupId::Consumer(consumer)).map(|server| server.me)
     }
 
-    /// Whether a server's copy has everything that the stream's leader knows to be committed.
+    /// Whether the stream's leader reaches a server, whose copy has everything that the leader knows to be
+    /// committed.
     fn is_current(&self, server: NodeId, stream: StreamIx) -> bool {
         let group = GroupId::Stream(stream);
-        let committed = self.leader_of(group).and_then(|leader| leader.rafts.get(&group)).map(Raft::commit);
-        let has = self.servers[server.index()].rafts.get(&group).map(|raft| raft.log().last());
-        matches!((committed, has), (Some(committed), Some(has)) if has >= committed)
+        let last = |server: &Server| server.rafts.get(&group).map(|raft| raft.log().last());
+        self.leader_of(group).is_some_and(|leader| {
+            let committed = leader.rafts.get(&group).map(Raft::commit);
+            leader.routes.reaches(server) && last(&self.servers[server.index()]) >= committed
+        })
     }
 
     /// The largest set of servers that is not a majority, drawn.

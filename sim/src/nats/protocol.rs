@@ -60,6 +60,11 @@ impl ConsumerId {
         Self { stream, name: ConsumerName::Ephemeral(number) }
     }
 
+    /// The first id in the order of a stream's consumers.
+    pub(super) const fn first_of(stream: StreamIx) -> Self {
+        Self { stream, name: ConsumerName::Durable(GroupIx(0), None) }
+    }
+
     /// The id in one word, for digests and choices.
     #[must_use]
     pub const fn word(self) -> u64 {

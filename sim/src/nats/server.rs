@@ -565,11 +565,19 @@ impl Server {
         }
     }
 
-    fn stream_grew(&mut self, stream: StreamIx, ctx: &mut Ctx<'_, Nats>, shared: &Shared) {
-        let led: Vec<ConsumerId> =
-            self.meta.consumers_of(stream).map(|assignment| assignment.consumer).collect();
-        for id in led {
-            self.with_consumer(id, ctx, shared, Consumer::stream_grew);
+    /// The consumers that this server leads look at a stream's new messages.
+    fn stream_grew(&mut self, id: StreamIx, ctx: &mut Ctx<'_, Nats>, shared: &Shared) {
+        let Some(stream) = self.streams.get(&id) else { return };
+        let mut env = env!(self, ctx, shared);
+        for (id, consumer) in self.consumers.range_mut(ConsumerId::first_of(id)..) {
+            if id.stream != stream.assignment.stream {
+                break;
+            }
+            if consumer.leads()
+                && let Some(raft) = self.rafts.get_mut(&GroupId::Consumer(*id))
+            {
+                consumer.stream_grew(stream, raft, &mut env);
+            }
         }
     }
 
