@@ -74,7 +74,7 @@ fn brokers_stay_up_between_commands() {
     let cluster = LocalKafka::start(KafkaOptions { nodes: 1, ..KafkaOptions::default() }, &|_| ());
     let state = cluster.expect("the node starts").detach().expect("it lives on");
     state.save(cache.path()).expect("it is written");
-    let found = State::load(cache.path()).expect("it is read").expect("it is up");
+    let found = State::load(cache.path(), "kafka").expect("it is read").expect("it is up");
     assert_eq!(found.alive(), 1);
     let admin = squall_adapters::wire::WireAdmin::discover(&found.bootstrap()).expect("its addresses");
     assert_eq!(wait(admin.controller()).expect("it answers"), Some(1));

@@ -37,9 +37,11 @@ pub trait Admin: Send + Sync + 'static {
     fn create_topics<'a>(&'a self, topics: &'a [TopicSpec]) -> BoxFuture<'a, Result<(), Error>>;
     /// The units of a topic with their leaders and copies.
     fn describe<'a>(&'a self, topic: &'a Topic) -> BoxFuture<'a, Result<Vec<TopicState>, Error>>;
-    /// The first readable place and the place behind the last readable record.
+    /// The first readable place and the place behind the last readable record of this unit: where several units
+    /// share a log, records of others do not count. Equal when there is none.
     fn bounds<'a>(&'a self, unit: &'a Unit) -> BoxFuture<'a, Result<(Position, Position), Error>>;
-    /// Where a group goes on in a unit, if it ever committed there.
+    /// Where a group goes on in a unit, if it ever committed there: it is done with everything before. On a bus
+    /// that acknowledges each record, the place of the first record that is not acknowledged, or the unit's end.
     fn committed<'a>(
         &'a self,
         group: &'a str,

@@ -1,5 +1,6 @@
 //! What a bus can and cannot do, as data. Checks and scenarios ask these and never a broker's name.
 
+use crate::lowering::Lowering;
 use std::{fmt, time::Duration};
 
 /// How a consumer tells the bus that it is done with a record.
@@ -78,6 +79,8 @@ pub struct Capabilities {
     pub assignment: bool,
     /// How long the bus remembers message ids; `None` where idempotence is per session, not per window.
     pub dedup_window: Option<Duration>,
+    /// How the bus comes to have topics, partitions and groups.
+    pub lowering: Lowering,
     has: u32,
 }
 
@@ -86,7 +89,7 @@ impl Capabilities {
     #[must_use]
     pub fn new(ack_model: AckModel, assignment: bool, present: &[Capability]) -> Self {
         let has = present.iter().fold(0, |bits, capability| bits | 1 << (*capability as u32));
-        Self { ack_model, assignment, dedup_window: None, has }
+        Self { ack_model, assignment, dedup_window: None, lowering: Lowering::None, has }
     }
 
     /// Whether the bus has this.

@@ -52,6 +52,13 @@ pub struct ConsumerConfig {
     pub max_poll_interval: Option<Duration>,
     /// How many records the client fetches ahead.
     pub prefetch: u32,
+    /// A unit's records are to be processed in their order, redelivered ones too. Buses whose units have one
+    /// reader at a time do so anyway; one that acknowledges each record then has one record of a unit
+    /// unacknowledged at a time in the whole group.
+    pub ordered: bool,
+    /// An ack, on a bus that acknowledges each record, is done when the bus has confirmed it. Without, it is
+    /// done when it is on its way, and its outcome is unknown.
+    pub confirm_acks: bool,
 }
 
 impl ConsumerConfig {
@@ -78,6 +85,8 @@ impl ConsumerConfig {
             heartbeat_interval: None,
             max_poll_interval: None,
             prefetch: 500,
+            ordered: true,
+            confirm_acks: true,
         }
     }
 }
@@ -126,7 +135,8 @@ pub trait Consumer: Send + Sync + 'static {
     fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Result<Delivery, Error>>;
     /// The next event. Prefer [`event`](#method.event).
     fn poll_event(&self, cx: &mut Context<'_>) -> Poll<ConsumerEvent>;
-    /// Done with this delivery. On a bus whose acks are prefixes this commits behind it.
+    /// Done with this delivery. On a bus whose acks are prefixes this commits behind it. When the outcome is not ok,
+    /// the record may be delivered again.
     fn ack(&self, delivery: &Delivery) -> Pending<Outcome<()>>;
     /// Deliver it again, after a delay.
     fn nack(&self, delivery: &Delivery, delay: Duration) -> Pending<Outcome<()>>;

@@ -26,6 +26,7 @@ mod cluster;
 mod completion;
 mod consumer;
 mod fault;
+pub mod lowering;
 mod outcome;
 mod producer;
 mod record;

@@ -7,7 +7,8 @@
 //! | [`proxy`] | one proxy: in order, or broken; never a hole |
 //! | [`protocol`] | what a proxy has to know of a protocol, pluggable |
 //! | [`kafka`] | Kafka's protocol, as far as that |
-//! | `live` | feature `kafka`: a live local Kafka cluster as a [`squall_bus::Cluster`] |
+//! | [`nats`] | the protocol of NATS, as far as that |
+//! | `live` | features `kafka`, `nats`: a live local cluster as a [`squall_bus::Cluster`] |
 //!
 //! Everything listens and sends on loopback; a link that would leave it is refused.
 
@@ -16,14 +17,15 @@
 mod error;
 pub mod kafka;
 pub mod links;
-#[cfg(feature = "kafka")]
+#[cfg(any(feature = "kafka", feature = "nats"))]
 pub mod live;
-#[cfg(feature = "kafka")]
+pub mod nats;
+#[cfg(any(feature = "kafka", feature = "nats"))]
 mod open;
 pub mod protocol;
 pub mod proxy;
 pub mod rules;
 
 pub use error::ChaosError;
-#[cfg(feature = "kafka")]
+#[cfg(any(feature = "kafka", feature = "nats"))]
 pub use open::{BUSES, capabilities, open};

@@ -1,37 +1,74 @@
 //! Live clusters by the names of their buses.
 
-use crate::{
-    error::ChaosError,
-    live::{LiveKafka, live_capabilities},
-};
-use squall_adapters::providers::kafka::KafkaOptions;
+use crate::{error::ChaosError, live::LiveCluster};
 use squall_bus::Capabilities;
 use std::{sync::Arc, thread};
 use tokio::sync::mpsc::unbounded_channel;
 
 /// The buses of which a live cluster can be started here.
-pub const BUSES: [&str; 1] = ["kafka"];
+pub const BUSES: &[&str] = &[
+    #[cfg(feature = "kafka")]
+    "kafka",
+    #[cfg(feature = "nats")]
+    "nats",
+];
 
 /// What a bus and the faults on a live cluster of it can do; `None` if none can be started here.
 #[must_use]
 pub fn capabilities(bus: &str) -> Option<Capabilities> {
-    BUSES.contains(&bus).then(live_capabilities)
+    match bus {
+        #[cfg(feature = "kafka")]
+        "kafka" => Some(crate::live::kafka::live_capabilities()),
+        #[cfg(feature = "nats")]
+        "nats" => Some(crate::live::nats::live_capabilities()),
+        _ => None,
+    }
 }
 
 /// Starts a live cluster of so many nodes. `note` gets one line about each thing that takes long.
-pub async fn open(bus: &str, nodes: u32, note: &(dyn Fn(&str) + Sync)) -> Result<Arc<LiveKafka>, ChaosError> {
-    if !BUSES.contains(&bus) {
-        return Err(ChaosError::NoBus { bus: bus.to_owned(), known: BUSES.join(", ") });
-    }
-    let options = KafkaOptions { nodes, ..KafkaOptions::default() };
+pub async fn open(
+    bus: &str,
+    nodes: u32,
+    note: &(dyn Fn(&str) + Sync),
+) -> Result<Arc<LiveCluster>, ChaosError> {
     let (lines, mut said) = unbounded_channel();
+    let bus = bus.to_owned();
     let starting = thread::spawn(move || {
         // Nobody listens any more when the caller gave up.
-        LiveKafka::start(options, &|line| drop(lines.send(line.to_owned())))
+        start(&bus, nodes, &|line| drop(lines.send(line.to_owned())))
     });
     while let Some(line) = said.recv().await {
         note(&line);
     }
     // The lines end when the start does, so this does not wait.
     starting.join().unwrap_or(Err(ChaosError::Ended)).map(Arc::new)
+}
+
+fn start(bus: &str, nodes: u32, progress: &dyn Fn(&str)) -> Result<LiveCluster, ChaosError> {
+    match bus {
+        #[cfg(feature = "kafka")]
+        "kafka" => {
+            let options = squall_adapters::providers::kafka::KafkaOptions { nodes, ..Default::default() };
+            LiveCluster::kafka(options, progress)
+        }
+        #[cfg(feature = "nats")]
+        "nats" => {
+            let options = squall_adapters::providers::nats::NatsOptions { nodes, ..Default::default() };
+            LiveCluster::nats(options, progress)
+        }
+        _ => Err(ChaosError::NoBus { bus: bus.to_owned(), known: BUSES.join(", ") }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_bus_has_capabilities_and_another_one_is_refused_with_the_names_of_those() {
+        assert!(BUSES.iter().all(|bus| capabilities(bus).is_some()));
+        assert_eq!(capabilities("mqtt"), None);
+        let error = start("mqtt", 3, &|_| ()).expect_err("there is none").to_string();
+        assert!(BUSES.iter().all(|bus| error.contains(bus)), "{error}");
+    }
 }

@@ -63,7 +63,7 @@ pub trait Protocol: Send + Sync + 'static {
     /// Whether whoever opens a connection also speaks first. Then a connection is told by its first bytes
     /// before anything is done with it.
     fn opener_speaks_first(&self) -> bool;
-    /// Tells whose connection it is.
+    /// Tells whose connection it is; `first` is all that its opener said so far.
     fn label(&self, first: &[u8]) -> FirstBytes;
     /// Follows requests and responses on a connection.
     fn filter(&self) -> Box<dyn FrameFilter>;

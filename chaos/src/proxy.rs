@@ -144,6 +144,8 @@ struct Connection {
     number: u64,
     owner: Arc<Owner>,
     filter: Mutex<Box<dyn FrameFilter>>,
+    /// What the opener said so far, until that tells whose the connection is or that it never will.
+    heard: Mutex<Option<Vec<u8>>>,
     /// What the doomed requests on this connection took.
     doomed: Mutex<Vec<Arc<Budget>>>,
 }
@@ -157,7 +159,8 @@ impl Connection {
         connections.open.insert(number, Arc::clone(&owner));
         drop(connections);
         let filter = Mutex::new(shared.protocol.filter());
-        Self { shared, number, owner, filter, doomed: Mutex::default() }
+        let heard = Mutex::new(Some(Vec::new()));
+        Self { shared, number, owner, filter, heard, doomed: Mutex::default() }
     }
 
     async fn run(self, mut opener: TcpStream) {
@@ -236,11 +239,7 @@ impl Connection {
 
     /// Looks at request bytes: whose they are, and whether their responses are doomed.
     fn see_requests(&self, bytes: &[u8]) {
-        if self.owner.label.get().is_none()
-            && let FirstBytes::From(label) = self.shared.protocol.label(bytes)
-        {
-            let _ = self.owner.label.set(label);
-        }
+        self.hear(bytes);
         let rules = Arc::clone(&self.shared.rules.borrow());
         let mut doom = |kind| match rules.doom(self.owner.label.get(), kind) {
             Some(budget) => {
@@ -250,6 +249,23 @@ impl Connection {
             None => false,
         };
         self.filter.lock().unwrap_or_else(PoisonError::into_inner).requests(bytes, &mut doom);
+    }
+
+    /// Learns whose the connection is, if that is not known.
+    fn hear(&self, bytes: &[u8]) {
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(first) = &mut *heard else { return };
+        if self.owner.label.get().is_none() {
+            first.extend(&bytes[..bytes.len().min(MOST_FIRST - first.len())]);
+            match self.shared.protocol.label(first) {
+                FirstBytes::More if first.len() < MOST_FIRST => return,
+                FirstBytes::More | FirstBytes::Nobody => {}
+                FirstBytes::From(label) => {
+                    let _ = self.owner.label.set(label);
+                }
+            }
+        }
+        *heard = None;
     }
 
     /// How many of these response bytes may pass before the connection breaks.

@@ -63,8 +63,8 @@ pub(crate) struct ListArgs {
 pub(crate) struct ExplainArgs {
     /// A scenario of the library (`squall list`), or the path of a scenario file.
     pub(crate) scenario: String,
-    /// For which target.
-    #[arg(long = "on", value_name = "TARGET", default_value = "sim:kafka", value_parser = target)]
+    /// For which target, or bus.
+    #[arg(long = "on", value_name = "TARGET", default_value = "sim:kafka", value_parser = target_or_bus)]
     pub(crate) on: Target,
     /// The seed.
     #[arg(long, default_value_t = 1)]
@@ -110,6 +110,10 @@ pub(crate) enum BrokersCommand {
 
 fn target(text: &str) -> Result<Target, String> {
     text.parse().map_err(|error: squall_scenarios::target::TargetError| error.to_string())
+}
+
+fn target_or_bus(text: &str) -> Result<Target, String> {
+    Target::or_bus(text).map_err(|error| error.to_string())
 }
 
 /// The `--set` arguments.

@@ -26,7 +26,7 @@ pub(crate) fn brokers(args: &BrokersArgs) -> Result<u8, Failure> {
 }
 
 fn up(cache: &Path, nodes: u32, json: bool) -> Result<u8, Failure> {
-    State::check_none(cache).map_err(Failure::input)?;
+    State::check_none(cache, "kafka").map_err(Failure::input)?;
     let show = Show::new(1);
     let options = KafkaOptions { nodes, ..KafkaOptions::default() };
     let started = LocalKafka::start(options, &|line| show.note(line));
@@ -38,7 +38,7 @@ fn up(cache: &Path, nodes: u32, json: bool) -> Result<u8, Failure> {
 }
 
 fn down(cache: &Path, json: bool) -> Result<u8, Failure> {
-    let state = State::load(cache).map_err(Failure::broken)?;
+    let state = State::load(cache, "kafka").map_err(Failure::broken)?;
     if let Some(state) = &state {
         state.down(cache).map_err(Failure::broken)?;
     }
@@ -54,7 +54,7 @@ fn down(cache: &Path, json: bool) -> Result<u8, Failure> {
 }
 
 fn status(cache: &Path, json: bool) -> Result<u8, Failure> {
-    match State::load(cache).map_err(Failure::broken)? {
+    match State::load(cache, "kafka").map_err(Failure::broken)? {
         Some(state) => {
             tell(&state, json)?;
             Ok(0)

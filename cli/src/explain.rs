@@ -40,6 +40,8 @@ pub(crate) fn explain(args: &ExplainArgs) -> Result<u8, Failure> {
         "producers": producers,
         "consumers": plan.consumers().iter().map(squall_scenarios::plan::ConsumerPlan::name).collect::<Vec<_>>(),
         "faults": faults,
+        "capabilities": capabilities.present().map(|present| present.to_string()).collect::<Vec<_>>(),
+        "lowering": plan.lowering(capabilities.lowering),
         "lacks": plan.lacks(&capabilities).iter().map(ToString::to_string).collect::<Vec<_>>(),
         "warnings": plan.warnings().iter().map(ToString::to_string).collect::<Vec<_>>(),
     });

@@ -20,6 +20,24 @@ impl Target {
         simulated.chain(local_buses().iter().map(|bus| Self::Local((*bus).to_owned()))).collect()
     }
 
+    /// The target of this name, or the first one of the bus of this name: what becomes of a plan is the same on
+    /// all targets of a bus.
+    ///
+    /// # Errors
+    /// When there is neither in this build.
+    pub fn or_bus(text: &str) -> Result<Self, TargetError> {
+        let of_bus = |target: &Self| target.bus() == text;
+        Self::all().into_iter().find(of_bus).map_or_else(|| text.parse(), Ok)
+    }
+
+    /// The name of its bus.
+    #[must_use]
+    pub fn bus(&self) -> &str {
+        match self {
+            Self::Sim(bus) | Self::Local(bus) => bus,
+        }
+    }
+
     /// The targets of a run that names none.
     #[must_use]
     pub fn defaults() -> Vec<Self> {
@@ -98,6 +116,13 @@ mod tests {
         for target in Target::all() {
             assert_eq!(target.to_string().parse(), Ok(target));
         }
+    }
+
+    #[test]
+    fn a_bus_stands_for_its_first_target() {
+        assert_eq!(Target::or_bus("kafka"), Ok(Target::Sim("kafka".to_owned())));
+        assert_eq!(Target::or_bus("sim:kafka"), Ok(Target::Sim("kafka".to_owned())));
+        assert!(Target::or_bus("kaffka").is_err());
     }
 
     #[test]

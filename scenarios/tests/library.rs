@@ -51,7 +51,7 @@ fn every_scenario_covers_known_requirements() {
 fn every_scenario_has_its_expected_outcomes() {
     let expected = library::expected().unwrap_or_else(|error| panic!("\n{error}"));
     for entry in library::entries() {
-        for target in ["sim:kafka", "local:kafka"] {
+        for target in ["sim:kafka", "local:kafka", "sim:nats", "local:nats"] {
             let outcome =
                 expected.on(entry.name, target).unwrap_or_else(|| panic!("{} on {target}", entry.name));
             match outcome.verdict {

@@ -1,6 +1,6 @@
 //! What a seed makes of a scenario: printed, the same every time, and with independent choices.
 
-use squall_bus::{AckModel, Capabilities, Capability};
+use squall_bus::{AckModel, Capabilities, Capability, lowering::Lowering};
 use squall_scenarios::{
     Plan, Scenario, library,
     plan::{ProducerPlan, payload},
@@ -50,6 +50,8 @@ fn explain_names_what_is_weak_and_what_a_target_lacks() {
     let poor =
         Capabilities::new(AckModel::Individual, false, &[Capability::ProcessFaults, Capability::AckNone]);
     insta::assert_snapshot!(plan.explain("sim:poor", &poor));
+    insta::assert_snapshot!("a_bus_without_topics", plan.lowering(Lowering::Streams).join("\n"));
+    assert!(plan.lowering(Lowering::None).is_empty());
     let rich = Capabilities::new(AckModel::Prefix, true, &Capability::ALL);
     assert!(plan.lacks(&rich).is_empty());
 }

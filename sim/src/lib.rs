@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`kernel`] | the clock, the event heap, choices, network, disks, node clocks, the trace, invariants |
 //! | [`kafka`] | Kafka: brokers, controllers, groups, and the client libraries |
+//! | [`nats`] | NATS with JetStream: servers, Raft groups, streams, consumers, and the client library |
 //! | [`model`] | what the simulated bus asks of a model, whichever broker it models |
 //! | [`runtime`] | the user's async code: a stock tokio with paused time, processes, the watchdog |
 //! | `bus`, `cluster`, `nemesis` | the bus traits, the cluster and its faults over all that |
@@ -16,6 +17,7 @@ mod cluster;
 pub mod kafka;
 pub mod kernel;
 pub mod model;
+pub mod nats;
 mod nemesis;
 pub mod runtime;
 mod shared;

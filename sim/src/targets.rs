@@ -5,13 +5,14 @@ use crate::{
     kafka::{Kafka, invariants, profile},
     kernel::{Choices, LinkSpec, TraceEvent, mix},
     model::BusModel,
+    nats::{self, Nats},
     runtime::{Broken, Options, ProcWarning},
 };
 use squall_bus::{BoxFuture, Capabilities, Cluster, Error, ErrorClass};
 use std::sync::Arc;
 
 /// The buses that there are models of.
-pub const BUSES: [&str; 1] = ["kafka"];
+pub const BUSES: [&str; 2] = ["kafka", "nats"];
 
 /// A simulated cluster of any bus.
 pub trait Simulated: Send {
@@ -45,6 +46,7 @@ pub type SimulatedMain = Box<dyn FnOnce(Arc<dyn Cluster>) -> BoxFuture<'static, 
 pub fn open(bus: &str, nodes: u32, choices: Choices) -> Result<Box<dyn Simulated>, Error> {
     match bus {
         "kafka" => Ok(Box::new(kafka(nodes, choices)?)),
+        "nats" => Ok(Box::new(nats(nodes, choices)?)),
         _ => {
             let message = format!("there is no model of {bus}; there are models of {}", BUSES.join(", "));
             Err(Error::new(ErrorClass::Unsupported, "UNSUPPORTED", message))
@@ -58,11 +60,20 @@ pub(crate) fn kafka(nodes: u32, choices: Choices) -> Result<Simulation<Kafka>, E
     Ok(Simulation::new(model, choices, LinkSpec::default(), invariants::all()))
 }
 
+/// A simulated NATS with its own defaults, all invariants on.
+pub(crate) fn nats(nodes: u32, choices: Choices) -> Result<Simulation<Nats>, Error> {
+    let model = Nats::new(nats::profile::nats_2_15(), nodes, &choices)?;
+    Ok(Simulation::new(model, choices, LinkSpec::default(), nats::invariants::all()))
+}
+
 /// What a bus and the faults on it can do, in the simulator; `None` if there is no model of it.
 #[must_use]
 pub fn capabilities(bus: &str) -> Option<Capabilities> {
     match bus {
         "kafka" => Kafka::new(profile::kafka_4_3_test_cluster(), 1, &Choices::default())
+            .ok()
+            .map(|model| model.capabilities().clone()),
+        "nats" => Nats::new(nats::profile::nats_2_15(), 1, &Choices::default())
             .ok()
             .map(|model| model.capabilities().clone()),
         _ => None,

@@ -1,11 +1,7 @@
 //! What librdkafka calls back: delivery reports into the producer, rebalances and errors into the consumer.
 
-use super::{
-    bus_error,
-    consumer::Shared,
-    number,
-    producer::{Flight, Sent},
-};
+use super::{bus_error, consumer::Shared, number, producer::Sent};
+use crate::flight::Flight;
 use rdkafka::{
     ClientContext, Message, TopicPartitionList,
     consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance},
@@ -46,7 +42,7 @@ impl ProducerContext for Deliveries {
                 crate::codes::failed_send(number.unwrap_or(-196), says, self.one_attempt)
             }
         };
-        self.flight.land(*sent, outcome);
+        self.flight.land(sent.ticket, outcome);
     }
 }
 

@@ -20,7 +20,11 @@ mod context;
 mod offload;
 mod producer;
 
-use crate::{timer::RealClock, wire::WireAdmin};
+use crate::{
+    handles::{self, first_of},
+    timer::RealClock,
+    wire::WireAdmin,
+};
 use consumer::KafkaConsumer;
 use producer::KafkaProducer;
 use rdkafka::error::KafkaError;
@@ -31,13 +35,11 @@ use squall_bus::{
 use std::{
     collections::BTreeMap,
     fmt,
-    future::poll_fn,
-    pin::{Pin, pin},
+    pin::pin,
     sync::{
-        Arc, Mutex, PoisonError, Weak,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
-    task::Poll,
     time::Duration,
 };
 
@@ -87,8 +89,8 @@ pub struct KafkaBus {
 #[derive(Debug, Default)]
 struct Handles {
     crashed: AtomicBool,
-    producers: Mutex<Vec<Weak<KafkaProducer>>>,
-    consumers: Mutex<Vec<Weak<KafkaConsumer>>>,
+    producers: handles::Handles<KafkaProducer>,
+    consumers: handles::Handles<KafkaConsumer>,
 }
 
 impl KafkaBus {
@@ -102,16 +104,16 @@ impl KafkaBus {
     /// without outcome, nothing is committed. Handles answer that they are closed.
     pub fn crash(&self) {
         self.handles.crashed.store(true, Ordering::SeqCst);
-        live(&self.handles.producers).iter().for_each(|producer| producer.crash());
-        live(&self.handles.consumers).iter().for_each(|consumer| consumer.crash());
+        self.handles.producers.live().iter().for_each(|producer| producer.crash());
+        self.handles.consumers.live().iter().for_each(|consumer| consumer.crash());
     }
 
     /// Ends every client in good order: what was sent gets its outcome if it comes within `patience`, groups
     /// are left.
     pub async fn stop(&self, patience: Duration) {
         self.handles.crashed.store(true, Ordering::SeqCst);
-        let closing: Vec<_> = live(&self.handles.consumers).iter().map(|consumer| consumer.close()).collect();
-        let producers = live(&self.handles.producers);
+        let closing: Vec<_> = self.handles.consumers.live().iter().map(|consumer| consumer.close()).collect();
+        let producers = self.handles.producers.live();
         let end = self.config.clock.sleep_until(self.config.clock.now() + patience);
         let orderly = async {
             for producer in &producers {
@@ -150,14 +152,14 @@ impl Bus for KafkaBus {
     fn producer(&self, config: ProducerConfig) -> Result<Arc<dyn Producer>, Error> {
         self.check_alive()?;
         let producer = Arc::new(KafkaProducer::open(&self.config, &config, Arc::clone(&self.handles))?);
-        remember(&self.handles.producers, &producer);
+        self.handles.producers.remember(&producer);
         Ok(producer)
     }
 
     fn consumer(&self, config: ConsumerConfig) -> Result<Arc<dyn Consumer>, Error> {
         self.check_alive()?;
         let consumer = Arc::new(KafkaConsumer::open(&self.config, &config)?);
-        remember(&self.handles.consumers, &consumer);
+        self.handles.consumers.remember(&consumer);
         Ok(consumer)
     }
 
@@ -169,29 +171,10 @@ impl Bus for KafkaBus {
 impl Handles {
     /// The live consumers of a group.
     fn members(&self, group: &str) -> Vec<Arc<KafkaConsumer>> {
-        let mut members = live(&self.consumers);
+        let mut members = self.consumers.live();
         members.retain(|consumer| consumer.group() == Some(group));
         members
     }
-}
-
-/// Resolves with the first of two futures.
-async fn first_of(mut one: impl Future<Output = ()> + Unpin, mut other: impl Future<Output = ()> + Unpin) {
-    poll_fn(|cx| {
-        let is_ready = Pin::new(&mut one).poll(cx).is_ready() || Pin::new(&mut other).poll(cx).is_ready();
-        if is_ready { Poll::Ready(()) } else { Poll::Pending }
-    })
-    .await;
-}
-
-fn live<T>(handles: &Mutex<Vec<Weak<T>>>) -> Vec<Arc<T>> {
-    handles.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(Weak::upgrade).collect()
-}
-
-fn remember<T>(handles: &Mutex<Vec<Weak<T>>>, handle: &Arc<T>) {
-    let mut handles = handles.lock().unwrap_or_else(PoisonError::into_inner);
-    handles.retain(|handle| handle.strong_count() > 0);
-    handles.push(Arc::downgrade(handle));
 }
 
 /// The number of a client's error, if it has one, and what it says.

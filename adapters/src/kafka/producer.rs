@@ -13,6 +13,7 @@ use super::{
     number,
     offload::{discard, offload},
 };
+use crate::flight::{Flight, Ticket};
 use rdkafka::{
     ClientConfig, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _, ConsumerGroupMetadata},
@@ -21,15 +22,13 @@ use rdkafka::{
     producer::{BaseRecord, Producer as _, ThreadedProducer},
 };
 use squall_bus::{
-    Ack, Acks, BoxFuture, Capability, Completer, Error, ErrorClass, Outcome, Pending, Position, Producer,
-    ProducerConfig, Record, Sending, Topic, Transaction, Unit,
+    Acks, BoxFuture, Capability, Error, ErrorClass, Outcome, Pending, Position, Producer, ProducerConfig,
+    Record, Sending, Topic, Transaction, Unit,
 };
 use std::{
-    collections::BTreeMap,
     fmt,
-    future::poll_fn,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll, Waker},
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -57,81 +56,7 @@ impl fmt::Debug for KafkaProducer {
 /// A record on its way.
 pub(super) struct Sent {
     pub(super) topic: Topic,
-    completer: Completer<Outcome<Ack>>,
-    /// How many flushes there had been.
-    flushes: u64,
-}
-
-/// What is on its way.
-pub(super) struct Flight {
-    most: u32,
-    state: Mutex<FlightState>,
-}
-
-#[derive(Default)]
-struct FlightState {
-    /// Records without an outcome, by the flushes that there had been.
-    waiting: BTreeMap<u64, u32>,
-    count: u32,
-    flushes: u64,
-    wakers: Vec<Waker>,
-    crashed: bool,
-}
-
-impl Flight {
-    fn new(most: u32) -> Self {
-        Self { most: most.max(1), state: Mutex::default() }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, FlightState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Room for one more; `None` when there is none.
-    fn take_off(&self) -> Option<u64> {
-        let mut state = self.lock();
-        if state.count >= self.most {
-            return None;
-        }
-        state.count += 1;
-        let flushes = state.flushes;
-        *state.waiting.entry(flushes).or_default() += 1;
-        Some(flushes)
-    }
-
-    /// A record has its outcome.
-    pub(super) fn land(&self, sent: Sent, outcome: Outcome<Ack>) {
-        let mut state = self.lock();
-        let was_full = state.count >= self.most;
-        state.count -= 1;
-        let is_last = state.waiting.get_mut(&sent.flushes).is_some_and(|waiting| {
-            *waiting -= 1;
-            *waiting == 0
-        });
-        if is_last {
-            state.waiting.remove(&sent.flushes);
-        }
-        let wakers = if was_full || is_last { std::mem::take(&mut state.wakers) } else { Vec::new() };
-        let crashed = state.crashed;
-        drop(state);
-        // A crashed process never learns its outcomes.
-        let waker = if crashed { None } else { sent.completer.complete(outcome) };
-        waker.into_iter().chain(wakers).for_each(Waker::wake);
-    }
-
-    fn poll(&self, cx: &Context<'_>, is_done: impl Fn(&FlightState) -> bool) -> Poll<Result<(), Error>> {
-        let mut state = self.lock();
-        if state.crashed {
-            return Poll::Ready(Err(Error::closed()));
-        }
-        if is_done(&state) {
-            return Poll::Ready(Ok(()));
-        }
-        if !state.wakers.iter().any(|waker| waker.will_wake(cx.waker())) {
-            state.wakers.push(cx.waker().clone());
-        }
-        Poll::Pending
-    }
+    pub(super) ticket: Ticket,
 }
 
 impl KafkaProducer {
@@ -159,11 +84,7 @@ impl KafkaProducer {
 
     /// Ends the client; nothing that waits gets an outcome.
     pub(super) fn crash(&self) {
-        let mut state = self.flight.lock();
-        state.crashed = true;
-        let wakers = std::mem::take(&mut state.wakers);
-        drop(state);
-        wakers.into_iter().for_each(Waker::wake);
+        self.flight.crash();
         discard(self.client.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 
@@ -197,7 +118,7 @@ impl Drop for KafkaProducer {
 
 impl Producer for KafkaProducer {
     fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.flight.poll(cx, |state| state.count < self.flight.most)
+        self.flight.poll_ready(cx)
     }
 
     fn send(&self, record: Record) -> Sending {
@@ -205,12 +126,11 @@ impl Producer for KafkaProducer {
             Ok(client) => client,
             Err(error) => return Pending::done(Outcome::Fail(error)),
         };
-        let Some(flushes) = self.flight.take_off() else {
+        let Some((ticket, sending)) = self.flight.take_off() else {
             let says = "the producer has no room: wait until it is ready";
             return Pending::done(Outcome::Fail(crate::codes::error(-184, says)));
         };
-        let (completer, sending) = Pending::pair();
-        let sent = Box::new(Sent { topic: record.topic.clone(), completer, flushes });
+        let sent = Box::new(Sent { topic: record.topic.clone(), ticket });
         let mut out: BaseRecord<'_, [u8], [u8], Box<Sent>> =
             BaseRecord::with_opaque_to(record.topic.as_str(), sent).payload(&record.value);
         if let Some(partition) = record.partition {
@@ -227,20 +147,13 @@ impl Producer for KafkaProducer {
         }
         if let Err((error, record)) = client.send(out) {
             // What was not even enqueued was not sent.
-            self.flight.land(*record.delivery_opaque, Outcome::Fail(bus_error(&error)));
+            self.flight.land(record.delivery_opaque.ticket, Outcome::Fail(bus_error(&error)));
         }
         sending
     }
 
     fn flush(&self) -> BoxFuture<'_, Result<(), Error>> {
-        let mut state = self.flight.lock();
-        state.flushes += 1;
-        let before = state.flushes;
-        drop(state);
-        Box::pin(poll_fn(move |cx| {
-            self.flight
-                .poll(cx, |state| state.waiting.first_key_value().is_none_or(|(first, _)| *first >= before))
-        }))
+        self.flight.flush()
     }
 
     fn transaction(&self) -> Result<&dyn Transaction, Error> {

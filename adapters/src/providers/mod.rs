@@ -4,6 +4,9 @@
 //! |---|---|
 //! | [`kafka`] | `local:kafka`: some nodes of Apache Kafka in KRaft mode on loopback |
 //! | [`jars`] | finds or fetches the jars that these nodes are made of |
+//! | [`nats`] | `local:nats`: some nodes of NATS with JetStream on loopback |
+//! | [`nats_server`] | finds or fetches the program that these nodes run |
+//! | [`running`] | the nodes of a cluster, whatever they are |
 //! | [`link`] | the directed links of a cluster, where proxies can listen |
 //! | [`process`] | a node's process: start, stop, kill, pause, resume |
 //! | [`guard`] | sees to it that no node outlives the run |
@@ -19,8 +22,13 @@ pub mod jars;
 pub mod kafka;
 mod kafka_files;
 pub mod link;
+pub mod nats;
+mod nats_files;
+pub mod nats_server;
+mod once;
 pub mod ports;
 pub mod process;
+pub mod running;
 pub mod state;
 mod turn;
 

@@ -1,27 +1,24 @@
 //! Brokers that stay up between commands.
 //!
-//! `brokers up` starts a cluster, lets it live on and writes what it is to `local-kafka.json` in the cache
-//! folder. Later commands read that: [`State::load`], [`State::alive`], [`State::down`]. Processes are named by
-//! id and start time, so that nobody else's process is ever taken for one of the cluster. A cluster whose
-//! processes have all ended (a reboot) counts as down.
+//! `brokers up` starts a cluster, lets it live on and writes what it is to `local-kafka.json` (by the name of the
+//! bus) in the cache folder. Later commands read that: [`State::load`], [`State::alive`], [`State::down`].
+//! Processes are named by id and start time, so that nobody else's process is ever taken for one of the cluster.
+//! A cluster whose processes have all ended (a reboot) counts as down.
 
 use super::{
     ProviderError,
     guard::{MARK, Watched},
-    kafka::Addresses,
-    process::{NodeProcess, end_detached, is_alive},
+    process::{end_detached, is_alive},
 };
 use serde::{Deserialize, Serialize};
 use std::{
     fs, io,
     net::SocketAddr,
     path::{Path, PathBuf},
-    sync::Arc,
     thread,
     time::Duration,
 };
 
-const FILE: &str = "local-kafka.json";
 /// How long a node may take to end in good order.
 const PATIENCE: Duration = Duration::from_secs(15);
 
@@ -29,6 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(15);
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct State {
+    /// The name of the bus: `kafka`.
+    pub bus: String,
     /// The nodes, in order of their numbers.
     pub nodes: Vec<StateNode>,
     /// The run's folder, with the data.
@@ -62,33 +61,16 @@ impl StateNode {
 }
 
 impl State {
-    pub(super) fn describe(
-        addresses: &Addresses,
-        nodes: &[Arc<NodeProcess>],
-        folder: &Path,
-    ) -> Result<Self, ProviderError> {
-        let node = |(node, address): (&Arc<NodeProcess>, SocketAddr)| {
-            let gone = || ProviderError::State {
-                node: node.name().to_owned(),
-                action: "live on",
-                state: "is not running",
-            };
-            let Watched { pid, start } = node.watched().ok_or_else(gone)?;
-            Ok(StateNode { pid, start, address, log: node.log().to_owned() })
-        };
-        let nodes = nodes.iter().zip(addresses.direct()).map(node).collect::<Result<_, _>>()?;
-        Ok(Self { nodes, folder: folder.to_owned() })
-    }
-
-    /// The file that describes the cluster.
+    /// The file that describes a cluster of this bus.
     #[must_use]
-    pub fn path(cache: &Path) -> PathBuf {
-        cache.join(FILE)
+    pub fn path(cache: &Path, bus: &str) -> PathBuf {
+        cache.join(format!("local-{bus}.json"))
     }
 
-    /// The cluster that an earlier command left up, if there is one: at least one of its processes lives.
-    pub fn load(cache: &Path) -> Result<Option<Self>, ProviderError> {
-        let path = Self::path(cache);
+    /// The cluster of this bus that an earlier command left up, if there is one: at least one of its processes
+    /// lives.
+    pub fn load(cache: &Path, bus: &str) -> Result<Option<Self>, ProviderError> {
+        let path = Self::path(cache, bus);
         let text = match fs::read_to_string(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -99,17 +81,17 @@ impl State {
         Ok((state.alive() > 0).then_some(state))
     }
 
-    /// Refuses when a cluster is up already; to be asked before one is started.
-    pub fn check_none(cache: &Path) -> Result<(), ProviderError> {
-        match Self::load(cache)? {
-            Some(_) => Err(ProviderError::AlreadyUp { state: Self::path(cache) }),
+    /// Refuses when a cluster of this bus is up already; to be asked before one is started.
+    pub fn check_none(cache: &Path, bus: &str) -> Result<(), ProviderError> {
+        match Self::load(cache, bus)? {
+            Some(_) => Err(ProviderError::AlreadyUp { state: Self::path(cache, bus) }),
             None => Ok(()),
         }
     }
 
     /// Writes the file.
     pub fn save(&self, cache: &Path) -> Result<(), ProviderError> {
-        let path = Self::path(cache);
+        let path = Self::path(cache, &self.bus);
         let draft = path.with_extension("part");
         let text = serde_json::to_string_pretty(self).map_err(io::Error::from);
         let written = text.and_then(|text| fs::write(&draft, text)).and_then(|()| fs::rename(&draft, &path));
@@ -142,7 +124,7 @@ impl State {
             let removed = fs::remove_dir_all(&self.folder);
             removed.map_err(ProviderError::io(format!("remove {}", self.folder.display())))?;
         }
-        let path = Self::path(cache);
+        let path = Self::path(cache, &self.bus);
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(ProviderError::io(format!("remove {}", path.display()))(error))
@@ -170,17 +152,22 @@ mod tests {
         let mut command = Command::new("sleep");
         let (mut child, watched) = guard.spawn(command.arg("1000")).expect("it starts");
         guard.keep();
-        let state = State { nodes: vec![node(watched.pid, watched.start)], folder: folder.clone() };
-        State::check_none(cache.path()).expect("nothing is up");
+        let state = State {
+            bus: "kafka".to_owned(),
+            nodes: vec![node(watched.pid, watched.start)],
+            folder: folder.clone(),
+        };
+        State::check_none(cache.path(), "kafka").expect("nothing is up");
         state.save(cache.path()).expect("it is written");
 
-        assert!(State::check_none(cache.path()).is_err());
-        let found = State::load(cache.path()).expect("it is read").expect("it is up");
+        assert!(State::check_none(cache.path(), "kafka").is_err());
+        let found = State::load(cache.path(), "kafka").expect("it is read").expect("it is up");
         assert_eq!(found, state);
+        assert_eq!(State::load(cache.path(), "nats").expect("it is read"), None, "another bus");
         found.down(cache.path()).expect("it ends");
         child.wait().expect("it has ended");
         assert!(!folder.exists());
-        assert_eq!(State::load(cache.path()).expect("it is read"), None);
+        assert_eq!(State::load(cache.path(), "kafka").expect("it is read"), None);
     }
 
     #[test]
@@ -188,17 +175,17 @@ mod tests {
         let cache = tempfile::tempdir().expect("a folder");
         let own = std::process::id();
         let other = node(own, start_time(own).expect("it lives") + 1);
-        let state = State { nodes: vec![other], folder: PathBuf::from("/nowhere") };
+        let state = State { bus: "kafka".to_owned(), nodes: vec![other], folder: PathBuf::from("/nowhere") };
         state.save(cache.path()).expect("it is written");
-        assert_eq!(State::load(cache.path()).expect("it is read"), None);
+        assert_eq!(State::load(cache.path(), "kafka").expect("it is read"), None);
         state.down(cache.path()).expect("there is nothing to end");
     }
 
     #[test]
     fn a_file_that_cannot_be_understood_is_named() {
         let cache = tempfile::tempdir().expect("a folder");
-        fs::write(State::path(cache.path()), "{}").expect("it is written");
-        let error = State::load(cache.path()).expect_err("no state").to_string();
-        assert!(error.contains("cannot be understood") && error.contains("nodes"), "{error}");
+        fs::write(State::path(cache.path(), "kafka"), "{}").expect("it is written");
+        let error = State::load(cache.path(), "kafka").expect_err("no state").to_string();
+        assert!(error.contains("cannot be understood") && error.contains("missing field"), "{error}");
     }
 }

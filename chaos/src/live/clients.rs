@@ -2,22 +2,19 @@
 //!
 //! - A process' clients call themselves `name@process.life`, so the proxies know its connections.
 //! - A crash first refuses the connections of that life for good, then drops the task and the clients: so
-//!   nothing that librdkafka does on its way out (leaving a group, sending what waits) reaches a broker. A main
-//!   that returns ends its process the same way: what it wanted to close it closed.
+//!   nothing that a client library does on its way out (leaving a group, sending what waits) reaches a broker. A
+//!   main that returns ends its process the same way: what it wanted to close it closed.
 //! - A stop drops the task and ends the clients in good order.
-//! - A pause stops polling the main and holds the process' connections in both directions. librdkafka's own
+//! - A pause stops polling the main and holds the process' connections in both directions. The client library's own
 //!   threads run on: timers inside the client go by, as they do not in a frozen process.
 //! - Tasks that a main spawned besides are not dropped with it; their handles answer that they are closed.
 
+use super::broker::{Broker, ProcessBus};
 use crate::{
     links::{Heal, Links},
-    protocol::Label,
     rules::{Aim, FaultId, LinkFault},
 };
-use squall_adapters::{
-    kafka::{KafkaBus, KafkaConfig},
-    providers::link::{Link, LinkKind},
-};
+use squall_adapters::providers::link::{Link, LinkKind};
 use squall_bus::{BoxFuture, Bus, Incarnation, Main};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -40,7 +37,7 @@ pub(super) fn is_for_clients(link: &Link) -> bool {
 pub(super) struct Clients(Arc<Shared>);
 
 struct Shared {
-    config: KafkaConfig,
+    broker: Arc<dyn Broker>,
     links: Arc<Links>,
     runtime: Handle,
     processes: Mutex<BTreeMap<String, Process>>,
@@ -60,7 +57,7 @@ struct Process {
 struct Life {
     number: u32,
     task: AbortHandle,
-    bus: Arc<KafkaBus>,
+    bus: Arc<dyn ProcessBus>,
     gate: Arc<Gate>,
 }
 
@@ -100,8 +97,8 @@ impl Gate {
 }
 
 impl Clients {
-    pub(super) fn new(config: KafkaConfig, links: Arc<Links>, runtime: Handle) -> Self {
-        Self(Arc::new(Shared { config, links, runtime, processes: Mutex::default() }))
+    pub(super) fn new(broker: Arc<dyn Broker>, links: Arc<Links>, runtime: Handle) -> Self {
+        Self(Arc::new(Shared { broker, links, runtime, processes: Mutex::default() }))
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Process>> {
@@ -122,13 +119,10 @@ impl Clients {
     fn launch(&self, name: &str, process: &mut Process) {
         let number = process.lives;
         process.lives += 1;
-        let owner = name.to_owned();
-        let mut config = self.0.config.clone();
-        config.client_id = Arc::new(move |client| Label::client_id(client, &owner, number));
-        let bus = Arc::new(KafkaBus::new(config));
+        let bus = self.0.broker.bus(name, number);
         let gate = Arc::new(Gate::default());
         gate.set(!process.frozen.is_empty());
-        let (given, making) = (Arc::<KafkaBus>::clone(&bus), Arc::clone(&process.main));
+        let (given, making) = (Arc::<dyn ProcessBus>::clone(&bus), Arc::clone(&process.main));
         let held = Arc::clone(&gate);
         let main = self.0.runtime.spawn(async move {
             let given: Arc<dyn Bus> = given;

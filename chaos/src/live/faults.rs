@@ -10,7 +10,7 @@
 //! | isolate | links with the other nodes and with clients cut | its connections cut |
 //! | stall | what they send is held | what it sends is held |
 //! | delay | each direction of each of their links | each direction of its connections |
-//! | drop-responses | of the next produce requests to them | of its next produce requests |
+//! | drop-responses | of the next produce requests to them (to any, where nodes relay) | of its next produce requests |
 //! | power-fail | unsupported | unsupported |
 
 use super::{
@@ -20,8 +20,7 @@ use super::{
     roles,
 };
 use crate::{
-    kafka::PRODUCE,
-    links::{Heal, Links},
+    links::Heal,
     rules::{Aim, Budget, Direction, FaultId, LinkFault},
 };
 use squall_adapters::providers::link::{Link, LinkKind};
@@ -61,7 +60,7 @@ impl Faults {
 /// Resolves the fault's role and breaks it.
 pub(super) async fn strike(inner: &Arc<Inner>, fault: &Fault) -> Result<Strike, Error> {
     if fault.kind == FaultKind::PowerFail {
-        return Err(Error::unsupported(Capability::PowerFail));
+        return Err(no_power_fail());
     }
     if let Role::Client(client) = &fault.role {
         if !inner.clients.knows(client) {
@@ -76,6 +75,14 @@ pub(super) async fn strike(inner: &Arc<Inner>, fault: &Fault) -> Result<Strike, 
     }
     at_nodes(inner, fault, nodes.clone()).await?;
     Ok(hit(fault, nodes, None))
+}
+
+fn no_power_fail() -> Error {
+    let mut error = Error::unsupported(Capability::PowerFail);
+    error
+        .message
+        .push_str(": what its nodes wrote lies in the page cache of this machine, which outlives them");
+    error
 }
 
 fn hit(fault: &Fault, nodes: Vec<u32>, client: Option<String>) -> Strike {
@@ -103,7 +110,7 @@ async fn at_nodes(inner: &Arc<Inner>, fault: &Fault, nodes: Vec<u32>) -> Result<
         | FaultKind::PowerFail => {
             let broken = inner.links.new_fault();
             inner.faults.insert(id, Active::Links(broken));
-            break_links(&inner.links, broken, kind, &nodes);
+            break_links(inner, broken, kind, &nodes);
             Ok(())
         }
     }
@@ -114,8 +121,8 @@ fn ends(link: &Link, nodes: &[u32]) -> (bool, bool) {
     (link.from.is_some_and(|from| nodes.contains(&from)), nodes.contains(&link.to))
 }
 
-fn break_links(links: &Links, id: FaultId, kind: FaultKind, nodes: &[u32]) {
-    let everyone = Aim::Everyone;
+fn break_links(inner: &Inner, id: FaultId, kind: FaultKind, nodes: &[u32]) {
+    let (links, everyone) = (&inner.links, Aim::Everyone);
     let crosses = |link: &Link| {
         let (from, to) = ends(link, nodes);
         from != to
@@ -139,8 +146,10 @@ fn break_links(links: &Links, id: FaultId, kind: FaultKind, nodes: &[u32]) {
             links.strike(id, touches, &everyone, &LinkFault::Delay(delay));
         }
         FaultKind::DropResponses(count) => {
-            let fault = LinkFault::DropResponses { kind: PRODUCE, budget: Budget::new(count) };
-            links.strike(id, |link| is_for_clients(link) && nodes.contains(&link.to), &everyone, &fault);
+            let fault = LinkFault::DropResponses { kind: inner.broker.produce(), budget: Budget::new(count) };
+            // Where any node relays, a request to one of these may have been sent to any.
+            let answers = |link: &Link| inner.broker.relays() || nodes.contains(&link.to);
+            links.strike(id, |link| is_for_clients(link) && answers(link), &everyone, &fault);
         }
         FaultKind::Kill | FaultKind::Stop | FaultKind::Restart | FaultKind::Pause | FaultKind::PowerFail => {}
     }
@@ -169,7 +178,7 @@ async fn at_client(inner: &Arc<Inner>, fault: &Fault, client: &str) {
         FaultKind::Stall => LinkFault::Stall(Direction::Requests),
         FaultKind::Delay(delay) => LinkFault::Delay(delay),
         FaultKind::DropResponses(count) => {
-            LinkFault::DropResponses { kind: PRODUCE, budget: Budget::new(count) }
+            LinkFault::DropResponses { kind: inner.broker.produce(), budget: Budget::new(count) }
         }
         FaultKind::PowerFail => return,
     };

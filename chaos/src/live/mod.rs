@@ -1,65 +1,49 @@
-//! A live local Kafka cluster as the runner sees it: a place where client processes run, and something that
-//! can be broken.
+//! A live local cluster as the runner sees it: a place where client processes run, and something that can be
+//! broken.
 //!
-//! - Nodes are real processes ([`LocalKafka`]); every link between them, and from clients to them, goes
-//!   through a proxy ([`crate::links`]). Client processes are tasks (`clients`).
+//! - Nodes are real processes of a provider; every link between them, and from clients to them, goes through a
+//!   proxy ([`crate::links`]). Client processes are tasks (`clients`).
+//! - What differs from broker to broker is small and stands in `broker`, `kafka` and `nats`.
 //! - A role is resolved when the fault strikes, by asking the brokers past the proxies (`roles`); what it
 //!   meant is in the answer.
-//! - The clients of the harness itself carry the label [`Label::HARNESS`], which faults aimed at everyone spare.
+//! - Faults aimed at everyone spare the clients of the harness itself.
 //! - Faults may overlap: a node starts again, and a frozen one goes on, when the last fault that held it is
 //!   healed (`nodes`).
-//! - Elections are what two looks at the metadata differ in. One is called unclean when the new leader was
-//!   not in sync at the look before and is alone in sync now.
+//! - Elections are what two looks at the cluster differ in (`elections`).
 
+mod broker;
 mod clients;
+mod elections;
 mod faults;
+#[cfg(feature = "kafka")]
+pub(crate) mod kafka;
+#[cfg(feature = "nats")]
+pub(crate) mod nats;
 mod nodes;
 mod roles;
 
-use crate::{
-    error::ChaosError,
-    kafka::Kafka,
-    links::Links,
-    protocol::{Label, Protocol},
-};
+use crate::{error::ChaosError, links::Links};
+use broker::{Broker, Look, ProcessBus, Started};
 use clients::Clients;
 use faults::Faults;
 use nodes::Nodes;
-use squall_adapters::{
-    kafka::{KafkaBus, KafkaConfig, capabilities},
-    providers::{
-        Progress,
-        kafka::{KafkaOptions, LocalKafka},
-    },
-    timer::RealClock,
-    wire::{MetadataUnit, WireAdmin},
-};
+use squall_adapters::{providers::Progress, timer::RealClock};
 use squall_bus::{
-    Admin, BoxFuture, Bus, Capabilities, Capability, Clock, Cluster, Election, Error, ErrorClass, Fault,
-    Main, Strike, StruckFault, Unit,
+    Admin, BoxFuture, Bus, Capabilities, Clock, Cluster, Election, Error, ErrorClass, Fault, Main, Strike,
+    StruckFault,
 };
 use std::{
-    collections::BTreeMap,
     fmt,
     future::Future,
     sync::{Arc, Mutex, PoisonError},
 };
 use tokio::runtime::{Builder, Runtime};
 
-/// What a live cluster can do besides what Kafka and its client can.
-const BESIDES: [Capability; 4] =
-    [Capability::LinkFaults, Capability::DropResponses, Capability::ProcessFaults, Capability::ClientFaults];
-
-/// What a live cluster can do.
-pub(crate) fn live_capabilities() -> Capabilities {
-    capabilities(&BESIDES)
-}
-
 /// A live local cluster. Its nodes end when it is dropped or closed.
-pub struct LiveKafka {
+pub struct LiveCluster {
     inner: Arc<Inner>,
     capabilities: Capabilities,
-    bus: Arc<KafkaBus>,
+    bus: Arc<dyn ProcessBus>,
     /// Where client processes and the work of faults run; ended without waiting.
     runtime: Option<Runtime>,
 }
@@ -69,52 +53,57 @@ struct Inner {
     links: Arc<Links>,
     clients: Clients,
     clock: RealClock,
-    admin: WireAdmin,
+    broker: Arc<dyn Broker>,
     faults: Faults,
-    seen: Mutex<BTreeMap<Unit, MetadataUnit>>,
+    seen: Mutex<Look>,
 }
 
-impl fmt::Debug for LiveKafka {
+impl fmt::Debug for LiveCluster {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "LiveKafka({} nodes)", self.inner.nodes.count())
+        write!(f, "LiveCluster({} nodes)", self.inner.nodes.count())
     }
 }
 
-impl LiveKafka {
-    /// Starts a cluster. Blocks until it is ready.
-    pub fn start(options: KafkaOptions, progress: Progress<'_>) -> Result<Self, ChaosError> {
-        let prepared = LocalKafka::prepare(KafkaOptions { links: true, ..options }, progress)?;
-        let protocol: Arc<dyn Protocol> = Arc::new(Kafka);
-        let links = Arc::new(Links::bind(&prepared.links(), &protocol)?);
-        let cluster = prepared.start(progress)?;
+impl LiveCluster {
+    /// Starts a cluster of Kafka. Blocks until it is ready.
+    #[cfg(feature = "kafka")]
+    pub fn kafka(
+        options: squall_adapters::providers::kafka::KafkaOptions,
+        progress: Progress<'_>,
+    ) -> Result<Self, ChaosError> {
+        let (started, links) = kafka::start(options, progress)?;
+        Self::new(started, links)
+    }
+
+    /// Starts a cluster of NATS. Blocks until it is ready.
+    #[cfg(feature = "nats")]
+    pub fn nats(
+        options: squall_adapters::providers::nats::NatsOptions,
+        progress: Progress<'_>,
+    ) -> Result<Self, ChaosError> {
+        let (started, links) = nats::start(options, progress)?;
+        Self::new(started, links)
+    }
+
+    fn new(started: Started, links: Arc<Links>) -> Result<Self, ChaosError> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("squall-clients")
             .enable_all()
             .build()
             .map_err(|source| ChaosError::Runtime { source })?;
-        let clock = RealClock::new();
-        let admin = cluster.admin();
-        let mut config = KafkaConfig::new(&cluster.bootstrap()).map_err(ChaosError::Bus)?;
-        config.clock = clock.clone();
-        let clients = Clients::new(config.clone(), Arc::clone(&links), runtime.handle().clone());
-        config.admin = Arc::new(admin.clone());
-        config.client_id = Arc::new(|name| Label::client_id(name, Label::HARNESS, 0));
+        let Started { running, broker, capabilities, clock, bus } = started;
+        let clients = Clients::new(Arc::clone(&broker), Arc::clone(&links), runtime.handle().clone());
         let inner = Inner {
-            nodes: Nodes::new(cluster),
+            nodes: Nodes::new(running),
             links,
             clients,
             clock,
-            admin,
+            broker,
             faults: Faults::default(),
             seen: Mutex::default(),
         };
-        Ok(Self {
-            inner: Arc::new(inner),
-            capabilities: live_capabilities(),
-            bus: Arc::new(KafkaBus::new(config)),
-            runtime: Some(runtime),
-        })
+        Ok(Self { inner: Arc::new(inner), capabilities, bus, runtime: Some(runtime) })
     }
 
     /// The links, for faults that no plan speaks of.
@@ -151,7 +140,7 @@ impl LiveKafka {
     }
 }
 
-impl Drop for LiveKafka {
+impl Drop for LiveCluster {
     fn drop(&mut self) {
         self.inner.clients.end_all();
         if let Some(runtime) = self.runtime.take() {
@@ -170,7 +159,7 @@ async fn blocking<T: Send + 'static>(
     }
 }
 
-impl Cluster for LiveKafka {
+impl Cluster for LiveCluster {
     fn capabilities(&self) -> &Capabilities {
         &self.capabilities
     }
@@ -180,11 +169,11 @@ impl Cluster for LiveKafka {
     }
 
     fn admin(&self) -> Arc<dyn Admin> {
-        Arc::new(self.inner.admin.clone())
+        self.inner.broker.admin()
     }
 
     fn bus(&self) -> Arc<dyn Bus> {
-        Arc::<KafkaBus>::clone(&self.bus)
+        Arc::<dyn ProcessBus>::clone(&self.bus)
     }
 
     fn start(&self, name: &str, main: Main) {
@@ -210,26 +199,13 @@ impl Cluster for LiveKafka {
     }
 
     fn elections(&self) -> BoxFuture<'_, Vec<Election>> {
-        let survey = self.inner.admin.survey();
+        let look = self.inner.broker.look();
         Box::pin(async move {
             // Nobody answers: what happens now is seen at a later look.
-            let Ok(now) = survey.await else { return Vec::new() };
+            let Ok(now) = look.await else { return Vec::new() };
             let time = self.inner.clock.now();
             let mut seen = self.inner.seen.lock().unwrap_or_else(PoisonError::into_inner);
-            let before = std::mem::replace(&mut *seen, now);
-            let elections = seen.iter().filter_map(|(unit, now)| {
-                let before = before.get(unit)?;
-                let changed = (now.leader_epoch, now.leader) != (before.leader_epoch, before.leader);
-                let unclean = !before.insync.contains(&now.leader) && now.insync == [now.leader];
-                let leader = u32::try_from(now.leader).ok();
-                changed.then(|| Election {
-                    time,
-                    unit: unit.clone(),
-                    leader,
-                    unclean: unclean && leader.is_some(),
-                })
-            });
-            elections.collect()
+            elections::between(&mut seen, now, time)
         })
     }
 

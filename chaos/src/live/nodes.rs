@@ -2,7 +2,7 @@
 //! frozen; faults may overlap. All of this blocks.
 
 use crate::error::ChaosError;
-use squall_adapters::providers::{ProviderError, kafka::LocalKafka, process::NodeProcess};
+use squall_adapters::providers::{ProviderError, process::NodeProcess, running::Running};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -32,15 +32,15 @@ pub(super) enum Way {
 }
 
 pub(super) struct Nodes {
-    cluster: Mutex<Option<LocalKafka>>,
+    running: Mutex<Option<Running>>,
     processes: Vec<Arc<NodeProcess>>,
     holds: Mutex<BTreeMap<(u32, Hold), BTreeSet<u32>>>,
 }
 
 impl Nodes {
-    pub(super) fn new(cluster: LocalKafka) -> Self {
-        let processes = (1..=cluster.size()).filter_map(|node| cluster.node(node).cloned()).collect();
-        Self { cluster: Mutex::new(Some(cluster)), processes, holds: Mutex::default() }
+    pub(super) fn new(running: Running) -> Self {
+        let processes = running.nodes().to_vec();
+        Self { running: Mutex::new(Some(running)), processes, holds: Mutex::default() }
     }
 
     pub(super) fn count(&self) -> u32 {
@@ -133,7 +133,7 @@ impl Nodes {
 
     /// Ends all nodes for good and removes their data.
     pub(super) fn shut_down(&self) {
-        drop(self.cluster.lock().unwrap_or_else(PoisonError::into_inner).take());
+        drop(self.running.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 }
 

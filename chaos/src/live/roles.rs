@@ -1,7 +1,7 @@
 //! Roles, resolved to nodes at the moment a fault strikes.
 
 use super::Inner;
-use squall_bus::{Admin, Error, ErrorClass, Fault, Role, Unit};
+use squall_bus::{Error, ErrorClass, Fault, Role, Unit};
 
 /// The nodes that have the fault's role now, from 1; none if nobody has it. The role of a client is not
 /// resolved here.
@@ -20,8 +20,8 @@ pub(super) async fn resolve(inner: &Inner, fault: &Fault) -> Result<Vec<u32>, Er
             copies.sort_unstable();
             copies
         }
-        Role::Coordinator(group) => inner.admin.coordinator(group).await?.into_iter().collect(),
-        Role::Controller => inner.admin.controller().await?.into_iter().collect(),
+        Role::Coordinator(group) => inner.broker.admin().coordinator(group).await?.into_iter().collect(),
+        Role::Controller => inner.broker.admin().controller().await?.into_iter().collect(),
         Role::Minority => minority(count, fault.id),
         Role::Node(node) if (1..=count).contains(node) => vec![*node],
         Role::Node(node) => {
@@ -34,7 +34,7 @@ pub(super) async fn resolve(inner: &Inner, fault: &Fault) -> Result<Vec<u32>, Er
 }
 
 async fn leader_and_copies(inner: &Inner, unit: &Unit) -> Result<(Option<u32>, Vec<u32>), Error> {
-    let units = inner.admin.describe(&unit.topic).await?;
+    let units = inner.broker.admin().describe(&unit.topic).await?;
     match units.into_iter().find(|state| state.unit == *unit) {
         Some(state) => Ok((state.leader, state.replicas)),
         None => Err(Error::new(ErrorClass::Refused, "CHAOS", format!("there is no unit {unit}"))),

@@ -13,6 +13,8 @@ pub struct Touch {
     pub handled: u32,
     /// How often a handler gave it up.
     pub given_up: u32,
+    /// The event of its ack, on a bus that acknowledges each record.
+    pub acked: Option<u32>,
 }
 
 /// One logical consumer.
@@ -65,12 +67,21 @@ pub(crate) fn consumers(history: &History, writers: &Writers) -> Vec<Consumer> {
             }
         }
     }
-    for (_, note) in history.notes() {
-        if let Observation::Assigned { group: Some(group), units } = note {
-            let consumer = all[slot(Some(*group))].get_or_insert_with(|| fresh(history, Some(*group)));
-            for (unit, _) in units {
-                consumer.reads[history.unit_topic(*unit).index()] = true;
+    for (event, note) in history.notes() {
+        match note {
+            Observation::Assigned { group: Some(group), units } => {
+                let consumer = all[slot(Some(*group))].get_or_insert_with(|| fresh(history, Some(*group)));
+                for (unit, _) in units {
+                    consumer.reads[history.unit_topic(*unit).index()] = true;
+                }
             }
+            Observation::Acked { group, value } => {
+                let consumer = all[slot(*group)].get_or_insert_with(|| fresh(history, *group));
+                if let Some(row) = writers.of(*value) {
+                    consumer.touches[row as usize].acked.get_or_insert(*event);
+                }
+            }
+            _ => {}
         }
     }
     let mut all: Vec<Consumer> = all.into_iter().flatten().collect();

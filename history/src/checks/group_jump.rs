@@ -11,7 +11,8 @@
 //!
 //! **Forbidden** unless `delivery: at-most-once` lets a group leave records out ([`Rules::no_jump`]).
 //!
-//! **Evidence limit.** Not judged when clients commit on a timer, since such commits are not in the history. The
+//! **Evidence limit.** Not judged when clients commit on a timer, since such commits are not in the history, nor
+//! where members share units, since then nobody takes one over. The
 //! gap must have been read by somebody, at the latest by the drain. A group that goes on *before* its commits is
 //! at least once and no finding.
 //!
@@ -21,7 +22,7 @@ use super::{Case, Check, Found, proof};
 use crate::{
     Kind,
     analysis::{Analysis, Place},
-    guarantees::{CommitPolicy, Rules},
+    guarantees::{CommitPolicy, Reading, Rules},
     history::{CommitRow, DeliverRow, GroupId, History, Observation, ProcessId, Status, UnitId, What},
 };
 use std::collections::HashMap;
@@ -101,7 +102,9 @@ impl Register {
 
 fn find(analysis: &Analysis<'_>) -> Vec<Found> {
     let history = analysis.history;
-    if history.meta.configuration.commit == CommitPolicy::Auto || history.group_count() == 0 {
+    let configuration = &history.meta.configuration;
+    let judged = configuration.commit != CommitPolicy::Auto && configuration.reading != Reading::Share;
+    if !judged || history.group_count() == 0 {
         return Vec::new();
     }
     let mut walk = Walk { analysis, registers: HashMap::new(), found: Vec::new() };

@@ -3,8 +3,9 @@
 //! **Definition.** For every logical consumer whose handlers are recorded, and every topic that it reads: a record
 //! that was acknowledged and is in the log (somebody read it), is no poison, was never processed successfully, and
 //! is not the cause of an entry of the dead-letter topic. The group has *passed* it for certain when it committed a
-//! place behind it, or when the consumers had caught up with every unit at the end of the run. When it commits before
-//! processing, a commit alone proves nothing while the run goes on: the record may be in a handler.
+//! place behind it or acknowledged it, or when the consumers had caught up with every unit at the end of the run.
+//! When it does so before processing, that alone proves nothing while the run goes on: the record may be in a
+//! handler.
 //!
 //! **Algorithm.** One walk over the sends per consumer. **Cost.** Linear.
 //!
@@ -21,7 +22,7 @@ use crate::{
     Kind,
     analysis::{Analysis, Consumer},
     guarantees::{CommitPolicy, Rules},
-    history::Observation,
+    history::{Observation, What},
 };
 
 pub(super) const CHECK: Check = Check {
@@ -70,6 +71,8 @@ fn finding(analysis: &Analysis<'_>, consumer: &Consumer, row: u32) -> Found {
     let committed = unit.zip(position).and_then(|(unit, position)| {
         consumer.committed[unit.index()].filter(|(at, _)| *at > position).map(|(_, event)| event)
     });
+    let acked = consumer.touches[row as usize].acked;
+    let committed = committed.or(acked);
     let proves = analysis.history.meta.configuration.commit != CommitPolicy::BeforeProcessing;
     let passed = analysis.facts.caught_up || (committed.is_some() && proves);
     let send = analysis.send(row);
@@ -86,6 +89,9 @@ fn finding(analysis: &Analysis<'_>, consumer: &Consumer, row: u32) -> Found {
 /// How far the group came, in words.
 pub(super) fn passed(analysis: &Analysis<'_>, found: &Found) -> String {
     match (found.other, found.case) {
+        (Some(ack), _) if analysis.history.event(ack).what == What::Note => {
+            format!("{} acknowledged it {}", analysis.who(ack), analysis.when(ack))
+        }
         (Some(commit), _) => {
             format!("{} committed a place behind it {}", analysis.who(commit), analysis.when(commit))
         }

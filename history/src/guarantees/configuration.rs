@@ -27,6 +27,8 @@ pub enum Reading {
     Subscribe,
     /// Each consumer has its own.
     Assign,
+    /// Every member reads from every unit, and each record is acknowledged on its own: nobody owns a unit.
+    Share,
 }
 
 /// When a broker's disk has what it acknowledged.

@@ -182,6 +182,7 @@ impl Rules<'_> {
             Reading::Assign => {
                 self.unless_power_was_lost("a reader of assigned units reads each in the order of its log")
             }
+            Reading::Share => allowed("nothing demands an order, and the members share the records out"),
             Reading::Subscribe => {
                 allowed("nothing demands an order, and a jump of a group is judged on its own")
             }

@@ -137,6 +137,13 @@ pub enum Observation {
         /// What came of it.
         how: Handling,
     },
+    /// A consumer's ack of a record is certain, on a bus that acknowledges each: the group is done with it.
+    Acked {
+        /// The group.
+        group: Option<GroupId>,
+        /// The record's value.
+        value: u64,
+    },
     /// A consumer owns these units now and starts at these places, where they are known.
     Assigned {
         /// The group.

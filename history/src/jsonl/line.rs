@@ -221,6 +221,17 @@ pub struct HandledLine<'a> {
     pub attempt: Option<u32>,
 }
 
+/// `acked`: a consumer's ack of a record is certain.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(JsonSchema))]
+pub struct AckedLine<'a> {
+    /// The group.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<Cow<'a, str>>,
+    /// The record's value.
+    pub value: u64,
+}
+
 /// `assigned`: a consumer owns these units now.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(any(test, feature = "schema"), derive(JsonSchema))]

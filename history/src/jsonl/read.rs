@@ -1,9 +1,9 @@
 //! From a file to its history.
 
 use super::line::{
-    AssignedLine, CommitInvoke, DeliverLine, Done, DrainLine, ElectedLine, ErrorLine, Failed, FaultLine,
-    HandledLine, Head, Header, HealLine, How, MAGIC, PhaseLine, Place, ResetLine, SendInfo, SendInvoke,
-    SendOk, Side, Units, VERSION,
+    AckedLine, AssignedLine, CommitInvoke, DeliverLine, Done, DrainLine, ElectedLine, ErrorLine, Failed,
+    FaultLine, HandledLine, Head, Header, HealLine, How, MAGIC, PhaseLine, Place, ResetLine, SendInfo,
+    SendInvoke, SendOk, Side, Units, VERSION,
 };
 use crate::{
     analysis::Writers,
@@ -316,6 +316,11 @@ impl Reader {
         Ok(match f {
             "deliver" => self.deliver(body(line)?)?,
             "handled" => self.handled(body(line)?)?,
+            "acked" => {
+                let line: AckedLine<'_> = body(line)?;
+                let group = line.group.map(|group| self.history.group(&group));
+                Observation::Acked { group, value: line.value }
+            }
             "assigned" => {
                 let line: AssignedLine<'_> = body(line)?;
                 let group = line.group.map(|group| self.history.group(&group));
@@ -400,6 +405,6 @@ impl Reader {
 
 /// What an event can be, besides `send` and `commit`; each is always of type `ok`.
 pub(super) const KNOWN: &[&str] = &[
-    "deliver", "handled", "assigned", "revoked", "lost", "reset", "error", "fault", "heal", "elected",
-    "phase", "drain",
+    "deliver", "handled", "acked", "assigned", "revoked", "lost", "reset", "error", "fault", "heal",
+    "elected", "phase", "drain",
 ];

@@ -21,6 +21,7 @@ const KINDS: &[Kind] = &[
     ("commit", &["fail", "info"], of::<line::Failed<'_>>),
     ("deliver", &["ok"], of::<line::DeliverLine<'_>>),
     ("handled", &["ok"], of::<line::HandledLine<'_>>),
+    ("acked", &["ok"], of::<line::AckedLine<'_>>),
     ("assigned", &["ok"], of::<line::AssignedLine<'_>>),
     ("revoked", &["ok"], of::<line::Units<'_>>),
     ("lost", &["ok"], of::<line::Units<'_>>),

@@ -133,6 +133,7 @@ fn observe(
         13 => Observation::Elected { unit, leader: flag.then_some(2), unclean: pick.is_multiple_of(2) },
         14 => Observation::Phase(if flag { Phase::CaughtUp } else { Phase::WorkloadOver }),
         15 => Observation::Drain(Drain { unit, from: number / 4, to: number, complete: flag }),
+        16 => Observation::Acked { group, value: number % 50 },
         _ => Observation::Other,
     }
 }
@@ -144,13 +145,13 @@ fn text(history: &History) -> String {
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    prop::collection::vec((0u8..17, 0u64..1 << 50, any::<u8>(), any::<bool>()), 0..120)
+    prop::collection::vec((0u8..18, 0u64..1 << 50, any::<u8>(), any::<bool>()), 0..120)
 }
 
 /// One of every kind.
 fn sample() -> History {
     let steps: Vec<Step> =
-        (0..17).flat_map(|what| (0..6).map(move |n| (what, n + 10, n as u8 + 1, n % 2 == 0))).collect();
+        (0..18).flat_map(|what| (0..6).map(move |n| (what, n + 10, n as u8 + 1, n % 2 == 0))).collect();
     build(&steps)
 }
 
@@ -207,7 +208,7 @@ fn every_line_fits_the_schema_and_damaged_ones_do_not() {
             }
         }
     }
-    assert_eq!(kinds.len(), 16, "{kinds:?}");
+    assert_eq!(kinds.len(), 17, "{kinds:?}");
 }
 
 #[test]

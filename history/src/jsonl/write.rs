@@ -1,9 +1,9 @@
 //! From a history to its file.
 
 use super::line::{
-    AssignedLine, CommitInvoke, DeliverLine, Done, DrainLine, ElectedLine, ErrorLine, Failed, FaultLine,
-    HandledLine, Head, Header, HealLine, How, MAGIC, PhaseLine, Place, ResetLine, SendInfo, SendInvoke,
-    SendOk, Side, Units, VERSION,
+    AckedLine, AssignedLine, CommitInvoke, DeliverLine, Done, DrainLine, ElectedLine, ErrorLine, Failed,
+    FaultLine, HandledLine, Head, Header, HealLine, How, MAGIC, PhaseLine, Place, ResetLine, SendInfo,
+    SendInvoke, SendOk, Side, Units, VERSION,
 };
 use crate::history::{
     CommitRow, DeliverRow, HandledRow, Handling, History, Observation, SendRow, Status, UnitId, What,
@@ -181,6 +181,10 @@ impl<W: Write> Writer<'_, W> {
                 let group = group.map(|group| text(self.history.group_name(group)));
                 let units = units.iter().map(|(unit, at)| self.place(*unit, *at)).collect();
                 self.line(index, Side::Ok, "assigned", AssignedLine { group, units })
+            }
+            Observation::Acked { group, value } => {
+                let group = group.map(|group| text(self.history.group_name(group)));
+                self.line(index, Side::Ok, "acked", AckedLine { group, value: *value })
             }
             Observation::Revoked(units) => self.line(index, Side::Ok, "revoked", self.list(units)),
             Observation::Lost(units) => self.line(index, Side::Ok, "lost", self.list(units)),

@@ -95,7 +95,7 @@ pub(super) fn plan(scenario: &Scenario, choices: &Choices) -> Vec<ConsumerPlan> 
             let number = plans.len() + 1;
             let topics: Vec<Topic> = group.topic.as_slice().iter().map(|name| Topic::new(name)).collect();
             plans.push(ConsumerPlan {
-                config: config(group, number, &topics),
+                config: config(group, number, &topics, scenario.expect.order.is_some()),
                 group: group.group.clone(),
                 topics,
                 dlq: group.dlq.as_deref().map(Topic::new),
@@ -110,13 +110,14 @@ pub(super) fn plan(scenario: &Scenario, choices: &Choices) -> Vec<ConsumerPlan> 
     plans
 }
 
-fn config(group: &Consumers, number: usize, topics: &[Topic]) -> ConsumerConfig {
+fn config(group: &Consumers, number: usize, topics: &[Topic], ordered: bool) -> ConsumerConfig {
     let plain = ConsumerConfig::group(&format!("consumer-{number}"), &group.group, topics);
     ConsumerConfig {
         session_timeout: group.session_timeout.map(Period::get),
         heartbeat_interval: group.heartbeat.map(Period::get),
         max_poll_interval: group.max_poll_interval.map(Period::get),
         prefetch: group.prefetch.map_or(plain.prefetch, Count::get),
+        ordered,
         ..plain
     }
 }

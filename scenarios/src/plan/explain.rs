@@ -4,13 +4,13 @@
 
 use super::Plan;
 use crate::format::{Arrivals, Consumers, Jitter, KeyChoice, PayloadKind, Producers};
-use squall_bus::{Capabilities, Capability, Role};
+use squall_bus::{Capabilities, Capability, Role, lowering::Lowering};
 use squall_history::{
     Ruling,
     analysis::Facts,
     guarantees::{Expect, Rules},
 };
-use std::{fmt, time::Duration};
+use std::{collections::BTreeSet, fmt, time::Duration};
 
 /// How many first operations are shown.
 const SHOWN_RECORDS: usize = 8;
@@ -20,6 +20,33 @@ impl Plan {
     #[must_use]
     pub fn explain<'a>(&'a self, target: &'a str, capabilities: &'a Capabilities) -> Explained<'a> {
         Explained { plan: self, target, capabilities }
+    }
+
+    /// What becomes of the plan's topics, producers and groups on a bus that has none, in lines.
+    #[must_use]
+    pub fn lowering(&self, lowering: Lowering) -> Vec<String> {
+        let topics = self.topics();
+        let mut lines: Vec<String> = topics.iter().filter_map(|spec| lowering.topic(spec)).collect();
+        let producers: BTreeSet<_> = self
+            .producers()
+            .iter()
+            .map(|producer| (producer.config.acks, producer.config.idempotent))
+            .collect();
+        lines.extend(
+            producers.into_iter().filter_map(|(acks, idempotent)| lowering.sending(acks, idempotent)),
+        );
+        let groups: BTreeSet<_> = self
+            .consumers()
+            .iter()
+            .flat_map(|consumer| {
+                consumer.topics.iter().map(|topic| (&*consumer.group, topic, consumer.config.ordered))
+            })
+            .collect();
+        for (group, topic, ordered) in groups {
+            let spec = topics.iter().find(|spec| spec.topic == *topic);
+            lines.extend(spec.and_then(|spec| lowering.group(group, spec, ordered)));
+        }
+        lines
     }
 
     /// What a target lacks to run this, in order.
@@ -41,6 +68,9 @@ impl fmt::Display for Explained<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.plan.fmt(f)?;
         writeln!(f, "\non {}", self.target)?;
+        let can: Vec<String> = self.capabilities.present().map(|present| present.to_string()).collect();
+        writeln!(f, "  can: {}", if can.is_empty() { "nothing special".to_owned() } else { can.join(", ") })?;
+        self.plan.lowering(self.capabilities.lowering).iter().try_for_each(|line| writeln!(f, "  {line}"))?;
         match self.plan.lacks(self.capabilities).as_slice() {
             [] => writeln!(f, "  everything can be expressed"),
             lacks => {

@@ -70,7 +70,8 @@ pub(super) async fn sent(cluster: &dyn Cluster, plan: &Plan, deadline: Time) -> 
     true
 }
 
-/// Waits until every group has committed the end of every unit that it reads, and nobody handles a record;
+/// Waits until every group is done with every unit that it reads, by its commits or its acks (see
+/// [`Admin::committed`]), and nobody handles a record;
 /// `false` if the deadline came first.
 pub(super) async fn caught_up(
     cluster: &dyn Cluster,

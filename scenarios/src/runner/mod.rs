@@ -8,11 +8,15 @@
 //!
 //! The workload is written once, over the bus traits; the history is all that the checks get.
 
+mod acks;
+mod commits;
 mod consumer;
 mod drain;
 mod faults;
 mod notebook;
 mod producer;
+#[cfg(test)]
+mod tests;
 
 use crate::plan::Plan;
 use futures_util::{
@@ -92,7 +96,7 @@ pub async fn run(
     if let Some(lacking) = plan.needs().into_iter().find(|need| !cluster.capabilities().has(*need)) {
         return Err(RunError::Unsupported(format!("the target {target} lacks the capability {lacking}")));
     }
-    let notebook = Notebook::new(&plan, target, cluster.clock());
+    let notebook = Notebook::new(&plan, target, cluster.capabilities(), cluster.clock());
     let session = Session {
         cluster: Arc::clone(&cluster),
         plan: Arc::clone(&plan),

@@ -4,9 +4,10 @@
 //! order in which they happened. Times are the cluster's.
 
 use crate::plan::{Plan, PlannedRecord, ProducerPlan, payload};
-use squall_bus::{Ack, Clock, ConsumerEvent, Delivery, Outcome, Time, Unit};
+use squall_bus::{Ack, Capabilities, Clock, ConsumerEvent, Delivery, Outcome, Time, Unit};
 use squall_history::{
     events::{Progress, Stage},
+    guarantees::{Configuration, Reading},
     history::{Deliver, History, Invoke, Meta, Observation, OpId, ProcessId, Send},
 };
 use squall_loadgen::{Distribution, Due, Recorder};
@@ -69,12 +70,14 @@ pub(super) struct Notebook {
 }
 
 impl Notebook {
-    pub(super) fn new(plan: &Plan, target: &str, clock: Arc<dyn Clock>) -> Self {
+    /// An empty notebook of a run on a bus of these capabilities.
+    pub(super) fn new(plan: &Plan, target: &str, capabilities: &Capabilities, clock: Arc<dyn Clock>) -> Self {
+        let reading = if capabilities.assignment { Reading::Subscribe } else { Reading::Share };
         let meta = Meta {
             scenario: plan.scenario().name.clone(),
             target: target.to_owned(),
             seed: plan.seed(),
-            configuration: plan.configuration(),
+            configuration: Configuration { reading, ..plan.configuration() },
             expect: plan.expect(),
         };
         let pages = Pages {

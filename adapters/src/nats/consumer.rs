@@ -1,0 +1,399 @@
+//! A consumer.
+//!
+//! - A member of a group makes sure that the group's durable consumers are there (`lowering::durables`), pulls from
+//!   all of them, and tells `Assigned` with all units, once: there is no assignment. What was delivered and not
+//!   acknowledged within the ack wait is delivered again, to whoever pulls.
+//! - A reader of given units has an ordered consumer for each, which the client makes anew when it misses something.
+//! - At most `prefetch` records wait here; beyond that nothing is taken from the connection.
+//! - `ack`, `nack`, `term` and `extend` are answered when the server has taken them; without `confirm_acks` they are
+//!   only sent, and their outcome is unknown. A delivery waits for a word until an ack or term of it is taken.
+//!   There is nothing to commit.
+//! - A pull that fails (no leader, missed heartbeats) is reported as an event and begun again after a pause.
+//! - Closing hands back what was fetched ahead and not read. See the parent module for what a crash is.
+
+use super::{
+    NatsConfig, codes,
+    connection::{REQUEST, Worker, connect},
+    pull,
+};
+use async_nats::{Client, Request, client::RequestErrorKind};
+use bytes::Bytes;
+use squall_bus::{
+    Completer, Consumer, ConsumerConfig, ConsumerEvent, Delivery, Error, ErrorClass, Outcome, Pending,
+    Position, Record, Subscription, Unit,
+};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+use tokio::{
+    sync::{
+        Notify,
+        mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+    },
+    task::{AbortHandle, JoinSet},
+};
+
+/// The most events that wait; beyond that the oldest makes room.
+const MOST_EVENTS: usize = 1_000;
+
+/// A consumer over async-nats.
+pub struct NatsConsumer {
+    shared: Arc<Shared>,
+    /// What the task shall do.
+    requests: UnboundedSender<Ask>,
+    task: AbortHandle,
+    confirms: bool,
+}
+
+/// What the handle and the tasks share.
+pub(super) struct Shared {
+    state: Mutex<State>,
+    /// Somebody took a record.
+    room: Notify,
+    prefetch: usize,
+    grouped: bool,
+}
+
+#[derive(Default)]
+struct State {
+    records: VecDeque<Fetched>,
+    events: VecDeque<ConsumerEvent>,
+    reader: Option<Waker>,
+    listener: Option<Waker>,
+    /// Deliveries that the reader got and that wait for a word.
+    /// By their tags; with the subject that takes it.
+    open: BTreeMap<u64, String>,
+    /// Where a reader of given units shall go on; the number changes with every seek.
+    starts: BTreeMap<Unit, Start>,
+    tags: u64,
+    closed: bool,
+    fatal: Option<Error>,
+}
+
+/// Where to read from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Start {
+    pub(super) from: Option<Position>,
+    /// How many seeks there have been.
+    pub(super) seeks: u64,
+}
+
+/// A record that was fetched and not read.
+pub(super) struct Fetched {
+    pub(super) record: Record,
+    pub(super) unit: Unit,
+    pub(super) position: Position,
+    pub(super) attempt: Option<u32>,
+    /// The subject that takes the ack; none where none is wanted.
+    pub(super) reply: Option<String>,
+}
+
+enum Ask {
+    /// Say this about a delivery.
+    Say {
+        words: Bytes,
+        tag: u64,
+        /// The subject that takes it.
+        reply: String,
+        /// Whether the delivery is done with then.
+        ends: bool,
+        completer: Completer<Outcome<()>>,
+    },
+    Close(Completer<()>),
+}
+
+impl fmt::Debug for NatsConsumer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("NatsConsumer")
+    }
+}
+
+impl NatsConsumer {
+    pub(super) fn open(bus: &NatsConfig, config: &ConsumerConfig, worker: &Worker) -> Result<Self, Error> {
+        if config.auto_commit.is_some() {
+            let says = "records are acknowledged one by one, and nothing is committed on a timer: leave auto_commit out";
+            return Err(Error::new(ErrorClass::Refused, "INVALID_CONFIG", says));
+        }
+        let shared = Arc::new(Shared {
+            state: Mutex::default(),
+            room: Notify::new(),
+            prefetch: config.prefetch.max(1) as usize,
+            grouped: matches!(config.subscription, Subscription::Group { .. }),
+        });
+        if let Subscription::Assign(units) = &config.subscription {
+            let starts = units.iter().map(|(unit, from)| (unit.clone(), Start { from: *from, seeks: 0 }));
+            shared.lock().starts = starts.collect();
+            shared.event(ConsumerEvent::Assigned(units.clone()));
+        }
+        let (requests, asked) = unbounded_channel();
+        let (bus, config, own, confirms) =
+            (bus.clone(), config.clone(), Arc::clone(&shared), config.confirm_acks);
+        let task = worker.spawn(async move {
+            match connect(&bus, &config.client).await {
+                Ok(client) => serve(client, &config, bus.ack_wait, own, asked).await,
+                Err(error) => own.fatal(error),
+            }
+        })?;
+        Ok(Self { shared, requests, task, confirms })
+    }
+
+    /// Ends the client without ceremony.
+    pub(super) fn crash(&self) {
+        self.shared.close();
+        self.task.abort();
+    }
+
+    /// Says something about a delivery; whether that `ends` it.
+    fn say(&self, delivery: &Delivery, words: impl Into<Bytes>, ends: bool) -> Pending<Outcome<()>> {
+        let state = self.shared.lock();
+        let (closed, reply) = (state.closed, state.open.get(&delivery.tag).cloned());
+        drop(state);
+        if closed {
+            return Pending::done(Outcome::Fail(Error::closed()));
+        }
+        let Some(reply) = reply else {
+            let says = "there is no such delivery, or it needs no ack, or it has one";
+            return Pending::done(Outcome::Fail(Error::new(ErrorClass::Refused, "NO_SUCH_DELIVERY", says)));
+        };
+        let (completer, pending) = Pending::pair();
+        let (words, tag) = (words.into(), delivery.tag);
+        if self.requests.send(Ask::Say { words, tag, reply, ends, completer }).is_err() {
+            return Pending::done(Outcome::Fail(Error::closed()));
+        }
+        if self.confirms {
+            return pending;
+        }
+        if ends {
+            self.shared.lock().open.remove(&delivery.tag);
+        }
+        let says = "nobody says what became of the ack";
+        Pending::done(Outcome::Unknown(Error::new(ErrorClass::Retriable, "NOT_CONFIRMED", says), None))
+    }
+}
+
+impl Drop for NatsConsumer {
+    fn drop(&mut self) {
+        self.crash();
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn event(&self, event: ConsumerEvent) {
+        let mut state = self.lock();
+        if state.events.len() >= MOST_EVENTS {
+            state.events.pop_front();
+        }
+        state.events.push_back(event);
+        let listener = state.listener.take();
+        drop(state);
+        listener.into_iter().for_each(Waker::wake);
+    }
+
+    fn fatal(&self, error: Error) {
+        let mut state = self.lock();
+        state.fatal = Some(error.clone());
+        let reader = state.reader.take();
+        drop(state);
+        self.event(ConsumerEvent::Error(error));
+        reader.into_iter().for_each(Waker::wake);
+    }
+
+    fn close(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        let wakers = [state.reader.take(), state.listener.take()];
+        drop(state);
+        wakers.into_iter().flatten().for_each(Waker::wake);
+    }
+
+    /// Where a unit is to be read from.
+    pub(super) fn start(&self, unit: &Unit) -> Option<Start> {
+        self.lock().starts.get(unit).copied()
+    }
+
+    /// Resolves when there is room for a record.
+    pub(super) async fn has_room(&self) {
+        while self.lock().records.len() >= self.prefetch {
+            let taken = self.room.notified();
+            // Between the look and the wait it may have been taken.
+            if self.lock().records.len() >= self.prefetch {
+                taken.await;
+            }
+        }
+    }
+
+    /// Takes a record for the reader, unless it was sought past since: whether it was taken.
+    pub(super) fn fetched(&self, fetched: Fetched, start: Option<Start>) -> bool {
+        let mut state = self.lock();
+        if start.is_some() && state.starts.get(&fetched.unit) != start.as_ref() {
+            return false;
+        }
+        state.records.push_back(fetched);
+        let reader = state.reader.take();
+        drop(state);
+        reader.into_iter().for_each(Waker::wake);
+        true
+    }
+}
+
+/// The task of a consumer: its pullers, and what is said about deliveries.
+async fn serve(
+    client: Client,
+    config: &ConsumerConfig,
+    ack_wait: Option<Duration>,
+    shared: Arc<Shared>,
+    mut asked: UnboundedReceiver<Ask>,
+) {
+    let confirms = config.confirm_acks;
+    let mut pullers = pull::all(&client, config, ack_wait, &shared);
+    let mut words = JoinSet::new();
+    while let Some(ask) = asked.recv().await {
+        match ask {
+            Ask::Say { words: said, reply, completer, .. } if !confirms => {
+                // Its outcome is told already. What cannot even be written is as lost as what is lost on the way.
+                let _ = client.publish(reply, said).await;
+                drop(completer);
+            }
+            Ask::Say { words: said, tag, reply, ends, completer } => {
+                let (client, shared) = (client.clone(), Arc::clone(&shared));
+                words.spawn(async move {
+                    let outcome = say(&client, said, reply).await;
+                    if ends && outcome.is_ok() {
+                        shared.lock().open.remove(&tag);
+                    }
+                    completer.complete(outcome).into_iter().for_each(Waker::wake);
+                });
+            }
+            Ask::Close(completer) => {
+                pullers.shutdown().await;
+                let unread: Vec<String> =
+                    shared.lock().records.drain(..).filter_map(|fetched| fetched.reply).collect();
+                for reply in unread {
+                    let client = client.clone();
+                    words.spawn(async move { drop(say(&client, Bytes::from_static(b"-NAK"), reply).await) });
+                }
+                while words.join_next().await.is_some() {}
+                completer.complete(()).into_iter().for_each(Waker::wake);
+                return;
+            }
+        }
+        while words.try_join_next().is_some() {}
+    }
+}
+
+/// Says something to the server, and awaits that it has taken it.
+async fn say(client: &Client, words: Bytes, reply: String) -> Outcome<()> {
+    let request = Request::new().payload(words).timeout(Some(REQUEST));
+    match client.send_request(reply, request).await {
+        Ok(_) => Outcome::Ok(()),
+        Err(error) => {
+            let number = match error.kind() {
+                RequestErrorKind::NoResponders => codes::NO_RESPONDERS,
+                RequestErrorKind::TimedOut => codes::TIMED_OUT,
+                RequestErrorKind::MaxPayloadExceeded => codes::TOO_LARGE,
+                RequestErrorKind::InvalidSubject => codes::INVALID,
+                RequestErrorKind::Other => codes::CLOSED,
+            };
+            let failed = codes::error(number, error.to_string());
+            if codes::may_be_stored(number) { Outcome::Unknown(failed, None) } else { Outcome::Fail(failed) }
+        }
+    }
+}
+
+impl Consumer for NatsConsumer {
+    fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Result<Delivery, Error>> {
+        let mut state = self.shared.lock();
+        if state.closed {
+            return Poll::Ready(Err(Error::closed()));
+        }
+        let Some(Fetched { record, unit, position, attempt, reply }) = state.records.pop_front() else {
+            if let Some(error) = &state.fatal {
+                return Poll::Ready(Err(error.clone()));
+            }
+            state.reader = Some(cx.waker().clone());
+            return Poll::Pending;
+        };
+        state.tags += 1;
+        let tag = state.tags;
+        if let Some(reply) = reply {
+            state.open.insert(tag, reply);
+        }
+        drop(state);
+        self.shared.room.notify_waiters();
+        Poll::Ready(Ok(Delivery { record, unit, position, attempt, tag }))
+    }
+
+    fn poll_event(&self, cx: &mut Context<'_>) -> Poll<ConsumerEvent> {
+        let mut state = self.shared.lock();
+        let event = state.events.pop_front();
+        if event.is_none() {
+            state.listener = Some(cx.waker().clone());
+        }
+        event.map_or(Poll::Pending, Poll::Ready)
+    }
+
+    fn ack(&self, delivery: &Delivery) -> Pending<Outcome<()>> {
+        self.say(delivery, Bytes::from_static(b"+ACK"), true)
+    }
+
+    fn nack(&self, delivery: &Delivery, delay: Duration) -> Pending<Outcome<()>> {
+        let words = if delay.is_zero() {
+            "-NAK".to_owned()
+        } else {
+            format!("-NAK {{\"delay\":{}}}", delay.as_nanos())
+        };
+        self.say(delivery, words, false)
+    }
+
+    fn term(&self, delivery: &Delivery, reason: &str) -> Pending<Outcome<()>> {
+        self.say(delivery, format!("+TERM {reason}"), true)
+    }
+
+    fn extend(&self, delivery: &Delivery) -> Pending<Outcome<()>> {
+        self.say(delivery, Bytes::from_static(b"+WPI"), false)
+    }
+
+    fn commit(&self, _positions: Vec<(Unit, Position)>) -> Pending<Outcome<()>> {
+        let says = "records are acknowledged one by one, and there are no positions to commit: call ack";
+        Pending::done(Outcome::Fail(Error::new(ErrorClass::Refused, "WRONG_CALL", says)))
+    }
+
+    fn seek(&self, unit: &Unit, position: Position) -> Result<(), Error> {
+        let mut state = self.shared.lock();
+        if state.closed {
+            return Err(Error::closed());
+        }
+        if self.shared.grouped {
+            let says = "a group's place is where its consumers are: only a reader of given units can seek";
+            return Err(Error::new(ErrorClass::Unsupported, "SEEK", says));
+        }
+        let Some(start) = state.starts.get_mut(unit) else {
+            let says = format!("{unit} is not assigned to this consumer");
+            return Err(Error::new(ErrorClass::Refused, "NOT_ASSIGNED", says));
+        };
+        *start = Start { from: Some(position), seeks: start.seeks + 1 };
+        state.records.retain(|fetched| fetched.unit != *unit);
+        drop(state);
+        self.shared.room.notify_waiters();
+        Ok(())
+    }
+
+    fn close(&self) -> Pending<()> {
+        let (completer, pending) = Pending::pair();
+        self.shared.close();
+        if let Err(unsent) = self.requests.send(Ask::Close(completer))
+            && let Ask::Close(completer) = unsent.0
+        {
+            completer.complete(()).into_iter().for_each(Waker::wake);
+        }
+        pending
+    }
+}

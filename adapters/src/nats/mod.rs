@@ -1,0 +1,177 @@
+//! The bus over async-nats, with topics and groups lowered to streams and consumers as
+//! [`squall_bus::lowering`] says.
+//!
+//! A [`NatsBus`] is one client process' way into a cluster: it opens producers, consumers and administrators
+//! and can end them all at once, as a crash would ([`NatsBus::crash`]). Its clients live on a thread of its own.
+//!
+//! - Every producer and consumer has a connection of its own, under its own name.
+//! - What became of a failed publish is in [`codes`]: `unknown` is the answer whenever an attempt may have been
+//!   stored. async-nats itself does not try again; what the adapter does about that is told by [`producer`].
+//! - Acks are individual. `nack`, `term` and `extend` are JetStream's own. See [`consumer`].
+//!
+//! A crash, and dropping a consumer's last handle, end the client without telling anybody what it read or sent.
+
+pub mod admin;
+pub mod codes;
+mod connection;
+pub mod consumer;
+pub mod producer;
+mod pull;
+
+use crate::{
+    handles::{Handles, first_of},
+    timer::RealClock,
+};
+use connection::Worker;
+use consumer::NatsConsumer;
+use producer::NatsProducer;
+use squall_bus::{
+    AckModel, Admin, Bus, Capabilities, Capability, Clock, Consumer, ConsumerConfig, Error, Producer,
+    ProducerConfig,
+    lowering::{DEDUP_WINDOW, Lowering},
+};
+use std::{
+    fmt,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+/// How a client process reaches a NATS cluster.
+#[derive(Clone)]
+pub struct NatsConfig {
+    /// The servers: `host:port,host:port`.
+    pub bootstrap: String,
+    /// Whether clients also use servers that these ones tell them of.
+    pub discover: bool,
+    /// The clock of the run.
+    pub clock: RealClock,
+    /// The administrator.
+    pub admin: Arc<dyn Admin>,
+    /// How long a delivery of a group waits for its ack before it is made again; `None` for the server's default,
+    /// which is 30 s.
+    pub ack_wait: Option<Duration>,
+    /// Makes the name of a connection from the client's name.
+    pub client_id: Arc<dyn Fn(&str) -> String + Send + Sync>,
+}
+
+impl NatsConfig {
+    /// A cluster at these addresses, with defaults: connections are called what the clients are.
+    #[must_use]
+    pub fn new(bootstrap: &str, admin: Arc<dyn Admin>) -> Self {
+        Self {
+            bootstrap: bootstrap.to_owned(),
+            discover: true,
+            clock: RealClock::new(),
+            admin,
+            ack_wait: None,
+            client_id: Arc::new(str::to_owned),
+        }
+    }
+}
+
+impl fmt::Debug for NatsConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "NatsConfig({})", self.bootstrap)
+    }
+}
+
+/// One client process' way into a NATS cluster.
+#[derive(Debug)]
+pub struct NatsBus {
+    config: NatsConfig,
+    capabilities: Capabilities,
+    crashed: AtomicBool,
+    producers: Handles<NatsProducer>,
+    consumers: Handles<NatsConsumer>,
+    worker: Worker,
+}
+
+impl NatsBus {
+    /// The way into this cluster.
+    #[must_use]
+    pub fn new(config: NatsConfig) -> Self {
+        Self {
+            config,
+            capabilities: capabilities(&[]),
+            crashed: AtomicBool::new(false),
+            producers: Handles::default(),
+            consumers: Handles::default(),
+            worker: Worker::start("squall-nats"),
+        }
+    }
+
+    /// Ends every client that this process opened, without ceremony: what was sent and not acknowledged stays
+    /// without outcome, nothing is acknowledged. Handles answer that they are closed.
+    pub fn crash(&self) {
+        self.crashed.store(true, Ordering::SeqCst);
+        self.producers.live().iter().for_each(|producer| producer.crash());
+        self.consumers.live().iter().for_each(|consumer| consumer.crash());
+        self.worker.end();
+    }
+
+    /// Ends every client in good order: what was sent gets its outcome if it comes within `patience`, what was
+    /// fetched ahead is handed back.
+    pub async fn stop(&self, patience: Duration) {
+        self.crashed.store(true, Ordering::SeqCst);
+        let closing: Vec<_> = self.consumers.live().iter().map(|consumer| consumer.close()).collect();
+        let producers = self.producers.live();
+        let end = self.config.clock.sleep_until(self.config.clock.now() + patience);
+        let orderly = async {
+            for producer in &producers {
+                // A producer that has crashed has nothing to wait for.
+                let _ = producer.flush().await;
+            }
+            for closed in closing {
+                closed.await;
+            }
+        };
+        first_of(pin!(orderly), end).await;
+        self.crash();
+    }
+
+    fn check_alive(&self) -> Result<(), Error> {
+        if self.crashed.load(Ordering::SeqCst) { Err(Error::closed()) } else { Ok(()) }
+    }
+}
+
+/// What JetStream and its client can do, and these things besides.
+#[must_use]
+pub fn capabilities(besides: &[Capability]) -> Capabilities {
+    let own = [Capability::Idempotence, Capability::AckNone, Capability::Nack];
+    let mut capabilities = Capabilities::new(AckModel::Individual, false, &[&own, besides].concat());
+    capabilities.dedup_window = Some(DEDUP_WINDOW);
+    capabilities.lowering = Lowering::Streams;
+    capabilities
+}
+
+impl Bus for NatsBus {
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    fn clock(&self) -> Arc<dyn Clock> {
+        Arc::new(self.config.clock.clone())
+    }
+
+    fn producer(&self, config: ProducerConfig) -> Result<Arc<dyn Producer>, Error> {
+        self.check_alive()?;
+        let producer = Arc::new(NatsProducer::open(&self.config, &config, &self.worker)?);
+        self.producers.remember(&producer);
+        Ok(producer)
+    }
+
+    fn consumer(&self, config: ConsumerConfig) -> Result<Arc<dyn Consumer>, Error> {
+        self.check_alive()?;
+        let consumer = Arc::new(NatsConsumer::open(&self.config, &config, &self.worker)?);
+        self.consumers.remember(&consumer);
+        Ok(consumer)
+    }
+
+    fn admin(&self) -> Arc<dyn Admin> {
+        Arc::clone(&self.config.admin)
+    }
+}

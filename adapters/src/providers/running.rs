@@ -1,0 +1,154 @@
+//! The nodes of a local cluster, whatever they are: they end when this is dropped.
+
+use super::{
+    ProviderError,
+    guard::{Guard, Watched},
+    ports::Ports,
+    process::{NodeProcess, tail},
+    state::{State, StateNode},
+    turn::Turn,
+};
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::Arc,
+    thread::{self, sleep},
+    time::{Duration, Instant},
+};
+
+/// A node that is to be started.
+pub(super) struct Planned {
+    /// Runs it.
+    pub(super) command: Command,
+    /// The file that holds what it says.
+    pub(super) log: PathBuf,
+}
+
+/// The nodes of a local cluster. They end at once when it is dropped, and their data is removed.
+#[derive(Debug)]
+pub struct Running {
+    nodes: Vec<Arc<NodeProcess>>,
+    guard: Arc<Guard>,
+    folder: PathBuf,
+    kept: bool,
+    _ports: Ports,
+    _turn: Turn,
+}
+
+impl Running {
+    /// A temporary folder for a run, with the guard that removes it.
+    pub(super) fn folder_of_a_run(prefix: &str) -> Result<(PathBuf, Guard), ProviderError> {
+        let run = tempfile::Builder::new().prefix(prefix).tempdir();
+        let run = run.map_err(ProviderError::io("make a temporary folder"))?;
+        let guard = Guard::start(run.path())?;
+        // From here on the guard removes the folder.
+        Ok((run.keep(), guard))
+    }
+
+    /// Starts the nodes; the first is number 1.
+    pub(super) fn start(
+        planned: Vec<Planned>,
+        folder: PathBuf,
+        guard: Guard,
+        ports: Ports,
+        turn: Turn,
+    ) -> Result<Self, ProviderError> {
+        let guard = Arc::new(guard);
+        let node = |(number, planned): (u32, Planned)| {
+            NodeProcess::new(number.to_string(), planned.command, planned.log, Arc::clone(&guard))
+        };
+        let nodes: Vec<_> = (1..).zip(planned).map(node).map(Arc::new).collect();
+        let running = Self { nodes, guard, folder, kept: false, _ports: ports, _turn: turn };
+        running.nodes.iter().try_for_each(|node| node.start())?;
+        Ok(running)
+    }
+
+    /// The nodes, in order of their numbers.
+    #[must_use]
+    pub fn nodes(&self) -> &[Arc<NodeProcess>] {
+        &self.nodes
+    }
+
+    /// The process of a node, from 1.
+    #[must_use]
+    pub fn node(&self, node: u32) -> Option<&Arc<NodeProcess>> {
+        self.nodes.get(usize::try_from(node).ok()?.checked_sub(1)?)
+    }
+
+    /// How many nodes the cluster has.
+    #[must_use]
+    pub fn size(&self) -> u32 {
+        u32::try_from(self.nodes.len()).unwrap_or(u32::MAX)
+    }
+
+    /// The run's folder, with a folder for each node: its configuration, its logs and its data.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Waits until every node is ready. `missing` tells what a node still lacks; it gets the node's index, from 0.
+    /// `output` is a file with more of what the node says, by its number.
+    pub(super) fn await_ready(
+        &self,
+        within: Duration,
+        missing: impl Fn(usize) -> Result<(), String>,
+        output: impl Fn(u32) -> Option<PathBuf>,
+    ) -> Result<(), ProviderError> {
+        let end = Instant::now() + within;
+        for (index, (number, node)) in (1..).zip(&self.nodes).enumerate() {
+            while let Err(missing) = missing(index) {
+                let tail = || {
+                    let output = output(number).map(|output| tail(&output)).unwrap_or_default();
+                    format!("{} {output}", node.log_tail()).trim().to_owned()
+                };
+                let log = node.log().to_owned();
+                if !node.is_alive() {
+                    return Err(ProviderError::Died { node: number, log, tail: tail() });
+                }
+                if Instant::now() > end {
+                    let missing = format!("node {number}: {missing}");
+                    return Err(ProviderError::NotReady { within, missing, log, tail: tail() });
+                }
+                sleep(Duration::from_millis(50));
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets the nodes live on without this process, and describes them; `addresses` is where clients reach each.
+    pub(super) fn detach(mut self, bus: &str, addresses: &[SocketAddr]) -> Result<State, ProviderError> {
+        let node = |(node, address): (&Arc<NodeProcess>, &SocketAddr)| {
+            let gone = || ProviderError::State {
+                node: node.name().to_owned(),
+                action: "live on",
+                state: "is not running",
+            };
+            let Watched { pid, start } = node.watched().ok_or_else(gone)?;
+            Ok(StateNode { pid, start, address: *address, log: node.log().to_owned() })
+        };
+        let nodes = self.nodes.iter().zip(addresses).map(node).collect::<Result<_, _>>()?;
+        self.kept = true;
+        self.guard.keep();
+        Ok(State { bus: bus.to_owned(), nodes, folder: self.folder.clone() })
+    }
+}
+
+impl Drop for Running {
+    /// Ends the nodes at once and removes the data: nobody will read it again.
+    fn drop(&mut self) {
+        if self.kept {
+            return;
+        }
+        let clean = thread::scope(|scope| {
+            let kills: Vec<_> = self.nodes.iter().map(|node| scope.spawn(|| node.kill())).collect();
+            kills.into_iter().all(|kill| matches!(kill.join(), Ok(Ok(()))))
+        });
+        // What could not be ended or removed here is left to the guard: it acts when it is dropped.
+        if clean && fs::remove_dir_all(&self.folder).is_ok() {
+            self.guard.finish();
+        }
+    }
+}

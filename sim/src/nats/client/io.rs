@@ -1,0 +1,88 @@
+//! What a client's state machine may touch: its node's clock, choices, connections and timers.
+//!
+//! A trait, so that the same machines run in the whole [`Kafka`](super::super::Kafka) and, in tests, against a
+//! broker that a test plays by hand.
+
+use super::super::protocol::Msg;
+use super::Timer;
+use crate::{
+    kernel::{Choices, ConnId, Ctx, Model, NodeId, Ticket},
+    model::Output,
+};
+use squall_bus::Time;
+use std::time::Duration;
+
+/// A client's view of the world during one event.
+pub trait Io {
+    /// The client's own node.
+    fn node(&self) -> NodeId;
+    /// The node's monotonic clock.
+    fn now(&self) -> Time;
+    /// The node's wall clock.
+    fn wall(&self) -> Time;
+    /// The run's choices.
+    fn choices(&self) -> &Choices;
+    /// Opens a connection to a broker.
+    fn connect(&mut self, to: NodeId) -> ConnId;
+    /// Sends on a connection.
+    fn send(&mut self, conn: ConnId, message: Msg);
+    /// Closes a connection.
+    fn close(&mut self, conn: ConnId);
+    /// Fires a timer after a delay.
+    fn timer(&mut self, delay: Duration, timer: Timer) -> Ticket;
+    /// Cancels a timer.
+    fn cancel(&mut self, ticket: Ticket);
+    /// Tells the world outside.
+    fn emit(&mut self, output: Output);
+    /// Ends the process in good order.
+    fn exit(&mut self);
+}
+
+impl<M> Io for Ctx<'_, M>
+where
+    M: Model<Msg = Msg, Timer = super::super::Timer, Output = Output>,
+{
+    fn node(&self) -> NodeId {
+        Ctx::node(self)
+    }
+
+    fn now(&self) -> Time {
+        Ctx::now(self)
+    }
+
+    fn wall(&self) -> Time {
+        Ctx::wall(self)
+    }
+
+    fn choices(&self) -> &Choices {
+        Ctx::choices(self)
+    }
+
+    fn connect(&mut self, to: NodeId) -> ConnId {
+        Ctx::connect(self, to)
+    }
+
+    fn send(&mut self, conn: ConnId, message: Msg) {
+        Ctx::send(self, conn, message);
+    }
+
+    fn close(&mut self, conn: ConnId) {
+        Ctx::close(self, conn);
+    }
+
+    fn timer(&mut self, delay: Duration, timer: Timer) -> Ticket {
+        Ctx::timer(self, delay, super::super::Timer::Client(timer))
+    }
+
+    fn cancel(&mut self, ticket: Ticket) {
+        Ctx::cancel(self, ticket);
+    }
+
+    fn emit(&mut self, output: Output) {
+        Ctx::emit(self, output);
+    }
+
+    fn exit(&mut self) {
+        Ctx::exit(self);
+    }
+}

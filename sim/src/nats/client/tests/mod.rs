@@ -1,0 +1,7 @@
+//! Tests of the client library: against servers that a test plays by hand, and on the whole simulated cluster.
+
+mod connecting;
+mod consuming;
+mod producing;
+mod stage;
+mod whole;

@@ -1,0 +1,56 @@
+//! What a part of a server needs while it handles an event.
+
+use super::{
+    Names, Nats, Rules,
+    protocol::{Advisory, Msg, Reply, ReplyTo, RouteMsg, Subject},
+    raft::message::GroupId,
+    routes::Routes,
+};
+use crate::kernel::{Ctx, NodeId};
+
+/// A server's surroundings during one event.
+pub struct Env<'a, 'c> {
+    /// The server.
+    pub me: NodeId,
+    /// The rules.
+    pub rules: &'a Rules,
+    /// Names of streams and groups.
+    pub names: &'a Names,
+    /// The routes to the other servers.
+    pub(super) routes: &'a mut Routes,
+    /// Groups whose member here changed: to be looked at before the event is over.
+    pub dirty: &'a mut Vec<GroupId>,
+    /// Advisories for this server's own clients.
+    pub advisories: &'a mut Vec<Advisory>,
+    /// The node.
+    pub ctx: &'a mut Ctx<'c, Nats>,
+}
+
+impl Env<'_, '_> {
+    /// Sends a reply to a client, here or at another server.
+    pub fn reply(&mut self, to: ReplyTo, reply: Reply) {
+        if to.server == self.me {
+            self.ctx.send(to.conn, Msg::Server(reply.to_client(to.inbox)));
+        } else {
+            self.routes.send(to.server, RouteMsg::Reply(to, reply), self.rules, self.ctx);
+        }
+    }
+
+    /// Sends a reply if one is wanted.
+    pub fn reply_if(&mut self, to: Option<ReplyTo>, reply: Reply) {
+        if let Some(to) = to {
+            self.reply(to, reply);
+        }
+    }
+
+    /// Listens to a subject, or no longer.
+    pub fn listen(&mut self, subject: Subject, listens: bool) {
+        self.routes.listen(subject, listens, self.rules, self.ctx);
+    }
+
+    /// Announces to whoever listens, at every server.
+    pub fn announce(&mut self, advisory: Advisory) {
+        self.advisories.push(advisory);
+        self.routes.broadcast(&RouteMsg::Advisory(advisory), self.rules, self.ctx);
+    }
+}

@@ -1,0 +1,74 @@
+//! A leader has everything that was committed before it was elected.
+
+use super::{GroupKey, committed::Committed, key, member, members};
+use crate::{
+    kernel::Invariant,
+    nats::{
+        Nats, Touch,
+        raft::{Raft, RaftRole},
+    },
+};
+use squall_bus::Time;
+use std::collections::BTreeSet;
+
+/// What is committed, and which elections were looked at.
+#[derive(Default)]
+pub(super) struct LeaderCompleteness {
+    committed: Committed,
+    elections: BTreeSet<(GroupKey, u64)>,
+}
+
+/// What a new leader lacks.
+fn complete(committed: &Committed, raft: &Raft) -> Result<(), String> {
+    let Some(entries) = committed.entries.get(&key(raft)) else { return Ok(()) };
+    for (index, entry) in (1..).zip(entries) {
+        let has = raft.log().term_at(index);
+        if entry.term < raft.term() && has != Some(entry.term) {
+            return Err(format!(
+                "the leader of {:?} in term {} has {has:?} for the term at index {index}, where an entry of term {} is \
+                 committed",
+                raft.group,
+                raft.term(),
+                entry.term
+            ));
+        }
+    }
+    Ok(())
+}
+
+impl Invariant<Nats> for LeaderCompleteness {
+    fn name(&self) -> &'static str {
+        "LeaderCompleteness"
+    }
+
+    fn source(&self) -> &'static str {
+        "Raft, figure 3; raft.tla LeaderCompleteness"
+    }
+
+    fn after(&mut self, nats: &Nats, touched: &[Touch], _: Time) -> Result<(), String> {
+        if nats.lost_writes() {
+            return Ok(());
+        }
+        for touch in touched {
+            let Touch::Member(node, group) = *touch else { continue };
+            let Some(raft) = member(nats, node, group) else { continue };
+            if raft.role() == RaftRole::Leader && self.elections.insert((key(raft), raft.term())) {
+                complete(&self.committed, raft)?;
+            }
+            self.committed.take(node, raft);
+        }
+        Ok(())
+    }
+
+    fn full(&self, nats: &Nats) -> Result<(), String> {
+        if nats.lost_writes() {
+            return Ok(());
+        }
+        let latest = |raft: &Raft| {
+            members(nats).all(|(_, other)| key(other) != key(raft) || other.term() <= raft.term())
+        };
+        members(nats)
+            .filter(|(_, raft)| raft.role() == RaftRole::Leader && latest(raft))
+            .try_for_each(|(_, raft)| complete(&self.committed, raft))
+    }
+}

@@ -1,0 +1,85 @@
+//! If two logs have an entry with the same index and term, they are equal up to it.
+//!
+//! Equivalent, and cheaper to watch: an index and a term name one entry, and the term of the one before.
+
+use super::{GroupKey, key, member, members};
+use crate::{
+    kernel::{Invariant, NodeId},
+    nats::{
+        Nats, Touch,
+        raft::{
+            Raft,
+            message::{GroupId, Op},
+        },
+    },
+};
+use squall_bus::Time;
+use std::collections::BTreeMap;
+
+/// What was ever seen at an index: term, term before, what it does.
+type Seen = Vec<(u64, u64, Op)>;
+
+/// Every entry that was ever in a log.
+#[derive(Default)]
+pub(super) struct LogMatching {
+    seen: BTreeMap<GroupKey, Vec<Seen>>,
+    /// Up to where each member's log was looked at, and how often it had been cut by then.
+    looked: BTreeMap<(NodeId, GroupId), (u64, u64)>,
+}
+
+fn look(seen: &mut Vec<Seen>, raft: &Raft, from: u64) -> Result<(), String> {
+    for index in from + 1..=raft.log().last() {
+        let (Some(entry), Some(before)) = (raft.log().entry(index), raft.log().term_at(index - 1)) else {
+            break;
+        };
+        if seen.len() < index as usize {
+            seen.resize_with(index as usize, Vec::new);
+        }
+        let here = &mut seen[index as usize - 1];
+        match here.iter().find(|(term, ..)| *term == entry.term) {
+            None => here.push((entry.term, before, entry.op.clone())),
+            Some((_, known, op)) if *known == before && *op == entry.op => {}
+            Some((_, known, op)) => {
+                return Err(format!(
+                    "the logs of {:?} differ at or before index {index} of term {}: {op:?} after term {known}, and \
+                     {:?} after term {before}",
+                    raft.group, entry.term, entry.op
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+impl Invariant<Nats> for LogMatching {
+    fn name(&self) -> &'static str {
+        "LogMatching"
+    }
+
+    fn source(&self) -> &'static str {
+        "Raft, figure 3; raft.tla LogMatching"
+    }
+
+    fn after(&mut self, nats: &Nats, touched: &[Touch], _: Time) -> Result<(), String> {
+        if nats.lost_writes() {
+            return Ok(());
+        }
+        for touch in touched {
+            let Touch::Member(node, group) = *touch else { continue };
+            let Some(raft) = member(nats, node, group) else { continue };
+            let looked = self.looked.entry((node, group)).or_default();
+            let from = if looked.1 == raft.log().cuts() { looked.0.min(raft.log().last()) } else { 0 };
+            *looked = (raft.log().last(), raft.log().cuts());
+            look(self.seen.entry(key(raft)).or_default(), raft, from)?;
+        }
+        Ok(())
+    }
+
+    fn full(&self, nats: &Nats) -> Result<(), String> {
+        if nats.lost_writes() {
+            return Ok(());
+        }
+        let mut seen: BTreeMap<GroupKey, Vec<Seen>> = BTreeMap::new();
+        members(nats).try_for_each(|(_, raft)| look(seen.entry(key(raft)).or_default(), raft, 0))
+    }
+}

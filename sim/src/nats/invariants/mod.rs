@@ -1,0 +1,49 @@
+//! What must hold after every event, one file each, named with its source.
+//!
+//! Losing power under lazy syncs, or a disk, may lose what was committed: that is NATS, not an error of the model.
+//! From then on the invariants that it breaks are silent; with `sync_interval: always` a loss of power changes
+//! nothing.
+
+mod acked_messages;
+mod committed;
+mod deduplication;
+mod election_safety;
+mod leader_completeness;
+mod log_matching;
+mod state_machine_safety;
+
+use super::{
+    Nats,
+    raft::{Raft, message::GroupId},
+};
+use crate::kernel::{Invariant, NodeId};
+
+/// Every invariant of the model.
+#[must_use]
+pub fn all() -> Vec<Box<dyn Invariant<Nats>>> {
+    vec![
+        Box::<election_safety::ElectionSafety>::default(),
+        Box::<log_matching::LogMatching>::default(),
+        Box::<leader_completeness::LeaderCompleteness>::default(),
+        Box::<state_machine_safety::StateMachineSafety>::default(),
+        Box::<acked_messages::AckedMessages>::default(),
+        Box::<deduplication::Deduplication>::default(),
+    ]
+}
+
+/// A group; one of the same name that came later is another one.
+type GroupKey = (GroupId, u64);
+
+/// A member on a node.
+fn member(nats: &Nats, node: NodeId, group: GroupId) -> Option<&Raft> {
+    nats.servers.get(node.index())?.rafts.get(&group)
+}
+
+/// Every member there is, with its node.
+fn members(nats: &Nats) -> impl Iterator<Item = (NodeId, &Raft)> {
+    nats.servers.iter().flat_map(|server| server.rafts.values().map(move |raft| (server.me, raft)))
+}
+
+fn key(raft: &Raft) -> GroupKey {
+    (raft.group, raft.incarnation)
+}

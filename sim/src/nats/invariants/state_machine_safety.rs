@@ -1,0 +1,60 @@
+//! No two members apply different entries at an index.
+
+use super::{committed::Committed, member, members};
+use crate::{
+    kernel::{Invariant, NodeId},
+    nats::{Nats, Touch, raft::Raft},
+};
+use squall_bus::Time;
+
+/// What is committed.
+#[derive(Default)]
+pub(super) struct StateMachineSafety {
+    committed: Committed,
+}
+
+fn differs(node: NodeId, raft: &Raft, index: u64) -> String {
+    let entry = raft.log().entry(index);
+    format!(
+        "{node} applies {entry:?} at index {index} of {:?}, where another member applied another entry",
+        raft.group
+    )
+}
+
+impl Invariant<Nats> for StateMachineSafety {
+    fn name(&self) -> &'static str {
+        "StateMachineSafety"
+    }
+
+    fn source(&self) -> &'static str {
+        "Raft, figure 3; raft.tla StateMachineSafety; nats-server asserts that no truncation goes below the commit"
+    }
+
+    fn after(&mut self, nats: &Nats, touched: &[Touch], _: Time) -> Result<(), String> {
+        if nats.lost_writes() {
+            return Ok(());
+        }
+        for touch in touched {
+            let Touch::Member(node, group) = *touch else { continue };
+            if let Some(raft) = member(nats, node, group)
+                && let Some(index) = self.committed.take(node, raft)
+            {
+                return Err(differs(node, raft, index));
+            }
+        }
+        Ok(())
+    }
+
+    fn full(&self, nats: &Nats) -> Result<(), String> {
+        if nats.lost_writes() {
+            return Ok(());
+        }
+        let mut committed = Committed::default();
+        for (node, raft) in members(nats) {
+            if let Some(index) = committed.take(node, raft) {
+                return Err(differs(node, raft, index));
+            }
+        }
+        Ok(())
+    }
+}

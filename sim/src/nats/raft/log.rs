@@ -1,0 +1,144 @@
+//! A member's log on its disk: what was written, and what of it survives a loss of power.
+
+use super::message::{Entry, Op};
+use crate::kernel::{Boot, Disk, DiskError, FileId};
+
+/// A log. Indices count from 1; 0 is before the first entry.
+#[derive(Clone, Debug)]
+pub struct Log {
+    file: FileId,
+    entries: Vec<Entry>,
+    /// Where each entry ends in the file.
+    ends: Vec<u64>,
+    /// What was known to be committed when each entry was written; it is written along.
+    commits: Vec<u64>,
+    /// How often something was cut off.
+    cuts: u64,
+}
+
+impl Log {
+    /// An empty log in this file.
+    #[must_use]
+    pub const fn new(file: FileId) -> Self {
+        Self { file, entries: Vec::new(), ends: Vec::new(), commits: Vec::new(), cuts: 0 }
+    }
+
+    /// The file.
+    #[must_use]
+    pub const fn file(&self) -> FileId {
+        self.file
+    }
+
+    /// The index of the last entry.
+    #[must_use]
+    pub fn last(&self) -> u64 {
+        self.entries.len() as u64
+    }
+
+    /// The term of the last entry; 0 if there is none.
+    #[must_use]
+    pub fn last_term(&self) -> u64 {
+        self.entries.last().map_or(0, |entry| entry.term)
+    }
+
+    /// The term of the entry at this index; 0 before the first, `None` behind the last.
+    #[must_use]
+    pub fn term_at(&self, index: u64) -> Option<u64> {
+        if index == 0 { Some(0) } else { self.entry(index).map(|entry| entry.term) }
+    }
+
+    /// The entry at this index.
+    #[must_use]
+    pub fn entry(&self, index: u64) -> Option<&Entry> {
+        self.entries.get((index as usize).checked_sub(1)?)
+    }
+
+    /// The entries behind this index.
+    #[must_use]
+    pub fn behind(&self, index: u64) -> &[Entry] {
+        self.entries.get(index as usize..).unwrap_or_default()
+    }
+
+    /// What the log itself says to be committed.
+    #[must_use]
+    pub fn known_commit(&self) -> u64 {
+        self.commits.last().copied().unwrap_or(0).min(self.last())
+    }
+
+    /// A process that stops in good order leaves a snapshot: what it knows to be committed.
+    pub fn note_commit(&mut self, commit: u64) {
+        if let Some(last) = self.commits.last_mut() {
+            *last = (*last).max(commit);
+        }
+    }
+
+    /// How often something was cut off: as long as this stands, entries are where they were.
+    #[must_use]
+    pub const fn cuts(&self) -> u64 {
+        self.cuts
+    }
+
+    /// Writes an entry, and what is known to be committed.
+    ///
+    /// # Errors
+    ///
+    /// What the disk says; the entry is not in the log then.
+    pub fn append(&mut self, entry: Entry, commit: u64, disk: &mut Disk) -> Result<(), DiskError> {
+        disk.append(self.file, u64::from(entry.op.bytes()))?;
+        self.ends.push(disk.written(self.file));
+        self.commits.push(commit);
+        self.entries.push(entry);
+        Ok(())
+    }
+
+    /// Puts a committed entry there before any process ran; [`settle`](Self::settle) writes it to the disk.
+    pub fn preset(&mut self, term: u64, op: Op) {
+        self.entries.push(Entry { term, op });
+        self.commits.push(self.entries.len() as u64);
+    }
+
+    /// Writes what was [preset](Self::preset).
+    ///
+    /// # Errors
+    ///
+    /// What the disk says.
+    pub fn settle(&mut self, disk: &mut Disk) -> Result<(), DiskError> {
+        for entry in &self.entries[self.ends.len()..] {
+            disk.append(self.file, u64::from(entry.op.bytes()))?;
+            self.ends.push(disk.written(self.file));
+        }
+        Ok(())
+    }
+
+    /// Cuts off everything behind this index.
+    pub fn truncate(&mut self, index: u64, disk: &mut Disk) {
+        let keep = (index as usize).min(self.entries.len());
+        self.cuts += 1;
+        self.entries.truncate(keep);
+        self.ends.truncate(keep);
+        self.commits.truncate(keep);
+        disk.truncate(self.file, self.ends.last().copied().unwrap_or(0));
+    }
+
+    /// The index up to which everything is synced.
+    #[must_use]
+    pub fn synced(&self, disk: &Disk) -> u64 {
+        let synced = disk.synced(self.file);
+        self.ends.partition_point(|end| *end <= synced) as u64
+    }
+
+    /// A new process reads the log: whole entries up to the first rotten one.
+    pub fn recover(&mut self, boot: Boot, disk: &mut Disk) {
+        if boot == Boot::Fresh {
+            self.cuts += 1;
+            self.entries.clear();
+            self.ends.clear();
+            self.commits.clear();
+            return;
+        }
+        let found = disk.recovered(self.file);
+        let sound = found.rotten.first().copied().unwrap_or(u64::MAX).min(found.len);
+        let keep = self.ends.partition_point(|end| *end <= sound) as u64;
+        self.truncate(keep, disk);
+    }
+}
