@@ -67,8 +67,7 @@ impl<'h> Analysis<'h> {
     #[must_use]
     pub fn new(history: &'h History) -> Self {
         let (writers, clash) = Writers::new(history.sends());
-        let seen = seen(history, &writers);
-        let mut units = places::logs(history, &writers, &seen);
+        let (mut units, seen) = places::logs(history, &writers);
         for (event, note) in history.notes() {
             if let Observation::Drain(drain) = note {
                 units[drain.unit.index()].drain = Some((*event, *drain));
@@ -135,16 +134,6 @@ impl<'h> Analysis<'h> {
     }
 }
 
-fn seen(history: &History, writers: &Writers) -> Vec<bool> {
-    let mut seen = vec![false; history.sends().len()];
-    for read in history.delivers() {
-        if let Some(row) = read.value().and_then(|value| writers.of(value)) {
-            seen[row as usize] = true;
-        }
-    }
-    seen
-}
-
 fn order(history: &History) -> Vec<UnitId> {
     let mut order: Vec<UnitId> = (0..history.unit_count() as u32).map(UnitId::from).collect();
     order.sort_by_cached_key(|unit| history.unit_name(*unit));
@@ -153,15 +142,14 @@ fn order(history: &History) -> Vec<UnitId> {
 
 /// The first place of each record: the lowest that was read, or else the acknowledged one.
 fn first_places(history: &History, units: &[UnitLog], order: &[UnitId]) -> Vec<Option<(UnitId, u32)>> {
-    let mut first = vec![None; history.sends().len()];
-    for reads in [true, false] {
-        for unit in order {
-            for (place, index) in units[unit.index()].places.iter().zip(0u32..) {
-                if place.read().is_some() == reads
-                    && let Some(send) = place.send()
-                {
-                    first[send as usize].get_or_insert((*unit, index));
-                }
+    let mut first: Vec<Option<(UnitId, u32)>> = vec![None; history.sends().len()];
+    let read = |(unit, index): (UnitId, u32)| units[unit.index()].places[index as usize].read().is_some();
+    for unit in order {
+        for (place, index) in units[unit.index()].places.iter().zip(0u32..) {
+            let Some(send) = place.send() else { continue };
+            let known = &mut first[send as usize];
+            if known.is_none_or(|known| place.read().is_some() && !read(known)) {
+                *known = Some((*unit, index));
             }
         }
     }
