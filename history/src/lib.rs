@@ -12,6 +12,7 @@
 //! | [`events`] | the one stream of run events that every output is a fold over |
 //! | [`history`] | the log in memory: interned, columnar, with the recorder |
 //! | [`analysis`] | one pass over a history that all checks share |
+//! | [`catalogue`] | every anomaly that the field knows, as data |
 //! | [`checks`] | one file per check, and the table of them |
 //! | [`verdict`] | [`judge`]: the report of a history |
 //! | [`jsonl`] | the log on disk: JSON Lines, version 1 (`FORMAT.md`) |
@@ -22,6 +23,7 @@
 
 pub mod analysis;
 pub mod anomaly;
+pub mod catalogue;
 pub mod checks;
 pub mod events;
 pub mod guarantees;

@@ -1,11 +1,15 @@
 //! The log of each unit as everybody saw it: a *set* of values per position, never one.
 //!
-//! A place is a (position, value) that an ack named or a reader read. Acks count from `ok` sends, and from sends
-//! of unknown outcome that are proved: somebody read their value. Reads count from everybody. Positions may have
-//! holes; only what somebody saw is a place.
+//! A place is a (position, value) that an ack named or a reader read. Acks count from sends that happened, and from
+//! sends of unknown outcome that are proved: a read that succeeded was handed their value. Reads count from
+//! everybody, whatever became of them: a consumer must never be handed what is not safe. Positions may have holes;
+//! only what somebody saw is a place.
 
-use super::values::Writers;
-use crate::history::{Drain, History, SendRow, Status};
+use super::{
+    fates::{Fate, read_happened},
+    values::Writers,
+};
+use crate::history::{Drain, History};
 
 /// No event, or no send.
 pub(crate) const NONE: u32 = u32::MAX;
@@ -63,13 +67,31 @@ impl Place {
 pub struct UnitLog {
     /// Its places by position, then value.
     pub places: Vec<Place>,
-    /// The highest position that anybody read.
+    /// The highest position that a read which succeeded came to.
     pub highest_read: Option<u64>,
-    /// How far the final drain came, with the index of that event.
+    /// How far the final drain came, with the index of that event. Where the unit was only drained through single
+    /// nodes, the first such drain that finished.
     pub drain: Option<(u32, Drain)>,
+    /// How far the drains through single nodes came, with the indexes of their events.
+    pub node_drains: Vec<(u32, Drain)>,
 }
 
 impl UnitLog {
+    /// Takes note of a drain.
+    pub(crate) fn drained(&mut self, event: u32, drain: Drain) {
+        let whole = |known: &Option<(u32, Drain)>| known.is_some_and(|(_, known)| known.node.is_none());
+        match drain.node {
+            None => self.drain = Some((event, drain)),
+            Some(_) => {
+                self.node_drains.push((event, drain));
+                let finished = self.drain.is_some_and(|(_, known)| known.complete);
+                if !whole(&self.drain) && !finished {
+                    self.drain = Some((event, drain));
+                }
+            }
+        }
+    }
+
     /// The final drain, if it finished.
     #[must_use]
     pub fn complete_drain(&self) -> Option<Drain> {
@@ -92,38 +114,34 @@ impl UnitLog {
     }
 }
 
-/// Builds the log of every unit, and says of every send, by its row, whether anybody read its record.
-pub(crate) fn logs(history: &History, writers: &Writers) -> (Vec<UnitLog>, Vec<bool>) {
-    let mut seen = vec![false; history.sends().len()];
+/// Builds the log of every unit.
+pub(crate) fn logs(history: &History, writers: &Writers, seen: &[bool], fates: &[Fate]) -> Vec<UnitLog> {
     let mut units = builders(history);
-    for read in history.delivers() {
-        let send = read.value().and_then(|value| writers.of(value)).unwrap_or(NONE);
-        if let Some(seen) = seen.get_mut(send as usize) {
-            *seen = true;
-        }
-        let (read_at, drain) = if read.drained() { (NONE, read.event) } else { (read.event, NONE) };
-        let value = read.value().unwrap_or(UNREADABLE);
-        let place = Place { position: read.position, value, send, ack: NONE, read: read_at, drain };
-        units[read.unit.index()].add(place);
-    }
     for (send, row) in history.sends().iter().zip(0u32..) {
         if let (Some(unit), Some(position)) = (send.unit(), send.position())
-            && counts(send, seen[row as usize])
+            && counts(seen[row as usize], fates[row as usize])
         {
             let ack = send.completion().unwrap_or(NONE);
             let place = Place { position, value: send.value, send: row, ack, read: NONE, drain: NONE };
             units[unit.index()].add(place);
         }
     }
-    (units.into_iter().map(Builder::finish).collect(), seen)
+    for read in history.delivers() {
+        let send = read.value().and_then(|value| writers.of(value)).unwrap_or(NONE);
+        let (read_at, drain) = if read.drained() { (NONE, read.event) } else { (read.event, NONE) };
+        let value = read.value().unwrap_or(UNREADABLE);
+        let place = Place { position: read.position, value, send, ack: NONE, read: read_at, drain };
+        units[read.unit.index()].add(place);
+    }
+    units.into_iter().map(Builder::finish).collect()
 }
 
 /// Whether a send's position counts: it happened, or its record was read.
-fn counts(send: &SendRow, seen: bool) -> bool {
-    match send.status {
-        Status::Ok => true,
-        Status::Unknown => seen,
-        Status::Fail => false,
+fn counts(seen: bool, fate: Fate) -> bool {
+    match fate {
+        Fate::Happened => true,
+        Fate::Unknown => seen,
+        Fate::Failed => false,
     }
 }
 
@@ -133,7 +151,9 @@ fn builders(history: &History) -> Vec<Builder> {
     for read in history.delivers() {
         let span = &mut spans[read.unit.index()];
         span.meet(read.position);
-        span.highest_read = span.highest_read.max(Some(read.position));
+        if read_happened(history, read) {
+            span.highest_read = span.highest_read.max(Some(read.position));
+        }
     }
     for send in history.sends() {
         if let (Some(unit), Some(position)) = (send.unit(), send.position()) {
@@ -214,7 +234,7 @@ impl Builder {
                 same
             });
         }
-        UnitLog { places, highest_read: self.highest_read, drain: None }
+        UnitLog { places, highest_read: self.highest_read, drain: None, node_drains: Vec::new() }
     }
 }
 
