@@ -16,6 +16,7 @@
 //! | [`checks`] | one file per check, and the table of them |
 //! | [`verdict`] | [`judge`]: the report of a history |
 //! | [`jsonl`] | the log on disk: JSON Lines, version 1 (`FORMAT.md`) |
+//! | [`online`] | lost, duplicate, order and completeness of runs too long to keep |
 //! | [`guarantees`] | what a run promises, as data, and what is therefore forbidden |
 //!
 //! No clock, no thread, no iteration over a hash map, no float: equal histories give equal reports.
@@ -28,6 +29,7 @@ pub mod events;
 pub mod guarantees;
 pub mod history;
 pub mod jsonl;
+pub mod online;
 mod serde_time;
 pub mod verdict;
 
