@@ -173,7 +173,7 @@ impl Run {
         let process = if drain { ProcessId::DRAIN } else { self.history.process("consumer-0") };
         let value = (damage != 0).then_some(value);
         let unit = self.units[unit];
-        let deliver = Deliver { group: None, unit, position, value, corrupt: damage < 2, attempt: None };
+        let deliver = Deliver { value, corrupt: damage < 2, ..Deliver::new(unit, position, 0) };
         self.history.observe(self.tick(), process, Observation::Deliver(deliver));
     }
 
@@ -196,7 +196,7 @@ impl Run {
     }
 
     fn drained(&mut self, unit: usize, to: u64, complete: bool) {
-        let drain = Drain { unit: self.units[unit], from: 0, to, complete };
+        let drain = Drain { unit: self.units[unit], from: 0, to, complete, node: None };
         self.history.observe(self.tick(), ProcessId::DRAIN, Observation::Drain(drain));
     }
 }
