@@ -54,7 +54,9 @@ fn find(analysis: &Analysis<'_>) -> Vec<Found> {
                 let commit = &history.commits()[event.row as usize];
                 let line = positions.row(event.process.index());
                 let beyond = commit.positions.iter().filter(|_| commit.status != Status::Fail);
-                found.extend(beyond.filter_map(|(unit, to)| ahead(analysis, commit, *unit, *to, line[unit.index()])));
+                found.extend(
+                    beyond.filter_map(|(unit, to)| ahead(analysis, commit, *unit, *to, line[unit.index()])),
+                );
             }
             _ => {}
         }
@@ -78,7 +80,13 @@ fn moved(positions: &mut Grid<Position>, process: ProcessId, event: u32, note: &
 }
 
 /// A commit beyond a position, if somebody read a record between them.
-fn ahead(analysis: &Analysis<'_>, commit: &CommitRow, unit: UnitId, to: u64, position: Position) -> Option<Found> {
+fn ahead(
+    analysis: &Analysis<'_>,
+    commit: &CommitRow,
+    unit: UnitId,
+    to: u64,
+    position: Position,
+) -> Option<Found> {
     let (from, event) = position?;
     let gap = analysis.units[unit.index()].between(from, to);
     let first = gap.iter().find(|place| place.read().is_some())?;
@@ -108,7 +116,9 @@ fn tell(analysis: &Analysis<'_>, found: &Found) -> [String; 2] {
             analysis.unit(unit),
             analysis.when(event)
         ),
-        format!("It had come no further than {from}: it left out {skipped} that others read, from {from} on."),
+        format!(
+            "It had come no further than {from}: it left out {skipped} that others read, from {from} on."
+        ),
     ]
 }
 
@@ -132,7 +142,9 @@ mod tests {
                 for (event, note) in history.notes().iter().filter(|(event, _)| *event < commit.invoke.0) {
                     let mine = history.process_of(*event) == commit.process;
                     let put = match note {
-                        Observation::Assigned { units, .. } => units.iter().find(|(one, _)| one == unit).map(|one| one.1),
+                        Observation::Assigned { units, .. } => {
+                            units.iter().find(|(one, _)| one == unit).map(|one| one.1)
+                        }
                         Observation::Sought { unit: one, to } | Observation::Reset { unit: one, to, .. } => {
                             (one == unit).then_some(Some(*to))
                         }
@@ -177,12 +189,26 @@ mod tests {
     #[test]
     fn a_redelivery_does_not_take_the_position_back() {
         let mut tale = tale();
-        tale.sent(1, 0).sent(2, 1).assigned(0).read(1, 0).read(2, 1).read(1, 0).committed(2).finds_at(CHECK, &[]);
+        tale.sent(1, 0)
+            .sent(2, 1)
+            .assigned(0)
+            .read(1, 0)
+            .read(2, 1)
+            .read(1, 0)
+            .committed(2)
+            .finds_at(CHECK, &[]);
     }
 
     #[test]
     fn a_program_that_seeks_back_stands_there() {
         let mut tale = tale();
-        tale.sent(1, 0).sent(2, 1).assigned(0).read(1, 0).read(2, 1).seeks(0).committed(2).finds_at(CHECK, &[0]);
+        tale.sent(1, 0)
+            .sent(2, 1)
+            .assigned(0)
+            .read(1, 0)
+            .read(2, 1)
+            .seeks(0)
+            .committed(2)
+            .finds_at(CHECK, &[0]);
     }
 }

@@ -42,7 +42,8 @@ fn find(analysis: &Analysis<'_>) -> Vec<Found> {
     if history.commits().is_empty() || !handlers || by_design(history) {
         return Vec::new();
     }
-    let done: Vec<Vec<u32>> = (0..history.group_count() as u32).map(|group| done(analysis, group.into())).collect();
+    let done: Vec<Vec<u32>> =
+        (0..history.group_count() as u32).map(|group| done(analysis, group.into())).collect();
     let mut hands: Grid<Hand> = Grid::new(history.unit_count());
     let mut found = Vec::new();
     for index in 0..history.len() as u32 {
@@ -222,14 +223,26 @@ mod tests {
     #[test]
     fn a_commit_of_what_is_done_is_right() {
         let mut tale = tale();
-        tale.sent(1, 0).sent(2, 1).assigned(0).read(1, 0).read(2, 1).handled(1, Handling::Poison).committed(1);
+        tale.sent(1, 0)
+            .sent(2, 1)
+            .assigned(0)
+            .read(1, 0)
+            .read(2, 1)
+            .handled(1, Handling::Poison)
+            .committed(1);
         tale.handled(2, Handling::Ok).committed(2).finds(CHECK, &[]);
     }
 
     #[test]
     fn a_redelivered_record_that_was_done_before_needs_no_second_time() {
         let mut tale = tale();
-        tale.sent(1, 0).assigned(0).read(1, 0).handled(1, Handling::Ok).by("consumer-1").assigned(0).read(1, 0);
+        tale.sent(1, 0)
+            .assigned(0)
+            .read(1, 0)
+            .handled(1, Handling::Ok)
+            .by("consumer-1")
+            .assigned(0)
+            .read(1, 0);
         tale.committed(1).finds(CHECK, &[]);
     }
 

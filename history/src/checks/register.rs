@@ -200,7 +200,9 @@ impl<'h> Walk<'_, 'h> {
                     self.waits[process.index()].push((*group, *unit));
                 }
             }
-            Observation::Revoked(units) | Observation::Lost(units) => self.forget(process, |unit| units.contains(&unit)),
+            Observation::Revoked(units) | Observation::Lost(units) => {
+                self.forget(process, |unit| units.contains(&unit))
+            }
             Observation::Sought { unit, .. } => self.forget(process, |other| other == *unit),
             Observation::Crashed => self.forget(process, |_| true),
             _ => {}
@@ -284,7 +286,9 @@ pub(super) fn naive_starts<'h>(analysis: &Analysis<'h>) -> Vec<Start<'h>> {
         let ended = || commits.iter().filter(|(_, end, _)| end.is_some_and(|end| end < *assigned));
         let latest = ended().map(|(start, ..)| *start).max();
         let log_start = latest.is_none().then(|| log_start(analysis, read.unit));
-        let legal = |commit: &&(u32, Option<u32>, u64)| commit.1.zip(latest).is_none_or(|(end, latest)| end >= latest);
+        let legal = |commit: &&(u32, Option<u32>, u64)| {
+            commit.1.zip(latest).is_none_or(|(end, latest)| end >= latest)
+        };
         let places = || commits.iter().filter(legal).map(|(.., position)| *position).chain(log_start);
         Some(Start { assigned: *assigned, read, lowest: places().min()?, highest: places().max()? })
     };
