@@ -30,6 +30,8 @@ pub mod guarantees;
 pub mod history;
 pub mod jsonl;
 pub mod online;
+#[cfg(test)]
+mod selftest;
 mod serde_time;
 pub mod verdict;
 
