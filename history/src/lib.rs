@@ -13,6 +13,7 @@
 //! | [`history`] | the log in memory: interned, columnar, with the recorder |
 //! | [`analysis`] | one pass over a history that all checks share |
 //! | [`checks`] | one file per check, and the table of them |
+//! | [`cycles`] | what may not go in a circle: graph, components, shortest circles |
 //! | [`verdict`] | [`judge`]: the report of a history |
 //! | [`jsonl`] | the log on disk: JSON Lines, version 1 (`FORMAT.md`) |
 //! | [`guarantees`] | what a run promises, as data, and what is therefore forbidden |
@@ -22,6 +23,7 @@
 pub mod analysis;
 pub mod anomaly;
 pub mod checks;
+pub mod cycles;
 pub mod events;
 pub mod guarantees;
 pub mod history;
