@@ -14,6 +14,7 @@
 //! | [`analysis`] | one pass over a history that all checks share |
 //! | [`checks`] | one file per check, and the table of them |
 //! | [`cycles`] | what may not go in a circle: graph, components, shortest circles |
+//! | [`linear`] | linearizability by search, for conditional appends and fencing |
 //! | [`verdict`] | [`judge`]: the report of a history |
 //! | [`jsonl`] | the log on disk: JSON Lines, version 1 (`FORMAT.md`) |
 //! | [`guarantees`] | what a run promises, as data, and what is therefore forbidden |
@@ -28,6 +29,7 @@ pub mod events;
 pub mod guarantees;
 pub mod history;
 pub mod jsonl;
+pub mod linear;
 mod serde_time;
 pub mod verdict;
 
