@@ -7,6 +7,7 @@
 mod judging;
 
 pub use judging::judge;
+pub(crate) use judging::{conclude, forbidden_first};
 
 use crate::Anomaly;
 use serde::{Deserialize, Serialize};
