@@ -170,7 +170,7 @@ impl Small {
     fn end_send(&mut self, index: usize, unit: UnitId, c: u8) {
         let (op, value) = self.sends.swap_remove(index);
         // Mostly the next place; else one that may be taken.
-        let position = if c % 6 < 4 { self.next_position(unit) } else { u64::from(c % 3) };
+        let position = if c % 3 < 2 { self.next_position(unit) } else { u64::from(c % 4) };
         let now = self.now();
         let completion = match c {
             0..=15 => {
