@@ -14,6 +14,8 @@
 //! | [`analysis`] | one pass over a history that all checks share |
 //! | [`catalogue`] | every anomaly that the field knows, as data |
 //! | [`checks`] | one file per check, and the table of them |
+//! | [`cycles`] | what may not go in a circle: graph, components, shortest circles |
+//! | [`linear`] | linearizability by search, for conditional appends and fencing |
 //! | [`verdict`] | [`judge`]: the report of a history |
 //! | [`jsonl`] | the log on disk: JSON Lines, version 1 (`FORMAT.md`) |
 //! | [`online`] | lost, duplicate, order and completeness of runs too long to keep |
@@ -25,11 +27,15 @@ pub mod analysis;
 pub mod anomaly;
 pub mod catalogue;
 pub mod checks;
+pub mod cycles;
 pub mod events;
 pub mod guarantees;
 pub mod history;
 pub mod jsonl;
+pub mod linear;
 pub mod online;
+#[cfg(test)]
+mod selftest;
 mod serde_time;
 pub mod verdict;
 
