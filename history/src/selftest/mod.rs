@@ -9,6 +9,7 @@
 //! A family's rows stand in a file of their own; to add a check is to add a row there.
 
 mod clean;
+mod clean_queue;
 mod dice;
 mod false_positives;
 mod groups;
@@ -16,6 +17,7 @@ mod log;
 mod naive;
 mod order;
 mod planted_in_groups;
+mod planted_in_queues;
 mod queue;
 mod script;
 mod small;
@@ -85,7 +87,7 @@ fn rows() -> impl Iterator<Item = &'static Row> {
 }
 
 /// The clean histories: by name, from a seed.
-const CLEAN: &[(&str, fn(u64) -> History)] = &[("groups", clean::groups)];
+const CLEAN: &[(&str, fn(u64) -> History)] = &[("groups", clean::groups), ("queue", clean_queue::queue)];
 
 /// Checks whose row is not written yet. It only shrinks, and is empty in the end.
 const PENDING: &[&str] = &[
@@ -97,17 +99,6 @@ const PENDING: &[&str] = &[
     "dlq_acked",
     "dlq_duplicate",
     "unavailability",
-    "delivered_after_ack",
-    "early_redelivery",
-    "over_max_deliver",
-    "two_holders",
-    "over_ack_pending",
-    "expired_delivered",
-    "ttl_early",
-    "dedup_false_accept",
-    "dedup_false_reject",
-    "total-queue",
-    "set-full",
 ];
 
 /// How many clean histories of each kind are judged, and mutated by each mutator.

@@ -24,7 +24,10 @@ impl Small {
                 self.commit_at(one, place.0, place.1 + u64::from(c % 3));
             }
             41 | 42 => self.settled(one, two, place, c),
-            _ => self.send_again(one, a, b, c),
+            _ => {
+                self.send_again(one, a, b, c);
+                self.send_again(two, a, b, c / 2);
+            }
         }
     }
 
