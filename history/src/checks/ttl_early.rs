@@ -53,7 +53,11 @@ fn find(analysis: &Analysis<'_>) -> Vec<Found> {
         let send = analysis.send(row);
         let place = send.unit().zip(send.position());
         let (Some(life), Some((unit, position))) = (analysis.time_to_live(row), place) else { continue };
-        if !analysis.happened(row) || analysis.twin(row).is_some() || kept[row as usize] || given_up.contains(&(unit, position)) {
+        if !analysis.happened(row)
+            || analysis.twin(row).is_some()
+            || kept[row as usize]
+            || given_up.contains(&(unit, position))
+        {
             continue;
         }
         let until = before(history.time(send.invoke.0) + life, bound);

@@ -1,6 +1,6 @@
 //! From a history to its report.
 
-use super::{Counts, Report, Verdict};
+use super::{Counts, Report, Verdict, vacuous::vacuous};
 use crate::{
     Anomaly, Example, History, Kind, Ruling,
     analysis::Analysis,
@@ -9,7 +9,6 @@ use crate::{
     guarantees::Rules,
     history::{Observation, Status},
 };
-use squall_bus::Acks;
 
 /// Judges a history by the guarantees in its head.
 #[must_use]
@@ -75,37 +74,6 @@ fn example(check: &Check, analysis: &Analysis<'_>, found: Found) -> Example {
         neighbourhood: place.map(|(unit, at)| analysis.neighbourhood(unit, at)).unwrap_or_default(),
         ops: found.ops,
     }
-}
-
-/// Nothing sent, nothing acknowledged (where acks are asked for), nothing delivered, or nothing delivered to one
-/// of the groups.
-fn vacuous(counts: &Counts, analysis: &Analysis<'_>) -> Option<Anomaly> {
-    let configuration = &analysis.history.meta.configuration;
-    let idle = || configuration.groups.iter().find(|name| !was_handed_a_record(analysis, name));
-    let idle_reader = || !analysis.consumers.is_empty() && counts.delivered == 0;
-    let (clause, story) = if counts.sent == 0 {
-        ("nothing was sent".to_owned(), "The history has no send.".to_owned())
-    } else if configuration.acks != Acks::None && counts.acked == 0 {
-        let story = format!("{} records were sent, and none was acknowledged.", counts.sent);
-        ("nothing was acknowledged".to_owned(), story)
-    } else if idle_reader() || (counts.delivered == 0 && counts.drained == 0) {
-        let story = format!("{} records were acknowledged, and none was delivered.", counts.acked);
-        ("nothing was delivered".to_owned(), story)
-    } else if let Some(group) = idle() {
-        let story = format!("{} records were acknowledged, and {group} was handed none.", counts.acked);
-        (format!("nothing was delivered to the group {group}"), story)
-    } else {
-        return None;
-    };
-    let story = [story, "There is nothing to judge.".to_owned()];
-    let example = Example { unit: None, position: None, ops: Vec::new(), story, neighbourhood: Vec::new() };
-    let ruling = Ruling::UndecidedBecause(clause);
-    Some(Anomaly { kind: Kind::Vacuous, count: 1, ruling, examples: vec![example] })
-}
-
-fn was_handed_a_record(analysis: &Analysis<'_>, group: &str) -> bool {
-    let name = |id| analysis.history.group_name(id);
-    analysis.history.delivers().iter().any(|read| read.group().is_some_and(|id| name(id) == group))
 }
 
 /// Forbidden first, then undecided, then allowed; within these in the order of the checks.
