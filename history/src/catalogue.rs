@@ -60,22 +60,6 @@ mod tests {
 
     /// Rows whose check is not written yet. It only shrinks, and is empty in the end.
     const PENDING: &[&str] = &[
-        "lost_prefix",
-        "lost_middle",
-        "lost_postfix",
-        "realtime_offset_inversion",
-        "offset_regression",
-        "replica_divergence",
-        "log_truncated",
-        "compaction_loss",
-        "retention_loss",
-        "poll_skip",
-        "nonmonotonic_poll",
-        "int_poll_skip",
-        "int_nonmonotonic_poll",
-        "int_nonmonotonic_send",
-        "int_send_skip",
-        "stale_read",
         "precommitted_read",
         "G1b",
         "G0",

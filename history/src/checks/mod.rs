@@ -3,6 +3,7 @@
 //! A check *finds*; the [`Rules`] say whether that is forbidden; the story is told only for the findings that are
 //! shown. [`CHECKS`] is the table of them all.
 
+mod compaction_loss;
 mod corrupt;
 mod dlq_acked;
 mod dlq_duplicate;
@@ -12,10 +13,28 @@ mod duplicate;
 mod g1a;
 mod group_jump;
 mod inconsistent_offsets;
+mod int_nonmonotonic_poll;
+mod int_nonmonotonic_send;
+mod int_poll_skip;
+mod int_send_skip;
 mod key_order;
+mod log_truncated;
+mod lost_middle;
+mod lost_parts;
+mod lost_postfix;
+mod lost_prefix;
 mod lost_write;
+mod nonmonotonic_poll;
 mod nonmonotonic_send;
+mod offset_regression;
+mod poll_skip;
+mod realtime_offset_inversion;
+mod replica_divergence;
 mod reprocessed;
+mod retention_loss;
+mod stale_read;
+mod steps;
+mod txn_sends;
 mod unavailability;
 mod unexpected;
 mod unprocessed;
@@ -48,6 +67,12 @@ pub enum Case {
     Passed,
     /// A handler gave the record up.
     GivenUp,
+    /// The reader chose its units itself.
+    Assigned,
+    /// The leader epoch along the log is meant.
+    InEpochs,
+    /// The record stayed too long.
+    Kept,
     /// The record was delivered as often as it was dead-lettered.
     Repeated,
 }
@@ -99,13 +124,29 @@ pub const CHECKS: &[Check] = &[
     // The log.
     lost_write::CHECK,
     unseen::CHECK,
+    lost_prefix::CHECK,
+    lost_middle::CHECK,
+    lost_postfix::CHECK,
     duplicate::CHECK,
     inconsistent_offsets::CHECK,
     unexpected::CHECK,
     corrupt::CHECK,
+    realtime_offset_inversion::CHECK,
+    offset_regression::CHECK,
+    replica_divergence::CHECK,
+    log_truncated::CHECK,
+    compaction_loss::CHECK,
+    retention_loss::CHECK,
     // Order.
+    poll_skip::CHECK,
+    nonmonotonic_poll::CHECK,
+    int_poll_skip::CHECK,
+    int_nonmonotonic_poll::CHECK,
     nonmonotonic_send::CHECK,
+    int_nonmonotonic_send::CHECK,
+    int_send_skip::CHECK,
     key_order::CHECK,
+    stale_read::CHECK,
     // Transactions.
     g1a::CHECK,
     // Groups.
