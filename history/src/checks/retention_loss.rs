@@ -127,7 +127,7 @@ fn tell(analysis: &Analysis<'_>, found: &Found) -> [String; 2] {
     };
     let history = analysis.history;
     let facts: TopicFacts = history.meta.configuration.topic(history.topic_name(history.unit_topic(unit)));
-    let retention = crate::guarantees::span(facts.retention.unwrap_or_default());
+    let retention = crate::analysis::span(facts.retention.unwrap_or_default());
     let (unit, when) = (analysis.unit(unit), analysis.when(event));
     let second = match found.case {
         Case::Kept => format!("{unit} keeps records for {retention}, and it was still there {when}."),

@@ -158,7 +158,7 @@ fn tell(analysis: &Analysis<'_>, found: &Found) -> [String; 2] {
     let history = analysis.history;
     let known = found.ops.iter().find(|op| **op != poll).copied().unwrap_or(poll);
     let unit = analysis.unit(unit);
-    let lag = crate::guarantees::span(history.time(poll).since(history.time(known)));
+    let lag = crate::analysis::span(history.time(poll).since(history.time(known)));
     [
         format!(
             "{} knew {} that {unit} goes on at position {position} or behind.",

@@ -19,8 +19,8 @@
 use super::{Case, Check, Found, proof};
 use crate::{
     Kind, Ruling,
-    analysis::{Analysis, Buckets},
-    guarantees::{Rules, span},
+    analysis::{Analysis, Buckets, span},
+    guarantees::Rules,
     history::UnitId,
 };
 use squall_bus::{Acks, Time};

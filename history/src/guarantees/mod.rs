@@ -15,5 +15,4 @@ pub use configuration::{
 };
 pub use expect::{Delivery, Dlq, Expect, Log, Order};
 pub use rules::Rules;
-pub(crate) use rules::span;
 pub use warnings::{Warning, warnings};

@@ -15,8 +15,6 @@ mod order;
 mod queue;
 mod transactions;
 
-pub(crate) use order::span;
-
 use super::{Configuration, Delivery, Expect, Fsync, Log};
 use crate::{Ruling, analysis::Facts};
 use squall_bus::Acks;

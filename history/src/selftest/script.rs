@@ -37,7 +37,8 @@ impl Script {
             event["index"] = json!(at);
             for field in REFERENCES {
                 if let Some(id) = event.get(field).and_then(Value::as_u64) {
-                    event[field] = json!(indexes.get(&id).expect("no event refers to one that was taken away"));
+                    event[field] =
+                        json!(indexes.get(&id).expect("no event refers to one that was taken away"));
                 }
             }
             text += &(event.to_string() + "\n");

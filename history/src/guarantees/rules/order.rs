@@ -3,10 +3,10 @@
 use super::{Rules, allowed, forbidden};
 use crate::{
     Ruling,
+    analysis::span,
     checks::Case,
     guarantees::{Order, Reading},
 };
-use std::time::Duration;
 
 impl Rules<'_> {
     /// The sends of one session stand in the order in which they were made.
@@ -115,10 +115,4 @@ impl Rules<'_> {
             None => allowed("nothing bounds how far a reader may be behind"),
         }
     }
-}
-
-/// Milliseconds or seconds, in integers.
-pub(crate) fn span(span: Duration) -> String {
-    let ms = span.as_millis();
-    if ms < 1000 { format!("{ms} ms") } else { format!("{}.{:03} s", ms / 1000, ms % 1000) }
 }
