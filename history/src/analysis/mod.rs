@@ -5,6 +5,7 @@
 //! are sorted already: about linear in the events.
 
 mod buckets;
+mod circles;
 mod consumption;
 mod facts;
 mod fates;
@@ -13,6 +14,7 @@ mod values;
 mod words;
 
 pub(crate) use buckets::Buckets;
+pub(crate) use circles::{Circle, Circles};
 pub use consumption::{Consumer, Touch};
 pub use facts::Facts;
 pub use fates::Fate;
@@ -20,7 +22,7 @@ pub use places::{Place, UnitLog};
 pub(crate) use words::short;
 
 use crate::history::{DeliverRow, History, MessageId, Observation, SendRow, TopicId, UnitId};
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::OnceLock};
 pub(crate) use values::Writers;
 
 /// An entry of the dead-letter topic: a send to it that happened.
@@ -68,6 +70,8 @@ pub struct Analysis<'h> {
     writers: Writers,
     /// The first send of each message id in each topic. Only asked, never walked.
     messages: HashMap<(TopicId, MessageId), u32>,
+    /// The circles among transactions, from when the first check asks for them.
+    circles: OnceLock<Circles>,
 }
 
 impl<'h> Analysis<'h> {
@@ -102,6 +106,7 @@ impl<'h> Analysis<'h> {
             fates,
             txn_fates,
             messages: messages(history),
+            circles: OnceLock::new(),
             unit_of,
             first_place,
             session_of,
@@ -128,6 +133,11 @@ impl<'h> Analysis<'h> {
     #[must_use]
     pub fn happened(&self, row: u32) -> bool {
         self.fates[row as usize] == Fate::Happened
+    }
+
+    /// The circles among transactions.
+    pub(crate) fn circles(&self) -> &Circles {
+        self.circles.get_or_init(|| Circles::of(self))
     }
 
     /// Whether a delivery belongs to a read that succeeded.

@@ -3,23 +3,38 @@
 //! A check *finds*; the [`Rules`] say whether that is forbidden; the story is told only for the findings that are
 //! shown. [`CHECKS`] is the table of them all.
 
+mod circles;
+mod conservation;
 mod corrupt;
 mod dlq_acked;
 mod dlq_duplicate;
 mod dlq_lost;
 mod dlq_premature;
 mod duplicate;
+mod eos_duplicate;
+mod eos_loss;
+mod g0;
+mod g0_process;
+mod g0_realtime;
 mod g1a;
+mod g1b;
+mod g1c;
+mod g1c_process;
+mod g1c_realtime;
 mod group_jump;
+mod hanging_txn;
 mod inconsistent_offsets;
 mod key_order;
 mod lost_write;
+mod nonlinearizable;
 mod nonmonotonic_send;
+mod precommitted_read;
 mod reprocessed;
 mod unavailability;
 mod unexpected;
 mod unprocessed;
 mod unseen;
+mod zombie_not_fenced;
 
 pub(crate) use unavailability::worst_outage;
 
@@ -50,6 +65,16 @@ pub enum Case {
     GivenUp,
     /// The record was delivered as often as it was dead-lettered.
     Repeated,
+    /// The transaction was aborted.
+    Aborted,
+    /// A circle of reads alone.
+    ReadsOnly,
+    /// The search was given up when its budget was used up.
+    OutOfBudget,
+    /// The same, of a search for a circle of reads alone.
+    ReadsOutOfBudget,
+    /// What is missing may still be there, where the final drain did not come.
+    Undrained,
 }
 
 /// One finding.
@@ -108,6 +133,20 @@ pub const CHECKS: &[Check] = &[
     key_order::CHECK,
     // Transactions.
     g1a::CHECK,
+    precommitted_read::CHECK,
+    g1b::CHECK,
+    g0::CHECK,
+    g0_process::CHECK,
+    g0_realtime::CHECK,
+    g1c::CHECK,
+    g1c_process::CHECK,
+    g1c_realtime::CHECK,
+    eos_duplicate::CHECK,
+    eos_loss::CHECK,
+    conservation::CHECK,
+    hanging_txn::CHECK,
+    zombie_not_fenced::CHECK,
+    nonlinearizable::CHECK,
     // Groups.
     group_jump::CHECK,
     unprocessed::CHECK,
