@@ -34,6 +34,8 @@ pub mod history;
 pub mod jsonl;
 pub mod linear;
 pub mod online;
+#[cfg(test)]
+mod selftest;
 mod serde_time;
 pub mod verdict;
 

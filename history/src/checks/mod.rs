@@ -44,7 +44,7 @@ pub(crate) mod testing;
 use crate::{Kind, Ruling, analysis::Analysis, guarantees::Rules, history::UnitId};
 
 /// What sets findings of one check apart where the guarantees treat them differently.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Case {
     /// Nothing in particular.
     #[default]
