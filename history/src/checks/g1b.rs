@@ -4,7 +4,8 @@
 //! of its records has a place, acknowledged or read by somebody else, that the same reader went past: it read, one
 //! right after the other, before that place and behind it; or it is the final drain, which covers the place. But it
 //! never saw that record. A reader that was given other units, died, sought or was reset in between did not go past
-//! anything, and reads that failed move nobody.
+//! anything, and reads that failed move nobody. Where reads are of whole units, one that ends on a record of another
+//! transaction, which has a later record for the same unit, saw it in the middle of its work.
 //!
 //! **Algorithm.** One walk over the reads of each reader and unit; the places between two of them are looked up.
 //! **Cost.** Linear in reads and in the places that were passed.
@@ -51,6 +52,9 @@ fn find(analysis: &Analysis<'_>) -> Vec<Found> {
     if history.txns().is_empty() {
         return Vec::new();
     }
+    if history.meta.configuration.whole_reads {
+        return intermediate(analysis);
+    }
     let (steps, seen) = walk(analysis);
     let mut told = BTreeSet::new();
     let mut found = Vec::new();
@@ -81,6 +85,38 @@ fn find(analysis: &Analysis<'_>) -> Vec<Found> {
         }
     }
     found
+}
+
+/// Whole reads that end in the middle of a transaction.
+fn intermediate(analysis: &Analysis<'_>) -> Vec<Found> {
+    let history = analysis.history;
+    let reads = history.delivers();
+    let of = |read: &DeliverRow| (read.poll(), read.unit);
+    let last = |(index, read): &(usize, &DeliverRow)| {
+        reads.get(index + 1).is_none_or(|next| of(next) != of(read)) && analysis.read_happened(read)
+    };
+    let mut later: BTreeMap<(u32, UnitId), u32> = BTreeMap::new();
+    for (send, row) in history.sends().iter().zip(0u32..) {
+        if let (Some(txn), Some(unit)) = (send.txn(), analysis.unit_of[row as usize]) {
+            later.insert((history.txn_row(txn), unit), row);
+        }
+    }
+    let torn = |(_, read): (usize, &DeliverRow)| {
+        let part = analysis.writer(read.value()?)?;
+        let txn = analysis.send(part).txn()?;
+        let reader = history.polls()[history.poll_row(read.poll()?) as usize].txn();
+        let row = *later.get(&(history.txn_row(txn), read.unit))?;
+        let send = analysis.send(row);
+        (row > part && reader != Some(txn)).then(|| Found {
+            unit: Some(read.unit),
+            position: Some(read.position),
+            ops: proof([Some(txn.0), Some(send.invoke.0), send.completion(), Some(read.event)]),
+            send: Some(row),
+            other: Some(read.event),
+            case: Case::Plain,
+        })
+    };
+    reads.iter().enumerate().filter(last).filter_map(torn).collect()
 }
 
 /// What each reader saw of transactions.
