@@ -72,7 +72,7 @@ fn benches(c: &mut Criterion) {
     let ops = ops(&Online::new(&units).units());
     let mut online = feed(&units, &ops);
     for unit in online.units() {
-        online.drained(Drain { unit, from: 0, to: RECORDS / UNITS, complete: true });
+        online.drained(Drain { unit, from: 0, to: RECORDS / UNITS, complete: true, node: None });
     }
     let (configuration, expect, facts) = (Configuration::default(), Expect::default(), Facts::default());
     let report = online.finish(&Rules { configuration: &configuration, expect: &expect, facts: &facts });

@@ -3,16 +3,27 @@
 //! A check *finds*; the [`Rules`] say whether that is forbidden; the story is told only for the findings that are
 //! shown. [`CHECKS`] is the table of them all.
 
+mod abort_position;
 mod circles;
+mod commit_beyond_position;
+mod committed_too_far;
 mod conservation;
+mod consumed_unassigned;
 mod corrupt;
+mod dedup_false_accept;
+mod dedup_false_reject;
+mod delivered_after_ack;
 mod dlq_acked;
 mod dlq_duplicate;
 mod dlq_lost;
 mod dlq_premature;
+mod double_owner;
 mod duplicate;
+mod early_redelivery;
+mod eos_consume_count;
 mod eos_duplicate;
 mod eos_loss;
+mod expired_delivered;
 mod g0;
 mod g0_process;
 mod g0_realtime;
@@ -28,8 +39,20 @@ mod key_order;
 mod lost_write;
 mod nonlinearizable;
 mod nonmonotonic_send;
+mod over_ack_pending;
+mod over_max_deliver;
 mod precommitted_read;
+mod register;
 mod reprocessed;
+mod set_full;
+mod spurious_rebalance;
+mod stale_commit_read;
+mod stall;
+mod stuck_consumer;
+mod stuck_producer;
+mod total_queue;
+mod ttl_early;
+mod two_holders;
 mod unavailability;
 mod unexpected;
 mod unprocessed;
@@ -75,6 +98,28 @@ pub enum Case {
     ReadsOutOfBudget,
     /// What is missing may still be there, where the final drain did not come.
     Undrained,
+    /// A reader went back further than it had to.
+    Further,
+    /// A reader went on where it had to go back.
+    Advanced,
+    /// More than the bound allows.
+    Beyond,
+    /// Exactly one more than the bound allows.
+    ByOne,
+    /// It may have been on its way when the ack was confirmed.
+    OnItsWay,
+    /// Nobody confirmed the ack.
+    Unconfirmed,
+    /// It is not known when the bus handed the record out.
+    Undated,
+    /// Nobody sent it.
+    Foreign,
+    /// Nobody knows whether its send happened.
+    Recovered,
+    /// It was missed, and read later.
+    Stale,
+    /// It was missed, and never read again.
+    Gone,
 }
 
 /// One finding.
@@ -149,13 +194,34 @@ pub const CHECKS: &[Check] = &[
     nonlinearizable::CHECK,
     // Groups.
     group_jump::CHECK,
+    stale_commit_read::CHECK,
+    commit_beyond_position::CHECK,
+    committed_too_far::CHECK,
+    abort_position::CHECK,
+    consumed_unassigned::CHECK,
+    double_owner::CHECK,
+    eos_consume_count::CHECK,
+    spurious_rebalance::CHECK,
+    stuck_consumer::CHECK,
+    stuck_producer::CHECK,
     unprocessed::CHECK,
     reprocessed::CHECK,
     // Queues.
+    delivered_after_ack::CHECK,
+    early_redelivery::CHECK,
+    over_max_deliver::CHECK,
+    two_holders::CHECK,
+    over_ack_pending::CHECK,
     dlq_lost::CHECK,
     dlq_premature::CHECK,
     dlq_acked::CHECK,
     dlq_duplicate::CHECK,
+    expired_delivered::CHECK,
+    ttl_early::CHECK,
+    dedup_false_accept::CHECK,
+    dedup_false_reject::CHECK,
+    total_queue::CHECK,
+    set_full::CHECK,
     // How long.
     unavailability::CHECK,
 ];
