@@ -5,6 +5,7 @@
 //! are sorted already: about linear in the events.
 
 mod buckets;
+mod circles;
 mod consumption;
 mod facts;
 mod fates;
@@ -17,6 +18,7 @@ mod values;
 mod words;
 
 pub(crate) use buckets::Buckets;
+pub(crate) use circles::{Circle, Circles};
 pub use consumption::{Consumer, Touch};
 pub use facts::Facts;
 pub use fates::Fate;
@@ -27,7 +29,7 @@ pub use reading::Step;
 pub(crate) use words::{short, span};
 
 use crate::history::{DeliverRow, History, MessageId, Observation, SendRow, TopicId, UnitId};
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::OnceLock};
 pub(crate) use values::Writers;
 
 /// An entry of the dead-letter topic: a send to it that happened.
@@ -81,6 +83,8 @@ pub struct Analysis<'h> {
     writers: Writers,
     gone: Vec<bool>,
     /// The first send of each message id in each topic. Only asked, never walked.
+    /// The circles among transactions, from when the first check asks for them.
+    circles: OnceLock<Circles>,
     message_ids: HashMap<(TopicId, MessageId), u32>,
 }
 
@@ -117,6 +121,7 @@ impl<'h> Analysis<'h> {
             seen,
             fates,
             txn_fates,
+            circles: OnceLock::new(),
             phases: messages::phases(history),
             messages: Messages::new(history),
             message_ids: message_ids(history),
@@ -156,6 +161,11 @@ impl<'h> Analysis<'h> {
     #[must_use]
     pub fn happened(&self, row: u32) -> bool {
         self.fates[row as usize] == Fate::Happened
+    }
+
+    /// The circles among transactions.
+    pub(crate) fn circles(&self) -> &Circles {
+        self.circles.get_or_init(|| Circles::of(self))
     }
 
     /// Whether a delivery belongs to a read that succeeded.

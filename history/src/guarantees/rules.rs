@@ -15,6 +15,8 @@ mod order;
 mod queue;
 mod transactions;
 
+pub(crate) use transactions::given_up;
+
 use super::{Configuration, Delivery, Expect, Fsync, Log};
 use crate::{Ruling, analysis::Facts};
 use squall_bus::Acks;
