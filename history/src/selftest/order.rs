@@ -457,7 +457,7 @@ fn interleave(script: &mut Script, dice: &mut Dice) -> bool {
 
 /// A reader stays a minute behind what was acknowledged.
 fn stay_behind(script: &mut Script, dice: &mut Dice) -> bool {
-    script.expect("lag", json!(50_000_000_000_u64));
+    *script.expect("lag") = json!(50_000_000_000_u64);
     let Some((unit, [one, _, _])) = three(script, dice) else { return false };
     read_by_choice(script, &unit, &[&[one], &[]]);
     let drain = script.drain();

@@ -2,6 +2,8 @@
 //! values agree, some do not, and nothing is sensible for long: the checks must agree with their definitions on
 //! whatever can be written down.
 
+mod episodes;
+
 use crate::{
     History, Meta,
     events::Hit,
@@ -29,8 +31,8 @@ impl std::fmt::Debug for Shown {
 
 /// Small random histories.
 pub(super) fn histories() -> impl Strategy<Value = Shown> {
-    let steps = prop::collection::vec((0u8..46, 0u8..6, 0u8..6, 0u8..24), 0..=12);
-    (steps, 0u8..128, prop::option::of(any::<u8>()))
+    let steps = prop::collection::vec((0u8..54, 0u8..6, 0u8..6, 0u8..24), 0..=12);
+    (steps, 0u16..1024, prop::option::of(any::<u8>()))
         .prop_map(|(steps, setup, drain)| Shown(Small::new(setup).tell(&steps, drain)))
 }
 
@@ -53,7 +55,7 @@ struct Small {
 }
 
 impl Small {
-    fn new(setup: u8) -> Self {
+    fn new(setup: u16) -> Self {
         let mut meta = Meta::default();
         let configuration = &mut meta.configuration;
         configuration.dlq = Some("dead".into());
@@ -64,8 +66,20 @@ impl Small {
             if setup & 4 == 0 { CommitPolicy::AfterProcessing } else { CommitPolicy::BeforeProcessing };
         configuration.groups = if setup & 8 == 0 { vec!["g0".into()] } else { Vec::new() };
         configuration.clock_bound = (setup & 3 == 0).then_some(Duration::ZERO);
+        if setup & 16 != 0 {
+            configuration.ack_wait = (setup & 32 == 0).then_some(Duration::from_nanos(4000));
+            configuration.max_deliver = Some(1);
+            configuration.max_ack_pending = Some(1);
+            configuration.dedup_window = Some(Duration::from_nanos(6000));
+        }
+        configuration.exclusive = setup & 32 != 0;
+        if setup & 64 != 0 {
+            meta.expect.progress = Some(Duration::from_nanos(4000));
+            meta.expect.unavailable = Some(Duration::from_nanos(4000));
+            meta.expect.spurious_rebalances = Some(1);
+        }
         // Every fourth history compacts, every fourth deletes by age.
-        if let cleanup @ 2.. = (setup >> 4) & 3 {
+        if let cleanup @ 2.. = setup >> 7 & 3 {
             let cleanup = if cleanup == 2 { Cleanup::Compact } else { Cleanup::Delete };
             let (retention, retention_slack) =
                 (Some(Duration::from_nanos(6000)), Some(Duration::from_nanos(2000)));
@@ -89,7 +103,7 @@ impl Small {
             others: Vec::new(),
             txn: [None; 3],
             poll: [None; 3],
-            focus: setup >> 6 == 1,
+            focus: setup >> 9 == 1,
             placed: Vec::new(),
             delivery: None,
         }
@@ -118,10 +132,10 @@ impl Small {
         let (process, b) = if self.focus { (usize::from(a == 5), b & !1) } else { (usize::from(a) % 3, b) };
         let unit = self.units[usize::from(b) % 2];
         match what {
-            36..=40 => self.polls(process, unit, a, c),
-            41 | 42 => self.transaction(process, unit, a, c),
-            43 => self.drain_through(unit, a, c),
-            44 | 45 => {
+            44..=48 => self.polls(process, unit, a, c),
+            49 | 50 => self.transaction(process, unit, a, c),
+            51 => self.drain_through(unit, a, c),
+            52 | 53 => {
                 for n in 0..4 {
                     self.send(process, a, b, 1 + n % 2);
                 }
@@ -139,7 +153,8 @@ impl Small {
                 let op = self.history.invoke(now, process, Invoke::End { unit, node });
                 self.others.push(op);
             }
-            _ => self.note(what, process, unit, (a, b, c)),
+            27..=35 => self.note(what, process, unit, (a, b, c)),
+            _ => self.episode((what, a, b, c)),
         }
     }
 
@@ -317,6 +332,12 @@ impl Small {
         let txn = self.invoke(process, Invoke::Txn { id: None, epoch: None });
         let topic = self.history.unit_topic(unit);
         let first = self.next_position(unit);
+        if a > 2 {
+            // It reads from the first record on, and begins with that.
+            self.txn[process] = Some(txn);
+            self.polls(process, unit, 0, 10);
+            self.txn[process] = None;
+        }
         for n in 0..2 + u64::from(a % 2) {
             let value = self.value;
             self.value += 1;
