@@ -18,6 +18,7 @@
 //! | [`linear`] | linearizability by search, for conditional appends and fencing |
 //! | [`verdict`] | [`judge`]: the report of a history |
 //! | [`jsonl`] | the log on disk: JSON Lines, version 1 (`FORMAT.md`) |
+//! | [`import`] | histories of other tools: of Jepsen's Kafka and list-append workloads |
 //! | [`online`] | lost, duplicate, order and completeness of runs too long to keep |
 //! | [`guarantees`] | what a run promises, as data, and what is therefore forbidden |
 //!
@@ -31,6 +32,7 @@ pub mod cycles;
 pub mod events;
 pub mod guarantees;
 pub mod history;
+pub mod import;
 pub mod jsonl;
 pub mod linear;
 pub mod online;
