@@ -19,8 +19,9 @@ use crate::{
     Kind,
     analysis::{Analysis, Buckets},
     guarantees::Rules,
-    history::{DeliverRow, GroupId, KeyId},
+    history::{DeliverRow, GroupId, KeyId, UnitId},
 };
+use std::collections::HashMap;
 
 pub(super) const CHECK: Check = Check {
     kind: Kind::KeyOrder,
@@ -63,8 +64,9 @@ fn deliveries(analysis: &Analysis<'_>) -> Vec<Found> {
     let mut found = Vec::new();
     for consumer in (0..slots).filter(|consumer| !of_slot.of(*consumer).is_empty()) {
         let mut handed = vec![false; history.sends().len()];
-        // Per key: the first delivery that stands highest so far.
+        // Per key and unit: the first delivery that stands highest so far. Nearly all keys stay in one unit.
         let mut fronts: Vec<Option<&DeliverRow>> = vec![None; history.key_count()];
+        let mut elsewhere: HashMap<(KeyId, UnitId), Option<&DeliverRow>> = HashMap::new();
         for index in of_slot.of(consumer) {
             let read = &history.delivers()[*index as usize];
             let Some(row) = read.value().and_then(|value| analysis.writer(value)) else { continue };
@@ -72,9 +74,13 @@ fn deliveries(analysis: &Analysis<'_>) -> Vec<Found> {
             if std::mem::replace(&mut handed[row as usize], true) {
                 continue;
             }
-            let front = &mut fronts[key.index()];
+            let home = &mut fronts[key.index()];
+            let front = match home {
+                Some(first) if first.unit != read.unit => elsewhere.entry((key, read.unit)).or_default(),
+                _ => home,
+            };
             match *front {
-                Some(before) if before.unit == read.unit && before.position > read.position => {
+                Some(before) if before.position > read.position => {
                     found.push(Found {
                         unit: Some(read.unit),
                         position: Some(read.position),

@@ -62,7 +62,7 @@ fn find(analysis: &Analysis<'_>) -> Vec<Found> {
             None if missed(analysis, row) => found.push(lost(analysis, row)),
             Some(read) if times > 1 => found.push(taken(read, Some(row), Case::Repeated)),
             Some(read) if send.status == Status::Unknown => {
-                found.push(taken(read, Some(row), Case::Recovered))
+                found.push(taken(read, Some(row), Case::Recovered));
             }
             _ => {}
         }

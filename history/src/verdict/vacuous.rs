@@ -1,9 +1,9 @@
 //! `vacuous`: there is nothing to judge.
 //!
 //! **Definition.** Nothing was sent; nothing was acknowledged although acks were asked for; nothing was delivered; a
-//! kind of operation (commits, transactions, polls, settlements, askings for an epoch or for the end of a unit)
-//! completed, but never successfully (an aborted transaction is an answer too); or a group that the configuration names was handed nothing. A group is not idle
-//! when nobody wrote to the topics that it reads, as far as its assignments, subscriptions and commits name them.
+//! kind of operation (commits, transactions, polls, settlements) completed, but never successfully (an aborted
+//! transaction is an answer too); or a group that the configuration names was handed nothing. A group is not idle when
+//! nobody wrote to the topics that it reads, as far as its assignments, subscriptions and commits name them.
 //!
 //! **Forbidden** never, but such a run is `unknown`: whatever is wrong could not show.
 //!
@@ -69,8 +69,6 @@ fn barren(analysis: &Analysis<'_>) -> Option<(&'static str, usize)> {
         .or_else(|| kind("transaction", &mut { txns }))
         .or_else(|| of!("poll", history.polls()))
         .or_else(|| of!("settlement", history.settles()))
-        .or_else(|| of!("asking for an epoch", history.inits()))
-        .or_else(|| of!("asking for an end", history.ends()))
 }
 
 /// A named group that was handed nothing although somebody wrote to its topics.
