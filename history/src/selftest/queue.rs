@@ -415,7 +415,7 @@ fn total_queue(history: &History) -> Vec<Key> {
         let Some(last) = out.last() else {
             let happened = naive::outcome(history, send) == Status::Ok && naive::twin(history, row).is_none();
             let work = Some(history.topic_name(send.topic)) != dlq;
-            if happened && work && !may_be_gone(history, row) {
+            if happened && work && !naive::may_be_gone(history, row) {
                 let unit = naive::unit_of(history, row);
                 let drained = unit.is_some_and(|unit| naive::finished(history, unit).is_some());
                 let case = if drained { Case::Drained } else { Case::Plain };
@@ -430,12 +430,6 @@ fn total_queue(history: &History) -> Vec<Key> {
         }
     }
     found
-}
-
-fn may_be_gone(history: &History, row: u32) -> bool {
-    let sent = history.time(history.sends()[row as usize].invoke.0);
-    life(history, row)
-        .is_some_and(|life| clocks(history).is_none_or(|bound| sent + life <= history.end() + bound))
 }
 
 fn set_full(history: &History) -> Vec<Key> {
@@ -463,7 +457,7 @@ fn set_full(history: &History) -> Vec<Key> {
             }));
         }
         // Whoever stands right on the place and reads another record there has not gone past it.
-        let last = missed.iter().max().copied().filter(|_| happened && !may_be_gone(history, row))?;
+        let last = missed.iter().max().copied().filter(|_| happened && !naive::may_be_gone(history, row))?;
         let case = if last_read > last { Case::Stale } else { Case::Gone };
         Some(Key::new(unit, position, row, case))
     };

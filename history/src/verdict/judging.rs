@@ -112,27 +112,34 @@ pub(crate) fn conclude(anomalies: &[Anomaly], missing: Option<String>) -> (Verdi
 
 fn count(analysis: &Analysis<'_>, anomalies: &[Anomaly]) -> Counts {
     let history = analysis.history;
-    let work = || history.sends().iter().filter(|send| analysis.is_work(send));
-    let status = |status: Status| work().filter(|send| send.status == status).count() as u64;
-    let touches = || analysis.consumers.iter().flat_map(|consumer| &consumer.touches);
+    let (mut sent, mut by_status, mut poison) = (0, [0; 3], 0);
+    for (row, send) in (0u32..).zip(history.sends()).filter(|(_, send)| analysis.is_work(send)) {
+        sent += 1;
+        by_status[send.status as usize] += 1;
+        poison += u64::from(analysis.is_poison(row));
+    }
+    let status = |status: Status| by_status[status as usize];
+    let (mut redelivered, mut handled) = (0, 0);
+    for touch in analysis.consumers.iter().flat_map(|consumer| &consumer.touches) {
+        redelivered += u64::from(touch.delivered.saturating_sub(1));
+        handled += u64::from(touch.handled);
+    }
     let drained = history.delivers().iter().filter(|read| read.drained()).count() as u64;
     let of_kind = |kind: Kind| anomalies.iter().filter(|one| one.kind == kind).map(|one| one.count).sum();
     let worst = worst_outage(analysis);
-    let rows = || (0u32..).zip(history.sends());
     let mut dead: Vec<u32> = analysis.dlq_entries.iter().filter_map(|entry| entry.cause).collect();
     dead.sort_unstable();
     dead.dedup();
     Counts {
-        sent: work().count() as u64,
+        sent,
         acked: status(Status::Ok),
         failed: status(Status::Fail),
         unknown: status(Status::Unknown),
         delivered: history.delivers().len() as u64 - drained,
-        redelivered: touches().map(|touch| u64::from(touch.delivered.saturating_sub(1))).sum(),
-        handled: touches().map(|touch| u64::from(touch.handled)).sum(),
+        redelivered,
+        handled,
         duplicates: of_kind(Kind::Duplicate),
-        poison: rows().filter(|(row, send)| analysis.is_work(send) && analysis.is_poison(*row)).count()
-            as u64,
+        poison,
         dead_lettered: dead.len() as u64,
         drained,
         faults: analysis.facts.faults,
