@@ -97,6 +97,8 @@ const PENDING: &[&str] = &[
     "G1c",
     "G1c-process",
     "G1c-realtime",
+    "G-single",
+    "G2",
     "eos_duplicate",
     "eos_loss",
     "conservation",
