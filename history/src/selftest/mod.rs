@@ -15,6 +15,7 @@ mod groups;
 mod log;
 mod naive;
 mod order;
+mod planted_in_groups;
 mod queue;
 mod script;
 mod small;
@@ -105,7 +106,6 @@ const PENDING: &[&str] = &[
     "hanging_txn",
     "zombie_not_fenced",
     "nonlinearizable",
-    "group_jump",
     "unprocessed",
     "reprocessed",
     "dlq_lost",
@@ -113,16 +113,6 @@ const PENDING: &[&str] = &[
     "dlq_acked",
     "dlq_duplicate",
     "unavailability",
-    "stale_commit_read",
-    "commit_beyond_position",
-    "committed_too_far",
-    "abort_position",
-    "consumed_unassigned",
-    "double_owner",
-    "eos_consume_count",
-    "spurious_rebalance",
-    "stuck_consumer",
-    "stuck_producer",
     "delivered_after_ack",
     "early_redelivery",
     "over_max_deliver",
