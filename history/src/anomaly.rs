@@ -34,14 +34,14 @@ macro_rules! kinds {
 kinds! {
     /// An acknowledged record is not in the log although the log was read beyond it.
     LostWrite = "lost_write",
+    /// An acknowledged record was never read, and nothing behind it either.
+    Unseen = "unseen",
     /// Lost records of one writer before the first of its records that was read.
     LostPrefix = "lost_prefix",
     /// Lost records of one writer between others of its records that were read.
     LostMiddle = "lost_middle",
     /// Lost records of one writer behind the last of its records that was read.
     LostPostfix = "lost_postfix",
-    /// An acknowledged record was never read, and nothing behind it either.
-    Unseen = "unseen",
     /// One record stands at two places of the log.
     Duplicate = "duplicate",
     /// One place of the log held two different records.

@@ -9,9 +9,11 @@ mod circles;
 mod consumption;
 mod facts;
 mod fates;
+mod gone;
 mod grid;
 mod messages;
 mod places;
+mod reading;
 mod values;
 mod words;
 
@@ -23,6 +25,7 @@ pub use fates::Fate;
 pub(crate) use grid::Grid;
 pub(crate) use messages::{Messages, before};
 pub use places::{Place, UnitLog};
+pub use reading::Step;
 pub(crate) use words::{short, span};
 
 use crate::history::{DeliverRow, History, MessageId, Observation, SendRow, TopicId, UnitId};
@@ -71,11 +74,14 @@ pub struct Analysis<'h> {
     pub dlq_entries: Vec<DlqEntry>,
     /// Two sends of one value, as rows: such a history cannot be judged.
     pub clash: Option<(u32, u32)>,
+    /// Where readers left records out or went back, in the order of the deliveries.
+    pub steps: Vec<Step>,
     /// The events with which phases began, in order.
     phases: Vec<u32>,
     /// The messages of queues.
     pub(crate) messages: Messages,
     writers: Writers,
+    gone: Vec<bool>,
     /// The first send of each message id in each topic. Only asked, never walked.
     /// The circles among transactions, from when the first check asks for them.
     circles: OnceLock<Circles>,
@@ -101,8 +107,10 @@ impl<'h> Analysis<'h> {
         let unit_of = units_of_sends(history, &first_place);
         let (session_of, sessions) = sessions(history);
         let dlq = history.meta.configuration.dlq.as_deref().and_then(|name| history.find_topic(name));
-        Self {
-            facts: Facts::of(history),
+        let facts = Facts::of(history);
+        let gone = gone::records(history, &units, &fates, facts.clock_bound);
+        let mut analysis = Self {
+            facts,
             consumers: consumption::consumers(history, &writers),
             dlq_entries: dlq
                 .map(|dlq| dlq_entries(history, &writers, &seen, &fates, dlq))
@@ -123,8 +131,18 @@ impl<'h> Analysis<'h> {
             sessions,
             dlq,
             clash,
+            steps: Vec::new(),
             writers,
-        }
+            gone,
+        };
+        analysis.steps = reading::steps(&analysis);
+        analysis
+    }
+
+    /// Whether a record may be gone by right: compacted, or older than it may become.
+    #[must_use]
+    pub fn may_be_gone(&self, row: u32) -> bool {
+        self.gone.get(row as usize).copied().unwrap_or_default()
     }
 
     /// The row of the send that wrote `value`.

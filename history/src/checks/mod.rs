@@ -7,6 +7,7 @@ mod abort_position;
 mod circles;
 mod commit_beyond_position;
 mod committed_too_far;
+mod compaction_loss;
 mod conservation;
 mod consumed_unassigned;
 mod corrupt;
@@ -37,24 +38,42 @@ mod g_single;
 mod group_jump;
 mod hanging_txn;
 mod inconsistent_offsets;
+mod int_nonmonotonic_poll;
+mod int_nonmonotonic_send;
+mod int_poll_skip;
+mod int_send_skip;
 mod key_order;
+mod log_truncated;
+mod lost_middle;
+mod lost_parts;
+mod lost_postfix;
+mod lost_prefix;
 mod lost_write;
 mod nonlinearizable;
+mod nonmonotonic_poll;
 mod nonmonotonic_send;
+mod offset_regression;
 mod over_ack_pending;
 mod over_max_deliver;
+mod poll_skip;
 mod precommitted_read;
+mod realtime_offset_inversion;
 mod register;
+mod replica_divergence;
 mod reprocessed;
+mod retention_loss;
 mod set_full;
 mod spurious_rebalance;
 mod stale_commit_read;
+mod stale_read;
 mod stall;
+mod steps;
 mod stuck_consumer;
 mod stuck_producer;
 mod total_queue;
 mod ttl_early;
 mod two_holders;
+mod txn_sends;
 mod unavailability;
 mod unexpected;
 mod unprocessed;
@@ -88,6 +107,12 @@ pub enum Case {
     Passed,
     /// A handler gave the record up.
     GivenUp,
+    /// The reader chose its units itself.
+    Assigned,
+    /// The leader epoch along the log is meant.
+    InEpochs,
+    /// The record stayed too long.
+    Kept,
     /// The record was delivered as often as it was dead-lettered.
     Repeated,
     /// The transaction was aborted.
@@ -173,13 +198,29 @@ pub const CHECKS: &[Check] = &[
     // The log.
     lost_write::CHECK,
     unseen::CHECK,
+    lost_prefix::CHECK,
+    lost_middle::CHECK,
+    lost_postfix::CHECK,
     duplicate::CHECK,
     inconsistent_offsets::CHECK,
     unexpected::CHECK,
     corrupt::CHECK,
+    realtime_offset_inversion::CHECK,
+    offset_regression::CHECK,
+    replica_divergence::CHECK,
+    log_truncated::CHECK,
+    compaction_loss::CHECK,
+    retention_loss::CHECK,
     // Order.
+    poll_skip::CHECK,
+    nonmonotonic_poll::CHECK,
+    int_poll_skip::CHECK,
+    int_nonmonotonic_poll::CHECK,
     nonmonotonic_send::CHECK,
+    int_nonmonotonic_send::CHECK,
+    int_send_skip::CHECK,
     key_order::CHECK,
+    stale_read::CHECK,
     // Transactions.
     g1a::CHECK,
     precommitted_read::CHECK,
