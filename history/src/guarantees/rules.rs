@@ -224,4 +224,6 @@ impl Rules<'_> {
 }
 
 #[cfg(test)]
+mod table;
+#[cfg(test)]
 mod tests;
