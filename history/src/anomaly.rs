@@ -98,6 +98,10 @@ kinds! {
     ReadCycleProcess = "G1c-process",
     /// Such a cycle with the order of real time in it.
     ReadCycleRealtime = "G1c-realtime",
+    /// A cycle with one record that a transaction did not see.
+    ReadSkew = "G-single",
+    /// A cycle with several records that transactions did not see.
+    AntiCycle = "G2",
     /// A committed output has one input twice.
     EosDuplicate = "eos_duplicate",
     /// A committed output lacks an input that was committed.

@@ -7,7 +7,7 @@
 //! writer of the first one came before the writer of the second. The order of a unit is that of positions, from acks
 //! and from reads; a place with two values and the second place of a record have no say. `wr`: a writer came
 //! before every successful reader of its record. `process` and `realtime`: what was over before the other began, by
-//! the same process or by anybody. What readers did *not* see (`rw`) has no say: a poll of a log is not a read of it all.
+//! the same process or by anybody. What a poll of a log did not see has no say, for it is not a read of it all.
 //!
 //! The circles are searched once, for all checks of them, and not at all where there are no transactions and no order
 //! is promised: single operations without the order of time have no circles, for each writes to one unit only.
@@ -19,7 +19,7 @@ use crate::{
         link_time,
     },
     guarantees::TxnOrder,
-    history::{OpId, Status},
+    history::{Observation, OpId, ProcessId, Status, UnitId},
 };
 use std::collections::BTreeMap;
 
@@ -41,17 +41,26 @@ pub(crate) enum Circle {
     WritesRealtime,
     /// Writes, a read, and the order of real time.
     MixedRealtime,
+    /// Writes, reads, and one record that was not seen.
+    Unseen,
+    /// Writes, reads, and several records that were not seen.
+    UnseenTwice,
+    /// Writes, reads, one record that was not seen, and the order of real time.
+    UnseenRealtime,
+    /// Writes, reads, several records that were not seen, and the order of real time.
+    UnseenTwiceRealtime,
 }
 
 const NONE: Dependencies = Dependencies::NONE;
 const WW: Dependencies = Dependencies::of(&[Dependency::Ww]);
 const WR: Dependencies = Dependencies::of(&[Dependency::Wr]);
+const RW: Dependencies = Dependencies::of(&[Dependency::Rw]);
 const PROCESS: Dependencies = Dependencies::of(&[Dependency::Process]);
 const REALTIME: Dependencies = Dependencies::of(&[Dependency::Realtime]);
 const TIME: Dependencies = PROCESS.or(REALTIME);
 
 /// A weaker circle says all that a stronger one of the same component would.
-const PATTERNS: [Pattern; 7] = [
+const PATTERNS: [Pattern; 11] = [
     Pattern { first: WR, rest: WR, needs: NONE, implied_by: 0 },
     Pattern { first: WW, rest: WW, needs: NONE, implied_by: 0 },
     Pattern { first: WR, rest: WW.or(WR), needs: NONE, implied_by: implied(&[Circle::Reads]) },
@@ -74,7 +83,24 @@ const PATTERNS: [Pattern; 7] = [
         needs: WR,
         implied_by: implied(&[Circle::Reads, Circle::Mixed, Circle::MixedProcess]),
     },
+    Pattern { first: RW, rest: WW.or(WR), needs: NONE, implied_by: SEEN },
+    Pattern { first: RW, rest: WW.or(WR).or(RW), needs: NONE, implied_by: SEEN | implied(&[Circle::Unseen]) },
+    Pattern { first: RW, rest: WW.or(WR).or(TIME), needs: NONE, implied_by: TIMED },
+    Pattern {
+        first: RW,
+        rest: WW.or(WR).or(RW).or(TIME),
+        needs: NONE,
+        implied_by: TIMED | implied(&[Circle::UnseenRealtime]),
+    },
 ];
+
+/// Circles without what was not seen, and without time.
+const SEEN: u32 = implied(&[Circle::Reads, Circle::Writes, Circle::Mixed]);
+
+/// All circles that are weaker than those of what was not seen, with time.
+const TIMED: u32 = SEEN
+    | implied(&[Circle::WritesProcess, Circle::MixedProcess, Circle::WritesRealtime, Circle::MixedRealtime])
+    | implied(&[Circle::Unseen, Circle::UnseenTwice]);
 
 const fn implied(by: &[Circle]) -> u32 {
     let (mut bits, mut i) = (0, 0);
@@ -100,6 +126,8 @@ pub(crate) struct Circles {
     nodes: Vec<Node>,
     /// The rows of the two sends of a `ww` edge.
     writes: Vec<(u32, u32)>,
+    /// The rows of the poll and of the send that it did not see, of an `rw` edge.
+    unseen: Vec<(u32, u32)>,
 }
 
 impl Circles {
@@ -112,9 +140,11 @@ impl Circles {
         let mut links = Links::new(nodes.len());
         let writes = link_writes(analysis, &numbers, &mut links);
         link_reads(analysis, &numbers, &mut links);
+        let whole = history.meta.configuration.whole_reads;
+        let unseen = if whole { link_unseen(analysis, &numbers, &mut links) } else { Vec::new() };
         link_times(analysis, &nodes, &mut links);
         let findings = find(&links.build(), &PATTERNS, Budget::default());
-        Self { findings, nodes, writes }
+        Self { findings, nodes, writes, unseen }
     }
 
     /// The numbers of the findings of one kind of circle.
@@ -131,10 +161,47 @@ impl Circles {
         self.nodes[number as usize]
     }
 
+    /// The rows of the poll and of the send that it did not see, of an `rw` edge.
+    pub(crate) fn unseen_of(&self, edge: &CycleEdge) -> (u32, u32) {
+        self.unseen[edge.reason as usize]
+    }
+
     /// The rows of the two sends of a `ww` edge.
     pub(crate) fn writes_of(&self, edge: &CycleEdge) -> (u32, u32) {
         self.writes[edge.reason as usize]
     }
+}
+
+/// Links whole reads to the writers of the records right behind what they saw. Returns the rows of poll and send.
+fn link_unseen(analysis: &Analysis<'_>, numbers: &Numbers, links: &mut Links) -> Vec<(u32, u32)> {
+    let history = analysis.history;
+    // A whole read is of the unit at whose beginning its process went to read last.
+    let mut sought: BTreeMap<ProcessId, Vec<(u32, UnitId)>> = BTreeMap::new();
+    for (event, note) in history.notes() {
+        if let Observation::Sought { unit, to: 0 } = note {
+            sought.entry(history.process_of(*event)).or_default().push((*event, *unit));
+        }
+    }
+    let mut lengths = vec![0u64; history.polls().len()];
+    for read in history.delivers() {
+        if let Some(poll) = read.poll() {
+            lengths[history.poll_row(poll) as usize] += 1;
+        }
+    }
+    let mut unseen = Vec::new();
+    for (poll, row) in history.polls().iter().zip(0u32..) {
+        let (Some(reader), Some(end)) = (numbers.polls[row as usize], poll.completion()) else { continue };
+        let Some(list) = sought.get(&poll.process) else { continue };
+        let Some(last) = list.partition_point(|(event, _)| *event < end).checked_sub(1) else { continue };
+        let next = lengths[row as usize];
+        let [place] = analysis.units[list[last].1.index()].between(next, next + 1) else { continue };
+        let Some(send) = place.send() else { continue };
+        if let Some(writer) = numbers.sends[send as usize] {
+            links.link(reader, writer, Dependency::Rw, unseen.len() as u32);
+            unseen.push((row, send));
+        }
+    }
+    unseen
 }
 
 /// The numbers of the nodes that sends and polls belong to, by their rows.
@@ -286,7 +353,13 @@ impl Explain for Analysis<'_> {
                     place(row)
                 )
             }
-            Dependency::Wr | Dependency::Rw => {
+            Dependency::Rw => {
+                let (poll, row) = circles.unseen_of(edge);
+                let end = self.history.polls()[poll as usize].completion().unwrap_or_default();
+                let value = self.send(row).value;
+                format!("the former did not see record {value} of the latter when it read {}", self.when(end))
+            }
+            Dependency::Wr => {
                 let read = &self.history.delivers()[edge.reason as usize];
                 let value = read.value().unwrap_or_default();
                 format!("the latter read record {value} of the former {}", self.when(read.event))

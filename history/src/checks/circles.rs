@@ -11,7 +11,11 @@ pub(super) fn found(analysis: &Analysis<'_>, circle: Circle) -> Vec<Found> {
     let circles = analysis.circles();
     let finding = |number: u32| match &circles.findings[number as usize] {
         Finding::Cycle { cycle, .. } => Found {
-            case: if circle == Circle::Reads { Case::ReadsOnly } else { Case::Plain },
+            case: match circle {
+                Circle::Reads => Case::ReadsOnly,
+                Circle::UnseenRealtime | Circle::UnseenTwiceRealtime => Case::InTime,
+                _ => Case::Plain,
+            },
             other: Some(number),
             ops: events(analysis, cycle),
             ..place(analysis, cycle)
@@ -38,8 +42,10 @@ fn events(analysis: &Analysis<'_>, cycle: &Cycle) -> Vec<u32> {
             let (before, row) = circles.writes_of(edge);
             [before, row].map(|row| Some(analysis.send(row).invoke.0))
         }
-        Dependency::Wr | Dependency::Rw => {
-            [Some(analysis.history.delivers()[edge.reason as usize].event), None]
+        Dependency::Wr => [Some(analysis.history.delivers()[edge.reason as usize].event), None],
+        Dependency::Rw => {
+            let (poll, row) = circles.unseen_of(edge);
+            [analysis.history.polls()[poll as usize].completion(), Some(analysis.send(row).invoke.0)]
         }
         Dependency::Process | Dependency::Realtime => [None, None],
     });
@@ -50,7 +56,8 @@ fn events(analysis: &Analysis<'_>, cycle: &Cycle) -> Vec<u32> {
 fn place(analysis: &Analysis<'_>, cycle: &Cycle) -> Found {
     let row = |edge: &cycles::CycleEdge| match edge.dependency {
         Dependency::Ww => Some(analysis.circles().writes_of(edge).0),
-        Dependency::Wr | Dependency::Rw => {
+        Dependency::Rw => Some(analysis.circles().unseen_of(edge).1),
+        Dependency::Wr => {
             analysis.history.delivers()[edge.reason as usize].value().and_then(|value| analysis.writer(value))
         }
         Dependency::Process | Dependency::Realtime => None,

@@ -69,7 +69,7 @@ fn find(analysis: &Analysis<'_>) -> Vec<Found> {
             let Some(part) = part.filter(|_| whole && !seen.records.contains(&(step.reader, row))) else {
                 continue;
             };
-            if told.insert((step.reader, row)) {
+            if told.insert((step.reader, step.unit, place.position, row)) {
                 let send = analysis.send(row);
                 let ops =
                     proof([Some(txn.0), Some(send.invoke.0), place.ack(), Some(*part), Some(step.event)]);
@@ -145,8 +145,7 @@ fn walk(analysis: &Analysis<'_>) -> (Vec<Step>, Seen) {
         saw(analysis, read, &mut seen);
         if analysis.read_happened(read) {
             let place = (read.process, read.unit);
-            let before = at.insert(place, read.position + 1);
-            let last = before.or_else(|| drained_from(analysis, read).filter(|_| read.drained()));
+            let last = at.insert(place, read.position + 1);
             if let Some(from) = last.filter(|from| *from < read.position) {
                 let (reader, unit, to, event) = (read.process, read.unit, read.position, read.event);
                 steps.push(Step { reader, unit, from, to, event });
@@ -155,17 +154,11 @@ fn walk(analysis: &Analysis<'_>) -> (Vec<Step>, Seen) {
     }
     for (unit, log) in analysis.logs() {
         if let Some((event, drain)) = log.drain.filter(|(_, drain)| drain.complete) {
-            let reader = ProcessId::DRAIN;
-            let from = at.get(&(reader, unit)).copied().unwrap_or(drain.from);
-            steps.push(Step { reader, unit, from, to: drain.to, event });
+            let (reader, from, to) = (ProcessId::DRAIN, drain.from, drain.to);
+            steps.push(Step { reader, unit, from, to, event });
         }
     }
     (steps, seen)
-}
-
-/// Where the finished final drain of the unit of a read began.
-fn drained_from(analysis: &Analysis<'_>, read: &DeliverRow) -> Option<u64> {
-    analysis.units[read.unit.index()].complete_drain().map(|drain| drain.from)
 }
 
 fn saw(analysis: &Analysis<'_>, read: &DeliverRow, seen: &mut Seen) {

@@ -33,6 +33,8 @@ mod g1b;
 mod g1c;
 mod g1c_process;
 mod g1c_realtime;
+mod g2;
+mod g_single;
 mod group_jump;
 mod hanging_txn;
 mod inconsistent_offsets;
@@ -115,6 +117,8 @@ pub enum Case {
     Repeated,
     /// The transaction was aborted.
     Aborted,
+    /// A circle with the order of time in it.
+    InTime,
     /// A circle of reads alone.
     ReadsOnly,
     /// The search was given up when its budget was used up.
@@ -227,6 +231,8 @@ pub const CHECKS: &[Check] = &[
     g1c::CHECK,
     g1c_process::CHECK,
     g1c_realtime::CHECK,
+    g_single::CHECK,
+    g2::CHECK,
     eos_duplicate::CHECK,
     eos_loss::CHECK,
     conservation::CHECK,

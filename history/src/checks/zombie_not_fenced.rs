@@ -93,7 +93,10 @@ pub(super) fn epoch(analysis: &Analysis<'_>, txn: &TxnRow) -> Option<u32> {
         let inits = analysis.history.inits();
         let before = &inits[..inits.partition_point(|init| init.invoke < txn.invoke)];
         let own = |init: &&crate::history::InitRow| {
-            Some(init.id) == txn.id() && init.process == txn.process && init.status == Status::Ok
+            let told = init.completion().filter(|_| init.status == Status::Ok);
+            Some(init.id) == txn.id()
+                && init.process == txn.process
+                && told.is_some_and(|ack| ack < txn.invoke.0)
         };
         before.iter().rev().find(own).and_then(crate::history::InitRow::epoch)
     };

@@ -135,6 +135,23 @@ fn what_lists_tell() {
     assert!(kinds(&aborted).contains(&"G1a"), "{:?}", kinds(&aborted));
     let gone = LISTS.replace(":r :y [1]", ":r :y nil");
     assert!(kinds(&gone).contains(&"unseen"), "{:?}", kinds(&gone));
+    let skew = LISTS.replace("[:r :x [1 2]] [:r :y [1]]", "[:r :x [1]] [:r :y [1]]")
+        + "{:process 3, :time 9, :type :ok, :f :txn, :value [[:r :x [1 2]]]}";
+    assert_eq!(kinds(&skew), ["G-single"]);
+    let update = r#"
+{:process 0, :time 1, :type :invoke, :f :txn, :value [[:r :x nil] [:append :x 1]]}
+{:process 1, :time 2, :type :invoke, :f :txn, :value [[:r :x nil] [:append :x 2]]}
+{:process 0, :time 3, :type :ok, :f :txn, :value [[:r :x []] [:append :x 1]]}
+{:process 1, :time 4, :type :ok, :f :txn, :value [[:r :x []] [:append :x 2]]}
+{:process 1, :time 5, :type :ok, :f :txn, :value [[:r :x [1 2]]]}
+"#;
+    assert_eq!(kinds(update), ["G-single"]);
+    let stale = r#"
+{:process 0, :time 1, :type :ok, :f :txn, :value [[:append :x 1]]}
+{:process 1, :time 3, :type :ok, :f :txn, :value [[:r :x []]]}
+{:process 1, :time 4, :type :ok, :f :txn, :value [[:r :x [1]]]}
+"#;
+    assert_eq!(kinds(stale), ["G-single"]);
     let future = r#"
 {:process 0, :time 1, :type :invoke, :f :txn, :value [[:r :x nil] [:append :y 1]]}
 {:process 1, :time 2, :type :invoke, :f :txn, :value [[:r :y nil] [:append :x 1]]}
