@@ -107,6 +107,11 @@ impl Script {
         self.insert(at + 1, event)
     }
 
+    /// Puts an event at the end.
+    pub(crate) fn push(&mut self, event: Value) -> u64 {
+        self.insert(self.events.len(), event)
+    }
+
     fn insert(&mut self, at: usize, mut event: Value) -> u64 {
         let neighbour = at.checked_sub(1).or(Some(0)).and_then(|at| self.events.get(at));
         if event.get("time").is_none() {
