@@ -3,8 +3,8 @@
 
 use super::{Small, Step};
 use crate::history::{
-    Completion, Deliver, DeliverExtra, Invoke, Observation, OpId, ProcessId, Send, SendExtra, Settlement,
-    UnitId,
+    Completion, Deliver, DeliverExtra, Handling, Invoke, Observation, OpId, ProcessId, Send, SendExtra,
+    Settlement, UnitId,
 };
 use squall_bus::Time;
 use std::time::Duration;
@@ -19,6 +19,7 @@ impl Small {
             36 => self.take_over(one, two, place, c),
             37 => self.two_owners(one, two, place.0, b, c),
             38 | 39 => self.transacted_poll(one, place, c),
+            40 if c % 3 == 2 => self.handled(one, place.2, b, c),
             40 => {
                 self.hand_out(one, place, None, None);
                 self.commit_at(one, place.0, place.1 + u64::from(c % 3));
@@ -117,6 +118,24 @@ impl Small {
             let poll = self.begin_op(two, Invoke::Poll { group, txn: None });
             self.hand_out(two, place, Some(poll), None);
             self.end(poll, Completion::Ok);
+        }
+    }
+
+    /// A record is processed, once or twice, and dead-lettered, once or twice.
+    fn handled(&mut self, process: usize, value: u64, b: u8, c: u8) {
+        let group = Some(self.groups[0]);
+        for how in [Handling::Ok, if b < 4 { Handling::Ok } else { Handling::Poison }] {
+            let (now, process) = (self.now(), self.process(process));
+            self.history.observe(now, process, Observation::Handled { group, value, how });
+        }
+        for _ in 0..c / 8 {
+            let (topic, letter, unit) = (self.history.topic("dead"), self.value, self.dead);
+            self.value += 1;
+            let send = Send { cause: Some(value), ..Send::new(topic, None, letter) };
+            let op = self.begin_op(process, Invoke::Send(send));
+            let position = Some(self.next_position(unit));
+            self.placed.extend(position.map(|position| (unit, position, letter)));
+            self.end(op, Completion::Sent { unit, position, duplicate: false });
         }
     }
 
