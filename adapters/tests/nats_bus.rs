@@ -76,6 +76,9 @@ fn number(delivery: &Delivery) -> u32 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_sent_is_read_in_order_and_a_group_goes_on_where_it_acknowledged() {
+    if squall_adapters::providers::skips_for_want_of_brokers("nats") {
+        return;
+    }
     let (bus, orders) = (bus(), topic("orders", 3).await);
     let config = ProducerConfig { idempotent: true, buffer: 50, ..ProducerConfig::new("producer-1") };
     let producer = bus.producer(config).expect("a producer");
@@ -121,6 +124,9 @@ async fn what_is_sent_is_read_in_order_and_a_group_goes_on_where_it_acknowledged
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_group_shares_and_what_is_refused_comes_again_while_what_is_ended_does_not() {
+    if squall_adapters::providers::skips_for_want_of_brokers("nats") {
+        return;
+    }
     let (bus, jobs) = (bus(), topic("jobs", 2).await);
     let producer = bus.producer(ProducerConfig::new("producer-2")).expect("a producer");
     send_all(&producer, &jobs, 0..20).await;
@@ -163,6 +169,9 @@ async fn a_group_shares_and_what_is_refused_comes_again_while_what_is_ended_does
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reader_of_units_goes_where_it_is_sent_and_ends_are_known() {
+    if squall_adapters::providers::skips_for_want_of_brokers("nats") {
+        return;
+    }
     let (bus, lines) = (bus(), topic("lines", 2).await);
     let (unit, empty) = (Unit::new(&lines, 1), Unit::new(&lines, 0));
     let (start, end) = admin().bounds(&unit).await.expect("it has ends");
@@ -203,6 +212,9 @@ async fn a_reader_of_units_goes_where_it_is_sent_and_ends_are_known() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_is_refused_and_says_why() {
+    if squall_adapters::providers::skips_for_want_of_brokers("nats") {
+        return;
+    }
     let (bus, small) = (bus(), topic("small", 1).await);
     let config = |acks, idempotent| ProducerConfig { acks, idempotent, ..ProducerConfig::new("p") };
     let class = |config| bus.producer(config).err().expect("no producer").class;
@@ -243,6 +255,9 @@ async fn what_cannot_be_is_refused_and_says_why() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_ends_every_handle_and_says_nothing() {
+    if squall_adapters::providers::skips_for_want_of_brokers("nats") {
+        return;
+    }
     let (bus, left) = (bus(), topic("left", 1).await);
     let config = || ConsumerConfig { ..ConsumerConfig::group("c", "leavers", std::slice::from_ref(&left)) };
     let producer = bus.producer(ProducerConfig::new("p")).expect("a producer");

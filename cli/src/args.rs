@@ -1,6 +1,7 @@
 //! The arguments.
 
 use clap::{Parser, Subcommand};
+use squall_adapters::providers::BUSES;
 use squall_scenarios::{Override, Target};
 use std::path::PathBuf;
 
@@ -87,6 +88,9 @@ pub(crate) struct BrokersArgs {
 pub(crate) enum BrokersCommand {
     /// Start a cluster and leave it up.
     Up {
+        /// Of which bus.
+        #[arg(long, value_name = "BUS", default_value = BUSES[0], value_parser = BUSES)]
+        bus: String,
         /// How many nodes.
         #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=7))]
         nodes: u32,
@@ -94,14 +98,20 @@ pub(crate) enum BrokersCommand {
         #[arg(long)]
         json: bool,
     },
-    /// End the cluster and remove its data.
+    /// End the clusters and remove their data.
     Down {
+        /// Only the cluster of this bus.
+        #[arg(long, value_name = "BUS", value_parser = BUSES)]
+        bus: Option<String>,
         /// Print one JSON object instead of text.
         #[arg(long)]
         json: bool,
     },
-    /// Say whether a cluster is up, and where. Exit code 3 if none is.
+    /// Say which clusters are up, and where. Exit code 3 if none is.
     Status {
+        /// Only the cluster of this bus.
+        #[arg(long, value_name = "BUS", value_parser = BUSES)]
+        bus: Option<String>,
         /// Print one JSON object instead of text.
         #[arg(long)]
         json: bool,

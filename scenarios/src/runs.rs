@@ -160,7 +160,7 @@ impl Job {
         (ran, Some(simulation.hash()))
     }
 
-    #[cfg(feature = "kafka")]
+    #[cfg(feature = "local")]
     fn live(
         &self,
         bus: &str,
@@ -184,7 +184,7 @@ impl Job {
         })
     }
 
-    #[cfg(not(feature = "kafka"))]
+    #[cfg(not(feature = "local"))]
     fn live(&self, bus: &str, _: &Arc<Plan>, _: &Sink, _: &(dyn Fn(&str) + Sync)) -> Result<Ran, RunError> {
         Err(RunError::Unsupported(format!(
             "this build has no client of {bus}: build with the feature `{bus}`"

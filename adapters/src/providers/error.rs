@@ -156,6 +156,14 @@ pub enum ProviderError {
         /// What is wrong with it.
         reason: String,
     },
+    /// There is no such bus.
+    #[error("no cluster of `{bus}` can be started here; the buses are {known}")]
+    NoBus {
+        /// What was asked for.
+        bus: String,
+        /// What there is.
+        known: String,
+    },
     /// The operating system refused.
     #[error("could not {action}: {source}")]
     Io {

@@ -134,9 +134,11 @@ impl Client {
     pub fn has_room(&self) -> Result<bool, Error> {
         match self {
             Self::Producer(producer) => producer.has_room(),
-            Self::Consumer(_) => {
-                Err(Error::new(ErrorClass::Refused, "WRONG_HANDLE", "a consumer does not take records to send"))
-            }
+            Self::Consumer(_) => Err(Error::new(
+                ErrorClass::Refused,
+                "WRONG_HANDLE",
+                "a consumer does not take records to send",
+            )),
         }
     }
 
