@@ -131,8 +131,7 @@ impl Job {
     }
 
     fn simulate(&self, bus: &str, plan: &Arc<Plan>, sink: &Sink) -> (Result<Ran, RunError>, Option<u64>) {
-        let nodes = self.scenario.topology.nodes.get();
-        let simulation = match squall_sim::open(bus, nodes, plan.choices().clone()) {
+        let simulation = match squall_sim::open(bus, plan.cluster(), plan.choices().clone()) {
             Ok(simulation) => simulation,
             Err(error) => return (Err(RunError::Unsupported(error.to_string())), None),
         };
@@ -174,8 +173,8 @@ impl Job {
             .build()
             .map_err(|error| RunError::Broken(format!("the async runtime could not be built: {error}")))?;
         runtime.block_on(async {
-            let nodes = self.scenario.topology.nodes.get();
-            let cluster = squall_chaos::open(bus, nodes, note).await.map_err(|error| broken(&error))?;
+            let cluster =
+                squall_chaos::open(bus, plan.cluster(), note).await.map_err(|error| broken(&error))?;
             let ran =
                 runner::run(cluster.clone(), Arc::clone(plan), &self.target.to_string(), Arc::clone(sink))
                     .await;

@@ -35,7 +35,7 @@ use crate::{
 };
 use finish::Finish;
 use record::Recorder;
-use squall_bus::{BoxFuture, Cluster, Error, FaultKind, Role, Time, Topic, TopicSpec};
+use squall_bus::{BoxFuture, Cluster, ClusterSpec, Error, FaultKind, Role, Time, Topic, TopicSpec};
 use squall_history::{
     Configuration, Expect, Meta, Report, Verdict, guarantees::Delivery, history::Phase, judge,
 };
@@ -194,7 +194,7 @@ impl Storm {
     /// One seed.
     fn run_seed(&self, seed: u64, body: &Body) -> Run {
         let choices = Choices::new(seed);
-        let simulation = match targets::kafka(self.nodes, choices.clone()) {
+        let simulation = match targets::kafka(ClusterSpec::of(self.nodes), choices.clone()) {
             Ok(simulation) => simulation,
             Err(error) => return Run::broken(seed, error.to_string()),
         };
