@@ -22,7 +22,7 @@ macro_rules! entries {
     };
 }
 
-const ENTRIES: [Entry; 9] = entries!(
+const ENTRIES: [Entry; 10] = entries!(
     "leader-failover"
     "rolling-restart"
     "follower-loss"
@@ -32,6 +32,7 @@ const ENTRIES: [Entry; 9] = entries!(
     "retry-without-idempotence"
     "lone-leader-acks1"
     "isolated-leader"
+    "power-loss"
 );
 
 const EXPECTED: &str = include_str!("../library/expected.yaml");

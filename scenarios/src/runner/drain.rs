@@ -4,7 +4,7 @@
 use super::notebook::Notebook;
 use crate::plan::Plan;
 use futures_util::future::select;
-use squall_bus::{Admin, Clock, Cluster, Consumer, ConsumerConfig, Position, Time, Topic, TopicState, Unit};
+use squall_bus::{Admin, Clock, Cluster, Consumer, ConsumerConfig, ErrorClass, Position, Time, Topic, TopicState, Unit};
 use squall_history::history::{Drain, Observation, ProcessId};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,6 +15,9 @@ use std::{
 
 /// How often the cluster is looked at.
 const LOOK: Duration = Duration::from_millis(200);
+
+/// How long a bus says that it has no such unit until that is believed: after a restart it may not know yet.
+const GONE: Duration = Duration::from_secs(5);
 
 /// Looks again and again, until a deadline.
 struct Looks {
@@ -153,18 +156,26 @@ pub(super) async fn drain(
     Ok(())
 }
 
-/// The bounds of a unit; a cluster that still elects a leader is asked again until the deadline.
+/// The bounds of a unit; a cluster that still elects a leader is asked again until the deadline. A unit that the bus
+/// has no more is one with nothing in it.
 async fn bounds(
     cluster: &dyn Cluster,
     admin: &dyn Admin,
     unit: &Unit,
     deadline: Time,
 ) -> Result<(Position, Position), squall_bus::Error> {
-    let looks = Looks::new(cluster, deadline);
+    let (looks, clock) = (Looks::new(cluster, deadline), cluster.clock());
+    let mut gone_since = None;
     loop {
-        let bounds = admin.bounds(unit).await;
-        if bounds.is_ok() || !looks.again().await {
-            return bounds;
+        let error = match admin.bounds(unit).await {
+            Ok(bounds) => return Ok(bounds),
+            Err(error) => error,
+        };
+        let gone = error.class == ErrorClass::Refused;
+        gone_since = gone_since.filter(|_| gone).or_else(|| gone.then(|| clock.now()));
+        let for_long = gone_since.is_some_and(|since| clock.now() >= since + GONE);
+        if for_long || !looks.again().await {
+            return if gone { Ok((Position(0), Position(0))) } else { Err(error) };
         }
     }
 }
