@@ -62,13 +62,20 @@ fn measured(run: &Run, show: impl Fn(&crate::Measured) -> String) -> String {
     run.measured.as_ref().map_or_else(|| words::NONE.to_owned(), show)
 }
 
-/// Whole runs, one line a figure.
+/// Whole runs, one line a figure. Of histories that were read, what was not measured is left out.
 pub(crate) fn whole(runs: &[&Run]) -> Vec<Row> {
+    let is_read = |run: &&Run| run.file.is_some();
     let row = |(name, show): &(&'static str, fn(&Run) -> String)| Row {
         name,
         cells: runs.iter().map(|run| show(run)).collect(),
     };
-    WHOLE.iter().map(row).collect()
+    let mut rows: Vec<Row> = WHOLE.iter().map(row).collect();
+    if !runs.is_empty() && runs.iter().all(is_read) {
+        rows.retain(|row| row.cells.iter().any(|cell| cell != words::NONE));
+        let cells = runs.iter().map(|run| run.file.clone().unwrap_or_default()).collect();
+        rows.insert(0, Row { name: "file", cells });
+    }
+    rows
 }
 
 /// What happened after each fault, if the runs can be compared by fault: they have one seed, and something was

@@ -27,7 +27,7 @@ mod words;
 pub use exporter::{Exporter, ReportError};
 pub use folder::Folder;
 pub use html::Html;
-pub use json::{Json, run_json};
+pub use json::{Json, check_json, run_json};
 pub use junit::Junit;
 pub use measured::{AfterFault, Doubt, Measured, Percentiles, Point, Series};
 pub use progress::progress_line;

@@ -18,7 +18,8 @@ const SIDE_BY_SIDE: usize = 4;
 /// So many runs stand in the table.
 pub(crate) const ROWS: usize = 20;
 /// The figures that runs one below the other have columns for.
-const COLUMNS: [&str; 14] = [
+const COLUMNS: [&str; 15] = [
+    "file",
     "target",
     "seed",
     "verdict",
