@@ -39,7 +39,7 @@ pub mod online;
 mod serde_time;
 pub mod verdict;
 
-pub use anomaly::{Anomaly, Example, Kind, Neighbour, Ruling};
+pub use anomaly::{Anomaly, Example, Kind, Moment, Neighbour, Ruling, What};
 pub use events::RunEvent;
 pub use guarantees::{Configuration, Expect};
 pub use history::{History, Meta};
