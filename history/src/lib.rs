@@ -36,6 +36,8 @@ pub mod impact;
 pub mod jsonl;
 pub mod linear;
 pub mod online;
+#[cfg(test)]
+mod selftest;
 mod serde_time;
 pub mod verdict;
 

@@ -6,6 +6,7 @@ use crate::{
     history::{SendRow, Status, UnitId},
 };
 use squall_bus::Time;
+use std::time::Duration;
 
 /// How many known positions are shown to either side of a place.
 const NEIGHBOURS: usize = 3;
@@ -165,4 +166,10 @@ fn back(places: &[Place], from: usize, steps: usize) -> usize {
 pub(crate) fn short(time: Time) -> String {
     let ms = time.as_millis();
     format!("{}.{:03}s", ms / 1000, ms % 1000)
+}
+
+/// Milliseconds or seconds, in integers.
+pub(crate) fn span(span: Duration) -> String {
+    let ms = span.as_millis();
+    if ms < 1000 { format!("{ms} ms") } else { format!("{}.{:03} s", ms / 1000, ms % 1000) }
 }
