@@ -2,6 +2,7 @@
 
 use super::{
     ProviderError,
+    disks::Disks,
     guard::{Guard, Watched},
     ports::Ports,
     process::{NodeProcess, tail},
@@ -18,6 +19,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// How long nodes may take to freeze before their power goes.
+const FROZEN: Duration = Duration::from_secs(1);
+
 /// A node that is to be started.
 pub(super) struct Planned {
     /// Runs it.
@@ -30,6 +34,7 @@ pub(super) struct Planned {
 #[derive(Debug)]
 pub struct Running {
     nodes: Vec<Arc<NodeProcess>>,
+    disks: Option<Disks>,
     guard: Arc<Guard>,
     folder: PathBuf,
     kept: bool,
@@ -39,28 +44,37 @@ pub struct Running {
 
 impl Running {
     /// A temporary folder for a run, with the guard that removes it.
-    pub(super) fn folder_of_a_run(prefix: &str) -> Result<(PathBuf, Guard), ProviderError> {
+    pub(super) fn folder_of_a_run(prefix: &str) -> Result<(PathBuf, Arc<Guard>), ProviderError> {
         let run = tempfile::Builder::new().prefix(prefix).tempdir();
         let run = run.map_err(ProviderError::io("make a temporary folder"))?;
         let guard = Guard::start(run.path())?;
         // From here on the guard removes the folder.
-        Ok((run.keep(), guard))
+        Ok((run.keep(), Arc::new(guard)))
     }
 
-    /// Starts the nodes; the first is number 1.
+    /// Starts the nodes; the first is number 1. If they have disks of their own, what is there already is there
+    /// for good.
     pub(super) fn start(
         planned: Vec<Planned>,
         folder: PathBuf,
-        guard: Guard,
-        ports: Ports,
-        turn: Turn,
+        guard: Arc<Guard>,
+        disks: Option<Disks>,
+        (ports, turn): (Ports, Turn),
     ) -> Result<Self, ProviderError> {
-        let guard = Arc::new(guard);
+        if let Some(disks) = &disks {
+            (0..planned.len()).try_for_each(|node| disks.sync(node))?;
+        }
         let node = |(number, planned): (u32, Planned)| {
-            NodeProcess::new(number.to_string(), planned.command, planned.log, Arc::clone(&guard))
+            let inside = disks.as_ref().map(|disks| disks.inside(&planned.command));
+            NodeProcess::new(
+                number.to_string(),
+                inside.unwrap_or(planned.command),
+                planned.log,
+                Arc::clone(&guard),
+            )
         };
         let nodes: Vec<_> = (1..).zip(planned).map(node).map(Arc::new).collect();
-        let running = Self { nodes, guard, folder, kept: false, _ports: ports, _turn: turn };
+        let running = Self { nodes, disks, guard, folder, kept: false, _ports: ports, _turn: turn };
         running.nodes.iter().try_for_each(|node| node.start())?;
         Ok(running)
     }
@@ -87,6 +101,35 @@ impl Running {
     #[must_use]
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// Whether every node has a disk of its own, which can lose its power.
+    #[must_use]
+    pub fn has_own_disks(&self) -> bool {
+        self.disks.is_some()
+    }
+
+    /// Takes the power from nodes, all at the same moment: what they had written and not synced is gone, unless the
+    /// kernel had put it on their disks by itself. They do not run afterwards, and their disks are what they find
+    /// when they start again.
+    pub fn cut_power(&self, nodes: &[u32]) -> Result<(), ProviderError> {
+        let Some(disks) = &self.disks else {
+            let (node, action) = (format!("{nodes:?}"), "lose its power alone");
+            return Err(ProviderError::State { node, action, state: "shares a disk with others" });
+        };
+        let processes: Vec<_> = nodes.iter().filter_map(|node| self.node(*node)).collect();
+        let places: Vec<_> =
+            nodes.iter().filter_map(|node| usize::try_from(*node).ok()?.checked_sub(1)).collect();
+        // First they freeze, one a few microseconds after the other: from here on none acknowledges anything, nor
+        // does one tell others that its disk fails, as no machine does that loses its power.
+        processes.iter().filter(|node| node.is_alive()).try_for_each(|node| node.pause())?;
+        processes.iter().for_each(|node| node.await_frozen(FROZEN));
+        places.iter().try_for_each(|place| disks.cut(*place))?;
+        thread::scope(|scope| {
+            let kills: Vec<_> = processes.iter().map(|node| scope.spawn(|| node.kill())).collect();
+            kills.into_iter().try_for_each(|kill| kill.join().unwrap_or(Ok(())))
+        })?;
+        places.iter().try_for_each(|place| disks.remount(*place))
     }
 
     /// Waits until every node is ready. `missing` tells what a node still lacks; it gets the node's index, from 0.
@@ -131,6 +174,8 @@ impl Running {
         };
         let nodes = self.nodes.iter().zip(addresses).map(node).collect::<Result<_, _>>()?;
         self.kept = true;
+        // Disks of their own stay mounted for as long as the nodes run.
+        self.disks.as_ref().map_or(Ok(()), Disks::let_go)?;
         self.guard.keep();
         Ok(State { bus: bus.to_owned(), nodes, folder: self.folder.clone() })
     }
@@ -146,6 +191,7 @@ impl Drop for Running {
             let kills: Vec<_> = self.nodes.iter().map(|node| scope.spawn(|| node.kill())).collect();
             kills.into_iter().all(|kill| matches!(kill.join(), Ok(Ok(()))))
         });
+        let clean = clean && self.disks.as_ref().is_none_or(|disks| disks.let_go().is_ok());
         // What could not be ended or removed here is left to the guard: it acts when it is dropped.
         if clean && fs::remove_dir_all(&self.folder).is_ok() {
             self.guard.finish();
