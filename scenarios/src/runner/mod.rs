@@ -24,7 +24,7 @@ use futures_util::{
     stream::{FuturesUnordered, StreamExt},
 };
 use notebook::Notebook;
-use squall_bus::{BoxFuture, Cluster, Error, ErrorClass, Main, Time};
+use squall_bus::{BoxFuture, Capabilities, Cluster, Error, ErrorClass, Main, Time};
 use squall_history::{
     events::{Latency, RunEvent, Stage},
     history::{History, Observation, Phase, ProcessId},

@@ -37,8 +37,8 @@ use std::{
 
 /// The size of a node's disk, in bytes. The file is sparse: it takes what the node writes.
 const SIZE: u64 = 2 << 30;
-/// The size of the disk that is tried, in bytes: the smallest on which ext4 keeps a journal is a few MiB.
-const SIZE_TRIED: u64 = 16 << 20;
+/// The size of the disk that is tried, in bytes: a journal may take less than half of it.
+const SIZE_TRIED: u64 = 64 << 20;
 /// How long the keeper may take to make its namespace.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Where administrators' programs are when PATH does not say so.
