@@ -14,6 +14,7 @@
 //! | [`analysis`] | one pass over a history that all checks share |
 //! | [`checks`] | one file per check, and the table of them |
 //! | [`verdict`] | [`judge`]: the report of a history |
+//! | [`impact`] | what each fault did |
 //! | [`jsonl`] | the log on disk: JSON Lines, version 1 (`FORMAT.md`) |
 //! | [`guarantees`] | what a run promises, as data, and what is therefore forbidden |
 //!
@@ -25,6 +26,7 @@ pub mod checks;
 pub mod events;
 pub mod guarantees;
 pub mod history;
+pub mod impact;
 pub mod jsonl;
 mod serde_time;
 pub mod verdict;

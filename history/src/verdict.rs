@@ -6,7 +6,7 @@
 
 mod judging;
 
-pub use judging::judge;
+pub use judging::{judge, judge_without};
 
 use crate::Anomaly;
 use serde::{Deserialize, Serialize};

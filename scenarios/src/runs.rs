@@ -9,6 +9,7 @@ use squall_bus::Time;
 use squall_history::{
     History, Report, RunEvent, Verdict,
     events::{Finished, Judged, Plan as Planned, PlannedFault, Progress, Stage, Started},
+    impact::impacts,
     judge,
 };
 use squall_reports::Measured;
@@ -73,7 +74,8 @@ impl Job {
                     hash: hash.map(|hash| format!("{hash:016x}")),
                     latency: latency(&ran.recorder.publish.summary()),
                 };
-                Outcome { finished, measured: Some(measured(&ran.recorder)), history: Some(ran.history) }
+                let measured = measured(&ran.recorder, &impacts(&ran.history));
+                Outcome { finished, measured: Some(measured), history: Some(ran.history) }
             }
             Err(error) => {
                 let verdict = match &error {
@@ -224,7 +226,7 @@ fn millis(span: Duration) -> u64 {
 }
 
 /// A word as a shell takes it.
-fn quoted(word: &str) -> String {
+pub(crate) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,%@+".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         word.to_owned()

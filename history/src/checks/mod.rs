@@ -21,7 +21,8 @@ mod unexpected;
 mod unprocessed;
 mod unseen;
 
-pub(crate) use unavailable::worst_outage;
+pub(crate) use duplicate::duplicated_sends;
+pub(crate) use unavailable::{gaps, worst_outage};
 
 #[cfg(test)]
 pub(crate) mod testing;

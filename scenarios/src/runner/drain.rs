@@ -4,7 +4,9 @@
 use super::notebook::Notebook;
 use crate::plan::Plan;
 use futures_util::future::select;
-use squall_bus::{Admin, Clock, Cluster, Consumer, ConsumerConfig, ErrorClass, Position, Time, Topic, TopicState, Unit};
+use squall_bus::{
+    Admin, Clock, Cluster, Consumer, ConsumerConfig, ErrorClass, Position, Time, Topic, TopicState, Unit,
+};
 use squall_history::history::{Drain, Observation, ProcessId};
 use std::{
     collections::{BTreeMap, BTreeSet},

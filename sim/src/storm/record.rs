@@ -39,6 +39,8 @@ struct Pages {
     handled: BTreeSet<(String, u64)>,
     producers: u32,
     subscribers: u32,
+    /// A group's members all read from every unit, and acknowledge each record.
+    shares: bool,
     /// When something last happened to a record.
     last: Time,
 }
@@ -50,7 +52,7 @@ pub(super) struct Recorder {
 }
 
 impl Recorder {
-    pub(super) fn new(meta: Meta, clock: Arc<dyn Clock>) -> Arc<Self> {
+    pub(super) fn new(meta: Meta, shares: bool, clock: Arc<dyn Clock>) -> Arc<Self> {
         let pages = Pages {
             history: Some(History::new(meta)),
             sent: Vec::new(),
@@ -61,6 +63,7 @@ impl Recorder {
             handled: BTreeSet::new(),
             producers: 0,
             subscribers: 0,
+            shares,
             last: Time::ZERO,
         };
         Arc::new(Self { pages: Mutex::new(pages), clock })
@@ -128,7 +131,11 @@ impl Recorder {
                 }
                 Subscription::Assign(_) => {}
             }
-            promised.reading = if pages.subscribers > 0 { Reading::Subscribe } else { Reading::Assign };
+            promised.reading = match pages.subscribers {
+                0 => Reading::Assign,
+                _ if pages.shares => Reading::Share,
+                _ => Reading::Subscribe,
+            };
         });
     }
 
@@ -224,6 +231,16 @@ impl Recorder {
     /// A commit ended.
     pub(super) fn committed(&self, op: OpId, outcome: &Outcome<()>) {
         self.write(|_, history, now| history.complete_commit(now, op, outcome));
+    }
+
+    /// The ack of a delivery, on a bus that acknowledges each record, is certain.
+    pub(super) fn acked(&self, process: &str, group: &str, place: &(Unit, Position)) {
+        self.write(|pages, history, now| {
+            let Some(value) = pages.values.get(place).copied() else { return };
+            let process = history.process(process);
+            let group = Some(history.group(group));
+            history.observe(now, process, Observation::Acked { group, value });
+        });
     }
 
     /// A consumer learned something.
