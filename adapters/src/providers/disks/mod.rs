@@ -295,13 +295,23 @@ fn run(command: &mut Command, action: impl Fn() -> String) -> Result<(), Provide
 #[must_use]
 pub fn lacking() -> Option<&'static str> {
     static LACKING: OnceLock<Option<String>> = OnceLock::new();
-    LACKING.get_or_init(|| tried().err().map(|error| error.to_string())).as_deref()
+    LACKING.get_or_init(|| tried().err().map(reason)).as_deref()
+}
+
+/// What failed, with what to do about it.
+fn reason(error: ProviderError) -> String {
+    const REMEDY: &str =
+        "run squall as root on a machine that mounts ext4 on loop devices (a container has to be privileged)";
+    match error {
+        ProviderError::Missing { .. } => error.to_string(),
+        _ => format!("{}; {REMEDY}", error.to_string().trim_end_matches('.')),
+    }
 }
 
 /// Makes a small disk and takes its power.
 fn tried() -> Result<(), ProviderError> {
     if !rustix::process::geteuid().is_root() {
-        let output = "only root may mount a file system: run squall as root".to_owned();
+        let output = "only root may mount a file system".to_owned();
         return Err(ProviderError::Disk { action: "give nodes disks of their own".to_owned(), output });
     }
     // What is missing is said without a process being started.

@@ -160,3 +160,24 @@ fn no_mount_and_no_loop_device_outlives_a_killed_parent() {
     parent.wait().expect("it ends");
     gone_within(&folder, Duration::from_secs(5));
 }
+
+#[test]
+fn what_is_lacking_is_said_with_what_to_do() {
+    let missing = |program| ProviderError::Missing {
+        program,
+        place: "on PATH".to_owned(),
+        remedy: "install e2fsprogs",
+    };
+    assert_eq!(reason(missing("mkfs.ext4")), "mkfs.ext4 was not found on PATH: install e2fsprogs");
+    let refused =
+        run(Command::new("/bin/sh").args(["-c", "echo mount: no loop device. >&2; exit 32"]), || {
+            "mount x".to_owned()
+        });
+    assert_eq!(
+        reason(refused.expect_err("it fails")),
+        "could not mount x: mount: no loop device; run squall as root on a machine that mounts ext4 on loop devices \
+         (a container has to be privileged)"
+    );
+    let silent = run(&mut Command::new("false"), || "do it".to_owned()).expect_err("it fails").to_string();
+    assert_eq!(silent, "could not do it: exit status: 1");
+}
