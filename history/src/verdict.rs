@@ -6,6 +6,7 @@
 
 mod judging;
 
+pub(crate) use judging::{conclude, forbidden_first};
 pub use judging::{judge, judge_without};
 
 use crate::Anomaly;

@@ -152,7 +152,7 @@ pub(super) async fn drain(
     for (unit, progress) in units {
         let complete = progress.next >= progress.to;
         let unit = pages.history.unit(&unit);
-        let drain = Drain { unit, from: progress.from.0, to: progress.to.0, complete };
+        let drain = Drain { unit, from: progress.from.0, to: progress.to.0, complete, node: None };
         pages.history.observe(now, ProcessId::DRAIN, Observation::Drain(drain));
     }
     Ok(())

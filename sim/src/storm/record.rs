@@ -11,7 +11,8 @@ use squall_bus::{
 use squall_history::{
     guarantees::{CommitPolicy, Reading},
     history::{
-        Deliver, Drain, Handling, History, Invoke, Meta, Observation, OpId, Phase, ProcessId, Send, UnitId,
+        Deliver, DeliverExtra, Drain, Handling, History, Invoke, Meta, Observation, OpId, Phase, ProcessId,
+        Send, UnitId,
     },
 };
 use std::{
@@ -193,6 +194,8 @@ impl Recorder {
                 value,
                 corrupt,
                 attempt: delivery.attempt,
+                poll: None,
+                extra: DeliverExtra::NONE,
             };
             let process = history.process(process);
             history.observe(now, process, Observation::Deliver(deliver));
@@ -224,7 +227,7 @@ impl Recorder {
             let process = history.process(process);
             let group = history.group(group);
             let positions = positions.iter().map(|(unit, at)| (history.unit(unit), at.0)).collect();
-            history.invoke(now, process, Invoke::Commit { group, positions })
+            history.invoke(now, process, Invoke::Commit { group, positions, txn: None })
         })
     }
 
@@ -254,12 +257,13 @@ impl Recorder {
                 ConsumerEvent::Assigned(units) => {
                     let units =
                         units.iter().map(|(unit, at)| (history.unit(unit), at.map(|at| at.0))).collect();
-                    Observation::Assigned { group, units }
+                    Observation::Assigned { group, units, generation: None }
                 }
                 ConsumerEvent::Revoked(gone) => Observation::Revoked(units(history, gone)),
                 ConsumerEvent::Lost(gone) => Observation::Lost(units(history, gone)),
                 ConsumerEvent::Reset { unit, from, to } => {
-                    Observation::Reset { unit: history.unit(unit), from: from.map(|from| from.0), to: to.0 }
+                    let (from, to) = (from.map(|from| from.0), to.0);
+                    Observation::Reset { unit: history.unit(unit), from, to, error: None }
                 }
                 ConsumerEvent::Error(error) => {
                     Observation::ClientError { error: error.code.to_string(), message: error.message.clone() }
@@ -275,8 +279,8 @@ impl Recorder {
         self.write(|_, history, _| {
             for election in elections {
                 let unit = history.unit(&election.unit);
-                let elected =
-                    Observation::Elected { unit, leader: election.leader, unclean: election.unclean };
+                let (leader, unclean) = (election.leader, election.unclean);
+                let elected = Observation::Elected { unit, leader, unclean, epoch: None };
                 history.observe(election.time, ProcessId::HARNESS, elected);
             }
         });
@@ -296,7 +300,7 @@ impl Recorder {
     pub(super) fn drained(&self, unit: &Unit, from: Position, to: Position, complete: bool) {
         self.write(|_, history, now| {
             let unit = history.unit(unit);
-            let drain = Drain { unit, from: from.0, to: to.0, complete };
+            let drain = Drain { unit, from: from.0, to: to.0, complete, node: None };
             history.observe(now, ProcessId::DRAIN, Observation::Drain(drain));
         });
     }

@@ -1,4 +1,4 @@
-//! `unavailable`: a unit took no records for as long as the scenario does not allow.
+//! `unavailability`: a unit took no records for as long as the scenario does not allow.
 //!
 //! **Definition.** For one unit, the longest time from an intended send to the next ack in that unit, of whatever
 //! record. A send whose record nobody acknowledged later counts to the end of the log. The unit of a send that was
@@ -27,7 +27,7 @@ use squall_bus::{Acks, Time};
 use std::time::Duration;
 
 pub(super) const CHECK: Check = Check {
-    kind: Kind::Unavailable,
+    kind: Kind::Unavailability,
     about: "a unit took no records for longer than it may",
     forbidden: "the bound of `unavailable`",
     source: "redpanda chaos: stat; Squall",
