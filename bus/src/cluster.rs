@@ -60,13 +60,15 @@ pub struct ClusterSpec {
     pub nodes: u32,
     /// When their disks have what they acknowledged.
     pub fsync: Fsync,
+    /// Whether nodes are to lose their power: real ones then need disks of their own.
+    pub loses_power: bool,
 }
 
 impl ClusterSpec {
     /// So many nodes, as the bus sets them up by itself.
     #[must_use]
     pub const fn of(nodes: u32) -> Self {
-        Self { nodes, fsync: Fsync::Lazy }
+        Self { nodes, fsync: Fsync::Lazy, loses_power: false }
     }
 }
 

@@ -13,7 +13,7 @@ pub const BUSES: &[&str] = &[
     "nats",
 ];
 
-/// What a bus and the faults on a live cluster of it can do; `None` if none can be started here.
+/// What a bus and the faults on a live cluster of it can do here, on this machine; `None` if none can be started.
 #[must_use]
 pub fn capabilities(bus: &str) -> Option<Capabilities> {
     match bus {
@@ -48,8 +48,11 @@ fn start(bus: &str, spec: ClusterSpec, progress: &dyn Fn(&str)) -> Result<LiveCl
     match bus {
         #[cfg(feature = "kafka")]
         "kafka" => {
-            let mut options =
-                squall_adapters::providers::kafka::KafkaOptions { nodes: spec.nodes, ..Default::default() };
+            let mut options = squall_adapters::providers::kafka::KafkaOptions {
+                nodes: spec.nodes,
+                own_disks: spec.loses_power,
+                ..Default::default()
+            };
             if spec.fsync == Fsync::Always {
                 options.settings.insert("log.flush.interval.messages".to_owned(), "1".to_owned());
             }
@@ -57,8 +60,11 @@ fn start(bus: &str, spec: ClusterSpec, progress: &dyn Fn(&str)) -> Result<LiveCl
         }
         #[cfg(feature = "nats")]
         "nats" => {
-            let mut options =
-                squall_adapters::providers::nats::NatsOptions { nodes: spec.nodes, ..Default::default() };
+            let mut options = squall_adapters::providers::nats::NatsOptions {
+                nodes: spec.nodes,
+                own_disks: spec.loses_power,
+                ..Default::default()
+            };
             if spec.fsync == Fsync::Always {
                 options.jetstream.insert("sync_interval".to_owned(), "always".to_owned());
             }

@@ -174,6 +174,8 @@ impl Job {
             .enable_all()
             .build()
             .map_err(|error| RunError::Broken(format!("the async runtime could not be built: {error}")))?;
+        // A real cluster takes its time to start: what it could not do is said before.
+        runner::supported(plan, &self.target.to_string(), &self.target.capabilities())?;
         runtime.block_on(async {
             let cluster =
                 squall_chaos::open(bus, plan.cluster(), note).await.map_err(|error| broken(&error))?;

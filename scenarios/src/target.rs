@@ -66,7 +66,7 @@ impl Target {
 
 #[cfg(feature = "local")]
 fn local_buses() -> &'static [&'static str] {
-    &squall_chaos::BUSES
+    squall_chaos::BUSES
 }
 
 #[cfg(not(feature = "local"))]

@@ -48,7 +48,8 @@ fn explain_names_what_is_weak_and_what_a_target_lacks() {
     let plan =
         Plan::new(Scenario::parse("weak.yaml", &text, &set).unwrap_or_else(|error| panic!("\n{error}")), 1);
     let poor =
-        Capabilities::new(AckModel::Individual, false, &[Capability::ProcessFaults, Capability::AckNone]);
+        Capabilities::new(AckModel::Individual, false, &[Capability::ProcessFaults, Capability::AckNone])
+            .without(Capability::PowerFail, "mkfs.ext4 was not found on PATH: install e2fsprogs");
     insta::assert_snapshot!(plan.explain("sim:poor", &poor));
     insta::assert_snapshot!("a_bus_without_topics", plan.lowering(Lowering::Streams).join("\n"));
     assert!(plan.lowering(Lowering::None).is_empty());

@@ -164,6 +164,14 @@ pub enum ProviderError {
         /// What there is.
         known: String,
     },
+    /// A disk of a node's own could not be made or reached.
+    #[error("could not {action}: {output}")]
+    Disk {
+        /// What was tried: `mount /tmp/x/disk-1.img at /tmp/x/node-1/data`.
+        action: String,
+        /// What the program said.
+        output: String,
+    },
     /// The operating system refused.
     #[error("could not {action}: {source}")]
     Io {

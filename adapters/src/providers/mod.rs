@@ -10,6 +10,7 @@
 //! | [`link`] | the directed links of a cluster, where proxies can listen |
 //! | [`process`] | a node's process: start, stop, kill, pause, resume |
 //! | [`guard`] | sees to it that no node outlives the run |
+//! | [`disks`] | disks that nodes have to themselves, which can lose their power |
 //! | [`ports`] | ports that no other run takes at the same time |
 //! | [`state`] | brokers that stay up between commands |
 //! | [`buses`] | the buses by their names, and what is lacking for one |
@@ -18,6 +19,7 @@
 //! Everything listens on loopback only. Providers block; async callers use a blocking thread.
 
 pub mod buses;
+pub mod disks;
 mod error;
 pub mod guard;
 pub mod jars;

@@ -73,9 +73,10 @@ impl fmt::Display for Explained<'_> {
         self.plan.lowering(self.capabilities.lowering).iter().try_for_each(|line| writeln!(f, "  {line}"))?;
         match self.plan.lacks(self.capabilities).as_slice() {
             [] => writeln!(f, "  everything can be expressed"),
-            lacks => {
-                lacks.iter().try_for_each(|lack| writeln!(f, "  unsupported: {} lacks {lack}", self.target))
-            }
+            lacks => lacks.iter().try_for_each(|lack| {
+                let reason = self.capabilities.reason(*lack).map(|reason| format!(": {reason}"));
+                writeln!(f, "  unsupported: {} lacks {lack}{}", self.target, reason.unwrap_or_default())
+            }),
         }
     }
 }

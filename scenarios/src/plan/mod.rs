@@ -138,7 +138,8 @@ impl Plan {
             Fsync::Lazy => squall_bus::Fsync::Lazy,
             Fsync::Always => squall_bus::Fsync::Always,
         };
-        ClusterSpec { nodes: self.scenario.topology.nodes.get(), fsync }
+        let loses_power = self.needs().contains(&Capability::PowerFail);
+        ClusterSpec { nodes: self.scenario.topology.nodes.get(), fsync, loses_power }
     }
 
     /// What a target must be able to do to run this.
