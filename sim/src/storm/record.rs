@@ -244,6 +244,10 @@ impl Recorder {
                 ConsumerEvent::Reset { unit, from, to } => {
                     Observation::Reset { unit: history.unit(unit), from: from.map(|from| from.0), to: to.0 }
                 }
+                ConsumerEvent::Exhausted(delivery) => {
+                    let error = delivery.exhausted();
+                    Observation::ClientError { error: error.code.to_string(), message: error.message }
+                }
                 ConsumerEvent::Error(error) => {
                     Observation::ClientError { error: error.code.to_string(), message: error.message.clone() }
                 }
