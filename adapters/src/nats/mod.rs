@@ -15,6 +15,7 @@ pub mod admin;
 pub mod codes;
 mod connection;
 pub mod consumer;
+mod given_up;
 pub mod producer;
 mod pull;
 
