@@ -4,9 +4,9 @@
 //!   all of them, and tells `Assigned` with all units, once: there is no assignment. What was delivered and not
 //!   acknowledged within the ack wait is delivered again, to whoever pulls.
 //! - A reader of given units has an ordered consumer for each, which the client makes anew when it misses something.
-//! - At most `prefetch` records wait here, and with a `buffer` at most as many as that; beyond that nothing is taken
-//!   from async-nats' subscriptions, each of which keeps `buffer` messages (65,536 unless said) and drops what comes
-//!   beyond. That is told as an error that the consumer survives, and the server delivers it again after the ack wait.
+//! - At most `prefetch` records wait here, or one where a `buffer` is named, so that it is the only one; beyond that
+//!   nothing is taken from async-nats' subscriptions, each of which keeps `buffer` messages (65,536 unless said) and
+//!   drops what comes beyond. That is told as an error that the consumer survives, and the server delivers it again after the ack wait.
 //! - A member of a group with `max_deliver` is in the group's queue for the advisories about its durable consumers, and
 //!   tells what they gave up: see [`given_up`](super::given_up).
 //! - `ack`, `nack`, `term` and `extend` are answered when the server has taken them; without `confirm_acks` they are
@@ -133,7 +133,7 @@ impl NatsConsumer {
         let shared = Arc::new(Shared {
             state: Mutex::default(),
             room: Notify::new(),
-            room_for: config.prefetch.min(config.buffer.unwrap_or(u32::MAX)).max(1) as usize,
+            room_for: config.buffer.map_or(config.prefetch.max(1), |_| 1) as usize,
             grouped: matches!(config.subscription, Subscription::Group { .. }),
         });
         if let Subscription::Assign(units) = &config.subscription {
