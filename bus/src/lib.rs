@@ -35,7 +35,7 @@ mod role;
 pub use admin::{Admin, TopicSpec, TopicState};
 pub use capabilities::{AckModel, Capabilities, Capability};
 pub use clock::{Clock, Sleep, Time};
-pub use cluster::{Cluster, Election, Incarnation, Main, Strike, StruckFault};
+pub use cluster::{Cluster, ClusterSpec, Election, Fsync, Incarnation, Main, Strike, StruckFault};
 pub use completion::{Completer, Pending};
 pub use consumer::{
     Consumer, ConsumerConfig, ConsumerEvent, Delivery, ResetPolicy, SLOW_CONSUMER, Subscription,

@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand};
 use squall_adapters::providers::BUSES;
+use squall_history::Kind;
 use squall_scenarios::{Override, Target};
 use std::path::PathBuf;
 
@@ -25,6 +26,8 @@ pub(crate) enum Command {
     List(ListArgs),
     /// Print what a seed makes of a scenario: every fault with its time, the first records, what is promised.
     Explain(ExplainArgs),
+    /// Judge histories that are there already, without running anything.
+    Check(CheckArgs),
     /// Start, stop or look at a cluster of real brokers on loopback that stays up between commands.
     Brokers(BrokersArgs),
 }
@@ -76,6 +79,31 @@ pub(crate) struct ExplainArgs {
     /// Print one JSON object instead of the text.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct CheckArgs {
+    /// The histories: JSON Lines as in FORMAT.md.
+    #[arg(required_unless_present = "list", value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// A YAML file with the maps `configuration` and `expect`: they replace what the heads of the histories say.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) guarantees: Option<PathBuf>,
+    /// One guarantee, as in acks=1 or expect.delivery=at-least-once; may be given several times.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) guarantee: Vec<String>,
+    /// Judge as if nobody had looked for this kind of anomaly; may be given several times.
+    #[arg(long, value_name = "KIND", value_parser = crate::check::kind)]
+    pub(crate) ignore: Vec<Kind>,
+    /// Print every check with its rule and source instead.
+    #[arg(long)]
+    pub(crate) list: bool,
+    /// Print one JSON object instead of the summary.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Where the reports go; without it none are written.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 #[derive(clap::Args)]

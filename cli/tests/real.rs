@@ -82,6 +82,18 @@ fn lost_responses_duplicate_without_idempotence() {
 }
 
 #[test]
+fn a_message_id_keeps_retries_from_duplicating() {
+    let Some(_turn) = turn("nats") else { return };
+    let set = "workload.producers.idempotent=true";
+    let output = squall(&["run", "retry-without-idempotence", "--on", "local:nats", "--set", set, "--json"]);
+    assert_eq!(code(&output), 0, "{}", text(&output));
+    let run = json(&output)["runs"][0].clone();
+    let found =
+        |kind: &str| run["anomalies"].as_array().expect("anomalies").iter().any(|a| a["kind"] == kind);
+    assert!(!found("duplicate"), "{}", text(&output));
+}
+
+#[test]
 fn a_lone_leader_loses_what_it_acknowledged() {
     row("lone-leader-acks1", "kafka");
 }

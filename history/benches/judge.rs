@@ -34,22 +34,20 @@ fn clean(records: u64) -> History {
         let op = history.invoke(at, producer, Invoke::Send(send));
         history.complete(tick(), op, Completion::Sent { unit, position: Some(position), duplicate: false });
         let consumer = consumers[(value % 3) as usize];
-        let deliver =
-            Deliver { group: Some(group), unit, position, value: Some(value), corrupt: false, attempt: None };
+        let deliver = Deliver { group: Some(group), ..Deliver::new(unit, position, value) };
         history.observe(tick(), consumer, Observation::Deliver(deliver));
         let handled = Observation::Handled { group: Some(group), value, how: Handling::Ok };
         history.observe(tick(), consumer, handled);
         if value % 10 == 9 {
             let positions = vec![(unit, position + 1)];
-            let op = history.invoke(tick(), consumer, Invoke::Commit { group, positions });
+            let op = history.invoke(tick(), consumer, Invoke::Commit { group, positions, txn: None });
             history.complete(tick(), op, Completion::Ok);
         }
     }
     history.observe(tick(), ProcessId::HARNESS, Observation::Phase(Phase::CaughtUp));
     for value in 0..records {
         let (unit, position) = (units[(value % UNITS) as usize], value / UNITS);
-        let deliver =
-            Deliver { group: None, unit, position, value: Some(value), corrupt: false, attempt: None };
+        let deliver = Deliver::new(unit, position, value);
         history.observe(tick(), ProcessId::DRAIN, Observation::Deliver(deliver));
     }
     for (unit, n) in units.iter().zip(0..) {
@@ -57,7 +55,7 @@ fn clean(records: u64) -> History {
         history.observe(
             tick(),
             ProcessId::DRAIN,
-            Observation::Drain(Drain { unit: *unit, from: 0, to, complete: true }),
+            Observation::Drain(Drain { unit: *unit, from: 0, to, complete: true, node: None }),
         );
     }
     assert_eq!(judge(&history).verdict, Verdict::Valid, "{}", judge(&history).reason);

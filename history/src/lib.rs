@@ -12,20 +12,30 @@
 //! | [`events`] | the one stream of run events that every output is a fold over |
 //! | [`history`] | the log in memory: interned, columnar, with the recorder |
 //! | [`analysis`] | one pass over a history that all checks share |
+//! | [`catalogue`] | every anomaly that the field knows, as data |
 //! | [`checks`] | one file per check, and the table of them |
+//! | [`cycles`] | what may not go in a circle: graph, components, shortest circles |
+//! | [`linear`] | linearizability by search, for conditional appends and fencing |
 //! | [`verdict`] | [`judge`]: the report of a history |
+//! | [`impact`] | what each fault did |
 //! | [`jsonl`] | the log on disk: JSON Lines, version 1 (`FORMAT.md`) |
+//! | [`online`] | lost, duplicate, order and completeness of runs too long to keep |
 //! | [`guarantees`] | what a run promises, as data, and what is therefore forbidden |
 //!
 //! No clock, no thread, no iteration over a hash map, no float: equal histories give equal reports.
 
 pub mod analysis;
 pub mod anomaly;
+pub mod catalogue;
 pub mod checks;
+pub mod cycles;
 pub mod events;
 pub mod guarantees;
 pub mod history;
+pub mod impact;
 pub mod jsonl;
+pub mod linear;
+pub mod online;
 mod serde_time;
 pub mod verdict;
 

@@ -22,7 +22,7 @@ macro_rules! entries {
     };
 }
 
-const ENTRIES: [Entry; 11] = entries!(
+const ENTRIES: [Entry; 12] = entries!(
     "leader-failover"
     "rolling-restart"
     "follower-loss"
@@ -34,6 +34,7 @@ const ENTRIES: [Entry; 11] = entries!(
     "retry-without-idempotence"
     "lone-leader-acks1"
     "isolated-leader"
+    "power-loss"
 );
 
 const EXPECTED: &str = include_str!("../library/expected.yaml");

@@ -16,7 +16,7 @@ const TRACE_FILE: &str = "SQUALL_TEST_TRACE_FILE";
 fn trace(scenario: &str, seed: u64) -> Vec<squall_sim::kernel::TraceEvent> {
     let set = ["workload.for=12s".parse().expect("an override"), "faults=".parse().expect("an override")];
     let plan = Arc::new(Plan::new(library::open(scenario, &set).expect("it parses"), seed));
-    let simulation = squall_sim::open("kafka", 3, plan.choices().clone()).expect("a model");
+    let simulation = squall_sim::open("kafka", plan.cluster(), plan.choices().clone()).expect("a model");
     simulation.start_tracing();
     let ended: Arc<Mutex<bool>> = Arc::default();
     let kept = Arc::clone(&ended);

@@ -2,7 +2,7 @@
 //! together as one.
 
 use super::values::Writers;
-use crate::history::{GroupId, Handling, History, Observation, Status};
+use crate::history::{CommitRow, GroupId, Handling, History, Observation, Status};
 
 /// What one logical consumer did with one record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,7 +55,11 @@ pub(crate) fn consumers(history: &History, writers: &Writers) -> Vec<Consumer> {
             Handling::Retry(_) => {}
         }
     }
-    for commit in history.commits().iter().filter(|commit| commit.status == Status::Ok) {
+    let in_force = |commit: &&CommitRow| {
+        let txn = commit.txn().map(|txn| history.txns()[history.txn_row(txn) as usize].status);
+        commit.status == Status::Ok && txn.is_none_or(|txn| txn == Status::Ok)
+    };
+    for commit in history.commits().iter().filter(in_force) {
         let group = Some(commit.group);
         let consumer = all[slot(group)].get_or_insert_with(|| fresh(history, group));
         let event = commit.completion().unwrap_or(commit.invoke.0);
@@ -69,7 +73,7 @@ pub(crate) fn consumers(history: &History, writers: &Writers) -> Vec<Consumer> {
     }
     for (event, note) in history.notes() {
         match note {
-            Observation::Assigned { group: Some(group), units } => {
+            Observation::Assigned { group: Some(group), units, .. } => {
                 let consumer = all[slot(Some(*group))].get_or_insert_with(|| fresh(history, Some(*group)));
                 for (unit, _) in units {
                     consumer.reads[history.unit_topic(*unit).index()] = true;

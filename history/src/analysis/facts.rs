@@ -2,8 +2,9 @@
 
 use crate::{
     events::Hit,
-    history::{History, Observation, Phase, UnitId},
+    history::{History, Observation, Phase, Struck, UnitId},
 };
+use std::time::Duration;
 
 /// What befell a run.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -16,6 +17,10 @@ pub struct Facts {
     pub client_fault: Option<(u32, String)>,
     /// The nodes that lost power, in order.
     pub powerless: Vec<u32>,
+    /// How many nodes were broken at once, at most.
+    pub most_nodes_broken: u32,
+    /// How far clocks may be from the times of the history; `None` if nobody knows.
+    pub clock_bound: Option<Duration>,
     /// The first change of a leader after the first one of that unit.
     pub leader_change: Option<(u32, UnitId)>,
     /// The first election of a leader that was not in sync.
@@ -28,12 +33,18 @@ pub struct Facts {
 
 impl Facts {
     pub(crate) fn of(history: &History) -> Self {
-        let mut facts = Self::default();
+        let mut facts = Self { clock_bound: history.meta.configuration.clock_bound, ..Self::default() };
+        let mut broken = Broken::default();
         let mut leaders: Vec<Option<Option<u32>>> = vec![None; history.unit_count()];
         for (event, note) in history.notes() {
             match note {
-                Observation::Fault(fault) => facts.strike(*event, fault),
-                Observation::Elected { unit, leader, unclean } => {
+                Observation::Fault(fault) => {
+                    facts.strike(*event, fault);
+                    facts.most_nodes_broken = facts.most_nodes_broken.max(broken.strike(fault));
+                }
+                Observation::Heal { id } => broken.heal(*id),
+                Observation::ClockBound(bound) => facts.clock_bound = facts.clock_bound.max(Some(*bound)),
+                Observation::Elected { unit, leader, unclean, .. } => {
                     let known = &mut leaders[unit.index()];
                     if known.is_some_and(|before| before != *leader) {
                         facts.leader_change.get_or_insert((*event, *unit));
@@ -53,7 +64,7 @@ impl Facts {
         facts
     }
 
-    fn strike(&mut self, event: u32, fault: &crate::history::Struck) {
+    fn strike(&mut self, event: u32, fault: &Struck) {
         let words = || format!("{} {}", fault.verb, fault.role);
         match &fault.hit {
             Hit::Nodes(nodes) if !nodes.is_empty() => {
@@ -79,5 +90,26 @@ impl Facts {
             (None, Some((event, _))) => Some(format!("a leader changed (event {event})")),
             (None, None) => None,
         }
+    }
+}
+
+/// The faults in force, with the nodes that they hit.
+#[derive(Default)]
+struct Broken(Vec<(u32, Vec<u32>)>);
+
+impl Broken {
+    /// A fault strikes: how many nodes are broken now.
+    fn strike(&mut self, fault: &Struck) -> u32 {
+        if let Hit::Nodes(nodes) = &fault.hit {
+            self.0.push((fault.id, nodes.clone()));
+        }
+        let mut nodes: Vec<u32> = self.0.iter().flat_map(|(_, nodes)| nodes).copied().collect();
+        nodes.sort_unstable();
+        nodes.dedup();
+        nodes.len() as u32
+    }
+
+    fn heal(&mut self, id: u32) {
+        self.0.retain(|(fault, _)| *fault != id);
     }
 }

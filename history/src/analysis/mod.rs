@@ -7,6 +7,7 @@
 mod buckets;
 mod consumption;
 mod facts;
+mod fates;
 mod places;
 mod values;
 mod words;
@@ -14,10 +15,11 @@ mod words;
 pub(crate) use buckets::Buckets;
 pub use consumption::{Consumer, Touch};
 pub use facts::Facts;
+pub use fates::Fate;
 pub use places::{Place, UnitLog};
 pub(crate) use words::short;
 
-use crate::history::{History, Observation, SendRow, Status, TopicId, UnitId};
+use crate::history::{DeliverRow, History, MessageId, Observation, SendRow, TopicId, UnitId};
 use std::collections::HashMap;
 pub(crate) use values::Writers;
 
@@ -41,8 +43,12 @@ pub struct Analysis<'h> {
     pub units: Vec<UnitLog>,
     /// The units by name: numbers depend on who was named first, and a judgement must not.
     pub order: Vec<UnitId>,
-    /// Whether anybody read a send's record, by its row.
+    /// Whether a read that succeeded was handed a send's record, by its row.
     pub seen: Vec<bool>,
+    /// What became of each send, by its row.
+    pub fates: Vec<Fate>,
+    /// What became of each transaction, by its row.
+    pub txn_fates: Vec<Fate>,
     /// The unit of each send as far as anybody knows, by its row.
     pub unit_of: Vec<Option<UnitId>>,
     /// The first place in the log of each send's record: (unit, place), read or else only acknowledged.
@@ -60,6 +66,8 @@ pub struct Analysis<'h> {
     /// Two sends of one value, as rows: such a history cannot be judged.
     pub clash: Option<(u32, u32)>,
     writers: Writers,
+    /// The first send of each message id in each topic. Only asked, never walked.
+    messages: HashMap<(TopicId, MessageId), u32>,
 }
 
 impl<'h> Analysis<'h> {
@@ -67,11 +75,13 @@ impl<'h> Analysis<'h> {
     #[must_use]
     pub fn new(history: &'h History) -> Self {
         let (writers, clash) = Writers::new(history.sends());
-        let seen = seen(history, &writers);
-        let mut units = places::logs(history, &writers, &seen);
+        let seen = fates::seen(history, &writers);
+        let txn_fates = fates::of_txns(history, &seen);
+        let fates = fates::of_sends(history, &txn_fates);
+        let mut units = places::logs(history, &writers, &seen, &fates);
         for (event, note) in history.notes() {
             if let Observation::Drain(drain) = note {
-                units[drain.unit.index()].drain = Some((*event, *drain));
+                units[drain.unit.index()].drained(*event, *drain);
             }
         }
         let order = order(history);
@@ -82,11 +92,16 @@ impl<'h> Analysis<'h> {
         Self {
             facts: Facts::of(history),
             consumers: consumption::consumers(history, &writers),
-            dlq_entries: dlq.map(|dlq| dlq_entries(history, &writers, &seen, dlq)).unwrap_or_default(),
+            dlq_entries: dlq
+                .map(|dlq| dlq_entries(history, &writers, &seen, &fates, dlq))
+                .unwrap_or_default(),
             history,
             units,
             order,
             seen,
+            fates,
+            txn_fates,
+            messages: messages(history),
             unit_of,
             first_place,
             session_of,
@@ -107,6 +122,27 @@ impl<'h> Analysis<'h> {
     #[must_use]
     pub fn send(&self, row: u32) -> &'h SendRow {
         &self.history.sends()[row as usize]
+    }
+
+    /// Whether a send happened, for good: acknowledged, and its transaction, if any, committed.
+    #[must_use]
+    pub fn happened(&self, row: u32) -> bool {
+        self.fates[row as usize] == Fate::Happened
+    }
+
+    /// Whether a delivery belongs to a read that succeeded.
+    #[must_use]
+    pub fn read_happened(&self, read: &DeliverRow) -> bool {
+        fates::read_happened(self.history, read)
+    }
+
+    /// The earlier send of the same message for which the bus took this one: it answered `duplicate`, and its own
+    /// record is not to be looked for.
+    #[must_use]
+    pub fn twin(&self, row: u32) -> Option<u32> {
+        let send = self.send(row);
+        let id = self.history.send_extra(row).message_id.filter(|_| send.duplicate)?;
+        self.messages.get(&(send.topic, id)).copied().filter(|first| *first != row)
     }
 
     /// Every unit with its log, by name.
@@ -135,14 +171,14 @@ impl<'h> Analysis<'h> {
     }
 }
 
-fn seen(history: &History, writers: &Writers) -> Vec<bool> {
-    let mut seen = vec![false; history.sends().len()];
-    for read in history.delivers() {
-        if let Some(row) = read.value().and_then(|value| writers.of(value)) {
-            seen[row as usize] = true;
+fn messages(history: &History) -> HashMap<(TopicId, MessageId), u32> {
+    let mut messages = HashMap::new();
+    for (row, extra) in history.send_extras() {
+        if let Some(id) = extra.message_id {
+            messages.entry((history.sends()[*row as usize].topic, id)).or_insert(*row);
         }
     }
-    seen
+    messages
 }
 
 fn order(history: &History) -> Vec<UnitId> {
@@ -211,10 +247,17 @@ fn sessions(history: &History) -> (Vec<u32>, u32) {
     (list, next)
 }
 
-fn dlq_entries(history: &History, writers: &Writers, seen: &[bool], dlq: TopicId) -> Vec<DlqEntry> {
+fn dlq_entries(
+    history: &History,
+    writers: &Writers,
+    seen: &[bool],
+    fates: &[Fate],
+    dlq: TopicId,
+) -> Vec<DlqEntry> {
+    let there = |row: u32| fates[row as usize] == Fate::Happened || seen[row as usize];
     (0u32..)
         .zip(history.sends())
-        .filter(|(row, send)| send.topic == dlq && (send.status == Status::Ok || seen[*row as usize]))
+        .filter(|(row, send)| send.topic == dlq && there(*row))
         .map(|(row, send)| DlqEntry { send: row, cause: send.cause().and_then(|cause| writers.of(cause)) })
         .collect()
 }

@@ -1,11 +1,16 @@
 //! The log of each unit as everybody saw it: a *set* of values per position, never one.
 //!
-//! A place is a (position, value) that an ack named or a reader read. Acks count from `ok` sends, and from sends
-//! of unknown outcome that are proved: somebody read their value. Reads count from everybody. Positions may have
-//! holes; only what somebody saw is a place.
+//! A place is a (position, value) that an ack named or a reader read. Acks count from sends that happened, and from
+//! sends of unknown outcome that are proved: a read that succeeded was handed their value. Reads count from
+//! everybody, whatever became of them: a consumer must never be handed what is not safe. Positions may have holes;
+//! only what somebody saw is a place.
 
-use super::{buckets::Buckets, values::Writers};
-use crate::history::{Drain, History, SendRow, Status, UnitId};
+use super::{
+    buckets::Buckets,
+    fates::{Fate, read_happened},
+    values::Writers,
+};
+use crate::history::{Drain, History, SendRow, UnitId};
 
 /// No event, or no send.
 pub(crate) const NONE: u32 = u32::MAX;
@@ -63,13 +68,31 @@ impl Place {
 pub struct UnitLog {
     /// Its places by position, then value.
     pub places: Vec<Place>,
-    /// The highest position that anybody read.
+    /// The highest position that a read which succeeded came to.
     pub highest_read: Option<u64>,
-    /// How far the final drain came, with the index of that event.
+    /// How far the final drain came, with the index of that event. Where the unit was only drained through single
+    /// nodes, the first such drain that finished.
     pub drain: Option<(u32, Drain)>,
+    /// How far the drains through single nodes came, with the indexes of their events.
+    pub node_drains: Vec<(u32, Drain)>,
 }
 
 impl UnitLog {
+    /// Takes note of a drain.
+    pub(crate) fn drained(&mut self, event: u32, drain: Drain) {
+        let whole = |known: &Option<(u32, Drain)>| known.is_some_and(|(_, known)| known.node.is_none());
+        match drain.node {
+            None => self.drain = Some((event, drain)),
+            Some(_) => {
+                self.node_drains.push((event, drain));
+                let finished = self.drain.is_some_and(|(_, known)| known.complete);
+                if !whole(&self.drain) && !finished {
+                    self.drain = Some((event, drain));
+                }
+            }
+        }
+    }
+
     /// The final drain, if it finished.
     #[must_use]
     pub fn complete_drain(&self) -> Option<Drain> {
@@ -93,10 +116,10 @@ impl UnitLog {
 }
 
 /// Builds the log of every unit.
-pub(crate) fn logs(history: &History, writers: &Writers, seen: &[bool]) -> Vec<UnitLog> {
+pub(crate) fn logs(history: &History, writers: &Writers, seen: &[bool], fates: &[Fate]) -> Vec<UnitLog> {
     let (sends, delivers) = (history.sends(), history.delivers());
     let acks = Buckets::new(history.unit_count(), sends.len(), |row| {
-        counts(&sends[row], seen[row]).then(|| sends[row].unit()).flatten().map(UnitId::index)
+        counts(&sends[row], seen[row], fates[row]).then(|| sends[row].unit()).flatten().map(UnitId::index)
     });
     let reads = Buckets::new(history.unit_count(), delivers.len(), |row| Some(delivers[row].unit.index()));
     let mut entries = Vec::new();
@@ -111,19 +134,21 @@ pub(crate) fn logs(history: &History, writers: &Writers, seen: &[bool]) -> Vec<U
                 let value = read.value().unwrap_or(UNREADABLE);
                 Place { position: read.position, value, send, ack: NONE, read: read_at, drain }
             }));
-            let highest_read = reads.of(unit).iter().map(|row| delivers[*row as usize].position).max();
-            UnitLog { places: merge(&mut entries), highest_read, drain: None }
+            let read = reads.of(unit).iter().map(|row| &delivers[*row as usize]);
+            let highest_read =
+                read.filter(|read| read_happened(history, read)).map(|read| read.position).max();
+            UnitLog { places: merge(&mut entries), highest_read, drain: None, node_drains: Vec::new() }
         })
         .collect()
 }
 
 /// Whether a send's position counts: it happened, or its record was read.
-fn counts(send: &SendRow, seen: bool) -> bool {
+fn counts(send: &SendRow, seen: bool, fate: Fate) -> bool {
     send.position().is_some()
-        && match send.status {
-            Status::Ok => true,
-            Status::Unknown => seen,
-            Status::Fail => false,
+        && match fate {
+            Fate::Happened => true,
+            Fate::Unknown => seen,
+            Fate::Failed => false,
         }
 }
 

@@ -115,7 +115,7 @@ fn find(analysis: &Analysis<'_>) -> Vec<Found> {
             What::CommitDone => walk.commit_ends(&history.commits()[event.row as usize]),
             What::Deliver => walk.delivered(&history.delivers()[event.row as usize]),
             What::Note => walk.noted(index, event.process, &history.notes()[event.row as usize].1),
-            What::SendInvoke | What::SendDone | What::Handled => {}
+            _ => {}
         }
     }
     walk.found
@@ -154,7 +154,7 @@ impl Walk<'_, '_> {
 
     fn noted(&mut self, index: u32, process: ProcessId, note: &Observation) {
         match note {
-            Observation::Assigned { group: Some(group), units } => {
+            Observation::Assigned { group: Some(group), units, .. } => {
                 for (unit, _) in units {
                     let log_start = log_start(self.analysis, *unit);
                     let register = self.register(*group, *unit);

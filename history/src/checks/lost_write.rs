@@ -51,7 +51,7 @@ fn find(analysis: &Analysis<'_>) -> Vec<Found> {
                 true if !drained[row as usize] && in_drain(log, place) => Case::Vanished,
                 true => continue,
             };
-            if send.acked() {
+            if analysis.happened(row) && analysis.twin(row).is_none() {
                 let beyond = evidence(log, place);
                 let ops = proof([Some(send.invoke.0), Some(ack), place.read(), beyond]);
                 let position = Some(place.position);

@@ -16,12 +16,13 @@ mod key_order;
 mod lost_write;
 mod nonmonotonic_send;
 mod reprocessed;
-mod unavailable;
+mod unavailability;
 mod unexpected;
 mod unprocessed;
 mod unseen;
 
-pub(crate) use unavailable::worst_outage;
+pub(crate) use duplicate::duplicated_sends;
+pub(crate) use unavailability::{gaps, worst_outage};
 
 #[cfg(test)]
 pub(crate) mod testing;
@@ -96,23 +97,29 @@ impl std::fmt::Debug for Check {
 
 /// Every check, in the order of [`Kind::ALL`]. Only `vacuous` has none: it is the verdict's.
 pub const CHECKS: &[Check] = &[
+    // The log.
     lost_write::CHECK,
     unseen::CHECK,
     duplicate::CHECK,
     inconsistent_offsets::CHECK,
     unexpected::CHECK,
-    g1a::CHECK,
     corrupt::CHECK,
-    key_order::CHECK,
+    // Order.
     nonmonotonic_send::CHECK,
+    key_order::CHECK,
+    // Transactions.
+    g1a::CHECK,
+    // Groups.
     group_jump::CHECK,
     unprocessed::CHECK,
     reprocessed::CHECK,
+    // Queues.
     dlq_lost::CHECK,
     dlq_premature::CHECK,
     dlq_acked::CHECK,
     dlq_duplicate::CHECK,
-    unavailable::CHECK,
+    // How long.
+    unavailability::CHECK,
 ];
 
 /// The events that prove a finding, in order and without repeats.
@@ -129,9 +136,18 @@ mod tests {
     use crate::Kind;
 
     #[test]
-    fn every_kind_has_one_check_in_order() {
+    fn checks_stand_in_the_order_of_kinds() {
         let kinds: Vec<Kind> = CHECKS.iter().map(|check| check.kind).collect();
-        let all: Vec<Kind> = Kind::ALL.iter().copied().filter(|kind| *kind != Kind::Vacuous).collect();
-        assert_eq!(kinds, all);
+        assert!(kinds.is_sorted() && kinds.windows(2).all(|pair| pair[0] != pair[1]), "{kinds:?}");
+    }
+
+    #[test]
+    fn every_check_says_what_it_is() {
+        for check in CHECKS {
+            assert!(
+                [check.about, check.forbidden, check.source].iter().all(|text| text.len() > 3),
+                "{check:?}"
+            );
+        }
     }
 }

@@ -53,7 +53,7 @@ pub(super) fn unhandled(analysis: &Analysis<'_>, poison: bool) -> Vec<Found> {
             continue;
         }
         for (row, send) in analysis.work_of(consumer) {
-            let there = send.acked() && analysis.seen[row as usize] && analysis.is_work(send);
+            let there = analysis.happened(row) && analysis.seen[row as usize] && analysis.is_work(send);
             let done = consumer.touches[row as usize].handled > 0 || dead[row as usize];
             if there && !done && analysis.is_poison(row) == poison {
                 found.push(finding(analysis, consumer, row));

@@ -31,7 +31,8 @@ pub(super) const CHECK: Check = Check {
 fn find(analysis: &Analysis<'_>) -> Vec<Found> {
     let mut found = Vec::new();
     for (row, send) in (0u32..).zip(analysis.history.sends()) {
-        if !send.acked() || analysis.seen[row as usize] || proved_lost(analysis, send) {
+        let there = !analysis.happened(row) || analysis.seen[row as usize] || analysis.twin(row).is_some();
+        if there || proved_lost(analysis, send) {
             continue;
         }
         let unit = analysis.unit_of[row as usize];

@@ -1,7 +1,13 @@
 //! How producers, consumers and topics are set up: what the bus itself promises follows from it.
 
+mod topics;
+
+pub use topics::{Cleanup, Pipeline, TopicFacts};
+
+use super::Delivery;
 use serde::{Deserialize, Serialize};
 use squall_bus::Acks;
+use std::{collections::BTreeMap, time::Duration};
 
 /// When a consumer commits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -43,7 +49,34 @@ pub enum Fsync {
     Always,
 }
 
-/// The set-up of a run. The faults that occurred are not in here: they are in the history.
+/// What readers of transactional records are shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
+pub enum Isolation {
+    /// Whatever is in the log, also what is aborted later.
+    #[default]
+    ReadUncommitted,
+    /// Only what is committed.
+    ReadCommitted,
+}
+
+/// Which order the transactions of a run promise beyond what they read and wrote.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
+pub enum TxnOrder {
+    /// None.
+    #[default]
+    Any,
+    /// Each process' own.
+    Process,
+    /// That of real time, and with it each process' own.
+    Realtime,
+}
+
+/// The set-up of a run. The faults that occurred are not in here: they are in the history. What is left out
+/// promises nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 #[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
@@ -77,6 +110,65 @@ pub struct Configuration {
     pub groups: Vec<String>,
     /// Those of them that have no dead-letter topic: what they give up they skip.
     pub skipping: Vec<String>,
+    /// How many nodes may fail at once; `None` if the contract sets no limit.
+    #[serde(skip_serializing_if = "is_default")]
+    pub faults_tolerated: Option<u32>,
+    /// How far, in nanoseconds, clocks of clients and bus may be from the history's; `None` if nobody knows, and then
+    /// nothing that needs a clock is judged.
+    #[serde(with = "crate::serde_time::span", skip_serializing_if = "is_default")]
+    #[cfg_attr(any(test, feature = "schema"), schemars(with = "Option<u64>"))]
+    pub clock_bound: Option<Duration>,
+    /// What readers of transactional records are shown.
+    #[serde(skip_serializing_if = "is_default")]
+    pub isolation: Isolation,
+    /// Which order transactions promise beyond what they read and wrote.
+    #[serde(skip_serializing_if = "is_default")]
+    pub txn_order: TxnOrder,
+    /// The writes of two transactions do not interleave.
+    #[serde(skip_serializing_if = "is_default")]
+    pub isolated_writes: bool,
+    /// After how many nanoseconds the bus aborts a transaction that does not end.
+    #[serde(with = "crate::serde_time::span", skip_serializing_if = "is_default")]
+    #[cfg_attr(any(test, feature = "schema"), schemars(with = "Option<u64>"))]
+    pub txn_timeout: Option<Duration>,
+    /// Groups that read, compute and write exactly once.
+    #[serde(skip_serializing_if = "is_default")]
+    pub pipelines: Vec<Pipeline>,
+    /// Topics whose records' amounts add up to nothing in each transaction.
+    #[serde(skip_serializing_if = "is_default")]
+    pub conserved: Vec<String>,
+    /// What a group commits is what it reads next, whoever asks and whenever.
+    #[serde(skip_serializing_if = "is_default")]
+    pub linearizable_commits: bool,
+    /// A read sees everything that was acknowledged before it began.
+    #[serde(skip_serializing_if = "is_default")]
+    pub linearizable_reads: bool,
+    /// A message has one holder at a time: a work queue.
+    #[serde(skip_serializing_if = "is_default")]
+    pub exclusive: bool,
+    /// How many nanoseconds a delivery waits for its ack before the message comes again.
+    #[serde(with = "crate::serde_time::span", skip_serializing_if = "is_default")]
+    #[cfg_attr(any(test, feature = "schema"), schemars(with = "Option<u64>"))]
+    pub ack_wait: Option<Duration>,
+    /// How often a message is delivered at most.
+    #[serde(skip_serializing_if = "is_default")]
+    pub max_deliver: Option<u32>,
+    /// A change of the leader may add one delivery to `max_deliver`.
+    #[serde(skip_serializing_if = "is_default")]
+    pub extra_delivery_at_leader_change: bool,
+    /// How many deliveries of a group wait for their acks at most.
+    #[serde(skip_serializing_if = "is_default")]
+    pub max_ack_pending: Option<u32>,
+    /// For how many nanoseconds a message id is known: a repeat within it is not stored again.
+    #[serde(with = "crate::serde_time::span", skip_serializing_if = "is_default")]
+    #[cfg_attr(any(test, feature = "schema"), schemars(with = "Option<u64>"))]
+    pub dedup_window: Option<Duration>,
+    /// How often the bus itself puts an exhausted message into the dead-letter topic, if it does.
+    #[serde(skip_serializing_if = "is_default")]
+    pub dead_lettering: Option<Delivery>,
+    /// How long each topic keeps its records; a topic that is left out keeps them.
+    #[serde(skip_serializing_if = "is_default")]
+    pub topics: BTreeMap<String, TopicFacts>,
 }
 
 impl Default for Configuration {
@@ -95,6 +187,24 @@ impl Default for Configuration {
             dlq: None,
             groups: Vec::new(),
             skipping: Vec::new(),
+            faults_tolerated: None,
+            clock_bound: None,
+            isolation: Isolation::ReadUncommitted,
+            txn_order: TxnOrder::Any,
+            isolated_writes: false,
+            txn_timeout: None,
+            pipelines: Vec::new(),
+            conserved: Vec::new(),
+            linearizable_commits: false,
+            linearizable_reads: false,
+            exclusive: false,
+            ack_wait: None,
+            max_deliver: None,
+            extra_delivery_at_leader_change: false,
+            max_ack_pending: None,
+            dedup_window: None,
+            dead_lettering: None,
+            topics: BTreeMap::new(),
         }
     }
 }
@@ -105,6 +215,23 @@ impl Configuration {
     pub fn keeps_send_order(&self) -> bool {
         self.idempotent || self.max_in_flight == Some(1) || self.retries == Some(0)
     }
+
+    /// What a topic keeps, and how long.
+    #[must_use]
+    pub fn topic(&self, name: &str) -> TopicFacts {
+        self.topics.get(name).copied().unwrap_or_default()
+    }
+
+    /// Whether readers are promised committed records only.
+    #[must_use]
+    pub fn reads_committed(&self) -> bool {
+        self.isolation == Isolation::ReadCommitted
+    }
+}
+
+/// Whether a field says no more than its absence.
+fn is_default<T: Default + PartialEq>(field: &T) -> bool {
+    *field == T::default()
 }
 
 /// `acks` in the words of the brokers' own docs.

@@ -60,6 +60,17 @@ pub struct Expect {
     #[serde(with = "crate::serde_time::span")]
     #[cfg_attr(any(test, feature = "schema"), schemars(with = "Option<u64>"))]
     pub unavailable: Option<Duration>,
+    /// How long, in nanoseconds, after everything is healed a client with work to do may stand still: less than this.
+    #[serde(with = "crate::serde_time::span", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(any(test, feature = "schema"), schemars(with = "Option<u64>"))]
+    pub progress: Option<Duration>,
+    /// How long, in nanoseconds, a reader may be behind: less than this.
+    #[serde(with = "crate::serde_time::span", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(any(test, feature = "schema"), schemars(with = "Option<u64>"))]
+    pub lag: Option<Duration>,
+    /// How many rebalances without a reason there may be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spurious_rebalances: Option<u64>,
 }
 
 impl Expect {

@@ -10,7 +10,9 @@ mod expect;
 mod rules;
 mod warnings;
 
-pub use configuration::{CommitPolicy, Configuration, Fsync, Reading};
+pub use configuration::{
+    Cleanup, CommitPolicy, Configuration, Fsync, Isolation, Pipeline, Reading, TopicFacts, TxnOrder,
+};
 pub use expect::{Delivery, Dlq, Expect, Log, Order};
 pub use rules::Rules;
 pub use warnings::{Warning, warnings};

@@ -107,7 +107,7 @@ mod tests {
             log: Some(Log::ExactlyOnce),
             order: Some(Order::PerKey),
             dlq: Some(Dlq::ExactlyThePoison),
-            unavailable: None,
+            ..Expect::default()
         };
         assert_eq!(warnings(&configuration, &expect), []);
     }
@@ -126,7 +126,7 @@ mod tests {
             log: Some(Log::ExactlyOnce),
             order: Some(Order::PerKey),
             dlq: Some(Dlq::ExactlyThePoison),
-            unavailable: None,
+            ..Expect::default()
         };
         let only = |delivery| Expect { delivery: Some(delivery), ..Expect::default() };
         let mut text = String::new();

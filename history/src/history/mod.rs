@@ -18,20 +18,25 @@
 //! assert_eq!((history.len(), history.sends().len()), (2, 1));
 //! ```
 
+mod extra;
 mod names;
 mod op;
 mod packed;
+mod record;
+mod rows;
 
-pub use names::{GroupId, KeyId, ProcessId, TopicId, UnitId};
+pub use extra::{DeliverExtra, SendExtra};
+pub use names::{GroupId, KeyId, MessageId, ProcessId, TopicId, TransactionalId, UnitId};
 pub use op::{
-    CommitRow, Completion, Deliver, DeliverRow, Drain, HandledRow, Handling, Invoke, Observation, OpId,
-    Phase, Send, SendRow, Status, Struck,
+    Advice, Completion, Deliver, Drain, Ends, Handling, Invoke, Observation, OpId, Phase, Send, Settlement,
+    Status, Struck,
 };
+pub use rows::{CommitRow, DeliverRow, EndRow, HandledRow, InitRow, PollRow, SendRow, SettleRow, TxnRow};
 
 use crate::{Configuration, Expect};
+use extra::Extras;
 use names::AllNames;
-use packed::{Maybe32, Maybe64};
-use squall_bus::{Ack, Outcome, Time, Unit};
+use squall_bus::{Time, Unit};
 use std::fmt::Write as _;
 
 /// What a history is of: the head of its file.
@@ -56,6 +61,16 @@ pub(crate) enum What {
     SendDone,
     CommitInvoke,
     CommitDone,
+    InitInvoke,
+    InitDone,
+    TxnInvoke,
+    TxnDone,
+    PollInvoke,
+    PollDone,
+    SettleInvoke,
+    SettleDone,
+    EndInvoke,
+    EndDone,
     Deliver,
     Handled,
     Note,
@@ -84,7 +99,14 @@ pub struct History {
     delivers: Vec<DeliverRow>,
     handled: Vec<HandledRow>,
     commits: Vec<CommitRow>,
+    inits: Vec<InitRow>,
+    txns: Vec<TxnRow>,
+    polls: Vec<PollRow>,
+    settles: Vec<SettleRow>,
+    ends: Vec<EndRow>,
     notes: Vec<(u32, Observation)>,
+    send_extras: Extras<SendExtra>,
+    deliver_extras: Extras<DeliverExtra>,
 }
 
 /// An empty history of nothing in particular: for tests and examples.
@@ -112,7 +134,14 @@ impl History {
             delivers: Vec::new(),
             handled: Vec::new(),
             commits: Vec::new(),
+            inits: Vec::new(),
+            txns: Vec::new(),
+            polls: Vec::new(),
+            settles: Vec::new(),
+            ends: Vec::new(),
             notes: Vec::new(),
+            send_extras: Extras::new(),
+            deliver_extras: Extras::new(),
         }
     }
 
@@ -146,155 +175,19 @@ impl History {
         }
     }
 
+    /// The number of a transactional id.
+    pub fn transactional_id(&mut self, name: &str) -> TransactionalId {
+        TransactionalId(self.names.transactional.intern(name))
+    }
+
+    /// The number of a message id.
+    pub fn message_id(&mut self, name: &str) -> MessageId {
+        MessageId(self.names.messages.intern(name))
+    }
+
     /// The number of a consumer group.
     pub fn group(&mut self, name: &str) -> GroupId {
         GroupId(self.names.groups.intern(name))
-    }
-
-    fn push(&mut self, time: Time, process: ProcessId, what: What, row: usize) -> u32 {
-        let index = index32(self.times.len());
-        self.times.push(time);
-        self.processes.push(process);
-        self.whats.push(what);
-        self.rows.push(index32(row));
-        index
-    }
-
-    /// Records that an operation begins.
-    pub fn invoke(&mut self, time: Time, process: ProcessId, invoke: Invoke) -> OpId {
-        match invoke {
-            Invoke::Send(send) => {
-                let op = OpId(self.push(time, process, What::SendInvoke, self.sends.len()));
-                self.sends.push(send_row(op, process, &send));
-                if let Some(partition) = send.partition {
-                    // So that the unit exists even if nobody ever answers from there.
-                    self.names.units.intern(&(send.topic, partition));
-                }
-                op
-            }
-            Invoke::Commit { group, positions } => {
-                let op = OpId(self.push(time, process, What::CommitInvoke, self.commits.len()));
-                self.commits.push(CommitRow {
-                    invoke: op,
-                    status: Status::Unknown,
-                    process,
-                    group,
-                    positions,
-                    completion: Maybe32::NONE,
-                    error: Maybe32::NONE,
-                });
-                op
-            }
-        }
-    }
-
-    /// Records that an operation ends.
-    ///
-    /// # Panics
-    /// When `op` did not come from this history's `invoke`, or ends twice: a mistake of the recording program.
-    pub fn complete(&mut self, time: Time, op: OpId, completion: Completion) {
-        let (process, row) = (self.processes[op.0 as usize], self.rows[op.0 as usize]);
-        match self.whats[op.0 as usize] {
-            What::SendInvoke => {
-                let event = self.push(time, process, What::SendDone, row as usize);
-                let send = &mut self.sends[row as usize];
-                assert_eq!(send.completion, Maybe32::NONE, "operation {} ends twice", op.0);
-                send.completion = Some(event).into();
-                match completion {
-                    Completion::Sent { unit, position, duplicate } => {
-                        send.status = Status::Ok;
-                        send.duplicate = duplicate;
-                        send.unit = Some(unit.0).into();
-                        send.position = position.into();
-                    }
-                    Completion::Ok => send.status = Status::Ok,
-                    Completion::Fail { error } => {
-                        send.status = Status::Fail;
-                        send.error = Some(self.names.codes.intern(error.as_str())).into();
-                    }
-                    Completion::Unknown { error, place } => {
-                        send.error = Some(self.names.codes.intern(error.as_str())).into();
-                        send.unit = place.map(|(unit, _)| unit.0).into();
-                        send.position = place.map(|(_, position)| position).into();
-                    }
-                }
-            }
-            What::CommitInvoke => {
-                let event = self.push(time, process, What::CommitDone, row as usize);
-                let commit = &mut self.commits[row as usize];
-                assert_eq!(commit.completion, Maybe32::NONE, "operation {} ends twice", op.0);
-                commit.completion = Some(event).into();
-                let (status, error) = match completion {
-                    Completion::Ok | Completion::Sent { .. } => (Status::Ok, None),
-                    Completion::Fail { error } => (Status::Fail, Some(error)),
-                    Completion::Unknown { error, .. } => (Status::Unknown, Some(error)),
-                };
-                commit.status = status;
-                commit.error = error.map(|error| self.names.codes.intern(error.as_str())).into();
-            }
-            other => panic!("event {} is a {other:?}, not the invocation of an operation", op.0),
-        }
-    }
-
-    /// Records how a send ended, as the bus told it. When the outcome is unknown but a place was learned, the
-    /// unit is the sender's own partition; without one the place cannot be named and is dropped.
-    pub fn complete_send(&mut self, time: Time, op: OpId, outcome: &Outcome<Ack>) {
-        let completion = match outcome {
-            Outcome::Ok(ack) => Completion::Sent {
-                unit: self.unit(&ack.unit),
-                position: ack.position.map(|position| position.0),
-                duplicate: ack.duplicate,
-            },
-            Outcome::Fail(error) => Completion::Fail { error: error.code.to_string() },
-            Outcome::Unknown(error, position) => {
-                let send = &self.sends[self.rows[op.0 as usize] as usize];
-                let (topic, partition) = (send.topic, send.partition.get());
-                let unit = partition.map(|partition| UnitId(self.names.units.intern(&(topic, partition))));
-                let place = unit.zip(position.map(|position| position.0));
-                Completion::Unknown { error: error.code.to_string(), place }
-            }
-        };
-        self.complete(time, op, completion);
-    }
-
-    /// Records how a commit ended, as the bus told it.
-    pub fn complete_commit(&mut self, time: Time, op: OpId, outcome: &Outcome<()>) {
-        let completion = match outcome {
-            Outcome::Ok(()) => Completion::Ok,
-            Outcome::Fail(error) => Completion::Fail { error: error.code.to_string() },
-            Outcome::Unknown(error, _) => Completion::Unknown { error: error.code.to_string(), place: None },
-        };
-        self.complete(time, op, completion);
-    }
-
-    /// Records something that happened. Returns the index of the event.
-    pub fn observe(&mut self, time: Time, process: ProcessId, observation: Observation) -> u32 {
-        match observation {
-            Observation::Deliver(deliver) => {
-                let event = self.push(time, process, What::Deliver, self.delivers.len());
-                self.delivers.push(DeliverRow {
-                    event,
-                    process,
-                    unit: deliver.unit,
-                    position: deliver.position,
-                    corrupt: deliver.corrupt,
-                    value: deliver.value.into(),
-                    group: deliver.group.map(|group| group.0).into(),
-                    attempt: deliver.attempt.into(),
-                });
-                event
-            }
-            Observation::Handled { group, value, how } => {
-                let event = self.push(time, process, What::Handled, self.handled.len());
-                self.handled.push(HandledRow { event, process, group, value, how });
-                event
-            }
-            note => {
-                let event = self.push(time, process, What::Note, self.notes.len());
-                self.notes.push((event, note));
-                event
-            }
-        }
     }
 
     /// How many events there are.
@@ -331,6 +224,105 @@ impl History {
     #[must_use]
     pub fn commits(&self) -> &[CommitRow] {
         &self.commits
+    }
+
+    /// All askings for an epoch, in the order of their invocations.
+    #[must_use]
+    pub fn inits(&self) -> &[InitRow] {
+        &self.inits
+    }
+
+    /// All transactions, in the order of their invocations.
+    #[must_use]
+    pub fn txns(&self) -> &[TxnRow] {
+        &self.txns
+    }
+
+    /// All polls, in the order of their invocations.
+    #[must_use]
+    pub fn polls(&self) -> &[PollRow] {
+        &self.polls
+    }
+
+    /// All settlements of deliveries, in the order of their invocations.
+    #[must_use]
+    pub fn settles(&self) -> &[SettleRow] {
+        &self.settles
+    }
+
+    /// All questions for the ends of units, in the order of their invocations.
+    #[must_use]
+    pub fn ends(&self) -> &[EndRow] {
+        &self.ends
+    }
+
+    /// What only some sends have, by the send's row.
+    #[must_use]
+    pub fn send_extra(&self, row: u32) -> SendExtra {
+        self.send_extras.of(row)
+    }
+
+    /// The sends that have extras, by their rows, in order.
+    #[must_use]
+    pub fn send_extras(&self) -> &[(u32, SendExtra)] {
+        self.send_extras.all()
+    }
+
+    /// What only some deliveries have, by the delivery's row.
+    #[must_use]
+    pub fn deliver_extra(&self, row: u32) -> DeliverExtra {
+        self.deliver_extras.of(row)
+    }
+
+    /// The deliveries that have extras, by their rows, in order.
+    #[must_use]
+    pub fn deliver_extras(&self) -> &[(u32, DeliverExtra)] {
+        self.deliver_extras.all()
+    }
+
+    /// The row of a transaction, by its invocation.
+    ///
+    /// # Panics
+    /// When `op` is no transaction of this history: a mistake of the calling program.
+    #[must_use]
+    pub fn txn_row(&self, op: OpId) -> u32 {
+        self.row_of(op.0, What::TxnInvoke).expect("the operation is a transaction")
+    }
+
+    /// The row of a poll, by its invocation.
+    ///
+    /// # Panics
+    /// When `op` is no poll of this history: a mistake of the calling program.
+    #[must_use]
+    pub fn poll_row(&self, op: OpId) -> u32 {
+        self.row_of(op.0, What::PollInvoke).expect("the operation is a poll")
+    }
+
+    /// The row of a delivery, by the index of its event; `None` if the event is something else.
+    #[must_use]
+    pub fn deliver_row(&self, event: u32) -> Option<u32> {
+        self.row_of(event, What::Deliver)
+    }
+
+    /// The row of an event that is what it should be.
+    pub(crate) fn row_of(&self, event: u32, what: What) -> Option<u32> {
+        let found = *self.whats.get(event as usize)?;
+        (found == what).then(|| self.rows[event as usize])
+    }
+
+    /// Whether an event is the invocation of such an operation by this process that has not ended.
+    pub(crate) fn is_open(&self, event: u32, process: ProcessId, what: What) -> bool {
+        let Some(row) = self.row_of(event, what).map(|row| row as usize) else { return false };
+        let completion = match what {
+            What::CommitInvoke => self.commits[row].completion(),
+            What::InitInvoke => self.inits[row].completion(),
+            What::TxnInvoke => self.txns[row].completion(),
+            What::PollInvoke => self.polls[row].completion(),
+            What::SettleInvoke => self.settles[row].completion(),
+            What::EndInvoke => self.ends[row].completion(),
+            _ => self.sends[row].completion(),
+        };
+        completion.is_none() && self.process_of(event) == process
     }
 
     /// All other observations with the indexes of their events, in order.
@@ -440,37 +432,39 @@ impl History {
         self.names.groups.name(id.0)
     }
 
+    /// A transactional id.
+    #[must_use]
+    pub fn transactional_name(&self, id: TransactionalId) -> &str {
+        self.names.transactional.name(id.0)
+    }
+
+    /// How many transactional ids are named.
+    #[must_use]
+    pub fn transactional_count(&self) -> usize {
+        self.names.transactional.list().len()
+    }
+
+    /// A message id.
+    #[must_use]
+    pub fn message_name(&self, id: MessageId) -> &str {
+        self.names.messages.name(id.0)
+    }
+
+    /// How many message ids are named.
+    #[must_use]
+    pub fn message_count(&self) -> usize {
+        self.names.messages.list().len()
+    }
+
     /// The error that a send ended with.
     #[must_use]
     pub fn send_error(&self, send: &SendRow) -> Option<&str> {
-        send.error.get().map(|code| self.names.codes.name(code).as_str())
+        self.code(send.error)
     }
 
-    /// The error that a commit ended with.
-    #[must_use]
-    pub fn commit_error(&self, commit: &CommitRow) -> Option<&str> {
-        commit.error.get().map(|code| self.names.codes.name(code).as_str())
-    }
-}
-
-fn send_row(op: OpId, process: ProcessId, send: &Send) -> SendRow {
-    SendRow {
-        invoke: op,
-        status: Status::Unknown,
-        duplicate: false,
-        poison: send.poison,
-        process,
-        session: send.session,
-        topic: send.topic,
-        value: send.value,
-        completion: Maybe32::NONE,
-        partition: send.partition.into(),
-        key: send.key.map(|key| key.0).into(),
-        unit: Maybe32::NONE,
-        error: Maybe32::NONE,
-        position: Maybe64::NONE,
-        intended: send.intended.map(|time| time.0).into(),
-        cause: send.cause.into(),
+    /// The name of an error by its number in a row.
+    pub(crate) fn code(&self, code: packed::Maybe32) -> Option<&str> {
+        code.get().map(|code| self.names.codes.name(code).as_str())
     }
 }
 

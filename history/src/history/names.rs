@@ -42,6 +42,10 @@ ids! {
     KeyId,
     /// A consumer group.
     GroupId,
+    /// A transactional id.
+    TransactionalId,
+    /// A message id.
+    MessageId,
 }
 
 impl ProcessId {
@@ -115,6 +119,8 @@ pub(crate) struct AllNames {
     pub(crate) keys: Names<String>,
     pub(crate) groups: Names<String>,
     pub(crate) codes: Names<String>,
+    pub(crate) transactional: Names<String>,
+    pub(crate) messages: Names<String>,
 }
 
 impl AllNames {

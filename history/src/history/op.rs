@@ -3,10 +3,14 @@
 //! A completion is `ok` (it happened), `fail` (it definitely did not) or unknown (`info` on disk); an operation
 //! without a completion is unknown. A position that the client learned is kept even when the outcome is unknown.
 
-use super::names::{GroupId, KeyId, ProcessId, TopicId, UnitId};
+use super::{
+    extra::{DeliverExtra, SendExtra},
+    names::{GroupId, KeyId, ProcessId, TopicId, TransactionalId, UnitId},
+};
 use crate::events::Hit;
 use serde::{Deserialize, Serialize};
 use squall_bus::Time;
+use std::time::Duration;
 
 /// An operation: the index of its invocation among the events of the history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,17 +43,32 @@ pub struct Send {
     pub session: u32,
     /// When the schedule wanted it sent. `None` for sends that no schedule wanted, as those to a dead-letter topic.
     pub intended: Option<Time>,
-    /// The value of the record that made this one necessary: what is dead-lettered.
+    /// The value of the record that made this one necessary: what is dead-lettered, or what it was computed from.
     pub cause: Option<u64>,
     /// The plan made this record one that no handler can process.
     pub poison: bool,
+    /// The transaction that it is part of.
+    pub txn: Option<OpId>,
+    /// What only some sends have.
+    pub extra: SendExtra,
 }
 
 impl Send {
     /// An ordinary record without a schedule.
     #[must_use]
     pub const fn new(topic: TopicId, key: Option<KeyId>, value: u64) -> Self {
-        Self { topic, partition: None, key, value, session: 0, intended: None, cause: None, poison: false }
+        Self {
+            topic,
+            partition: None,
+            key,
+            value,
+            session: 0,
+            intended: None,
+            cause: None,
+            poison: false,
+            txn: None,
+            extra: SendExtra::NONE,
+        }
     }
 }
 
@@ -64,7 +83,69 @@ pub enum Invoke {
         group: GroupId,
         /// The places.
         positions: Vec<(UnitId, u64)>,
+        /// The transaction that it is part of.
+        txn: Option<OpId>,
     },
+    /// A producer makes a transactional id its own: it asks for a new epoch, which fences the older ones.
+    Init {
+        /// The transactional id.
+        id: TransactionalId,
+    },
+    /// A transaction, from its first operation to the answer to its commit (`ok`) or its abort (`fail`).
+    Txn {
+        /// The transactional id; `None` on a bus that knows none.
+        id: Option<TransactionalId>,
+        /// The producer epoch in which it runs.
+        epoch: Option<u32>,
+    },
+    /// A reader asks for records. The deliveries that answer it name it.
+    Poll {
+        /// The group of the reader.
+        group: Option<GroupId>,
+        /// The transaction that it is part of.
+        txn: Option<OpId>,
+    },
+    /// A consumer tells the bus what became of a delivery. `ok`: the bus confirmed that it knows.
+    Settle {
+        /// The delivery, by the index of its event.
+        delivery: u32,
+        /// What became of it.
+        how: Settlement,
+    },
+    /// Somebody asks where a unit begins and ends.
+    End {
+        /// The unit.
+        unit: UnitId,
+        /// The node that is asked, if it matters.
+        node: Option<u32>,
+    },
+}
+
+/// What a consumer tells the bus of a delivery, on a bus that settles each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Settlement {
+    /// It is done.
+    Ack,
+    /// It shall come again, after this delay.
+    Nak {
+        /// How long the bus shall wait; `None` leaves it to the bus.
+        delay: Option<Duration>,
+    },
+    /// It is given up: it shall not come again.
+    Term,
+    /// The consumer works on it: the time for its ack begins anew.
+    Extend,
+}
+
+/// Where a unit begins and ends, as the bus says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ends {
+    /// The place behind the last record that is safe on enough nodes: the high watermark.
+    pub high: u64,
+    /// The place behind the last record that no open transaction holds back: the last stable offset.
+    pub stable: Option<u64>,
+    /// The first place that is kept.
+    pub start: Option<u64>,
 }
 
 /// An operation ends.
@@ -81,6 +162,10 @@ pub enum Completion {
     },
     /// Any other operation happened.
     Ok,
+    /// An `Init` happened: the epoch that the producer has now.
+    Epoch(u32),
+    /// An `End` was answered.
+    Ends(Ends),
     /// It definitely did not happen.
     Fail {
         /// The broker's or client's own name for the error.
@@ -110,6 +195,20 @@ pub struct Deliver {
     pub corrupt: bool,
     /// Which delivery of the record the bus says it is, from 1.
     pub attempt: Option<u32>,
+    /// The poll that it answers.
+    pub poll: Option<OpId>,
+    /// What only some deliveries have.
+    pub extra: DeliverExtra,
+}
+
+impl Deliver {
+    /// A record of a value, to a reader without a group.
+    #[must_use]
+    pub const fn new(unit: UnitId, position: u64, value: u64) -> Self {
+        let (group, attempt, poll) = (None, None, None);
+        let extra = DeliverExtra::NONE;
+        Self { group, unit, position, value: Some(value), corrupt: false, attempt, poll, extra }
+    }
 }
 
 /// What came of a record in a handler.
@@ -150,6 +249,33 @@ pub enum Observation {
         group: Option<GroupId>,
         /// The units.
         units: Vec<(UnitId, Option<u64>)>,
+        /// The generation of the group that says so.
+        generation: Option<u32>,
+    },
+    /// A consumer wants these topics, as its group shares them out.
+    Subscribed {
+        /// The group.
+        group: Option<GroupId>,
+        /// The topics.
+        topics: Vec<TopicId>,
+    },
+    /// A group has a new generation.
+    Rebalanced {
+        /// The group.
+        group: GroupId,
+        /// Its number.
+        generation: u32,
+        /// Its members.
+        members: Vec<ProcessId>,
+    },
+    /// A client's process died; what comes after is another life of it.
+    Crashed,
+    /// A consumer goes on elsewhere because its program says so.
+    Sought {
+        /// The unit.
+        unit: UnitId,
+        /// Where it goes on.
+        to: u64,
     },
     /// A consumer handed these units back in good order.
     Revoked(Vec<UnitId>),
@@ -163,7 +289,22 @@ pub enum Observation {
         from: Option<u64>,
         /// Where it goes on.
         to: u64,
+        /// The broker's or client's own name for the reason.
+        error: Option<String>,
     },
+    /// The bus says that it gave up a message.
+    Advisory {
+        /// The group.
+        group: Option<GroupId>,
+        /// The unit.
+        unit: UnitId,
+        /// The place.
+        position: u64,
+        /// What it says.
+        what: Advice,
+    },
+    /// From here on the clocks of clients and bus agree with the times of this history within this bound.
+    ClockBound(Duration),
     /// An error that a client reported and survived.
     ClientError {
         /// The broker's or client's own name for it.
@@ -186,6 +327,8 @@ pub enum Observation {
         leader: Option<u32>,
         /// The leader was not in sync: what it lacked is gone.
         unclean: bool,
+        /// The leader epoch that begins.
+        epoch: Option<u32>,
     },
     /// The run enters a phase.
     Phase(Phase),
@@ -219,6 +362,21 @@ pub struct Drain {
     pub to: u64,
     /// Whether it reached it: every readable record in `from..to` has been read.
     pub complete: bool,
+    /// The node through which all of it was read; `None` for the drain of the unit as everybody sees it.
+    pub node: Option<u32>,
+}
+
+/// What a bus says of a message that it gives up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
+pub enum Advice {
+    /// It was delivered as often as it may be.
+    MaxDeliveries,
+    /// A consumer gave it up.
+    Terminated,
+    /// Its time to live was over.
+    Expired,
 }
 
 /// A phase of a run.
@@ -236,157 +394,4 @@ pub enum Phase {
     CaughtUp,
     /// The final drain is over, complete or not (its facts say which).
     Drained,
-}
-
-/// A stored send.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct SendRow {
-    /// The index of the invocation.
-    pub invoke: OpId,
-    /// How it ended.
-    pub status: Status,
-    /// The ack answered a retry of a record that was there.
-    pub duplicate: bool,
-    /// The plan made it poison.
-    pub poison: bool,
-    /// Who sent.
-    pub process: ProcessId,
-    /// The producer session of that process.
-    pub session: u32,
-    /// Where to.
-    pub topic: TopicId,
-    /// The record's value.
-    pub value: u64,
-    pub(super) completion: super::packed::Maybe32,
-    pub(super) partition: super::packed::Maybe32,
-    pub(super) key: super::packed::Maybe32,
-    pub(super) unit: super::packed::Maybe32,
-    pub(super) error: super::packed::Maybe32,
-    pub(super) position: super::packed::Maybe64,
-    pub(super) intended: super::packed::Maybe64,
-    pub(super) cause: super::packed::Maybe64,
-}
-
-impl SendRow {
-    /// The index of the completion, if there is one.
-    #[must_use]
-    pub fn completion(&self) -> Option<u32> {
-        self.completion.get()
-    }
-    /// The partition that the sender chose.
-    #[must_use]
-    pub fn partition(&self) -> Option<u32> {
-        self.partition.get()
-    }
-    /// The record key.
-    #[must_use]
-    pub fn key(&self) -> Option<KeyId> {
-        self.key.get().map(KeyId)
-    }
-    /// The unit that the client learned.
-    #[must_use]
-    pub fn unit(&self) -> Option<UnitId> {
-        self.unit.get().map(UnitId)
-    }
-    /// The place that the client learned, also when the outcome is unknown.
-    #[must_use]
-    pub fn position(&self) -> Option<u64> {
-        self.position.get()
-    }
-    /// When the schedule wanted it sent.
-    #[must_use]
-    pub fn intended(&self) -> Option<Time> {
-        self.intended.get().map(Time)
-    }
-    /// The value of the record that made it necessary.
-    #[must_use]
-    pub fn cause(&self) -> Option<u64> {
-        self.cause.get()
-    }
-    /// Whether it is certain to have happened.
-    #[must_use]
-    pub fn acked(&self) -> bool {
-        self.status == Status::Ok
-    }
-}
-
-/// A stored delivery.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct DeliverRow {
-    /// The index of the event.
-    pub event: u32,
-    /// Who read.
-    pub process: ProcessId,
-    /// The unit.
-    pub unit: UnitId,
-    /// The place.
-    pub position: u64,
-    /// The payload is not what it must be.
-    pub corrupt: bool,
-    pub(super) value: super::packed::Maybe64,
-    pub(super) group: super::packed::Maybe32,
-    pub(super) attempt: super::packed::Maybe32,
-}
-
-impl DeliverRow {
-    /// The value, if it could be read.
-    #[must_use]
-    pub fn value(&self) -> Option<u64> {
-        self.value.get()
-    }
-    /// The reader's group.
-    #[must_use]
-    pub fn group(&self) -> Option<GroupId> {
-        self.group.get().map(GroupId)
-    }
-    /// Which delivery the bus says it is.
-    #[must_use]
-    pub fn attempt(&self) -> Option<u32> {
-        self.attempt.get()
-    }
-    /// Whether the final drain read it.
-    #[must_use]
-    pub fn drained(&self) -> bool {
-        self.process == ProcessId::DRAIN
-    }
-}
-
-/// A stored outcome of a handler.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct HandledRow {
-    /// The index of the event.
-    pub event: u32,
-    /// Who processed.
-    pub process: ProcessId,
-    /// The group that processes.
-    pub group: Option<GroupId>,
-    /// The record's value.
-    pub value: u64,
-    /// What came of it.
-    pub how: Handling,
-}
-
-/// A stored commit.
-#[derive(Clone, Debug, PartialEq)]
-pub struct CommitRow {
-    /// The index of the invocation.
-    pub invoke: OpId,
-    /// How it ended.
-    pub status: Status,
-    /// Who committed.
-    pub process: ProcessId,
-    /// For which group.
-    pub group: GroupId,
-    /// Where it goes on, per unit.
-    pub positions: Vec<(UnitId, u64)>,
-    pub(super) completion: super::packed::Maybe32,
-    pub(super) error: super::packed::Maybe32,
-}
-
-impl CommitRow {
-    /// The index of the completion, if there is one.
-    #[must_use]
-    pub fn completion(&self) -> Option<u32> {
-        self.completion.get()
-    }
 }

@@ -1,5 +1,5 @@
 use super::*;
-use squall_bus::{Error, ErrorClass, Position, Topic};
+use squall_bus::{Error, ErrorClass, Outcome, Position, Topic};
 
 fn history_with_a_send(partition: Option<u32>) -> (History, OpId) {
     let mut history = History::default();

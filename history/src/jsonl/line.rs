@@ -3,7 +3,18 @@
 //! Every line has a [`Head`]; `f` and `type` say which body stands beside it. Fields that this version does not know
 //! are ignored, and so are lines whose `f` it does not know: they keep their index.
 
-use crate::{Configuration, Expect, events::Hit, history::Phase};
+mod operations;
+
+pub use operations::{
+    CommitInvoke, Done, EndInvoke, EndOk, Failed, InitInvoke, InitOk, PollInvoke, SendInfo, SendInvoke,
+    SendOk, SettleInvoke, SettleWord, TxnInvoke,
+};
+
+use crate::{
+    Configuration, Expect,
+    events::Hit,
+    history::{Advice, Phase},
+};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
@@ -76,86 +87,17 @@ pub enum Side {
     Info,
 }
 
-/// `send`, `invoke`: a record is handed to a producer.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(any(test, feature = "schema"), derive(JsonSchema))]
-pub struct SendInvoke<'a> {
-    /// Where to.
-    #[serde(borrow)]
-    pub topic: Cow<'a, str>,
-    /// The partition, if the sender chose it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub partition: Option<u32>,
-    /// The record key.
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
-    pub key: Option<Cow<'a, str>>,
-    /// Names the record: no other send of the run has it.
-    pub value: u64,
-    /// Which producer session of the process, from 0.
-    #[serde(default)]
-    pub session: u32,
-    /// When the schedule wanted it sent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub intended: Option<u64>,
-    /// The value of the record that is dead-lettered with this one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cause: Option<u64>,
-    /// The plan made it a record that no handler can process.
-    #[serde(default, skip_serializing_if = "is_false")]
-    pub poison: bool,
-}
-
-/// `send`, `ok`: it is acknowledged.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(any(test, feature = "schema"), derive(JsonSchema))]
-pub struct SendOk<'a> {
-    /// The index of the invocation.
-    pub invoke: u32,
-    /// The unit it is in, as `topic/partition`.
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
-    pub unit: Option<Cow<'a, str>>,
-    /// Its place there, if the ack names it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub position: Option<u64>,
-    /// The bus had it already.
-    #[serde(default, skip_serializing_if = "is_false")]
-    pub duplicate: bool,
-}
-
-/// `send`, `info`: nobody knows. What the client learned of its place is kept.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(any(test, feature = "schema"), derive(JsonSchema))]
-pub struct SendInfo<'a> {
-    /// The index of the invocation.
-    pub invoke: u32,
-    /// The broker's or client's own name for the error.
-    #[serde(borrow, default, skip_serializing_if = "str::is_empty")]
-    pub error: Cow<'a, str>,
-    /// The unit, as `topic/partition`.
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
-    pub unit: Option<Cow<'a, str>>,
-    /// Its place there.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub position: Option<u64>,
-}
-
-/// Any operation, `fail`: it definitely did not happen. A `commit` also `info`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(any(test, feature = "schema"), derive(JsonSchema))]
-pub struct Failed<'a> {
-    /// The index of the invocation.
-    pub invoke: u32,
-    /// The broker's or client's own name for the error.
-    #[serde(borrow, default, skip_serializing_if = "str::is_empty")]
-    pub error: Cow<'a, str>,
-}
-
-/// `commit`, `ok`: it happened.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(any(test, feature = "schema"), derive(JsonSchema))]
-pub struct Done {
-    /// The index of the invocation.
-    pub invoke: u32,
+impl Side {
+    /// The word in the file.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Invoke => "invoke",
+            Self::Ok => "ok",
+            Self::Fail => "fail",
+            Self::Info => "info",
+        }
+    }
 }
 
 /// A place in a unit.
@@ -168,18 +110,6 @@ pub struct Place<'a> {
     /// The place; left out where it is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub position: Option<u64>,
-}
-
-/// `commit`, `invoke`: a group wants to go on at these places.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(any(test, feature = "schema"), derive(JsonSchema))]
-pub struct CommitInvoke<'a> {
-    /// The group.
-    #[serde(borrow)]
-    pub group: Cow<'a, str>,
-    /// The position of the next record to read, per unit.
-    #[serde(borrow)]
-    pub positions: Vec<Place<'a>>,
 }
 
 /// `deliver`: a record reached a reader.
@@ -203,6 +133,21 @@ pub struct DeliverLine<'a> {
     /// Which delivery the bus says it is, from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempt: Option<u32>,
+    /// The poll that it answers, by the index of its invocation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub poll: Option<u32>,
+    /// Until when, in nanoseconds of the run, the reader must acknowledge it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<u64>,
+    /// The node that the final drain read through.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<u32>,
+    /// The leader epoch with which the record is stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<u32>,
+    /// The time, in nanoseconds of the run, that the bus keeps with the record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timestamp: Option<u64>,
 }
 
 /// `handled`: a handler is done with a delivery.
@@ -242,6 +187,51 @@ pub struct AssignedLine<'a> {
     /// The units, with the places where it starts.
     #[serde(borrow)]
     pub units: Vec<Place<'a>>,
+    /// The generation of the group that says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<u32>,
+}
+
+/// `subscribed`: a consumer wants these topics.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(JsonSchema))]
+pub struct SubscribedLine<'a> {
+    /// The group.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<Cow<'a, str>>,
+    /// The topics.
+    #[serde(borrow)]
+    pub topics: Vec<Cow<'a, str>>,
+}
+
+/// `rebalanced`: a group has a new generation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(JsonSchema))]
+pub struct RebalancedLine<'a> {
+    /// The group.
+    #[serde(borrow)]
+    pub group: Cow<'a, str>,
+    /// Its number.
+    pub generation: u32,
+    /// The processes that are its members.
+    #[serde(borrow)]
+    pub members: Vec<Cow<'a, str>>,
+}
+
+/// `crashed`: a client's process died.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(JsonSchema))]
+pub struct CrashedLine {}
+
+/// `sought`: a consumer goes on elsewhere because its program says so.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(JsonSchema))]
+pub struct SoughtLine<'a> {
+    /// The unit, as `topic/partition`.
+    #[serde(borrow)]
+    pub unit: Cow<'a, str>,
+    /// Where it goes on.
+    pub to: u64,
 }
 
 /// `revoked` and `lost`: a consumer handed units back, or learned that they are gone.
@@ -265,6 +255,33 @@ pub struct ResetLine<'a> {
     pub from: Option<u64>,
     /// Where it goes on.
     pub to: u64,
+    /// The broker's or client's own name for the reason.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<Cow<'a, str>>,
+}
+
+/// `advisory`: the bus says that it gave up a message.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(JsonSchema))]
+pub struct AdvisoryLine<'a> {
+    /// The group.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<Cow<'a, str>>,
+    /// The unit, as `topic/partition`.
+    #[serde(borrow)]
+    pub unit: Cow<'a, str>,
+    /// The place.
+    pub position: u64,
+    /// What it says.
+    pub what: Advice,
+}
+
+/// `clock`: how far the clocks of clients and bus may be from the times of this history, from here on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(JsonSchema))]
+pub struct ClockLine {
+    /// The bound, in nanoseconds, to either side.
+    pub bound: u64,
 }
 
 /// `error`: a client reported an error and survived.
@@ -316,6 +333,9 @@ pub struct ElectedLine<'a> {
     /// The leader was not in sync.
     #[serde(default, skip_serializing_if = "is_false")]
     pub unclean: bool,
+    /// The leader epoch that begins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<u32>,
 }
 
 /// `phase`: the run enters a phase.
@@ -339,6 +359,9 @@ pub struct DrainLine<'a> {
     pub to: u64,
     /// Whether it reached it.
     pub complete: bool,
+    /// The node through which all of it was read; left out for the drain of the unit as everybody sees it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<u32>,
 }
 
 /// What came of a record in a handler.

@@ -1,6 +1,9 @@
 //! The JSON Schema of one line, generated from the types.
 
-use super::{line, read::KNOWN};
+use super::{
+    line,
+    read::{KNOWN, OPERATIONS},
+};
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Value, json};
 
@@ -19,13 +22,34 @@ const KINDS: &[Kind] = &[
     ("commit", &["invoke"], of::<line::CommitInvoke<'_>>),
     ("commit", &["ok"], of::<line::Done>),
     ("commit", &["fail", "info"], of::<line::Failed<'_>>),
+    ("init", &["invoke"], of::<line::InitInvoke<'_>>),
+    ("init", &["ok"], of::<line::InitOk>),
+    ("init", &["fail", "info"], of::<line::Failed<'_>>),
+    ("txn", &["invoke"], of::<line::TxnInvoke<'_>>),
+    ("txn", &["ok"], of::<line::Done>),
+    ("txn", &["fail", "info"], of::<line::Failed<'_>>),
+    ("poll", &["invoke"], of::<line::PollInvoke<'_>>),
+    ("poll", &["ok"], of::<line::Done>),
+    ("poll", &["fail", "info"], of::<line::Failed<'_>>),
+    ("settle", &["invoke"], of::<line::SettleInvoke>),
+    ("settle", &["ok"], of::<line::Done>),
+    ("settle", &["fail", "info"], of::<line::Failed<'_>>),
+    ("end", &["invoke"], of::<line::EndInvoke<'_>>),
+    ("end", &["ok"], of::<line::EndOk>),
+    ("end", &["fail", "info"], of::<line::Failed<'_>>),
     ("deliver", &["ok"], of::<line::DeliverLine<'_>>),
     ("handled", &["ok"], of::<line::HandledLine<'_>>),
     ("acked", &["ok"], of::<line::AckedLine<'_>>),
     ("assigned", &["ok"], of::<line::AssignedLine<'_>>),
+    ("subscribed", &["ok"], of::<line::SubscribedLine<'_>>),
+    ("rebalanced", &["ok"], of::<line::RebalancedLine<'_>>),
+    ("crashed", &["ok"], of::<line::CrashedLine>),
+    ("sought", &["ok"], of::<line::SoughtLine<'_>>),
     ("revoked", &["ok"], of::<line::Units<'_>>),
     ("lost", &["ok"], of::<line::Units<'_>>),
     ("reset", &["ok"], of::<line::ResetLine<'_>>),
+    ("advisory", &["ok"], of::<line::AdvisoryLine<'_>>),
+    ("clock", &["ok"], of::<line::ClockLine>),
     ("error", &["ok"], of::<line::ErrorLine<'_>>),
     ("fault", &["ok"], of::<line::FaultLine<'_>>),
     ("heal", &["ok"], of::<line::HealLine>),
@@ -45,7 +69,7 @@ pub fn schema() -> Value {
         let properties = json!({ "f": { "const": f }, "type": { "enum": sides } });
         lines.push(json!({ "title": f, "allOf": [head, body], "properties": properties }));
     }
-    let known: Vec<&str> = KNOWN.iter().copied().chain(["send", "commit"]).collect();
+    let known: Vec<&str> = KNOWN.iter().chain(OPERATIONS).copied().collect();
     lines.push(json!({
         "title": "a kind that this version does not know, and ignores",
         "allOf": [head],

@@ -1,158 +1,24 @@
+mod random;
+
 use super::*;
+
 use crate::{
     History, Meta,
     events::Hit,
     guarantees::{CommitPolicy, Delivery, Dlq, Log, Order},
-    history::{
-        Completion, Deliver, Drain, Handling, Invoke, Observation, OpId, Phase, ProcessId, Send, Struck,
-        UnitId,
-    },
+    history::{Completion, Deliver, Invoke, Observation, ProcessId, Send, Struck},
     judge,
 };
 use proptest::prelude::*;
+use random::{build, sample, steps};
 use serde_json::Value;
 use squall_bus::{Acks, Time, Topic, Unit};
 use std::{path::Path, time::Duration};
-
-/// One step of a random history: what, and numbers that it picks its parts by.
-type Step = (u8, u64, u8, bool);
-
-/// A history of every kind of event, decided by the steps.
-fn build(steps: &[Step]) -> History {
-    let mut meta = Meta {
-        scenario: "a \"scenario\"\n".into(),
-        target: "sim:kafka".into(),
-        seed: u64::MAX,
-        ..Meta::default()
-    };
-    meta.configuration.dlq = Some("dead".into());
-    let mut history = History::new(meta);
-    let mut open: Vec<(OpId, bool)> = Vec::new();
-    for ((what, number, pick, flag), step) in steps.iter().zip(0u64..) {
-        let time = Time(step * 1000 + number % 7);
-        let process = history.process(&format!("client-{}", pick % 3));
-        let topic = Topic::new(if *flag { "orders" } else { "dead" });
-        let unit = history.unit(&Unit::new(&topic, u32::from(pick % 4)));
-        let group = history.group(if *flag { "billing" } else { "mail" });
-        if *what == 1 && !open.is_empty() {
-            let (op, is_send) = open.swap_remove(*pick as usize % open.len());
-            let completion = complete(is_send, unit, *number, *flag);
-            history.complete(time, op, completion);
-            continue;
-        }
-        match what {
-            0 => {
-                let topic = history.topic(topic.as_str());
-                let key = flag.then(|| history.key(format!("key-{pick}")));
-                let send = Send {
-                    partition: (pick % 5 == 0).then_some(u32::from(*pick)),
-                    session: u32::from(pick % 2),
-                    intended: flag.then_some(Time(*number)),
-                    cause: (!flag).then_some(number % 50),
-                    poison: pick % 11 == 0,
-                    ..Send::new(topic, key, if *flag { step } else { (1 << 62) + step })
-                };
-                open.push((history.invoke(time, process, Invoke::Send(send)), true));
-            }
-            2 => {
-                let positions = vec![(unit, *number)];
-                open.push((history.invoke(time, process, Invoke::Commit { group, positions }), false));
-            }
-            _ => {
-                let process = match what {
-                    3 => ProcessId::DRAIN,
-                    _ => process,
-                };
-                let observation =
-                    observe(*what, *number, *pick, *flag, unit, Some(group).filter(|_| *what != 3));
-                history.observe(time, process, observation);
-            }
-        }
-    }
-    history
-}
-
-fn complete(is_send: bool, unit: UnitId, number: u64, flag: bool) -> Completion {
-    let error = "_MSG_TIMED_OUT".to_owned();
-    match (number % 4, is_send) {
-        (0, true) => Completion::Sent { unit, position: flag.then_some(number), duplicate: !flag },
-        (0, false) | (3, _) => Completion::Ok,
-        (1, _) => Completion::Fail { error },
-        (_, true) => Completion::Unknown { error, place: flag.then_some((unit, number)) },
-        (_, false) => Completion::Unknown { error, place: None },
-    }
-}
-
-fn observe(
-    what: u8,
-    number: u64,
-    pick: u8,
-    flag: bool,
-    unit: UnitId,
-    group: Option<crate::history::GroupId>,
-) -> Observation {
-    match what {
-        3 | 4 => Observation::Deliver(Deliver {
-            group,
-            unit,
-            position: number % 64,
-            value: (!pick.is_multiple_of(9)).then_some(number % 50),
-            corrupt: pick % 9 == 1,
-            attempt: flag.then_some(u32::from(pick)),
-        }),
-        5 => {
-            let how = match pick % 3 {
-                0 => Handling::Ok,
-                1 => Handling::Poison,
-                _ => Handling::Retry(u32::from(pick)),
-            };
-            Observation::Handled { group, value: number % 50, how }
-        }
-        6 => Observation::Assigned { group, units: vec![(unit, flag.then_some(number))] },
-        7 => Observation::Revoked(vec![unit]),
-        8 => Observation::Lost(vec![unit, unit]),
-        9 => Observation::Reset { unit, from: flag.then_some(number), to: number / 2 },
-        10 => Observation::ClientError {
-            error: "ILLEGAL_GENERATION".into(),
-            message: "ä\u{1}\"".repeat(flag.into()),
-        },
-        11 => {
-            let hit = match pick % 3 {
-                0 => Hit::Nodes(vec![1, 3]),
-                1 => Hit::Client("client-1".into()),
-                _ => Hit::Nobody,
-            };
-            Observation::Fault(Struck {
-                id: u32::from(pick),
-                verb: "power-fail".into(),
-                role: "minority".into(),
-                hit,
-            })
-        }
-        12 => Observation::Heal { id: u32::from(pick) },
-        13 => Observation::Elected { unit, leader: flag.then_some(2), unclean: pick.is_multiple_of(2) },
-        14 => Observation::Phase(if flag { Phase::CaughtUp } else { Phase::WorkloadOver }),
-        15 => Observation::Drain(Drain { unit, from: number / 4, to: number, complete: flag }),
-        16 => Observation::Acked { group, value: number % 50 },
-        _ => Observation::Other,
-    }
-}
 
 fn text(history: &History) -> String {
     let mut bytes = Vec::new();
     write(history, &mut bytes).expect("memory takes it");
     String::from_utf8(bytes).expect("JSON is UTF-8")
-}
-
-fn steps() -> impl Strategy<Value = Vec<Step>> {
-    prop::collection::vec((0u8..18, 0u64..1 << 50, any::<u8>(), any::<bool>()), 0..120)
-}
-
-/// One of every kind.
-fn sample() -> History {
-    let steps: Vec<Step> =
-        (0..18).flat_map(|what| (0..6).map(move |n| (what, n + 10, n as u8 + 1, n % 2 == 0))).collect();
-    build(&steps)
 }
 
 proptest! {
@@ -199,7 +65,10 @@ fn every_line_fits_the_schema_and_damaged_ones_do_not() {
         let value: Value = serde_json::from_str(line).expect("a line is JSON");
         assert!(validator.is_valid(&value), "{line}");
         kinds.insert(value["f"].as_str().unwrap_or("header").to_owned());
-        for field in ["index", "type", "value", "invoke", "unit", "verb", "squall", "phase", "units", "to"] {
+        for field in [
+            "index", "type", "value", "invoke", "unit", "verb", "squall", "phase", "units", "to", "delivery",
+            "how", "high", "members", "topics", "bound", "what",
+        ] {
             let mut damaged = value.clone();
             let optional =
                 field == "unit" && value["f"] == "send" || field == "value" && value["f"] == "deliver";
@@ -208,7 +77,7 @@ fn every_line_fits_the_schema_and_damaged_ones_do_not() {
             }
         }
     }
-    assert_eq!(kinds.len(), 17, "{kinds:?}");
+    assert_eq!(kinds.len(), 28, "{kinds:?}");
 }
 
 #[test]
@@ -249,6 +118,16 @@ fn what_is_wrong_is_said_with_the_line() {
             r#"{"index":1,"time":1,"process":"p","type":"ok","f":"deliver","unit":"t/0","position":18446744073709551615}"#,
         ),
         line(r#"{"index":1,"time":1,"process":"p","type":"ok","f":"handled","value":1,"how":"retry"}"#),
+        line(
+            r#"{"index":1,"time":1,"process":"p","type":"invoke","f":"send","topic":"t","value":2,"txn":0}"#,
+        ),
+        line(r#"{"index":1,"time":1,"process":"p","type":"invoke","f":"settle","delivery":0,"how":"ack"}"#),
+        line(r#"{"index":1,"time":1,"process":"p","type":"invoke","f":"settle","delivery":7,"how":"eat"}"#),
+        line(
+            r#"{"index":1,"time":1,"process":"p","type":"ok","f":"deliver","unit":"t/0","position":0,"poll":7}"#,
+        ),
+        line(r#"{"index":1,"time":1,"process":"p","type":"ok","f":"txn","invoke":0}"#),
+        line(r#"{"index":1,"time":1,"process":"p","type":"info","f":"crashed"}"#),
     ];
     let errors: Vec<String> = files
         .iter()
@@ -285,8 +164,7 @@ fn the_format_document_shows_what_is_written() {
     let send = Send { intended: Some(Time(1_000_000)), ..Send::new(topic, Some(key), 17) };
     let op = history.invoke(Time(1_020_000), producer, Invoke::Send(send));
     history.complete(Time(3_400_000), op, Completion::Sent { unit, position: Some(41), duplicate: false });
-    let deliver =
-        Deliver { group: Some(group), unit, position: 41, value: Some(17), corrupt: false, attempt: None };
+    let deliver = Deliver { group: Some(group), ..Deliver::new(unit, 41, 17) };
     history.observe(Time(5_000_000), consumer, Observation::Deliver(deliver));
     let struck =
         Struck { id: 0, verb: "kill".into(), role: "leader(orders/3)".into(), hit: Hit::Nodes(vec![2]) };

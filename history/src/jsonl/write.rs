@@ -1,12 +1,15 @@
 //! From a history to its file.
 
+mod notes;
+
 use super::line::{
-    AckedLine, AssignedLine, CommitInvoke, DeliverLine, Done, DrainLine, ElectedLine, ErrorLine, Failed,
-    FaultLine, HandledLine, Head, Header, HealLine, How, MAGIC, PhaseLine, Place, ResetLine, SendInfo,
-    SendInvoke, SendOk, Side, Units, VERSION,
+    CommitInvoke, DeliverLine, Done, EndInvoke, EndOk, Failed, HandledLine, Head, Header, How, InitInvoke,
+    InitOk, MAGIC, Place, PollInvoke, SendInfo, SendInvoke, SendOk, SettleInvoke, SettleWord, Side,
+    TxnInvoke, VERSION,
 };
 use crate::history::{
-    CommitRow, DeliverRow, HandledRow, Handling, History, Observation, SendRow, Status, UnitId, What,
+    CommitRow, DeliverRow, EndRow, GroupId, HandledRow, Handling, History, InitRow, OpId, PollRow, SendRow,
+    SettleRow, Settlement, Status, TxnRow, UnitId, What,
 };
 use serde::Serialize;
 use std::{
@@ -14,6 +17,7 @@ use std::{
     fs::File,
     io::{self, BufWriter, Write},
     path::Path,
+    time::Duration,
 };
 
 /// Writes a history to a file, which is replaced.
@@ -31,7 +35,8 @@ pub fn save(history: &History, path: &Path) -> io::Result<()> {
 /// # Errors
 /// What the writer says.
 pub fn write(history: &History, to: impl Write) -> io::Result<()> {
-    let mut writer = Writer { history, units: unit_names(history), to };
+    let units = unit_names(history);
+    let mut writer = Writer { history, units: &units, to };
     writer.header()?;
     for index in 0..history.len() as u32 {
         writer.event(index)?;
@@ -46,7 +51,7 @@ fn unit_names(history: &History) -> Vec<String> {
 
 struct Writer<'h, W> {
     history: &'h History,
-    units: Vec<String>,
+    units: &'h [String],
     to: W,
 }
 
@@ -59,11 +64,7 @@ struct Line<'a, B> {
     body: B,
 }
 
-/// The body of an event of an unknown kind.
-#[derive(Serialize)]
-struct Nothing {}
-
-impl<W: Write> Writer<'_, W> {
+impl<'h, W: Write> Writer<'h, W> {
     fn header(&mut self) -> io::Result<()> {
         let meta = &self.history.meta;
         let header = Header {
@@ -92,18 +93,41 @@ impl<W: Write> Writer<'_, W> {
         let event = history.event(index);
         let row = event.row as usize;
         match event.what {
-            What::SendInvoke => self.send(index, &history.sends()[row]),
+            What::SendInvoke => self.send(index, event.row, &history.sends()[row]),
             What::SendDone => self.sent(index, &history.sends()[row]),
             What::CommitInvoke => self.commit(index, &history.commits()[row]),
-            What::CommitDone => self.committed(index, &history.commits()[row]),
-            What::Deliver => self.deliver(index, &history.delivers()[row]),
+            What::CommitDone => {
+                let commit = &history.commits()[row];
+                self.done(index, "commit", commit.invoke, commit.status, history.code(commit.error))
+            }
+            What::InitInvoke => self.init(index, &history.inits()[row]),
+            What::InitDone => self.inited(index, &history.inits()[row]),
+            What::TxnInvoke => self.txn(index, &history.txns()[row]),
+            What::TxnDone => {
+                let txn = &history.txns()[row];
+                self.done(index, "txn", txn.invoke, txn.status, history.code(txn.error))
+            }
+            What::PollInvoke => self.poll(index, &history.polls()[row]),
+            What::PollDone => {
+                let poll = &history.polls()[row];
+                self.done(index, "poll", poll.invoke, poll.status, history.code(poll.error))
+            }
+            What::SettleInvoke => self.settle(index, &history.settles()[row]),
+            What::SettleDone => {
+                let settle = &history.settles()[row];
+                self.done(index, "settle", settle.invoke, settle.status, history.code(settle.error))
+            }
+            What::EndInvoke => self.end(index, &history.ends()[row]),
+            What::EndDone => self.ended(index, &history.ends()[row]),
+            What::Deliver => self.deliver(index, event.row, &history.delivers()[row]),
             What::Handled => self.handled(index, &history.handled()[row]),
             What::Note => self.note(index, &history.notes()[row].1),
         }
     }
 
-    fn send(&mut self, index: u32, send: &SendRow) -> io::Result<()> {
+    fn send(&mut self, index: u32, row: u32, send: &SendRow) -> io::Result<()> {
         let history = self.history;
+        let extra = history.send_extra(row);
         let body = SendInvoke {
             topic: Cow::Borrowed(history.topic_name(send.topic)),
             partition: send.partition(),
@@ -113,6 +137,14 @@ impl<W: Write> Writer<'_, W> {
             intended: send.intended().map(|time| time.0),
             cause: send.cause(),
             poison: send.poison,
+            txn: send.txn().map(|txn| txn.0),
+            id: extra.message_id.map(|id| Cow::Borrowed(history.message_name(id))),
+            expected_position: extra.expected_position,
+            expected_value: extra.expected_value,
+            ttl: extra.ttl.map(nanoseconds),
+            timestamp: extra.timestamp.map(|time| time.0),
+            tombstone: extra.tombstone,
+            amount: extra.amount,
         };
         self.line(index, Side::Invoke, "send", body)
     }
@@ -120,7 +152,7 @@ impl<W: Write> Writer<'_, W> {
     fn sent(&mut self, index: u32, send: &SendRow) -> io::Result<()> {
         let history = self.history;
         let invoke = send.invoke.0;
-        let unit = send.unit().map(|unit| Cow::Owned(self.units[unit.index()].clone()));
+        let unit = send.unit().map(|unit| self.unit(unit));
         let error = Cow::Borrowed(history.send_error(send).unwrap_or_default());
         let position = send.position();
         match send.status {
@@ -139,27 +171,99 @@ impl<W: Write> Writer<'_, W> {
         let positions = commit.positions.iter().map(|(unit, position)| self.place(*unit, Some(*position)));
         let positions = positions.collect();
         let group = Cow::Borrowed(self.history.group_name(commit.group));
-        self.line(index, Side::Invoke, "commit", CommitInvoke { group, positions })
+        let txn = commit.txn().map(|txn| txn.0);
+        self.line(index, Side::Invoke, "commit", CommitInvoke { group, positions, txn })
     }
 
-    fn committed(&mut self, index: u32, commit: &CommitRow) -> io::Result<()> {
-        let invoke = commit.invoke.0;
-        let error = Cow::Borrowed(self.history.commit_error(commit).unwrap_or_default());
-        match commit.status {
-            Status::Ok => self.line(index, Side::Ok, "commit", Done { invoke }),
-            Status::Fail => self.line(index, Side::Fail, "commit", Failed { invoke, error }),
-            Status::Unknown => self.line(index, Side::Info, "commit", Failed { invoke, error }),
+    /// The end of an operation of which there is nothing to say but how it ended.
+    fn done(
+        &mut self,
+        index: u32,
+        f: &'static str,
+        OpId(invoke): OpId,
+        status: Status,
+        error: Option<&str>,
+    ) -> io::Result<()> {
+        let error = Cow::Borrowed(error.unwrap_or_default());
+        match status {
+            Status::Ok => self.line(index, Side::Ok, f, Done { invoke }),
+            Status::Fail => self.line(index, Side::Fail, f, Failed { invoke, error }),
+            Status::Unknown => self.line(index, Side::Info, f, Failed { invoke, error }),
         }
     }
 
-    fn deliver(&mut self, index: u32, read: &DeliverRow) -> io::Result<()> {
+    fn init(&mut self, index: u32, init: &InitRow) -> io::Result<()> {
+        let id = Cow::Borrowed(self.history.transactional_name(init.id));
+        self.line(index, Side::Invoke, "init", InitInvoke { id })
+    }
+
+    fn inited(&mut self, index: u32, init: &InitRow) -> io::Result<()> {
+        match init.status {
+            Status::Ok => {
+                self.line(index, Side::Ok, "init", InitOk { invoke: init.invoke.0, epoch: init.epoch() })
+            }
+            status => self.done(index, "init", init.invoke, status, self.history.code(init.error)),
+        }
+    }
+
+    fn txn(&mut self, index: u32, txn: &TxnRow) -> io::Result<()> {
+        let id = txn.id().map(|id| Cow::Borrowed(self.history.transactional_name(id)));
+        self.line(index, Side::Invoke, "txn", TxnInvoke { id, epoch: txn.epoch() })
+    }
+
+    fn poll(&mut self, index: u32, poll: &PollRow) -> io::Result<()> {
+        let group = self.group(poll.group());
+        self.line(index, Side::Invoke, "poll", PollInvoke { group, txn: poll.txn().map(|txn| txn.0) })
+    }
+
+    fn settle(&mut self, index: u32, settle: &SettleRow) -> io::Result<()> {
+        let delivery = self.history.delivers()[settle.delivery as usize].event;
+        let (how, delay) = match settle.how {
+            Settlement::Ack => (SettleWord::Ack, None),
+            Settlement::Nak { delay } => (SettleWord::Nak, delay.map(nanoseconds)),
+            Settlement::Term => (SettleWord::Term, None),
+            Settlement::Extend => (SettleWord::Extend, None),
+        };
+        self.line(index, Side::Invoke, "settle", SettleInvoke { delivery, how, delay })
+    }
+
+    fn end(&mut self, index: u32, end: &EndRow) -> io::Result<()> {
+        let unit = self.unit(end.unit);
+        self.line(index, Side::Invoke, "end", EndInvoke { unit, node: end.node() })
+    }
+
+    fn ended(&mut self, index: u32, end: &EndRow) -> io::Result<()> {
+        match (end.status, end.ends) {
+            (Status::Ok, Some(ends)) => {
+                let (invoke, high) = (end.invoke.0, ends.high);
+                self.line(
+                    index,
+                    Side::Ok,
+                    "end",
+                    EndOk { invoke, high, stable: ends.stable, start: ends.start },
+                )
+            }
+            (Status::Fail, _) => {
+                self.done(index, "end", end.invoke, Status::Fail, self.history.code(end.error))
+            }
+            _ => self.done(index, "end", end.invoke, Status::Unknown, self.history.code(end.error)),
+        }
+    }
+
+    fn deliver(&mut self, index: u32, row: u32, read: &DeliverRow) -> io::Result<()> {
+        let extra = self.history.deliver_extra(row);
         let body = DeliverLine {
-            group: read.group().map(|group| Cow::Borrowed(self.history.group_name(group))),
-            unit: Cow::Owned(self.units[read.unit.index()].clone()),
+            group: self.group(read.group()),
+            unit: self.unit(read.unit),
             position: read.position,
             value: read.value(),
             corrupt: read.corrupt,
             attempt: read.attempt(),
+            poll: read.poll().map(|poll| poll.0),
+            deadline: extra.deadline.map(|time| time.0),
+            node: extra.node,
+            epoch: extra.epoch,
+            timestamp: extra.timestamp.map(|time| time.0),
         };
         self.line(index, Side::Ok, "deliver", body)
     }
@@ -170,67 +274,26 @@ impl<W: Write> Writer<'_, W> {
             Handling::Poison => (How::Poison, None),
             Handling::Retry(attempt) => (How::Retry, Some(attempt)),
         };
-        let group = handled.group.map(|group| Cow::Borrowed(self.history.group_name(group)));
+        let group = self.group(handled.group);
         self.line(index, Side::Ok, "handled", HandledLine { group, value: handled.value, how, attempt })
     }
 
-    fn note(&mut self, index: u32, note: &Observation) -> io::Result<()> {
-        let text = |text: &str| Cow::<'static, str>::Owned(text.to_owned());
-        match note {
-            Observation::Assigned { group, units } => {
-                let group = group.map(|group| text(self.history.group_name(group)));
-                let units = units.iter().map(|(unit, at)| self.place(*unit, *at)).collect();
-                self.line(index, Side::Ok, "assigned", AssignedLine { group, units })
-            }
-            Observation::Acked { group, value } => {
-                let group = group.map(|group| text(self.history.group_name(group)));
-                self.line(index, Side::Ok, "acked", AckedLine { group, value: *value })
-            }
-            Observation::Revoked(units) => self.line(index, Side::Ok, "revoked", self.list(units)),
-            Observation::Lost(units) => self.line(index, Side::Ok, "lost", self.list(units)),
-            Observation::Reset { unit, from, to } => {
-                let unit = text(&self.units[unit.index()]);
-                self.line(index, Side::Ok, "reset", ResetLine { unit, from: *from, to: *to })
-            }
-            Observation::ClientError { error, message } => {
-                self.line(index, Side::Ok, "error", ErrorLine { error: text(error), message: text(message) })
-            }
-            Observation::Fault(fault) => {
-                let (verb, role) = (text(&fault.verb), text(&fault.role));
-                self.line(
-                    index,
-                    Side::Ok,
-                    "fault",
-                    FaultLine { id: fault.id, verb, role, hit: fault.hit.clone() },
-                )
-            }
-            Observation::Heal { id } => self.line(index, Side::Ok, "heal", HealLine { id: *id }),
-            Observation::Elected { unit, leader, unclean } => {
-                let unit = text(&self.units[unit.index()]);
-                self.line(
-                    index,
-                    Side::Ok,
-                    "elected",
-                    ElectedLine { unit, leader: *leader, unclean: *unclean },
-                )
-            }
-            Observation::Phase(phase) => self.line(index, Side::Ok, "phase", PhaseLine { phase: *phase }),
-            Observation::Drain(drain) => {
-                let unit = text(&self.units[drain.unit.index()]);
-                let body = DrainLine { unit, from: drain.from, to: drain.to, complete: drain.complete };
-                self.line(index, Side::Ok, "drain", body)
-            }
-            Observation::Other | Observation::Deliver(_) | Observation::Handled { .. } => {
-                self.line(index, Side::Ok, "other", Nothing {})
-            }
-        }
+    fn group(&self, group: Option<GroupId>) -> Option<Cow<'h, str>> {
+        let history = self.history;
+        group.map(|group| Cow::Borrowed(history.group_name(group)))
     }
 
-    fn place(&self, unit: UnitId, position: Option<u64>) -> Place<'static> {
-        Place { unit: Cow::Owned(self.units[unit.index()].clone()), position }
+    fn unit(&self, unit: UnitId) -> Cow<'h, str> {
+        let units = self.units;
+        Cow::Borrowed(units[unit.index()].as_str())
     }
 
-    fn list(&self, units: &[UnitId]) -> Units<'static> {
-        Units { units: units.iter().map(|unit| Cow::Owned(self.units[unit.index()].clone())).collect() }
+    fn place(&self, unit: UnitId, position: Option<u64>) -> Place<'h> {
+        Place { unit: self.unit(unit), position }
     }
+}
+
+/// A span as the format has it; 584 years are enough.
+fn nanoseconds(span: Duration) -> u64 {
+    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }

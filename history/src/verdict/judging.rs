@@ -14,6 +14,12 @@ use squall_bus::Acks;
 /// Judges a history by the guarantees in its head.
 #[must_use]
 pub fn judge(history: &History) -> Report {
+    judge_without(history, &[])
+}
+
+/// Judges a history by the guarantees in its head, as if nobody had looked for anomalies of these kinds.
+#[must_use]
+pub fn judge_without(history: &History, ignored: &[Kind]) -> Report {
     let analysis = Analysis::new(history);
     if let Some((one, two)) = analysis.clash {
         let (one, two) = (analysis.send(one), analysis.send(two));
@@ -30,13 +36,14 @@ pub fn judge(history: &History) -> Report {
     };
     let mut anomalies: Vec<Anomaly> = CHECKS.iter().flat_map(|check| run(check, &analysis, &rules)).collect();
     let counts = count(&analysis, &anomalies);
+    anomalies.retain(|anomaly| !ignored.contains(&anomaly.kind));
     anomalies.extend(vacuous(&counts, &analysis));
-    anomalies.sort_by_key(|anomaly| match anomaly.ruling {
-        Ruling::ForbiddenBy(_) => 0,
-        Ruling::UndecidedBecause(_) => 1,
-        Ruling::AllowedBy(_) => 2,
+    forbidden_first(&mut anomalies);
+    let unfinished = history.notes().iter().find_map(|(_, note)| match note {
+        Observation::Drain(drain) if !drain.complete => Some(drain.unit),
+        _ => None,
     });
-    let (verdict, reason) = decide(&analysis, &anomalies);
+    let (verdict, reason) = conclude(&anomalies, unfinished.map(|unit| analysis.drain_words(unit)));
     Report { verdict, reason, anomalies, counts }
 }
 
@@ -108,7 +115,17 @@ fn was_handed_a_record(analysis: &Analysis<'_>, group: &str) -> bool {
     analysis.history.delivers().iter().any(|read| read.group().is_some_and(|id| name(id) == group))
 }
 
-fn decide(analysis: &Analysis<'_>, anomalies: &[Anomaly]) -> (Verdict, String) {
+/// Forbidden first, then undecided, then allowed; within these in the order of the checks.
+pub(crate) fn forbidden_first(anomalies: &mut [Anomaly]) {
+    anomalies.sort_by_key(|anomaly| match anomaly.ruling {
+        Ruling::ForbiddenBy(_) => 0,
+        Ruling::UndecidedBecause(_) => 1,
+        Ruling::AllowedBy(_) => 2,
+    });
+}
+
+/// The verdict on what was found, and why. `missing`: the evidence that a valid run would have, if it is missing.
+pub(crate) fn conclude(anomalies: &[Anomaly], missing: Option<String>) -> (Verdict, String) {
     let name = |anomaly: &Anomaly| format!("{} of {}", anomaly.count, anomaly.kind);
     let list = |pick: fn(&Ruling) -> bool| {
         let names: Vec<String> = anomalies.iter().filter(|anomaly| pick(&anomaly.ruling)).map(name).collect();
@@ -123,12 +140,8 @@ fn decide(analysis: &Analysis<'_>, anomalies: &[Anomaly]) -> (Verdict, String) {
     if let Some(names) = list(Ruling::undecided) {
         return (Verdict::Unknown, format!("evidence is missing about {names}"));
     }
-    let unfinished = analysis.history.notes().iter().find_map(|(_, note)| match note {
-        Observation::Drain(drain) if !drain.complete => Some(drain.unit),
-        _ => None,
-    });
-    if let Some(unit) = unfinished {
-        return (Verdict::Unknown, analysis.drain_words(unit));
+    if let Some(missing) = missing {
+        return (Verdict::Unknown, missing);
     }
     match list(|_| true) {
         Some(names) => (Verdict::Valid, format!("nothing forbidden was found; allowed: {names}")),

@@ -11,7 +11,7 @@ use squall_history::{
     },
     verdict::Counts,
 };
-use squall_reports::{Doubt, Measured, Percentiles, Point, Run, Runs, Series};
+use squall_reports::{AfterFault, Doubt, Measured, Percentiles, Point, Run, Runs, Series};
 use std::{collections::BTreeMap, time::Duration};
 
 const MS: u64 = 1_000_000;
@@ -315,6 +315,23 @@ fn with_measurements(mut run: Run, noise: u64) -> Run {
         handling: some(2_000_000, 2_100_000, 2_300_000, 4_000_000, 9_100_000),
         lag: some(31_000, 120_000, 212 * MS, 300 * MS, 341 * MS),
         doubts: Vec::new(),
+        acked_per_s: 488,
+        delivered_per_s: 481,
+        after_faults: vec![
+            AfterFault {
+                id: 0,
+                from: 12 * SECOND,
+                to: 32 * SECOND,
+                unavailable: Some(6_412 * MS),
+                worst_unit: Some("order-events/0".to_owned()),
+                duplicates: 0,
+                acked_per_s: 402 + noise,
+                delivered_per_s: 398,
+                publish,
+                end_to_end,
+            },
+            AfterFault { id: 1, from: 32 * SECOND, to: 62 * SECOND, publish, ..AfterFault::default() },
+        ],
         series: Series { origin: 2 * SECOND, width: SECOND, points },
     });
     run

@@ -32,6 +32,7 @@ impl Expect {
             order: self.order,
             dlq: self.dlq,
             unavailable: self.unavailable.map(below),
+            ..guarantees::Expect::default()
         }
     }
 }

@@ -33,7 +33,7 @@ pub use error::{Finding, ScenarioError};
 pub use expect::Expect;
 pub use faults::{DelayArgs, DropArgs, FaultSpec};
 pub use set::Override;
-pub use topology::{TopicShape, Topology};
+pub use topology::{Fsync, TopicShape, Topology};
 pub use tree::MAX_FILE_BYTES;
 pub use workload::{
     Arrivals, CommitPolicy, Consumers, Handler, Jitter, KeyChoice, Names, OneOrMany, PayloadKind, Producers,

@@ -3,7 +3,7 @@
 //! Display of [`Plan`] prints the plan alone; [`Plan::explain`] adds what one target lacks.
 
 use super::Plan;
-use crate::format::{Arrivals, Consumers, Jitter, KeyChoice, PayloadKind, Producers, RetryBy};
+use crate::format::{Arrivals, Consumers, Fsync, Jitter, KeyChoice, PayloadKind, Producers, RetryBy};
 use squall_bus::{
     Capabilities, Capability, ConsumerConfig, Role,
     lowering::{Lowering, Redelivery},
@@ -117,7 +117,11 @@ impl fmt::Display for Plan {
 
 impl Plan {
     fn topology(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "\ntopology: {}", Many(self.scenario().topology.nodes.get(), "node"))?;
+        let synced = match self.scenario().topology.fsync {
+            Fsync::Lazy => "",
+            Fsync::Always => ", disks synced before every ack",
+        };
+        writeln!(f, "\ntopology: {}{synced}", Many(self.scenario().topology.nodes.get(), "node"))?;
         for topic in self.topics() {
             write!(
                 f,

@@ -73,7 +73,7 @@ impl Commits {
             let process = pages.history.process(&member.name);
             let group = pages.history.group(&member.group);
             let places = positions.iter().map(|(unit, at)| (pages.history.unit(unit), at.0)).collect();
-            pages.history.invoke(now, process, Invoke::Commit { group, positions: places })
+            pages.history.invoke(now, process, Invoke::Commit { group, positions: places, txn: None })
         };
         let outcome = member.consumer.commit(positions.clone());
         self.commit = Some(Commit { op, positions, outcome });

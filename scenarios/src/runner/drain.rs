@@ -4,7 +4,9 @@
 use super::notebook::Notebook;
 use crate::plan::{ConsumerPlan, Plan};
 use futures_util::future::select;
-use squall_bus::{Admin, Clock, Cluster, Consumer, ConsumerConfig, Position, Time, Topic, TopicState, Unit};
+use squall_bus::{
+    Admin, Clock, Cluster, Consumer, ConsumerConfig, ErrorClass, Position, Time, Topic, TopicState, Unit,
+};
 use squall_history::history::{Drain, Observation, ProcessId};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,6 +22,9 @@ const ON_ITS_WAY: Duration = Duration::from_secs(1);
 /// How long it may take until a record that the bus gave up is in a consumer's hands: its word, and fetching the record
 /// from a leader that may have to be asked again.
 const SAID: Duration = Duration::from_secs(20);
+
+/// How long a bus says that it has no such unit until that is believed: after a restart it may not know yet.
+const GONE: Duration = Duration::from_secs(5);
 
 /// Looks again and again, until a deadline.
 struct Looks {
@@ -171,24 +176,32 @@ pub(super) async fn drain(
     for (unit, progress) in units {
         let complete = progress.next >= progress.to;
         let unit = pages.history.unit(&unit);
-        let drain = Drain { unit, from: progress.from.0, to: progress.to.0, complete };
+        let drain = Drain { unit, from: progress.from.0, to: progress.to.0, complete, node: None };
         pages.history.observe(now, ProcessId::DRAIN, Observation::Drain(drain));
     }
     Ok(())
 }
 
-/// The bounds of a unit; a cluster that still elects a leader is asked again until the deadline.
+/// The bounds of a unit; a cluster that still elects a leader is asked again until the deadline. A unit that the bus
+/// has no more is one with nothing in it.
 async fn bounds(
     cluster: &dyn Cluster,
     admin: &dyn Admin,
     unit: &Unit,
     deadline: Time,
 ) -> Result<(Position, Position), squall_bus::Error> {
-    let looks = Looks::new(cluster, deadline);
+    let (looks, clock) = (Looks::new(cluster, deadline), cluster.clock());
+    let mut gone_since = None;
     loop {
-        let bounds = admin.bounds(unit).await;
-        if bounds.is_ok() || !looks.again().await {
-            return bounds;
+        let error = match admin.bounds(unit).await {
+            Ok(bounds) => return Ok(bounds),
+            Err(error) => error,
+        };
+        let gone = error.class == ErrorClass::Refused;
+        gone_since = gone_since.filter(|_| gone).or_else(|| gone.then(|| clock.now()));
+        let for_long = gone_since.is_some_and(|since| clock.now() >= since + GONE);
+        if for_long || !looks.again().await {
+            return if gone { Ok((Position(0), Position(0))) } else { Err(error) };
         }
     }
 }

@@ -174,7 +174,8 @@ impl Session {
         let mut pages = self.notebook.pages();
         for election in elections {
             let unit = pages.history.unit(&election.unit);
-            let elected = Observation::Elected { unit, leader: election.leader, unclean: election.unclean };
+            let (leader, unclean) = (election.leader, election.unclean);
+            let elected = Observation::Elected { unit, leader, unclean, epoch: None };
             pages.history.observe(election.time, ProcessId::HARNESS, elected);
         }
     }

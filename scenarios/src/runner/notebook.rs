@@ -8,7 +8,7 @@ use squall_bus::{Ack, Capabilities, Clock, ConsumerEvent, Delivery, Outcome, Tim
 use squall_history::{
     events::{Progress, Stage},
     guarantees::{Configuration, Reading},
-    history::{Deliver, History, Invoke, Meta, Observation, OpId, ProcessId, Send},
+    history::{Deliver, DeliverExtra, History, Invoke, Meta, Observation, OpId, ProcessId, Send},
 };
 use squall_loadgen::{Distribution, Due, Recorder};
 use std::{
@@ -234,6 +234,8 @@ impl Notebook {
             value,
             corrupt,
             attempt: delivery.attempt,
+            poll: None,
+            extra: DeliverExtra::NONE,
         };
         pages.history.observe(now, process, Observation::Deliver(deliver));
         let sent = value.and_then(|value| pages.sent.get_mut(&value)).map(|sent| {
@@ -265,7 +267,7 @@ impl Notebook {
                 let group = Some(pages.history.group(group));
                 let units =
                     units.iter().map(|(unit, at)| (pages.history.unit(unit), at.map(|at| at.0))).collect();
-                Observation::Assigned { group, units }
+                Observation::Assigned { group, units, generation: None }
             }
             ConsumerEvent::Revoked(units) => Observation::Revoked(pages.units(units)),
             ConsumerEvent::Lost(units) => {
@@ -273,7 +275,8 @@ impl Notebook {
                 Observation::Lost(pages.units(units))
             }
             ConsumerEvent::Reset { unit, from, to } => {
-                Observation::Reset { unit: pages.history.unit(unit), from: from.map(|from| from.0), to: to.0 }
+                let (unit, from) = (pages.history.unit(unit), from.map(|from| from.0));
+                Observation::Reset { unit, from, to: to.0, error: None }
             }
             ConsumerEvent::Exhausted(delivery) => {
                 let error = delivery.exhausted();

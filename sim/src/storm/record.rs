@@ -11,7 +11,8 @@ use squall_bus::{
 use squall_history::{
     guarantees::{CommitPolicy, Reading},
     history::{
-        Deliver, Drain, Handling, History, Invoke, Meta, Observation, OpId, Phase, ProcessId, Send, UnitId,
+        Deliver, DeliverExtra, Drain, Handling, History, Invoke, Meta, Observation, OpId, Phase, ProcessId,
+        Send, UnitId,
     },
 };
 use std::{
@@ -39,6 +40,8 @@ struct Pages {
     handled: BTreeSet<(String, u64)>,
     producers: u32,
     subscribers: u32,
+    /// A group's members all read from every unit, and acknowledge each record.
+    shares: bool,
     /// When something last happened to a record.
     last: Time,
 }
@@ -50,7 +53,7 @@ pub(super) struct Recorder {
 }
 
 impl Recorder {
-    pub(super) fn new(meta: Meta, clock: Arc<dyn Clock>) -> Arc<Self> {
+    pub(super) fn new(meta: Meta, shares: bool, clock: Arc<dyn Clock>) -> Arc<Self> {
         let pages = Pages {
             history: Some(History::new(meta)),
             sent: Vec::new(),
@@ -61,6 +64,7 @@ impl Recorder {
             handled: BTreeSet::new(),
             producers: 0,
             subscribers: 0,
+            shares,
             last: Time::ZERO,
         };
         Arc::new(Self { pages: Mutex::new(pages), clock })
@@ -128,7 +132,11 @@ impl Recorder {
                 }
                 Subscription::Assign(_) => {}
             }
-            promised.reading = if pages.subscribers > 0 { Reading::Subscribe } else { Reading::Assign };
+            promised.reading = match pages.subscribers {
+                0 => Reading::Assign,
+                _ if pages.shares => Reading::Share,
+                _ => Reading::Subscribe,
+            };
         });
     }
 
@@ -186,6 +194,8 @@ impl Recorder {
                 value,
                 corrupt,
                 attempt: delivery.attempt,
+                poll: None,
+                extra: DeliverExtra::NONE,
             };
             let process = history.process(process);
             history.observe(now, process, Observation::Deliver(deliver));
@@ -217,13 +227,23 @@ impl Recorder {
             let process = history.process(process);
             let group = history.group(group);
             let positions = positions.iter().map(|(unit, at)| (history.unit(unit), at.0)).collect();
-            history.invoke(now, process, Invoke::Commit { group, positions })
+            history.invoke(now, process, Invoke::Commit { group, positions, txn: None })
         })
     }
 
     /// A commit ended.
     pub(super) fn committed(&self, op: OpId, outcome: &Outcome<()>) {
         self.write(|_, history, now| history.complete_commit(now, op, outcome));
+    }
+
+    /// The ack of a delivery, on a bus that acknowledges each record, is certain.
+    pub(super) fn acked(&self, process: &str, group: &str, place: &(Unit, Position)) {
+        self.write(|pages, history, now| {
+            let Some(value) = pages.values.get(place).copied() else { return };
+            let process = history.process(process);
+            let group = Some(history.group(group));
+            history.observe(now, process, Observation::Acked { group, value });
+        });
     }
 
     /// A consumer learned something.
@@ -237,12 +257,13 @@ impl Recorder {
                 ConsumerEvent::Assigned(units) => {
                     let units =
                         units.iter().map(|(unit, at)| (history.unit(unit), at.map(|at| at.0))).collect();
-                    Observation::Assigned { group, units }
+                    Observation::Assigned { group, units, generation: None }
                 }
                 ConsumerEvent::Revoked(gone) => Observation::Revoked(units(history, gone)),
                 ConsumerEvent::Lost(gone) => Observation::Lost(units(history, gone)),
                 ConsumerEvent::Reset { unit, from, to } => {
-                    Observation::Reset { unit: history.unit(unit), from: from.map(|from| from.0), to: to.0 }
+                    let (from, to) = (from.map(|from| from.0), to.0);
+                    Observation::Reset { unit: history.unit(unit), from, to, error: None }
                 }
                 ConsumerEvent::Exhausted(delivery) => {
                     let error = delivery.exhausted();
@@ -262,8 +283,8 @@ impl Recorder {
         self.write(|_, history, _| {
             for election in elections {
                 let unit = history.unit(&election.unit);
-                let elected =
-                    Observation::Elected { unit, leader: election.leader, unclean: election.unclean };
+                let (leader, unclean) = (election.leader, election.unclean);
+                let elected = Observation::Elected { unit, leader, unclean, epoch: None };
                 history.observe(election.time, ProcessId::HARNESS, elected);
             }
         });
@@ -283,7 +304,7 @@ impl Recorder {
     pub(super) fn drained(&self, unit: &Unit, from: Position, to: Position, complete: bool) {
         self.write(|_, history, now| {
             let unit = history.unit(unit);
-            let drain = Drain { unit, from: from.0, to: to.0, complete };
+            let drain = Drain { unit, from: from.0, to: to.0, complete, node: None };
             history.observe(now, ProcessId::DRAIN, Observation::Drain(drain));
         });
     }

@@ -118,6 +118,21 @@ impl RecordingConsumer {
     }
 }
 
+impl RecordingConsumer {
+    /// Writes an ack of a record down once it is certain.
+    fn acking(&self, delivery: &Delivery) -> Pending<Outcome<()>> {
+        let pending = self.inner.ack(delivery);
+        let Some(group) = self.group.clone() else { return pending };
+        let (recorder, process) = (Arc::downgrade(&self.recorder), Arc::clone(&self.process));
+        let place = (delivery.unit.clone(), delivery.position);
+        relay(pending, move |outcome| {
+            if let (true, Some(recorder)) = (outcome.is_ok(), recorder.upgrade()) {
+                recorder.acked(&process, &group, &place);
+            }
+        })
+    }
+}
+
 impl Consumer for RecordingConsumer {
     fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Result<Delivery, Error>> {
         let next = self.inner.poll_next(cx);
@@ -137,7 +152,7 @@ impl Consumer for RecordingConsumer {
             let behind = [(delivery.unit.clone(), delivery.position.next())];
             self.committing(&behind, || self.inner.ack(delivery))
         } else {
-            self.inner.ack(delivery)
+            self.acking(delivery)
         }
     }
 

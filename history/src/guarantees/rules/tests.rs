@@ -1,6 +1,7 @@
 //! Table 1f, cell by cell.
 
 use super::*;
+use crate::guarantees::{CommitPolicy, Order};
 
 fn fault() -> Facts {
     Facts { node_fault: Some((9, "kill leader(orders/0)".into())), ..Facts::default() }

@@ -37,7 +37,7 @@ fn record(text: &str) -> Record {
 }
 
 fn recorder() -> Arc<Recorder> {
-    let recorder = Recorder::new(Meta::default(), Arc::new(Still));
+    let recorder = Recorder::new(Meta::default(), false, Arc::new(Still));
     recorder.consumer(&ConsumerConfig::group("billing", "billing", &["orders".into()]));
     recorder.sink("billing");
     recorder

@@ -1,14 +1,19 @@
 //! A tiny constructor of histories, so that a test tells its story in five lines. One unit, `orders/0`, its
 //! dead-letter topic, one key, one producer and one group, unless the tale says otherwise; a millisecond an event.
+//! Transactions, polls and what else clients do are told in [`clients`]; queues in [`queue`]; what befalls the bus,
+//! and what it says of itself, in [`bus`].
+
+mod bus;
+mod clients;
+mod queue;
 
 use super::{Case, Check};
 use crate::{
     History, Meta, Report,
     analysis::Analysis,
-    events::Hit,
     history::{
-        Completion, Deliver, Drain, Handling, Invoke, Observation, OpId, Phase, ProcessId, Send, Struck,
-        UnitId,
+        Completion, Deliver, DeliverExtra, Drain, Handling, Invoke, Observation, OpId, ProcessId, Send,
+        SendExtra, TopicId, UnitId,
     },
     judge,
 };
@@ -21,9 +26,22 @@ pub(crate) struct Tale {
     orders: UnitId,
     dead: UnitId,
     key: String,
+    producer: String,
     consumer: String,
     session: u32,
     ops: BTreeMap<u64, OpId>,
+    /// The transaction that is open, and the poll.
+    txn: Option<OpId>,
+    poll: Option<OpId>,
+    /// What the next send, and the next delivery, carry besides.
+    send_extra: SendExtra,
+    deliver_extra: DeliverExtra,
+    attempt: Option<u32>,
+    cause: Option<u64>,
+    /// The node that is drained through.
+    node: Option<u32>,
+    /// The last delivery of each value, by its event.
+    deliveries: BTreeMap<u64, u32>,
 }
 
 pub(crate) fn tale() -> Tale {
@@ -33,7 +51,25 @@ pub(crate) fn tale() -> Tale {
     let orders = history.unit(&Unit::new(&Topic::new("orders"), 0));
     let dead = history.unit(&Unit::new(&Topic::new("orders.dlq"), 0));
     let (key, consumer) = ("k".to_owned(), "consumer-0".to_owned());
-    Tale { history, now: Time(0), orders, dead, key, consumer, session: 0, ops: BTreeMap::new() }
+    Tale {
+        history,
+        now: Time(0),
+        orders,
+        dead,
+        key,
+        producer: "producer-0".to_owned(),
+        consumer,
+        session: 0,
+        ops: BTreeMap::new(),
+        txn: None,
+        poll: None,
+        send_extra: SendExtra::NONE,
+        deliver_extra: DeliverExtra::NONE,
+        attempt: None,
+        cause: None,
+        node: None,
+        deliveries: BTreeMap::new(),
+    }
 }
 
 impl Tale {
@@ -73,9 +109,16 @@ impl Tale {
     }
 
     fn invoke(&mut self, topic: &str, value: u64, change: impl FnOnce(&mut Send, Time)) -> &mut Self {
-        let (now, process) = (self.tick(), self.history.process("producer-0"));
-        let (topic, key) = (self.history.topic(topic), self.history.key(&self.key));
-        let mut send = Send { session: self.session, ..Send::new(topic, Some(key), value) };
+        let topic = self.history.topic(topic);
+        self.invoke_to(topic, value, change)
+    }
+
+    fn invoke_to(&mut self, topic: TopicId, value: u64, change: impl FnOnce(&mut Send, Time)) -> &mut Self {
+        let (now, process) = (self.tick(), self.history.process(&self.producer));
+        let key = self.history.key(&self.key);
+        let (txn, extra) = (self.txn, std::mem::take(&mut self.send_extra));
+        let (session, cause) = (self.session, self.cause.take());
+        let mut send = Send { session, cause, txn, extra, ..Send::new(topic, Some(key), value) };
         change(&mut send, now);
         let op = self.history.invoke(now, process, Invoke::Send(send));
         self.ops.insert(value, op);
@@ -89,7 +132,8 @@ impl Tale {
     }
 
     pub(crate) fn send(&mut self, value: u64) -> &mut Self {
-        self.invoke("orders", value, |_, _| {})
+        let topic = self.history.unit_topic(self.orders);
+        self.invoke_to(topic, value, |_, _| {})
     }
 
     /// A send that the schedule wanted right now.
@@ -161,10 +205,13 @@ impl Tale {
         let group = self.history.group("group");
         let process = if drain { ProcessId::DRAIN } else { self.history.process(&self.consumer) };
         let group = (!drain).then_some(group);
-        self.observe(
-            process,
-            Observation::Deliver(Deliver { group, unit, position, value, corrupt, attempt: None }),
-        )
+        let mut extra = std::mem::take(&mut self.deliver_extra);
+        extra.node = extra.node.or(self.node.filter(|_| drain));
+        let (attempt, poll) = (self.attempt.take(), self.poll.filter(|_| !drain));
+        let deliver = Deliver { group, unit, position, value, corrupt, attempt, poll, extra };
+        let event = self.history.len() as u32;
+        self.deliveries.extend(value.map(|value| (value, event)));
+        self.observe(process, Observation::Deliver(deliver))
     }
 
     pub(crate) fn read(&mut self, value: u64, position: u64) -> &mut Self {
@@ -184,8 +231,8 @@ impl Tale {
     }
 
     fn drain_fact(&mut self, to: u64, complete: bool) -> &mut Self {
-        let unit = self.orders;
-        self.observe(ProcessId::DRAIN, Observation::Drain(Drain { unit, from: 0, to, complete }))
+        let (unit, node) = (self.orders, self.node);
+        self.observe(ProcessId::DRAIN, Observation::Drain(Drain { unit, from: 0, to, complete, node }))
     }
 
     pub(crate) fn drained(&mut self, to: u64) -> &mut Self {
@@ -205,13 +252,13 @@ impl Tale {
     pub(crate) fn assigned(&mut self, position: u64) -> &mut Self {
         let (group, process) = (Some(self.history.group("group")), self.history.process(&self.consumer));
         let units = vec![(self.orders, Some(position))];
-        self.observe(process, Observation::Assigned { group, units })
+        self.observe(process, Observation::Assigned { group, units, generation: None })
     }
 
     fn commit(&mut self, position: u64, completion: Completion) -> &mut Self {
         let (group, process) = (self.history.group("group"), self.history.process(&self.consumer));
         let (now, positions) = (self.tick(), vec![(self.orders, position)]);
-        let op = self.history.invoke(now, process, Invoke::Commit { group, positions });
+        let op = self.history.invoke(now, process, Invoke::Commit { group, positions, txn: self.txn });
         let now = self.tick();
         self.history.complete(now, op, completion);
         self
@@ -223,16 +270,6 @@ impl Tale {
 
     pub(crate) fn commit_unknown(&mut self, position: u64) -> &mut Self {
         self.commit(position, Completion::Unknown { error: "_TIMED_OUT".into(), place: None })
-    }
-
-    pub(crate) fn phase(&mut self, phase: Phase) -> &mut Self {
-        self.observe(ProcessId::HARNESS, Observation::Phase(phase))
-    }
-
-    pub(crate) fn fault(&mut self, verb: &str, nodes: &[u32]) -> &mut Self {
-        let (role, hit) = ("leader(orders/0)".to_owned(), Hit::Nodes(nodes.to_vec()));
-        let struck = Struck { id: 0, verb: verb.into(), role, hit };
-        self.observe(ProcessId::HARNESS, Observation::Fault(struck))
     }
 
     pub(crate) fn judged(&self) -> Report {

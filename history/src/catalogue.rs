@@ -1,0 +1,152 @@
+//! The catalogue of anomalies as data: every id that the field knows, each with a rule of one line.
+//!
+//! `catalogue.tsv` is the data. A row is checked by an entry of [`CHECKS`](crate::checks::CHECKS), said by the
+//! verdict itself, or refused with the reason. Tests hold both against each other, so that no row is forgotten.
+
+/// The data.
+const TABLE: &str = include_str!("catalogue.tsv");
+
+/// What became of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Coverage {
+    /// A check finds it.
+    Check,
+    /// The verdict says it.
+    Verdict,
+    /// It cannot be judged from what a bus shows; the rule says why.
+    Refused,
+}
+
+/// One row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Row {
+    /// `log`, `order`, `transactions`, `groups`, `queue` or `own`.
+    pub family: &'static str,
+    /// The id: `lost_write`.
+    pub id: &'static str,
+    /// What became of it.
+    pub coverage: Coverage,
+    /// What is demanded, or why it is refused.
+    pub rule: &'static str,
+}
+
+/// Every row, in the order of the file. A line that is none is left out; a test counts them.
+pub fn rows() -> impl Iterator<Item = Row> {
+    TABLE.lines().filter(|line| !line.starts_with('#')).filter_map(row)
+}
+
+/// The row of an id.
+#[must_use]
+pub fn find(id: &str) -> Option<Row> {
+    rows().find(|row| row.id == id)
+}
+
+fn row(line: &'static str) -> Option<Row> {
+    let mut columns = line.split('\t');
+    let (family, id, status, rule) = (columns.next()?, columns.next()?, columns.next()?, columns.next()?);
+    let coverage = match status {
+        "check" => Coverage::Check,
+        "verdict" => Coverage::Verdict,
+        "refused" => Coverage::Refused,
+        _ => return None,
+    };
+    columns.next().is_none().then_some(Row { family, id, coverage, rule })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Kind, checks::CHECKS};
+
+    /// Rows whose check is not written yet. It only shrinks, and is empty in the end.
+    const PENDING: &[&str] = &[
+        "lost_prefix",
+        "lost_middle",
+        "lost_postfix",
+        "realtime_offset_inversion",
+        "offset_regression",
+        "replica_divergence",
+        "log_truncated",
+        "compaction_loss",
+        "retention_loss",
+        "poll_skip",
+        "nonmonotonic_poll",
+        "int_poll_skip",
+        "int_nonmonotonic_poll",
+        "int_nonmonotonic_send",
+        "int_send_skip",
+        "stale_read",
+        "precommitted_read",
+        "G1b",
+        "G0",
+        "G0-process",
+        "G0-realtime",
+        "G1c",
+        "G1c-process",
+        "G1c-realtime",
+        "eos_duplicate",
+        "eos_loss",
+        "conservation",
+        "hanging_txn",
+        "zombie_not_fenced",
+        "nonlinearizable",
+        "stale_commit_read",
+        "commit_beyond_position",
+        "committed_too_far",
+        "abort_position",
+        "consumed_unassigned",
+        "double_owner",
+        "eos_consume_count",
+        "spurious_rebalance",
+        "stuck_consumer",
+        "stuck_producer",
+        "delivered_after_ack",
+        "early_redelivery",
+        "over_max_deliver",
+        "two_holders",
+        "over_ack_pending",
+        "expired_delivered",
+        "ttl_early",
+        "dedup_false_accept",
+        "dedup_false_reject",
+        "total-queue",
+        "set-full",
+    ];
+
+    #[test]
+    fn every_line_is_a_row_and_every_id_stands_once() {
+        let lines = TABLE.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
+        assert_eq!(lines.count(), rows().count());
+        let mut ids: Vec<&str> = rows().map(|row| row.id).collect();
+        ids.sort_unstable();
+        let all = ids.len();
+        ids.dedup();
+        assert_eq!((ids.len(), all), (73, 73));
+        let families = ["log", "order", "transactions", "groups", "queue", "own"];
+        assert!(rows().all(|row| families.contains(&row.family) && row.rule.len() > 20));
+    }
+
+    #[test]
+    fn every_kind_has_a_row_and_every_row_that_is_not_refused_a_kind() {
+        for kind in Kind::ALL {
+            let row = find(kind.id());
+            assert!(row.is_some_and(|row| row.coverage != Coverage::Refused), "{kind} is in no row");
+        }
+        for row in rows().filter(|row| row.coverage != Coverage::Refused) {
+            assert!(Kind::ALL.iter().any(|kind| kind.id() == row.id), "{} has no kind", row.id);
+        }
+    }
+
+    #[test]
+    fn every_row_has_a_check_or_the_reason_why_not() {
+        for row in rows() {
+            let checks = CHECKS.iter().filter(|check| check.kind.id() == row.id).count();
+            let pending = PENDING.contains(&row.id);
+            let expected = usize::from(row.coverage == Coverage::Check && !pending);
+            assert_eq!(checks, expected, "{}: {:?}, pending: {pending}", row.id, row.coverage);
+        }
+        let refused: Vec<&str> =
+            rows().filter(|row| row.coverage == Coverage::Refused).map(|row| row.id).collect();
+        assert_eq!(refused, ["G-single", "G-nonadjacent", "G2", "lost_update"]);
+    }
+}
