@@ -6,7 +6,8 @@
 //! - A reader of given units has an ordered consumer for each, which the client makes anew when it misses something.
 //! - At most `prefetch` records wait here, or one where a `buffer` is named, so that it is the only one; beyond that
 //!   nothing is taken from async-nats' subscriptions, each of which keeps `buffer` messages (65,536 unless said) and
-//!   drops what comes beyond. That is told as an error that the consumer survives, and the server delivers it again after the ack wait.
+//!   drops what comes beyond, statuses too. That is told as an error that the consumer survives, and the server delivers
+//!   the message again after the ack wait.
 //! - A member of a group with `max_deliver` is in the group's queue for the advisories about its durable consumers, and
 //!   tells what they gave up: see [`given_up`](super::given_up).
 //! - `ack`, `nack`, `term` and `extend` are answered when the server has taken them; without `confirm_acks` they are
