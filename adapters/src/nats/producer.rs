@@ -6,8 +6,8 @@
 //!   `request_timeout` (5 s by default). async-nats sends nothing again by itself; the policy for that is the one of
 //!   [`squall_bus::lowering`]: with `retries` the record is published again, at once after silence and after a pause
 //!   when it was refused for now, and it may come behind a later one by that.
-//! - An idempotent producer gives every record an id, the record's own ([`Record::id`]) where it has one, and has one record of a unit under way at a time. So what it
-//!   publishes again neither duplicates nor reorders.
+//! - An idempotent producer gives every record an id, the record's own ([`Record::id`]) where it has one, and has
+//!   one record of a unit under way at a time. So what it publishes again neither duplicates nor reorders.
 //! - A record without a partition and a key goes to the units in turn.
 //! - acks=0 is a publish that asks for no answer: its outcome is `unknown`.
 

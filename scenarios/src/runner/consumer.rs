@@ -1,8 +1,8 @@
 //! A consumer process: takes records one by one, handles each with retries, dead-letters the poison, and says what
 //! it is done with: by [`commits`](super::commits) on a bus whose acks are prefixes, by [`acks`](super::acks) on
 //! one that acknowledges each record. Where the bus counts the tries, a failed one is refused with its pause, and what
-//! the bus gives up is dead-lettered by whoever hears of it. With the policy before-processing a record is handled only after that is
-//! certain.
+//! the bus gives up is dead-lettered by whoever hears of it. With the policy before-processing a record is handled only
+//! after that is certain.
 
 use super::{
     acks::Acks,
