@@ -36,10 +36,12 @@ pub mod impact;
 pub mod jsonl;
 pub mod linear;
 pub mod online;
+#[cfg(test)]
+mod selftest;
 mod serde_time;
 pub mod verdict;
 
-pub use anomaly::{Anomaly, Example, Kind, Neighbour, Ruling};
+pub use anomaly::{Anomaly, Example, Kind, Moment, Neighbour, Ruling, What};
 pub use events::RunEvent;
 pub use guarantees::{Configuration, Expect};
 pub use history::{History, Meta};

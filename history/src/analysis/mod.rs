@@ -8,6 +8,8 @@ mod buckets;
 mod consumption;
 mod facts;
 mod fates;
+mod grid;
+mod messages;
 mod places;
 mod values;
 mod words;
@@ -16,8 +18,10 @@ pub(crate) use buckets::Buckets;
 pub use consumption::{Consumer, Touch};
 pub use facts::Facts;
 pub use fates::Fate;
+pub(crate) use grid::Grid;
+pub(crate) use messages::{Messages, before};
 pub use places::{Place, UnitLog};
-pub(crate) use words::short;
+pub(crate) use words::{short, span};
 
 use crate::history::{DeliverRow, History, MessageId, Observation, SendRow, TopicId, UnitId};
 use std::collections::HashMap;
@@ -65,9 +69,13 @@ pub struct Analysis<'h> {
     pub dlq_entries: Vec<DlqEntry>,
     /// Two sends of one value, as rows: such a history cannot be judged.
     pub clash: Option<(u32, u32)>,
+    /// The events with which phases began, in order.
+    phases: Vec<u32>,
+    /// The messages of queues.
+    pub(crate) messages: Messages,
     writers: Writers,
     /// The first send of each message id in each topic. Only asked, never walked.
-    messages: HashMap<(TopicId, MessageId), u32>,
+    message_ids: HashMap<(TopicId, MessageId), u32>,
 }
 
 impl<'h> Analysis<'h> {
@@ -101,7 +109,9 @@ impl<'h> Analysis<'h> {
             seen,
             fates,
             txn_fates,
-            messages: messages(history),
+            phases: messages::phases(history),
+            messages: Messages::new(history),
+            message_ids: message_ids(history),
             unit_of,
             first_place,
             session_of,
@@ -142,7 +152,7 @@ impl<'h> Analysis<'h> {
     pub fn twin(&self, row: u32) -> Option<u32> {
         let send = self.send(row);
         let id = self.history.send_extra(row).message_id.filter(|_| send.duplicate)?;
-        self.messages.get(&(send.topic, id)).copied().filter(|first| *first != row)
+        self.message_ids.get(&(send.topic, id)).copied().filter(|first| *first != row)
     }
 
     /// Every unit with its log, by name.
@@ -171,7 +181,7 @@ impl<'h> Analysis<'h> {
     }
 }
 
-fn messages(history: &History) -> HashMap<(TopicId, MessageId), u32> {
+fn message_ids(history: &History) -> HashMap<(TopicId, MessageId), u32> {
     let mut messages = HashMap::new();
     for (row, extra) in history.send_extras() {
         if let Some(id) = extra.message_id {
@@ -189,15 +199,14 @@ fn order(history: &History) -> Vec<UnitId> {
 
 /// The first place of each record: the lowest that was read, or else the acknowledged one.
 fn first_places(history: &History, units: &[UnitLog], order: &[UnitId]) -> Vec<Option<(UnitId, u32)>> {
-    let mut first = vec![None; history.sends().len()];
-    for reads in [true, false] {
-        for unit in order {
-            for (place, index) in units[unit.index()].places.iter().zip(0u32..) {
-                if place.read().is_some() == reads
-                    && let Some(send) = place.send()
-                {
-                    first[send as usize].get_or_insert((*unit, index));
-                }
+    let mut first: Vec<Option<(UnitId, u32)>> = vec![None; history.sends().len()];
+    let read = |(unit, index): (UnitId, u32)| units[unit.index()].places[index as usize].read().is_some();
+    for unit in order {
+        for (place, index) in units[unit.index()].places.iter().zip(0u32..) {
+            let Some(send) = place.send() else { continue };
+            let known = &mut first[send as usize];
+            if known.is_none_or(|known| place.read().is_some() && !read(known)) {
+                *known = Some((*unit, index));
             }
         }
     }

@@ -6,11 +6,10 @@
 //! only what somebody saw is a place.
 
 use super::{
-    buckets::Buckets,
     fates::{Fate, read_happened},
     values::Writers,
 };
-use crate::history::{Drain, History, SendRow, UnitId};
+use crate::history::{Drain, History};
 
 /// No event, or no send.
 pub(crate) const NONE: u32 = u32::MAX;
@@ -117,61 +116,171 @@ impl UnitLog {
 
 /// Builds the log of every unit.
 pub(crate) fn logs(history: &History, writers: &Writers, seen: &[bool], fates: &[Fate]) -> Vec<UnitLog> {
-    let (sends, delivers) = (history.sends(), history.delivers());
-    let acks = Buckets::new(history.unit_count(), sends.len(), |row| {
-        counts(&sends[row], seen[row], fates[row]).then(|| sends[row].unit()).flatten().map(UnitId::index)
-    });
-    let reads = Buckets::new(history.unit_count(), delivers.len(), |row| Some(delivers[row].unit.index()));
-    let mut entries = Vec::new();
-    (0..history.unit_count())
-        .map(|unit| {
-            entries.clear();
-            entries.extend(acks.of(unit).iter().map(|row| ack_entry(&sends[*row as usize], *row)));
-            entries.extend(reads.of(unit).iter().map(|row| {
-                let read = &delivers[*row as usize];
-                let send = read.value().and_then(|value| writers.of(value)).unwrap_or(NONE);
-                let (read_at, drain) = if read.drained() { (NONE, read.event) } else { (read.event, NONE) };
-                let value = read.value().unwrap_or(UNREADABLE);
-                Place { position: read.position, value, send, ack: NONE, read: read_at, drain }
-            }));
-            let read = reads.of(unit).iter().map(|row| &delivers[*row as usize]);
-            let highest_read =
-                read.filter(|read| read_happened(history, read)).map(|read| read.position).max();
-            UnitLog { places: merge(&mut entries), highest_read, drain: None, node_drains: Vec::new() }
-        })
-        .collect()
+    let mut units = builders(history);
+    for (send, row) in history.sends().iter().zip(0u32..) {
+        if let (Some(unit), Some(position)) = (send.unit(), send.position())
+            && counts(seen[row as usize], fates[row as usize])
+        {
+            let ack = send.completion().unwrap_or(NONE);
+            let place = Place { position, value: send.value, send: row, ack, read: NONE, drain: NONE };
+            units[unit.index()].add(place);
+        }
+    }
+    for read in history.delivers() {
+        let send = read.value().and_then(|value| writers.of(value)).unwrap_or(NONE);
+        let (read_at, drain) = if read.drained() { (NONE, read.event) } else { (read.event, NONE) };
+        let value = read.value().unwrap_or(UNREADABLE);
+        let place = Place { position: read.position, value, send, ack: NONE, read: read_at, drain };
+        units[read.unit.index()].add(place);
+    }
+    units.into_iter().map(Builder::finish).collect()
 }
 
 /// Whether a send's position counts: it happened, or its record was read.
-fn counts(send: &SendRow, seen: bool, fate: Fate) -> bool {
-    send.position().is_some()
-        && match fate {
-            Fate::Happened => true,
-            Fate::Unknown => seen,
-            Fate::Failed => false,
-        }
+fn counts(seen: bool, fate: Fate) -> bool {
+    match fate {
+        Fate::Happened => true,
+        Fate::Unknown => seen,
+        Fate::Failed => false,
+    }
 }
 
-fn ack_entry(send: &SendRow, row: u32) -> Place {
-    let position = send.position().unwrap_or_default();
-    let ack = send.completion().unwrap_or(NONE);
-    Place { position, value: send.value, send: row, ack, read: NONE, drain: NONE }
-}
-
-/// Sorts, and makes one place of all that was seen of one value at one position. The entries are a few sorted
-/// runs, which a stable sort merges in about linear time.
-fn merge(entries: &mut [Place]) -> Vec<Place> {
-    entries.sort_by_key(|place| (place.position, place.value));
-    let mut places: Vec<Place> = Vec::with_capacity(entries.len() / 2);
-    for entry in entries.iter() {
-        match places.last_mut() {
-            Some(last) if (last.position, last.value) == (entry.position, entry.value) => {
-                last.ack = last.ack.min(entry.ack);
-                last.read = last.read.min(entry.read);
-                last.drain = last.drain.min(entry.drain);
-            }
-            _ => places.push(*entry),
+/// A builder for each unit, with room for the positions that are named.
+fn builders(history: &History) -> Vec<Builder> {
+    let mut spans = vec![Span::default(); history.unit_count()];
+    for read in history.delivers() {
+        let span = &mut spans[read.unit.index()];
+        span.meet(read.position);
+        if read_happened(history, read) {
+            span.highest_read = span.highest_read.max(Some(read.position));
         }
     }
-    places
+    for send in history.sends() {
+        if let (Some(unit), Some(position)) = (send.unit(), send.position()) {
+            spans[unit.index()].meet(position);
+        }
+    }
+    spans.into_iter().map(Builder::new).collect()
+}
+
+/// The positions of a unit that are named.
+#[derive(Clone, Copy)]
+struct Span {
+    lowest: u64,
+    highest: u64,
+    named: u64,
+    highest_read: Option<u64>,
+}
+
+impl Default for Span {
+    fn default() -> Self {
+        Self { lowest: u64::MAX, highest: 0, named: 0, highest_read: None }
+    }
+}
+
+impl Span {
+    fn meet(&mut self, position: u64) {
+        self.lowest = self.lowest.min(position);
+        self.highest = self.highest.max(position);
+        self.named += 1;
+    }
+
+    /// How many positions lie between the lowest and the highest, if that is not much more than are named.
+    fn dense(&self) -> Option<usize> {
+        let width = self.highest.checked_sub(self.lowest)?.checked_add(1)?;
+        (width <= 2 * self.named + 64).then(|| usize::try_from(width).ok()).flatten()
+    }
+}
+
+/// No position is so high (see the format), so it marks a position that nobody named.
+const HOLE: Place = Place { position: u64::MAX, value: 0, send: NONE, ack: NONE, read: NONE, drain: NONE };
+
+/// Collects the places of a unit. Positions are dense as a rule: then each has its slot, and only the second value
+/// of a position, and positions far apart, need to be sorted.
+struct Builder {
+    lowest: u64,
+    highest_read: Option<u64>,
+    slots: Vec<Place>,
+    others: Vec<Place>,
+}
+
+impl Builder {
+    fn new(span: Span) -> Self {
+        let slots = vec![HOLE; span.dense().unwrap_or(0)];
+        Self { lowest: span.lowest, highest_read: span.highest_read, slots, others: Vec::new() }
+    }
+
+    fn add(&mut self, place: Place) {
+        let slot = usize::try_from(place.position - self.lowest).ok();
+        match slot.and_then(|slot| self.slots.get_mut(slot)) {
+            Some(slot) if slot.position == HOLE.position => *slot = place,
+            Some(slot) if slot.value == place.value => slot.join(&place),
+            _ => self.others.push(place),
+        }
+    }
+
+    /// The places by position, then value: one for all that was seen of one value at one position.
+    fn finish(mut self) -> UnitLog {
+        self.slots.retain(|place| place.position != HOLE.position);
+        let mut places = self.slots;
+        if !self.others.is_empty() {
+            places.append(&mut self.others);
+            places.sort_by_key(|place| (place.position, place.value));
+            places.dedup_by(|later, place| {
+                let same = (later.position, later.value) == (place.position, place.value);
+                if same {
+                    place.join(later);
+                }
+                same
+            });
+        }
+        UnitLog { places, highest_read: self.highest_read, drain: None, node_drains: Vec::new() }
+    }
+}
+
+impl Place {
+    fn join(&mut self, other: &Self) {
+        self.ack = self.ack.min(other.ack);
+        self.read = self.read.min(other.read);
+        self.drain = self.drain.min(other.drain);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Builder, HOLE, NONE, Place, Span};
+    use proptest::prelude::*;
+
+    /// Straight from the definition: all that was seen of each value at each position.
+    fn naive(entries: &[Place]) -> Vec<Place> {
+        let mut keys: Vec<(u64, u64)> = entries.iter().map(|place| (place.position, place.value)).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        let place = |(position, value): (u64, u64)| {
+            let of = entries.iter().filter(|place| (place.position, place.value) == (position, value));
+            let first = |event: fn(&Place) -> u32| of.clone().map(event).min().unwrap_or(NONE);
+            let (ack, read, drain) = (first(|one| one.ack), first(|one| one.read), first(|one| one.drain));
+            Place { position, value, send: value as u32, ack, read, drain }
+        };
+        keys.into_iter().map(place).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn dense_or_not_the_places_are_the_same(
+            entries in prop::collection::vec((0u64..12, 0u64..4, 0u8..3), 0..40),
+            stretch in prop::sample::select(vec![1u64, 2, 1 << 20, 1 << 59]),
+        ) {
+            let entries: Vec<Place> = entries.into_iter().zip(0u32..).map(|((position, value, what), event)| {
+                let mut place = Place { position: 7 + position * stretch, value, send: value as u32, ..HOLE };
+                *[&mut place.ack, &mut place.read, &mut place.drain][usize::from(what)] = event;
+                place
+            }).collect();
+            let mut span = Span::default();
+            entries.iter().for_each(|place| span.meet(place.position));
+            let mut builder = Builder::new(span);
+            entries.iter().for_each(|place| builder.add(*place));
+            prop_assert_eq!(builder.finish().places, naive(&entries));
+        }
+    }
 }

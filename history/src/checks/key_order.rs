@@ -37,10 +37,16 @@ pub(super) const CHECK: Check = Check {
 
 fn find(analysis: &Analysis<'_>) -> Vec<Found> {
     let history = analysis.history;
-    let by_key = Buckets::new(history.key_count(), history.sends().len(), |row| {
-        history.sends()[row].key().map(KeyId::index)
+    // By key, and within a key by unit: two counting sorts, the second keeps the order of the first.
+    let by_unit = nonmonotonic_send::by_unit(analysis);
+    let rows: Vec<u32> = (0..by_unit.len()).flat_map(|unit| by_unit.of(unit)).copied().collect();
+    let by_key = Buckets::new(history.key_count(), rows.len(), |index| {
+        history.sends()[rows[index] as usize].key().map(KeyId::index)
     });
-    let mut found = nonmonotonic_send::overtaken(analysis, &by_key, Case::InLog);
+    let rows = (0..by_key.len())
+        .flat_map(|key| by_key.of(key).iter().map(move |index| (key as u32, *index)))
+        .map(|(key, index)| (key, rows[index as usize]));
+    let mut found = nonmonotonic_send::overtaken(analysis, rows, Case::InLog);
     found.extend(deliveries(analysis));
     found
 }

@@ -3,19 +3,42 @@
 //! A check *finds*; the [`Rules`] say whether that is forbidden; the story is told only for the findings that are
 //! shown. [`CHECKS`] is the table of them all.
 
+mod abort_position;
+mod commit_beyond_position;
+mod committed_too_far;
+mod consumed_unassigned;
 mod corrupt;
+mod dedup_false_accept;
+mod dedup_false_reject;
+mod delivered_after_ack;
 mod dlq_acked;
 mod dlq_duplicate;
 mod dlq_lost;
 mod dlq_premature;
+mod double_owner;
 mod duplicate;
+mod early_redelivery;
+mod eos_consume_count;
+mod expired_delivered;
 mod g1a;
 mod group_jump;
 mod inconsistent_offsets;
 mod key_order;
 mod lost_write;
 mod nonmonotonic_send;
+mod over_ack_pending;
+mod over_max_deliver;
+mod register;
 mod reprocessed;
+mod set_full;
+mod spurious_rebalance;
+mod stale_commit_read;
+mod stall;
+mod stuck_consumer;
+mod stuck_producer;
+mod total_queue;
+mod ttl_early;
+mod two_holders;
 mod unavailability;
 mod unexpected;
 mod unprocessed;
@@ -30,7 +53,7 @@ pub(crate) mod testing;
 use crate::{Kind, Ruling, analysis::Analysis, guarantees::Rules, history::UnitId};
 
 /// What sets findings of one check apart where the guarantees treat them differently.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Case {
     /// Nothing in particular.
     #[default]
@@ -51,6 +74,28 @@ pub enum Case {
     GivenUp,
     /// The record was delivered as often as it was dead-lettered.
     Repeated,
+    /// A reader went back further than it had to.
+    Further,
+    /// A reader went on where it had to go back.
+    Advanced,
+    /// More than the bound allows.
+    Beyond,
+    /// Exactly one more than the bound allows.
+    ByOne,
+    /// It may have been on its way when the ack was confirmed.
+    OnItsWay,
+    /// Nobody confirmed the ack.
+    Unconfirmed,
+    /// It is not known when the bus handed the record out.
+    Undated,
+    /// Nobody sent it.
+    Foreign,
+    /// Nobody knows whether its send happened.
+    Recovered,
+    /// It was missed, and read later.
+    Stale,
+    /// It was missed, and never read again.
+    Gone,
 }
 
 /// One finding.
@@ -111,13 +156,34 @@ pub const CHECKS: &[Check] = &[
     g1a::CHECK,
     // Groups.
     group_jump::CHECK,
+    stale_commit_read::CHECK,
+    commit_beyond_position::CHECK,
+    committed_too_far::CHECK,
+    abort_position::CHECK,
+    consumed_unassigned::CHECK,
+    double_owner::CHECK,
+    eos_consume_count::CHECK,
+    spurious_rebalance::CHECK,
+    stuck_consumer::CHECK,
+    stuck_producer::CHECK,
     unprocessed::CHECK,
     reprocessed::CHECK,
     // Queues.
+    delivered_after_ack::CHECK,
+    early_redelivery::CHECK,
+    over_max_deliver::CHECK,
+    two_holders::CHECK,
+    over_ack_pending::CHECK,
     dlq_lost::CHECK,
     dlq_premature::CHECK,
     dlq_acked::CHECK,
     dlq_duplicate::CHECK,
+    expired_delivered::CHECK,
+    ttl_early::CHECK,
+    dedup_false_accept::CHECK,
+    dedup_false_reject::CHECK,
+    total_queue::CHECK,
+    set_full::CHECK,
     // How long.
     unavailability::CHECK,
 ];

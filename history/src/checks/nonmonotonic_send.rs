@@ -31,10 +31,17 @@ pub(super) const CHECK: Check = Check {
 };
 
 fn find(analysis: &Analysis<'_>) -> Vec<Found> {
-    let by_unit = Buckets::new(analysis.units.len(), analysis.history.sends().len(), |row| {
+    let by_unit = by_unit(analysis);
+    let rows =
+        (0..by_unit.len()).flat_map(|unit| by_unit.of(unit).iter().map(move |row| (unit as u32, *row)));
+    overtaken(analysis, rows, Case::Plain)
+}
+
+/// The sends whose records stand somewhere, by unit.
+pub(super) fn by_unit(analysis: &Analysis<'_>) -> Buckets {
+    Buckets::new(analysis.units.len(), analysis.history.sends().len(), |row| {
         standing(analysis, row as u32).map(|(unit, _)| unit.index())
-    });
-    overtaken(analysis, &by_unit, Case::Plain)
+    })
 }
 
 /// Where a record stands in the log: its first place, unless that is the ack of a record that is not there.
@@ -47,37 +54,40 @@ pub(super) fn standing(analysis: &Analysis<'_>, row: u32) -> Option<(UnitId, Pla
     there.then_some((unit, place))
 }
 
-/// The sends of each bucket that stand before an earlier one of the same session and unit.
-pub(super) fn overtaken(analysis: &Analysis<'_>, buckets: &Buckets, case: Case) -> Vec<Found> {
+/// The sends that stand before an earlier one of the same session, bucket and unit. `rows` come as (bucket, row), all
+/// of one bucket and unit together and in their order.
+pub(super) fn overtaken(
+    analysis: &Analysis<'_>,
+    rows: impl Iterator<Item = (u32, u32)>,
+    case: Case,
+) -> Vec<Found> {
     let mut found = Vec::new();
     // Per session: the bucket in which it was last met, and its send that stands highest.
     let mut highest: Vec<(u32, u32, u64, UnitId)> =
         vec![(u32::MAX, 0, 0, UnitId::from(0)); analysis.sessions as usize];
-    for bucket in 0..buckets.len() {
-        for row in buckets.of(bucket) {
-            let Some((unit, place)) = standing(analysis, *row) else { continue };
-            let known = &mut highest[analysis.session_of[*row as usize] as usize];
-            if (known.0, known.3) != (bucket as u32, unit) || known.2 < place.position {
-                *known = (bucket as u32, *row, place.position, unit);
-                continue;
-            }
-            let (earlier, later) = (analysis.send(known.1), analysis.send(*row));
-            let events = [
-                Some(earlier.invoke.0),
-                earlier.completion(),
-                Some(later.invoke.0),
-                later.completion(),
-                place.read(),
-            ];
-            found.push(Found {
-                unit: Some(unit),
-                position: Some(place.position),
-                ops: proof(events),
-                send: Some(*row),
-                other: Some(known.1),
-                case,
-            });
+    for (bucket, row) in rows {
+        let Some((unit, place)) = standing(analysis, row) else { continue };
+        let known = &mut highest[analysis.session_of[row as usize] as usize];
+        if (known.0, known.3) != (bucket, unit) || known.2 <= place.position {
+            *known = (bucket, row, place.position, unit);
+            continue;
         }
+        let (earlier, later) = (analysis.send(known.1), analysis.send(row));
+        let events = [
+            Some(earlier.invoke.0),
+            earlier.completion(),
+            Some(later.invoke.0),
+            later.completion(),
+            place.read(),
+        ];
+        found.push(Found {
+            unit: Some(unit),
+            position: Some(place.position),
+            ops: proof(events),
+            send: Some(row),
+            other: Some(known.1),
+            case,
+        });
     }
     // In the order of the history, not of the numbers of units and keys.
     found.sort_by_key(|one| one.send);

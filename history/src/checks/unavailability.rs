@@ -19,7 +19,7 @@
 use super::{Case, Check, Found, proof};
 use crate::{
     Kind, Ruling,
-    analysis::{Analysis, Buckets},
+    analysis::{Analysis, Buckets, span},
     guarantees::Rules,
     history::UnitId,
 };
@@ -153,12 +153,6 @@ fn tell(analysis: &Analysis<'_>, found: &Found) -> [String; 2] {
         }
     };
     [missed, end]
-}
-
-/// Milliseconds or seconds, in integers.
-fn span(span: Duration) -> String {
-    let ms = span.as_millis();
-    if ms < 1000 { format!("{ms} ms") } else { format!("{}.{:03} s", ms / 1000, ms % 1000) }
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@
 
 mod axis;
 mod chart;
+mod moments;
 mod run;
 
 use crate::{

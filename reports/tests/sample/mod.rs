@@ -5,7 +5,7 @@
 
 use squall_bus::Time;
 use squall_history::{
-    Anomaly, Example, Kind, Neighbour, Report, Ruling, RunEvent, Verdict,
+    Anomaly, Example, Kind, Moment, Neighbour, Report, Ruling, RunEvent, Verdict, What,
     events::{
         FaultHealed, FaultResolved, Finished, Hit, Judged, Plan, PlannedFault, Progress, Stage, Started,
     },
@@ -256,6 +256,18 @@ fn lost(unit: &str) -> Vec<Anomaly> {
         acked,
         delivered: acked && values.len() == 1,
         drained: !values.is_empty(),
+        moments: values
+            .iter()
+            .flat_map(|value| {
+                let moment = |after: u64, what| Moment {
+                    event: u32::try_from(value % 1_000 * 4 + after).expect("small"),
+                    time: 10 * SECOND + value % 1_000 * 2 * MS + after * MS,
+                    process: "producer-2".to_owned(),
+                    what,
+                };
+                [moment(0, What::Sent), moment(1, What::Acked), moment(2, What::Drained)]
+            })
+            .collect(),
     };
     let example = |record: u64| Example {
         unit: Some(unit.to_owned()),

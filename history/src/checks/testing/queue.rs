@@ -57,4 +57,16 @@ impl Tale {
         let advisory = Observation::Advisory { group, unit: self.orders, position, what };
         self.observe(ProcessId::HARNESS, advisory)
     }
+
+    /// The next send has this message id.
+    pub(crate) fn message(&mut self, id: &str) -> &mut Self {
+        let id = self.history.message_id(id);
+        self.with(|extra| extra.message_id = Some(id))
+    }
+
+    /// A send that the bus answers as a duplicate of what stands at a position.
+    pub(crate) fn repeated(&mut self, value: u64, position: u64) -> &mut Self {
+        let unit = self.orders;
+        self.send(value).complete(value, Completion::Sent { unit, position: Some(position), duplicate: true })
+    }
 }

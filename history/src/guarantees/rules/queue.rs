@@ -3,6 +3,8 @@
 use super::{Rules, allowed, forbidden, groups::pending};
 use crate::{
     Ruling,
+    analysis::span,
+    checks::Case,
     guarantees::{CommitPolicy, Delivery, Dlq},
 };
 
@@ -58,6 +60,94 @@ impl Rules<'_> {
                 Some(clause) => forbidden(clause),
                 None => allowed("nothing demands that the dead-letter topic holds a record once"),
             }
+        }
+    }
+
+    /// A confirmed ack is final.
+    #[must_use]
+    pub fn acks_are_final(&self, case: Case) -> Ruling {
+        match case {
+            Case::OnItsWay => allowed("a delivery that was on its way when the ack came still arrives"),
+            Case::Unconfirmed => allowed("an ack that nobody confirmed may not have reached the bus"),
+            _ => forbidden("a message whose ack is confirmed is not delivered again"),
+        }
+    }
+
+    /// A message waits for its ack before it comes again. `undated`: it is not known since when it waited.
+    #[must_use]
+    pub fn ack_time(&self, undated: bool) -> Ruling {
+        if undated {
+            return allowed("it is not known since when the message waited for its ack");
+        }
+        let wait = self.configuration.ack_wait.unwrap_or_default();
+        forbidden(format!("ack_wait {} passes before a message comes again without a nak", span(wait)))
+    }
+
+    /// A message is delivered no more often than the limit. `by_one`: it was exactly one too many.
+    #[must_use]
+    pub fn delivery_limit(&self, by_one: bool) -> Ruling {
+        let limit = self.configuration.max_deliver.unwrap_or_default();
+        match self.facts.leader_at_risk() {
+            Some(risk) if by_one && self.configuration.extra_delivery_at_leader_change => {
+                allowed(format!("the contract allows one delivery more when a leader changes, and {risk}"))
+            }
+            _ => forbidden(format!("max_deliver {limit} bounds the deliveries of a message")),
+        }
+    }
+
+    /// A message of a work queue has one holder. `undated`: it is not known since when the first one held it.
+    #[must_use]
+    pub fn one_holder(&self, undated: bool) -> Ruling {
+        if undated {
+            allowed("it is not known since when the message was held: its time may have been over")
+        } else {
+            forbidden("a message of a work queue has one holder at a time")
+        }
+    }
+
+    /// No more messages wait for their acks than the limit.
+    #[must_use]
+    pub fn pending_limit(&self) -> Ruling {
+        let limit = self.configuration.max_ack_pending.unwrap_or_default();
+        forbidden(format!("max_ack_pending {limit} bounds the messages that wait for their acks"))
+    }
+
+    /// A message lives as long as it was told to. `undated`: it is not known when it was handed out.
+    #[must_use]
+    pub fn lifetime(&self, undated: bool) -> Ruling {
+        if undated {
+            allowed("it is not known when the message was handed out: it may still have lived")
+        } else {
+            forbidden("a message lives for its time to live, and no longer")
+        }
+    }
+
+    /// A message id is stored once within the window.
+    #[must_use]
+    pub fn stored_once(&self) -> Ruling {
+        let window = self.configuration.dedup_window.unwrap_or_default();
+        forbidden(format!("a message id is stored once within dedup_window {}", span(window)))
+    }
+
+    /// A message may come out more than once.
+    #[must_use]
+    pub fn comes_again(&self) -> Ruling {
+        allowed("at least once: a message that is not acknowledged in time comes again")
+    }
+
+    /// A send of unknown outcome may have happened.
+    #[must_use]
+    pub fn may_surface(&self) -> Ruling {
+        allowed("a send of unknown outcome may have happened")
+    }
+
+    /// A read sees what was acknowledged before it began.
+    #[must_use]
+    pub fn fresh_reads(&self) -> Ruling {
+        if self.configuration.linearizable_reads {
+            forbidden("linearizable_reads promises that a read sees all that was acknowledged before")
+        } else {
+            allowed("a read may miss what was acknowledged a short while ago")
         }
     }
 

@@ -1,0 +1,195 @@
+//! `consumed_unassigned`: a member was handed a record of a unit that it did not own.
+//!
+//! **Definition.** A member of a group that is assigned its units was handed a record of a unit that it had never
+//! been assigned, or that it had handed back, lost or forgotten in a crash.
+//!
+//! **Algorithm.** One walk over the events with the owned units per process. **Cost.** Linear.
+//!
+//! **Forbidden** always ([`Rules::own_units_only`]).
+//!
+//! **Evidence limit.** Members whose assignments are not in the history are not judged, nor groups whose members share
+//! units. A member that has not learned yet that a unit is another's is no fault: it is `double_owner` if both own it
+//! in one generation.
+//!
+//! **Source.** kafkatest: `verifiable_consumer`.
+
+use super::{Case, Check, Found, proof};
+use crate::{
+    Kind,
+    analysis::{Analysis, Grid},
+    guarantees::{Reading, Rules},
+    history::{Observation, ProcessId, What},
+};
+
+pub(super) const CHECK: Check = Check {
+    kind: Kind::ConsumedUnassigned,
+    about: "a member was handed a record of a unit that it did not own",
+    forbidden: "always",
+    source: "kafkatest: verifiable_consumer",
+    find,
+    tell,
+    rule: |rules, _| Rules::own_units_only(rules),
+};
+
+/// What a member has to do with a unit.
+#[derive(Clone, Copy, Default, PartialEq)]
+enum Owns {
+    #[default]
+    Never,
+    /// Since this event.
+    Yes(u32),
+    /// It gave the unit up in this event.
+    NoMore(u32),
+}
+
+fn find(analysis: &Analysis<'_>) -> Vec<Found> {
+    let history = analysis.history;
+    let mut assigned = vec![false; history.process_count()];
+    for (event, note) in history.notes() {
+        if let Observation::Assigned { group: Some(_), .. } = note {
+            assigned[history.process_of(*event).index()] = true;
+        }
+    }
+    if history.meta.configuration.reading == Reading::Share || !assigned.contains(&true) {
+        return Vec::new();
+    }
+    let mut owned: Grid<Owns> = Grid::new(history.unit_count());
+    let mut found = Vec::new();
+    for index in 0..history.len() as u32 {
+        let event = history.event(index);
+        match event.what {
+            What::Deliver => {
+                let read = &history.delivers()[event.row as usize];
+                if read.group().is_none() || !assigned[read.process.index()] {
+                    continue;
+                }
+                let since = match *owned.at(read.process.index(), read.unit.index()) {
+                    Owns::Yes(_) => continue,
+                    Owns::NoMore(event) => Some(event),
+                    Owns::Never => None,
+                };
+                found.push(Found {
+                    unit: Some(read.unit),
+                    position: Some(read.position),
+                    ops: proof([since, Some(index)]),
+                    send: read.value().and_then(|value| analysis.writer(value)),
+                    other: since,
+                    case: Case::Plain,
+                });
+            }
+            What::Note => note(&mut owned, event.process, index, &history.notes()[event.row as usize].1),
+            _ => {}
+        }
+    }
+    found
+}
+
+fn note(owned: &mut Grid<Owns>, process: ProcessId, event: u32, note: &Observation) {
+    match note {
+        Observation::Assigned { units, .. } => {
+            units.iter().for_each(|(unit, _)| *owned.at(process.index(), unit.index()) = Owns::Yes(event));
+        }
+        Observation::Revoked(units) | Observation::Lost(units) => {
+            units.iter().for_each(|unit| *owned.at(process.index(), unit.index()) = Owns::NoMore(event));
+        }
+        Observation::Crashed => {
+            for one in owned.row(process.index()).iter_mut().filter(|one| **one != Owns::Never) {
+                *one = Owns::NoMore(event);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn tell(analysis: &Analysis<'_>, found: &Found) -> [String; 2] {
+    let (Some(unit), Some(position), Some(event)) = (found.unit, found.position, found.ops.last().copied())
+    else {
+        return Default::default();
+    };
+    let (who, unit) = (analysis.who(event), analysis.unit(unit));
+    let before = match found.other {
+        Some(since) => format!("{who} had given {unit} up {}.", analysis.when(since)),
+        None => format!("{who} had never been assigned {unit}."),
+    };
+    [before, format!("It was handed the record at position {position} of {unit} {}.", analysis.when(event))]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CHECK, Found};
+    use crate::{
+        analysis::Analysis,
+        checks::testing::tale,
+        guarantees::Reading,
+        history::{Observation, UnitId},
+    };
+
+    /// Each delivery looks for the last thing that the member learned of the unit.
+    pub(super) fn naive(analysis: &Analysis<'_>) -> Vec<Found> {
+        let history = analysis.history;
+        let of = |event: u32, note: &Observation, unit: UnitId| match note {
+            Observation::Assigned { units, .. } => {
+                units.iter().any(|(one, _)| *one == unit).then_some((true, event))
+            }
+            Observation::Revoked(units) | Observation::Lost(units) => {
+                units.contains(&unit).then_some((false, event))
+            }
+            Observation::Crashed => Some((false, event)),
+            _ => None,
+        };
+        let judged = |read: &&crate::history::DeliverRow| {
+            let mut notes = history.notes().iter();
+            let assigns = |note: &Observation| matches!(note, Observation::Assigned { group: Some(_), .. });
+            read.group().is_some()
+                && history.meta.configuration.reading != Reading::Share
+                && notes.any(|(event, note)| assigns(note) && history.process_of(*event) == read.process)
+        };
+        let reads = history.delivers().iter().filter(judged);
+        let strangers = reads.filter(|read| {
+            let mut notes = history.notes().iter().rev();
+            let last = notes.find_map(|(event, note)| {
+                let mine = *event < read.event && history.process_of(*event) == read.process;
+                of(*event, note, read.unit).filter(|_| mine)
+            });
+            last.is_none_or(|(owns, _)| !owns)
+        });
+        strangers
+            .map(|read| Found { unit: Some(read.unit), position: Some(read.position), ..Found::default() })
+            .collect()
+    }
+
+    #[test]
+    fn a_member_goes_on_with_a_unit_that_it_gave_back() {
+        // consumer-0 hands the unit back and is handed one more record all the same.
+        let mut tale = tale();
+        tale.sent(1, 0).sent(2, 1).assigned(0).read(1, 0).revoked().read(2, 1);
+        tale.finds_at(CHECK, &[1]);
+    }
+
+    #[test]
+    fn a_member_that_has_not_learned_of_its_loss_is_no_fault_of_its_own() {
+        let mut tale = tale();
+        tale.sent(1, 0)
+            .sent(2, 1)
+            .assigned(0)
+            .read(1, 0)
+            .by("consumer-1")
+            .assigned(1)
+            .by("consumer-0")
+            .read(2, 1);
+        tale.finds_at(CHECK, &[]);
+    }
+
+    #[test]
+    fn a_new_life_must_be_assigned_anew() {
+        let mut tale = tale();
+        tale.sent(1, 0).assigned(0).read(1, 0).crashed().read(1, 0).assigned(0).read(1, 0);
+        tale.finds_at(CHECK, &[0]);
+    }
+
+    #[test]
+    fn readers_without_assignments_are_not_judged() {
+        let mut tale = tale();
+        tale.sent(1, 0).read(1, 0).by("consumer-1").owns(&[1], 1).finds_at(CHECK, &[]);
+    }
+}

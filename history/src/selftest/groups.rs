@@ -1,0 +1,5 @@
+//! The tests of the checks of groups.
+
+use super::Row;
+
+pub(super) const ROWS: &[Row] = &[];
