@@ -23,8 +23,9 @@ pub enum Capability {
     AckOne,
     /// Publishing without an ack.
     AckNone,
-    /// Redelivery on request, with a delay.
-    Nack,
+    /// Each record is delivered again on its own: when it is refused, after a delay; when its ack is late; and only
+    /// so often, where the bus is told to give up then.
+    Redelivery,
     /// Loss of power: what was not synced is gone.
     PowerFail,
     /// Breaking the link between two processes.
@@ -44,7 +45,7 @@ impl Capability {
         Self::Idempotence,
         Self::AckOne,
         Self::AckNone,
-        Self::Nack,
+        Self::Redelivery,
         Self::PowerFail,
         Self::LinkFaults,
         Self::DropResponses,
@@ -60,7 +61,7 @@ impl fmt::Display for Capability {
             Self::Idempotence => "idempotence",
             Self::AckOne => "acks=1",
             Self::AckNone => "acks=0",
-            Self::Nack => "nack",
+            Self::Redelivery => "redelivery",
             Self::PowerFail => "power-fail",
             Self::LinkFaults => "link-faults",
             Self::DropResponses => "drop-responses",

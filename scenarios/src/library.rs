@@ -22,13 +22,15 @@ macro_rules! entries {
     };
 }
 
-const ENTRIES: [Entry; 10] = entries!(
+const ENTRIES: [Entry; 12] = entries!(
     "leader-failover"
     "rolling-restart"
     "follower-loss"
     "consumer-crash"
     "consumer-pause"
+    "slow-consumer"
     "poison-to-dlq"
+    "poison-by-max-deliver"
     "retry-without-idempotence"
     "lone-leader-acks1"
     "isolated-leader"

@@ -37,7 +37,7 @@ pub use topology::{Fsync, TopicShape, Topology};
 pub use tree::MAX_FILE_BYTES;
 pub use workload::{
     Arrivals, CommitPolicy, Consumers, Handler, Jitter, KeyChoice, Names, OneOrMany, PayloadKind, Producers,
-    Profile, Retry, Workload,
+    Profile, Retry, RetryBy, Workload,
 };
 
 pub use squall_history::guarantees::{Delivery, Dlq, Log, Order};

@@ -156,6 +156,9 @@ impl Plan {
                 needs.insert(Capability::Idempotence);
             }
         }
+        if self.consumers.iter().any(|consumer| consumer.config.without_redelivery().is_err()) {
+            needs.insert(Capability::Redelivery);
+        }
         needs
     }
 

@@ -3,6 +3,8 @@
 //! Every record that is processed gets its ack. One that is not certain is tried again, as a careful service does:
 //! to acknowledge twice does no harm, and not to, one that is delivered again. The history gets an ack when it
 //! is certain, and no commits.
+//!
+//! A refusal of a failed try is sent once: one that is lost is made up for when the bus' wait for the ack is over.
 
 use super::consumer::{AGAIN, Member};
 use futures_util::stream::{FuturesUnordered, Stream};
@@ -11,6 +13,7 @@ use squall_history::history::Observation;
 use std::{
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 /// The acks of a consumer.
@@ -36,6 +39,12 @@ impl Acks {
             }
             note(&member, value, &outcome);
         }));
+    }
+
+    /// This delivery failed, and shall come again after a pause.
+    pub(super) fn refused(&mut self, delivery: &Delivery, pause: Duration) {
+        let outcome = self.member.consumer.nack(delivery, pause);
+        self.under_way.push(Box::pin(async move { drop(outcome.await) }));
     }
 
     /// Acknowledges this delivery before it is processed: whether that is certain. Only once, since a record that

@@ -40,6 +40,15 @@ pub(super) struct SendOp {
     measured: Option<(Time, Time)>,
 }
 
+/// A dead letter under way.
+#[derive(Clone, Debug)]
+pub(super) enum Letter {
+    /// A send of its own.
+    Nameless(OpId),
+    /// The one send of all letters of this name.
+    Named(String),
+}
+
 /// What a record that was delivered turned out to be.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Read {
@@ -59,6 +68,10 @@ pub(super) struct Pages {
     pub(super) assigned: BTreeSet<String>,
     /// Members that are handling a record.
     pub(super) handling: BTreeSet<String>,
+    /// Records whose last try failed, of which the bus has to say that it gave them up: groups and values.
+    pub(super) owed: BTreeSet<(String, u64)>,
+    /// Dead letters that have a name: their values, and their sends as long as these are under way.
+    letters: BTreeMap<String, (u64, Option<OpId>)>,
     since_progress: Distribution<u32>,
 }
 
@@ -88,6 +101,8 @@ impl Notebook {
             dead_letters: 0,
             assigned: BTreeSet::new(),
             handling: BTreeSet::new(),
+            owed: BTreeSet::new(),
+            letters: BTreeMap::new(),
             since_progress: Distribution::new(2),
         };
         Self { pages: Arc::new(Mutex::new(pages)), clock }
@@ -148,23 +163,45 @@ impl Notebook {
         SendOp { op, measured: Some((intended, now)) }
     }
 
-    /// A dead letter for the record `cause` is handed to a consumer's producer now: its value id.
+    /// A dead letter for the record `cause` is handed to a consumer's producer now: its value id. A letter with a name
+    /// (`id`) is one send, whoever sends it and however often.
     pub(super) fn dead_letter(
         &self,
+        id: Option<&str>,
         consumer: &str,
         session: u32,
         topic: &str,
         key: Option<&[u8]>,
         cause: u64,
-    ) -> (u64, SendOp) {
+    ) -> (u64, Letter) {
         let now = self.now();
         let mut pages = self.pages();
+        if let Some((id, (value, _))) = id.and_then(|id| pages.letters.get_key_value(id)) {
+            return (*value, Letter::Named(id.clone()));
+        }
         let value = DEAD_LETTERS + pages.dead_letters;
         pages.dead_letters += 1;
         let send = Send { session, cause: Some(cause), ..pages.send_to(topic, key, value) };
         let process = pages.history.process(consumer);
         let op = pages.history.invoke(now, process, Invoke::Send(send));
-        (value, SendOp { op, measured: None })
+        let Some(id) = id else { return (value, Letter::Nameless(op)) };
+        pages.letters.insert(id.to_owned(), (value, Some(op)));
+        (value, Letter::Named(id.to_owned()))
+    }
+
+    /// An attempt at a dead letter ended. Of one with a name any other outcome than ok says nothing: it is sent again,
+    /// perhaps by somebody else.
+    pub(super) fn letter_sent(&self, letter: Letter, outcome: &Outcome<Ack>) {
+        let now = self.now();
+        let mut pages = self.pages();
+        let op = match letter {
+            Letter::Nameless(op) => Some(op),
+            Letter::Named(_) if !outcome.is_ok() => None,
+            Letter::Named(id) => pages.letters.get_mut(&id).and_then(|(_, op)| op.take()),
+        };
+        if let Some(op) = op {
+            pages.history.complete_send(now, op, outcome);
+        }
     }
 
     /// A send ended.
@@ -212,6 +249,13 @@ impl Notebook {
         Read { value, poison: sent.is_some_and(|(_, poison, _)| poison), at: now }
     }
 
+    /// A record that the bus gave up reached a consumer: its value, if it can be read.
+    pub(super) fn given_up(&self, group: &str, delivery: &Delivery) -> Option<u64> {
+        let value = read_value(delivery).0?;
+        self.pages().owed.remove(&(group.to_owned(), value));
+        Some(value)
+    }
+
     /// A consumer learned something about its units.
     pub(super) fn event(&self, consumer: &str, group: &str, event: &ConsumerEvent) {
         let now = self.now();
@@ -233,6 +277,10 @@ impl Notebook {
             ConsumerEvent::Reset { unit, from, to } => {
                 let (unit, from) = (pages.history.unit(unit), from.map(|from| from.0));
                 Observation::Reset { unit, from, to: to.0, error: None }
+            }
+            ConsumerEvent::Exhausted(delivery) => {
+                let error = delivery.exhausted();
+                Observation::ClientError { error: error.code.to_string(), message: error.message }
             }
             ConsumerEvent::Error(error) => {
                 Observation::ClientError { error: error.code.to_string(), message: error.message.clone() }

@@ -265,6 +265,10 @@ impl Recorder {
                     let (from, to) = (from.map(|from| from.0), to.0);
                     Observation::Reset { unit: history.unit(unit), from, to, error: None }
                 }
+                ConsumerEvent::Exhausted(delivery) => {
+                    let error = delivery.exhausted();
+                    Observation::ClientError { error: error.code.to_string(), message: error.message }
+                }
                 ConsumerEvent::Error(error) => {
                     Observation::ClientError { error: error.code.to_string(), message: error.message.clone() }
                 }

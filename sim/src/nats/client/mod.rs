@@ -23,6 +23,7 @@ mod acks;
 mod connection;
 mod consumer;
 mod deadlines;
+mod given_up;
 mod io;
 mod link;
 mod outcome;
