@@ -132,73 +132,8 @@ fn tell(analysis: &Analysis<'_>, found: &Found) -> [String; 2] {
 
 #[cfg(test)]
 mod tests {
-    use super::{Begun, CHECK, Found, compare, txn_of};
-    use crate::{
-        analysis::Analysis,
-        checks::{Case, testing::tale},
-        history::Observation,
-    };
-
-    /// Each delivery looks back for the one before it, and that one for the first of its transaction.
-    pub(super) fn naive(analysis: &Analysis<'_>) -> Vec<Found> {
-        let history = analysis.history;
-        let mut found = Vec::new();
-        for read in history.delivers() {
-            let of_same = |other: &&crate::history::DeliverRow| {
-                (other.process, other.unit) == (read.process, read.unit) && other.event < read.event
-            };
-            let Some(last) = history.delivers().iter().filter(of_same).next_back() else { continue };
-            let moved = |from: u32| {
-                history.notes().iter().any(|(event, note)| {
-                    (from..read.event).contains(event)
-                        && history.process_of(*event) == read.process
-                        && match note {
-                            Observation::Assigned { units, .. } => {
-                                units.iter().any(|(unit, _)| *unit == read.unit)
-                            }
-                            Observation::Revoked(units) | Observation::Lost(units) => {
-                                units.contains(&read.unit)
-                            }
-                            Observation::Reset { unit, .. } => *unit == read.unit,
-                            Observation::Crashed => true,
-                            _ => false,
-                        }
-                })
-            };
-            let txn = txn_of(history, last).filter(|txn| Some(*txn) != txn_of(history, read));
-            let Some(txn) = txn.filter(|_| !moved(last.event)) else { continue };
-            // The run of deliveries of that transaction that ends with the last one.
-            let before: Vec<_> = history.delivers().iter().filter(of_same).collect();
-            let run = before.iter().rev().take_while(|other| {
-                txn_of(history, other) == Some(txn) && !moved_between(history, other, last)
-            });
-            let Some(first) = run.last() else { continue };
-            found.extend(compare(
-                analysis,
-                &Begun { txn, position: first.position, event: first.event },
-                read,
-            ));
-        }
-        found
-    }
-
-    fn moved_between(
-        history: &crate::History,
-        from: &crate::history::DeliverRow,
-        to: &crate::history::DeliverRow,
-    ) -> bool {
-        history.notes().iter().any(|(event, note)| {
-            (from.event..to.event).contains(event)
-                && history.process_of(*event) == from.process
-                && match note {
-                    Observation::Assigned { units, .. } => units.iter().any(|(unit, _)| *unit == from.unit),
-                    Observation::Revoked(units) | Observation::Lost(units) => units.contains(&from.unit),
-                    Observation::Reset { unit, .. } => *unit == from.unit,
-                    Observation::Crashed => true,
-                    _ => false,
-                }
-        })
-    }
+    use super::CHECK;
+    use crate::checks::{Case, testing::tale};
 
     #[test]
     fn a_reader_goes_on_after_an_abort() {

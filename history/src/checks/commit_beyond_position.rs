@@ -124,47 +124,8 @@ fn tell(analysis: &Analysis<'_>, found: &Found) -> [String; 2] {
 
 #[cfg(test)]
 mod tests {
-    use super::{CHECK, Found, Position, ahead};
-    use crate::{
-        analysis::Analysis,
-        checks::testing::tale,
-        history::{Observation, Status},
-    };
-
-    /// Each commit looks back for the last thing that put its consumer somewhere, and for the reads after that.
-    pub(super) fn naive(analysis: &Analysis<'_>) -> Vec<Found> {
-        let history = analysis.history;
-        let mut found = Vec::new();
-        for commit in history.commits().iter().filter(|commit| commit.status != Status::Fail) {
-            for (unit, to) in &commit.positions {
-                let mut position: Position = None;
-                let mut since = 0;
-                for (event, note) in history.notes().iter().filter(|(event, _)| *event < commit.invoke.0) {
-                    let mine = history.process_of(*event) == commit.process;
-                    let put = match note {
-                        Observation::Assigned { units, .. } => {
-                            units.iter().find(|(one, _)| one == unit).map(|one| one.1)
-                        }
-                        Observation::Sought { unit: one, to } | Observation::Reset { unit: one, to, .. } => {
-                            (one == unit).then_some(Some(*to))
-                        }
-                        Observation::Crashed => Some(None),
-                        _ => None,
-                    };
-                    if let (true, Some(put)) = (mine, put) {
-                        (position, since) = (put.map(|at| (at, *event)), *event);
-                    }
-                }
-                let reads = history.delivers().iter().filter(|read| {
-                    (read.process, read.unit) == (commit.process, *unit)
-                        && (since..commit.invoke.0).contains(&read.event)
-                });
-                let furthest = reads.map(|read| Some((read.position + 1, read.event))).max().flatten();
-                found.extend(ahead(analysis, commit, *unit, *to, position.max(furthest)));
-            }
-        }
-        found
-    }
+    use super::CHECK;
+    use crate::checks::testing::tale;
 
     #[test]
     fn a_member_commits_a_record_that_it_was_not_handed() {

@@ -159,58 +159,12 @@ fn tell(analysis: &Analysis<'_>, found: &Found) -> [String; 2] {
 
 #[cfg(test)]
 mod tests {
-    use super::{CHECK, Found, by_design, done, finding};
+    use super::CHECK;
     use crate::{
-        analysis::Analysis,
         checks::{Case, testing::tale},
         guarantees::CommitPolicy,
-        history::{Handling, Observation, Status},
+        history::Handling,
     };
-
-    /// Each commit looks at everything that its consumer was handed.
-    pub(super) fn naive(analysis: &Analysis<'_>) -> Vec<Found> {
-        let history = analysis.history;
-        let mut found = Vec::new();
-        let commits = || history.commits().iter().filter(|commit| commit.status != Status::Fail);
-        for commit in commits().filter(|_| !by_design(history)) {
-            let done = done(analysis, commit.group);
-            for (unit, to) in &commit.positions {
-                let since = history.notes().iter().rev().find(|(event, note)| {
-                    *event < commit.invoke.0
-                        && history.process_of(*event) == commit.process
-                        && match note {
-                            Observation::Assigned { units, .. } => units.iter().any(|(one, _)| one == unit),
-                            Observation::Crashed => true,
-                            _ => false,
-                        }
-                });
-                let since = since.map_or(0, |(event, _)| *event);
-                let passed_before = |position: u64, read: u32| {
-                    commits().any(|other| {
-                        let judged = !super::done(analysis, other.group).is_empty();
-                        let further = |(one, to): &(_, u64)| one == unit && *to > position;
-                        judged
-                            && other.process == commit.process
-                            && (read..commit.invoke.0).contains(&other.invoke.0)
-                            && other.positions.iter().any(further)
-                    })
-                };
-                let open = history.delivers().iter().filter(|read| {
-                    (read.process, read.unit) == (commit.process, *unit)
-                        && read.group().is_some()
-                        && (since..commit.invoke.0).contains(&read.event)
-                        && read.position < *to
-                        && !passed_before(read.position, read.event)
-                });
-                let rows = open.filter_map(|read| {
-                    let row = read.value().and_then(|value| analysis.writer(value))?;
-                    (*done.get(row as usize)? > commit.invoke.0).then_some((read.position, row, read.event))
-                });
-                found.extend(rows.min().map(|record| finding(commit, *unit, record)));
-            }
-        }
-        found
-    }
 
     #[test]
     fn the_commit_passes_a_record_in_the_handler() {

@@ -116,47 +116,8 @@ fn tell(analysis: &Analysis<'_>, found: &Found) -> [String; 2] {
 
 #[cfg(test)]
 mod tests {
-    use super::{CHECK, Found};
-    use crate::{
-        analysis::Analysis,
-        checks::testing::tale,
-        guarantees::Reading,
-        history::{Observation, UnitId},
-    };
-
-    /// Each delivery looks for the last thing that the member learned of the unit.
-    pub(super) fn naive(analysis: &Analysis<'_>) -> Vec<Found> {
-        let history = analysis.history;
-        let of = |event: u32, note: &Observation, unit: UnitId| match note {
-            Observation::Assigned { units, .. } => {
-                units.iter().any(|(one, _)| *one == unit).then_some((true, event))
-            }
-            Observation::Revoked(units) | Observation::Lost(units) => {
-                units.contains(&unit).then_some((false, event))
-            }
-            Observation::Crashed => Some((false, event)),
-            _ => None,
-        };
-        let judged = |read: &&crate::history::DeliverRow| {
-            let mut notes = history.notes().iter();
-            let assigns = |note: &Observation| matches!(note, Observation::Assigned { group: Some(_), .. });
-            read.group().is_some()
-                && history.meta.configuration.reading != Reading::Share
-                && notes.any(|(event, note)| assigns(note) && history.process_of(*event) == read.process)
-        };
-        let reads = history.delivers().iter().filter(judged);
-        let strangers = reads.filter(|read| {
-            let mut notes = history.notes().iter().rev();
-            let last = notes.find_map(|(event, note)| {
-                let mine = *event < read.event && history.process_of(*event) == read.process;
-                of(*event, note, read.unit).filter(|_| mine)
-            });
-            last.is_none_or(|(owns, _)| !owns)
-        });
-        strangers
-            .map(|read| Found { unit: Some(read.unit), position: Some(read.position), ..Found::default() })
-            .collect()
-    }
+    use super::CHECK;
+    use crate::checks::testing::tale;
 
     #[test]
     fn a_member_goes_on_with_a_unit_that_it_gave_back() {

@@ -121,70 +121,8 @@ fn tell(analysis: &Analysis<'_>, found: &Found) -> [String; 2] {
 
 #[cfg(test)]
 mod tests {
-    use super::{CHECK, Found};
-    use crate::{
-        analysis::Analysis,
-        checks::testing::tale,
-        guarantees::Reading,
-        history::{GroupId, Observation, ProcessId, UnitId},
-    };
-
-    /// After each assignment: every pair of members that own one unit, and the generations that they are in.
-    pub(super) fn naive(analysis: &Analysis<'_>) -> Vec<Found> {
-        let history = analysis.history;
-        if history.meta.configuration.reading == Reading::Share {
-            return Vec::new();
-        }
-        let generation = |group: GroupId, process: ProcessId, now: u32| {
-            let mut notes = history.notes().iter().rev().filter(|(event, _)| *event <= now);
-            notes.find_map(|(event, note)| match note {
-                Observation::Assigned { group: Some(one), generation: Some(number), .. } => {
-                    (*one == group && history.process_of(*event) == process).then_some(*number)
-                }
-                _ => None,
-            })
-        };
-        let owns = |group: GroupId, process: ProcessId, unit: UnitId, now: u32| {
-            let mut notes = history.notes().iter().rev().filter(|(event, _)| *event <= now);
-            notes.find_map(|(event, note)| match note {
-                _ if history.process_of(*event) != process => None,
-                Observation::Assigned { group: Some(one), units, generation: Some(_) } => {
-                    (*one == group && units.iter().any(|(one, _)| *one == unit)).then_some(true)
-                }
-                Observation::Revoked(units) | Observation::Lost(units) => {
-                    units.contains(&unit).then_some(false)
-                }
-                Observation::Crashed => Some(false),
-                _ => None,
-            }) == Some(true)
-        };
-        let pairs = |group: GroupId, unit: UnitId, process: ProcessId, now: u32| {
-            let others =
-                (0..history.process_count() as u32).map(ProcessId::from).filter(|other| *other != process);
-            let same = |other: &ProcessId| {
-                owns(group, process, unit, now)
-                    && owns(group, *other, unit, now)
-                    && generation(group, *other, now) == generation(group, process, now)
-            };
-            others.filter(same).count()
-        };
-        let mut found = Vec::new();
-        for (event, note) in history.notes() {
-            let Observation::Assigned { group: Some(group), generation: Some(_), .. } = note else {
-                continue;
-            };
-            let process = history.process_of(*event);
-            for unit in (0..history.unit_count() as u32).map(UnitId::from) {
-                let before = event.checked_sub(1).map_or(0, |before| pairs(*group, unit, process, before));
-                let unchanged = event.checked_sub(1).is_some_and(|before| {
-                    generation(*group, process, before) == generation(*group, process, *event)
-                });
-                let new = pairs(*group, unit, process, *event) - if unchanged { before } else { 0 };
-                found.extend((0..new).map(|_| Found { unit: Some(unit), ..Found::default() }));
-            }
-        }
-        found
-    }
+    use super::CHECK;
+    use crate::checks::testing::tale;
 
     #[test]
     fn the_coordinator_gives_one_unit_to_two_members() {

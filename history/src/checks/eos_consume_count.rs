@@ -83,22 +83,8 @@ fn tell(analysis: &Analysis<'_>, found: &Found) -> [String; 2] {
 
 #[cfg(test)]
 mod tests {
-    use super::{CHECK, Found, committed};
-    use crate::{
-        analysis::Analysis,
-        checks::{Case, testing::tale},
-    };
-
-    /// Every delivery that is the second one of its group and record.
-    pub(super) fn naive(analysis: &Analysis<'_>) -> Vec<Found> {
-        let reads = analysis.history.delivers();
-        let same = |index: usize, to: usize| {
-            let of = committed(analysis, &reads[index]);
-            of.is_some() && reads[..to].iter().filter(|read| committed(analysis, read) == of).count() == 1
-        };
-        let second = (0..reads.len()).filter(|index| same(*index, *index));
-        second.map(|index| Found { unit: Some(reads[index].unit), ..Found::default() }).collect()
-    }
+    use super::CHECK;
+    use crate::checks::{Case, testing::tale};
 
     #[test]
     fn two_committed_transactions_consume_one_record() {

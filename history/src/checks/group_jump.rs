@@ -80,8 +80,8 @@ fn tell(analysis: &Analysis<'_>, found: &Found) -> [String; 2] {
 
 #[cfg(test)]
 mod tests {
-    use super::{CHECK, jump};
-    use crate::checks::{Case, register, testing::tale};
+    use super::CHECK;
+    use crate::checks::{Case, testing::tale};
 
     #[test]
     fn a_consumer_starts_behind_the_last_commit() {

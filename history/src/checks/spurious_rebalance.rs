@@ -92,61 +92,14 @@ fn tell(analysis: &Analysis<'_>, found: &Found) -> [String; 2] {
 
 #[cfg(test)]
 mod tests {
-    use super::{CHECK, Found, finding};
+    use super::CHECK;
     use crate::{
         analysis::Analysis,
         checks::{
             Case,
             testing::{Tale, tale},
         },
-        history::{GroupId, History, Observation, ProcessId},
     };
-
-    fn members(history: &History, index: usize, of: GroupId) -> Option<Vec<ProcessId>> {
-        match &history.notes()[index].1 {
-            Observation::Rebalanced { group, members, .. } if *group == of => {
-                let mut members = members.clone();
-                members.sort_unstable();
-                Some(members)
-            }
-            _ => None,
-        }
-    }
-
-    /// Every rebalance looks for the one before it, and at everything in between.
-    pub(super) fn naive(analysis: &Analysis<'_>) -> Vec<Found> {
-        let history = analysis.history;
-        let notes = history.notes();
-        let mut found = Vec::new();
-        for (index, (event, note)) in notes.iter().enumerate() {
-            let Observation::Rebalanced { group, .. } = note else { continue };
-            let Some(last) = (0..index).rev().find(|at| members(history, *at, *group).is_some()) else {
-                continue;
-            };
-            let same = members(history, last, *group) == members(history, index, *group);
-            let reason = (last..index).any(|at| {
-                let process = history.process_of(notes[at].0);
-                let mine = members(history, last, *group).is_some_and(|list| list.contains(&process));
-                let earlier = |wanted: &Vec<_>| {
-                    let mut before =
-                        notes[..at].iter().rev().filter(|(event, _)| history.process_of(*event) == process);
-                    before.find_map(|(_, note)| match note {
-                        Observation::Subscribed { topics, .. } => Some(topics == wanted),
-                        _ => None,
-                    })
-                };
-                mine && match &notes[at].1 {
-                    Observation::Crashed => true,
-                    Observation::Subscribed { topics, .. } => earlier(topics) != Some(true),
-                    _ => false,
-                }
-            });
-            found.extend((same && !reason).then(|| finding(notes[last].0, *event)));
-        }
-        let bound = history.meta.expect.spurious_rebalances.map_or(usize::MAX, |bound| bound as usize);
-        found.iter_mut().skip(bound).for_each(|one| one.case = Case::Beyond);
-        found
-    }
 
     #[track_caller]
     fn cases(tale: &Tale, expected: &[Case]) {

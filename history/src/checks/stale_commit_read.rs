@@ -63,8 +63,8 @@ fn tell(analysis: &Analysis<'_>, found: &Found) -> [String; 2] {
 
 #[cfg(test)]
 mod tests {
-    use super::{CHECK, stale};
-    use crate::checks::{register, testing::tale};
+    use super::CHECK;
+    use crate::checks::testing::tale;
 
     #[test]
     fn a_consumer_starts_before_the_only_commit() {

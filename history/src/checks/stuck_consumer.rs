@@ -124,62 +124,9 @@ fn tell(analysis: &Analysis<'_>, found: &Found) -> [String; 2] {
 
 #[cfg(test)]
 mod tests {
-    use super::{CHECK, Found};
-    use crate::{
-        analysis::Analysis,
-        checks::{stall, testing::tale},
-        history::{Phase, Status},
-    };
+    use super::CHECK;
+    use crate::{checks::testing::tale, history::Phase};
     use std::time::Duration;
-
-    /// For each group and unit: of all moments at which work begins or progress is made, the longest way to the next
-    /// progress while there is work all the way.
-    pub(super) fn naive(analysis: &Analysis<'_>) -> Vec<Found> {
-        let history = analysis.history;
-        let (Some(bound), Some(from)) = (history.meta.expect.progress, stall::healed(analysis)) else {
-            return Vec::new();
-        };
-        let until = stall::consumers_end(analysis);
-        let mut found = Vec::new();
-        for consumer in &analysis.consumers {
-            for unit in &analysis.order {
-                // When each record begins to wait, and when it is delivered.
-                let waits: Vec<(u32, u32)> = (0u32..)
-                    .zip(history.sends())
-                    .filter(|(row, send)| {
-                        send.status == Status::Ok
-                            && send.unit() == Some(*unit)
-                            && analysis.seen[*row as usize]
-                    })
-                    .filter(|(_, send)| consumer.reads[send.topic.index()])
-                    .filter_map(|(_, send)| {
-                        let of = |read: &&crate::history::DeliverRow| {
-                            read.value() == Some(send.value)
-                                && !read.drained()
-                                && read.group() == consumer.group
-                        };
-                        let first = history.delivers().iter().find(of).map_or(u32::MAX, |read| read.event);
-                        send.completion().filter(|ack| *ack < first).map(|ack| (ack, first))
-                    })
-                    .collect();
-                let time =
-                    |event: u32| if event == u32::MAX { until } else { history.time(event).min(until) };
-                let starts =
-                    waits.iter().flat_map(|(ack, first)| [*ack, *first]).filter(|event| *event != u32::MAX);
-                let longest = starts.filter_map(|start| {
-                    // Every record that waits now goes on to wait until the next progress.
-                    let now = waits.iter().filter(|(ack, first)| *ack <= start && start < *first);
-                    let end = waits.iter().map(|(_, first)| *first).filter(|first| *first > start).min();
-                    let end = now.clone().next().and(end)?;
-                    Some(time(end).since(time(start).max(from).min(until)))
-                });
-                if longest.max().is_some_and(|longest| longest >= bound) {
-                    found.push(Found { unit: Some(*unit), ..Found::default() });
-                }
-            }
-        }
-        found
-    }
 
     fn bound(ms: u64) -> impl FnOnce(&mut crate::Meta) {
         move |meta| meta.expect.progress = Some(Duration::from_millis(ms))

@@ -48,6 +48,19 @@ impl Script {
         &mut self.header["configuration"][name]
     }
 
+    /// What the scenario expects under a name, to change it.
+    pub(crate) fn expect(&mut self, name: &str) -> &mut Value {
+        &mut self.header["expect"][name]
+    }
+
+    /// This event and all after it happen so many nanoseconds later.
+    pub(crate) fn later(&mut self, id: u64, span: u64) {
+        let at = self.at(id);
+        for (_, event) in &mut self.events[at..] {
+            event["time"] = json!(number(event, "time") + span);
+        }
+    }
+
     /// The ids of the events that are so, in their order.
     pub(crate) fn all(&self, so: impl Fn(&Value) -> bool) -> Vec<u64> {
         self.events.iter().filter(|(_, event)| so(event)).map(|(id, _)| *id).collect()

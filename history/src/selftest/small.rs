@@ -2,6 +2,8 @@
 //! values agree, some do not, and nothing is sensible for long: the checks must agree with their definitions on
 //! whatever can be written down.
 
+mod episodes;
+
 use crate::{
     History, Meta,
     events::Hit,
@@ -29,8 +31,8 @@ impl std::fmt::Debug for Shown {
 
 /// Small random histories.
 pub(super) fn histories() -> impl Strategy<Value = Shown> {
-    let steps = prop::collection::vec((0u8..36, 0u8..6, 0u8..6, 0u8..24), 0..=12);
-    (steps, 0u8..16, prop::option::of(any::<u8>()))
+    let steps = prop::collection::vec((0u8..44, 0u8..6, 0u8..6, 0u8..24), 0..=12);
+    (steps, 0u8..=255, prop::option::of(any::<u8>()))
         .prop_map(|(steps, setup, drain)| Shown(Small::new(setup).tell(&steps, drain)))
 }
 
@@ -62,6 +64,18 @@ impl Small {
             if setup & 4 == 0 { CommitPolicy::AfterProcessing } else { CommitPolicy::BeforeProcessing };
         configuration.groups = if setup & 8 == 0 { vec!["g0".into()] } else { Vec::new() };
         configuration.clock_bound = (setup & 3 == 0).then_some(Duration::ZERO);
+        if setup & 16 != 0 {
+            configuration.ack_wait = (setup & 32 == 0).then_some(Duration::from_nanos(4000));
+            configuration.max_deliver = Some(1);
+            configuration.max_ack_pending = Some(1);
+            configuration.dedup_window = Some(Duration::from_nanos(6000));
+        }
+        configuration.exclusive = setup & 32 != 0;
+        if setup & 64 != 0 {
+            meta.expect.progress = Some(Duration::from_nanos(4000));
+            meta.expect.unavailable = Some(Duration::from_nanos(4000));
+            meta.expect.spurious_rebalances = Some(1);
+        }
         let mut history = History::new(meta);
         let unit = |history: &mut History, topic: &str, n| history.unit(&Unit::new(&Topic::new(topic), n));
         let units = [unit(&mut history, "t", 0), unit(&mut history, "t", 1)];
@@ -119,7 +133,8 @@ impl Small {
                 let op = self.history.invoke(now, process, Invoke::End { unit, node });
                 self.others.push(op);
             }
-            _ => self.note(what, process, unit, (a, b, c)),
+            27..=35 => self.note(what, process, unit, (a, b, c)),
+            _ => self.episode((what, a, b, c)),
         }
     }
 
