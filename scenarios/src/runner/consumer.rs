@@ -166,7 +166,7 @@ impl Worker {
                     commits.done(&delivery);
                     commits.finish().await
                 }
-                Done::Acks(acks) => acks.once(&delivery, read.value).await,
+                Done::Acks(acks) => acks.once(&delivery, read.event).await,
             };
             if certain {
                 self.handle(&delivery, read).await;
@@ -177,9 +177,13 @@ impl Worker {
         match (&mut self.done, how) {
             (Done::Commits(commits), _) => commits.done(&delivery),
             (Done::Acks(acks), Handling::Retry(attempt)) => {
-                acks.refused(&delivery, self.plan.backoff(read.value.unwrap_or_default(), attempt));
+                acks.refused(
+                    &delivery,
+                    read.event,
+                    self.plan.backoff(read.value.unwrap_or_default(), attempt),
+                );
             }
-            (Done::Acks(acks), _) => acks.done(delivery, read.value),
+            (Done::Acks(acks), _) => acks.done(delivery, read.event),
         }
     }
 

@@ -8,7 +8,9 @@ use squall_bus::{Ack, Capabilities, Clock, ConsumerEvent, Delivery, Outcome, Tim
 use squall_history::{
     events::{Progress, Stage},
     guarantees::{Configuration, Reading},
-    history::{Deliver, DeliverExtra, History, Invoke, Meta, Observation, OpId, ProcessId, Send},
+    history::{
+        Advice, Deliver, DeliverExtra, History, Invoke, Meta, Observation, OpId, ProcessId, Send, Settlement,
+    },
 };
 use squall_loadgen::{Distribution, Due, Recorder};
 use std::{
@@ -52,6 +54,8 @@ pub(super) enum Letter {
 /// What a record that was delivered turned out to be.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Read {
+    /// The delivery, by the index of its event.
+    pub(super) event: u32,
     pub(super) value: Option<u64>,
     pub(super) poison: bool,
     pub(super) at: Time,
@@ -237,7 +241,7 @@ impl Notebook {
             poll: None,
             extra: DeliverExtra::NONE,
         };
-        pages.history.observe(now, process, Observation::Deliver(deliver));
+        let event = pages.history.observe(now, process, Observation::Deliver(deliver));
         let sent = value.and_then(|value| pages.sent.get_mut(&value)).map(|sent| {
             let first = !sent.received;
             sent.received |= group.is_some();
@@ -246,7 +250,21 @@ impl Notebook {
         if let (Some((intended, _, first)), true) = (sent, group.is_some()) {
             pages.recorder.received(intended, now, first);
         }
-        Read { value, poison: sent.is_some_and(|(_, poison, _)| poison), at: now }
+        Read { event, value, poison: sent.is_some_and(|(_, poison, _)| poison), at: now }
+    }
+
+    /// A consumer tells the bus what became of a delivery.
+    pub(super) fn settle(&self, consumer: &str, delivery: u32, how: Settlement) -> OpId {
+        let now = self.now();
+        let mut pages = self.pages();
+        let process = pages.history.process(consumer);
+        pages.history.invoke(now, process, Invoke::Settle { delivery, how })
+    }
+
+    /// The bus knows, or may not know.
+    pub(super) fn settled(&self, op: OpId, outcome: &Outcome<()>) {
+        let now = self.now();
+        self.pages().history.complete_call(now, op, outcome);
     }
 
     /// A record that the bus gave up reached a consumer: its value, if it can be read.
@@ -278,10 +296,12 @@ impl Notebook {
                 let (unit, from) = (pages.history.unit(unit), from.map(|from| from.0));
                 Observation::Reset { unit, from, to: to.0, error: None }
             }
-            ConsumerEvent::Exhausted(delivery) => {
-                let error = delivery.exhausted();
-                Observation::ClientError { error: error.code.to_string(), message: error.message }
-            }
+            ConsumerEvent::Exhausted(delivery) => Observation::Advisory {
+                group: Some(pages.history.group(group)),
+                unit: pages.history.unit(&delivery.unit),
+                position: delivery.position.0,
+                what: Advice::MaxDeliveries,
+            },
             ConsumerEvent::Error(error) => {
                 Observation::ClientError { error: error.code.to_string(), message: error.message.clone() }
             }

@@ -11,8 +11,8 @@ use squall_bus::{
 use squall_history::{
     guarantees::{CommitPolicy, Reading},
     history::{
-        Deliver, DeliverExtra, Drain, Handling, History, Invoke, Meta, Observation, OpId, Phase, ProcessId,
-        Send, UnitId,
+        Advice, Deliver, DeliverExtra, Drain, Handling, History, Invoke, Meta, Observation, OpId, Phase,
+        ProcessId, Send, Settlement, UnitId,
     },
 };
 use std::{
@@ -33,6 +33,8 @@ struct Pages {
     sessions: BTreeMap<String, u32>,
     /// The value of what was delivered at each place.
     values: BTreeMap<(Unit, Position), u64>,
+    /// The last delivery of what stands at each place to each group, by its event; kept where records are settled.
+    delivered: BTreeMap<(String, Unit, Position), u32>,
     /// Per group the topics that its members read.
     groups: BTreeMap<String, BTreeSet<Topic>>,
     /// Delivered to a member of a group with a sink, and not handled by any.
@@ -59,6 +61,7 @@ impl Recorder {
             sent: Vec::new(),
             sessions: BTreeMap::new(),
             values: BTreeMap::new(),
+            delivered: BTreeMap::new(),
             groups: BTreeMap::new(),
             unhandled: BTreeSet::new(),
             handled: BTreeSet::new(),
@@ -198,7 +201,11 @@ impl Recorder {
                 extra: DeliverExtra::NONE,
             };
             let process = history.process(process);
-            history.observe(now, process, Observation::Deliver(deliver));
+            let event = history.observe(now, process, Observation::Deliver(deliver));
+            if let (true, Some(group)) = (pages.shares, group) {
+                let place = (group.to_owned(), delivery.unit.clone(), delivery.position);
+                pages.delivered.insert(place, event);
+            }
         });
         delivery
     }
@@ -231,19 +238,25 @@ impl Recorder {
         })
     }
 
-    /// A commit ended.
-    pub(super) fn committed(&self, op: OpId, outcome: &Outcome<()>) {
-        self.write(|_, history, now| history.complete_commit(now, op, outcome));
+    /// A commit or a settlement ended.
+    pub(super) fn ended(&self, op: OpId, outcome: &Outcome<()>) {
+        self.write(|_, history, now| history.complete_call(now, op, outcome));
     }
 
-    /// The ack of a delivery, on a bus that acknowledges each record, is certain.
-    pub(super) fn acked(&self, process: &str, group: &str, place: &(Unit, Position)) {
+    /// A consumer tells the bus what became of a delivery, on a bus that settles each.
+    pub(super) fn settle(
+        &self,
+        process: &str,
+        group: &str,
+        delivery: &Delivery,
+        how: Settlement,
+    ) -> Option<OpId> {
+        let place = (group.to_owned(), delivery.unit.clone(), delivery.position);
         self.write(|pages, history, now| {
-            let Some(value) = pages.values.get(place).copied() else { return };
+            let delivery = pages.delivered.get(&place).copied()?;
             let process = history.process(process);
-            let group = Some(history.group(group));
-            history.observe(now, process, Observation::Acked { group, value });
-        });
+            Some(history.invoke(now, process, Invoke::Settle { delivery, how }))
+        })?
     }
 
     /// A consumer learned something.
@@ -265,10 +278,12 @@ impl Recorder {
                     let (from, to) = (from.map(|from| from.0), to.0);
                     Observation::Reset { unit: history.unit(unit), from, to, error: None }
                 }
-                ConsumerEvent::Exhausted(delivery) => {
-                    let error = delivery.exhausted();
-                    Observation::ClientError { error: error.code.to_string(), message: error.message }
-                }
+                ConsumerEvent::Exhausted(delivery) => Observation::Advisory {
+                    group,
+                    unit: history.unit(&delivery.unit),
+                    position: delivery.position.0,
+                    what: Advice::MaxDeliveries,
+                },
                 ConsumerEvent::Error(error) => {
                     Observation::ClientError { error: error.code.to_string(), message: error.message.clone() }
                 }
