@@ -18,8 +18,11 @@ pub(crate) struct Block {
     pub(crate) rows: Vec<Row>,
 }
 
-/// The lines of the table of whole runs: the names, and how each is read from a run.
-const WHOLE: &[(&str, fn(&Run) -> String)] = &[
+/// A name, and how a figure is shown.
+type Figure<T> = (&'static str, fn(&T) -> String);
+
+/// The lines of the table of whole runs.
+const WHOLE: &[Figure<Run>] = &[
     ("target", |run| run.started.target.clone()),
     ("seed", |run| run.started.seed.to_string()),
     ("verdict", |run| run.verdict().to_string()),
@@ -43,7 +46,7 @@ const WHOLE: &[(&str, fn(&Run) -> String)] = &[
 ];
 
 /// The lines of what happened after a fault.
-const AFTER: &[(&str, fn(&AfterFault) -> String)] = &[
+const AFTER: &[Figure<AfterFault>] = &[
     ("unavailable", |after| span(after.unavailable)),
     ("acked a second", |after| words::count(after.acked_per_s)),
     ("delivered a second", |after| words::count(after.delivered_per_s)),
@@ -65,10 +68,7 @@ fn measured(run: &Run, show: impl Fn(&crate::Measured) -> String) -> String {
 /// Whole runs, one line a figure. Of histories that were read, what was not measured is left out.
 pub(crate) fn whole(runs: &[&Run]) -> Vec<Row> {
     let is_read = |run: &&Run| run.file.is_some();
-    let row = |(name, show): &(&'static str, fn(&Run) -> String)| Row {
-        name,
-        cells: runs.iter().map(|run| show(run)).collect(),
-    };
+    let row = |(name, show): &Figure<Run>| Row { name, cells: runs.iter().map(|run| show(run)).collect() };
     let mut rows: Vec<Row> = WHOLE.iter().map(row).collect();
     if !runs.is_empty() && runs.iter().all(is_read) {
         rows.retain(|row| row.cells.iter().any(|cell| cell != words::NONE));
