@@ -95,6 +95,9 @@ pub(crate) struct CheckArgs {
     /// Judge as if nobody had looked for this kind of anomaly; may be given several times.
     #[arg(long, value_name = "KIND", value_parser = crate::check::kind)]
     pub(crate) ignore: Vec<Kind>,
+    /// The files are histories of another tool: of Jepsen's Kafka or list-append workload, EDN or JSON Lines.
+    #[arg(long, value_name = "TOOL", value_parser = ["jepsen"])]
+    pub(crate) import: Option<String>,
     /// Print every check with its rule and source instead.
     #[arg(long)]
     pub(crate) list: bool,

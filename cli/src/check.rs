@@ -11,7 +11,7 @@ use crate::{
 use serde::Serialize;
 use squall_history::{Kind, Verdict, checks::CHECKS};
 use squall_reports::{Exporter, Folder, Run, Runs, Text, check_json};
-use squall_scenarios::check::{Check, Guarantees};
+use squall_scenarios::check::{Check, Guarantees, Import};
 use std::io::{IsTerminal, stdout};
 
 #[derive(Serialize)]
@@ -66,7 +66,12 @@ fn how(args: &CheckArgs) -> Result<Check, Failure> {
     for kind in &args.ignore {
         words.extend(["--ignore".to_owned(), kind.to_string()]);
     }
-    Ok(Check { guarantees, ignore: args.ignore.clone(), words })
+    // The parser of the arguments knows one tool only.
+    let import = args.import.as_ref().map(|_| Import::Jepsen);
+    if let Some(tool) = &args.import {
+        words.extend(["--import".to_owned(), tool.clone()]);
+    }
+    Ok(Check { import, guarantees, ignore: args.ignore.clone(), words })
 }
 
 fn print(args: &CheckArgs, runs: &Runs, unread: &[(String, Option<u64>, String)]) -> Result<(), Failure> {

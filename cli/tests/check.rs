@@ -39,6 +39,18 @@ fn every_sample_has_its_verdict_and_its_anomaly() {
 }
 
 #[test]
+fn histories_of_another_tool_are_judged_too() {
+    for (file, finds) in [("jepsen-kafka.jsonl", "lost_write"), ("jepsen-list-append.edn", "G1c")] {
+        let output = squall(&["check", &sample(file), "--import", "jepsen", "--json"]);
+        assert_eq!(code(&output), 1, "{file}: {}", text(&output));
+        assert!(kinds(&output).contains(&finds.to_owned()), "{file}: {}", text(&output));
+    }
+    let output = squall(&["check", &sample("valid.jsonl"), "--import", "jepsen"]);
+    assert_eq!(code(&output), 2, "not such a history: {}", text(&output));
+    assert!(text(&output).contains("valid.jsonl:1: "), "{}", text(&output));
+}
+
+#[test]
 fn a_damaged_file_is_named_with_its_line_and_the_others_are_judged_all_the_same() {
     let files = [sample("truncated.jsonl"), sample("valid.jsonl"), sample("nothing-here.jsonl")];
     let output = squall(&["check", &files[0], &files[1], &files[2], "--json"]);

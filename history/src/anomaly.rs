@@ -34,14 +34,14 @@ macro_rules! kinds {
 kinds! {
     /// An acknowledged record is not in the log although the log was read beyond it.
     LostWrite = "lost_write",
+    /// An acknowledged record was never read, and nothing behind it either.
+    Unseen = "unseen",
     /// Lost records of one writer before the first of its records that was read.
     LostPrefix = "lost_prefix",
     /// Lost records of one writer between others of its records that were read.
     LostMiddle = "lost_middle",
     /// Lost records of one writer behind the last of its records that was read.
     LostPostfix = "lost_postfix",
-    /// An acknowledged record was never read, and nothing behind it either.
-    Unseen = "unseen",
     /// One record stands at two places of the log.
     Duplicate = "duplicate",
     /// One place of the log held two different records.
@@ -98,6 +98,10 @@ kinds! {
     ReadCycleProcess = "G1c-process",
     /// Such a cycle with the order of real time in it.
     ReadCycleRealtime = "G1c-realtime",
+    /// A cycle with one record that a transaction did not see.
+    ReadSkew = "G-single",
+    /// A cycle with several records that transactions did not see.
+    AntiCycle = "G2",
     /// A committed output has one input twice.
     EosDuplicate = "eos_duplicate",
     /// A committed output lacks an input that was committed.

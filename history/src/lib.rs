@@ -19,6 +19,7 @@
 //! | [`verdict`] | [`judge`]: the report of a history |
 //! | [`impact`] | what each fault did |
 //! | [`jsonl`] | the log on disk: JSON Lines, version 1 (`FORMAT.md`) |
+//! | [`import`] | histories of other tools: of Jepsen's Kafka and list-append workloads |
 //! | [`online`] | lost, duplicate, order and completeness of runs too long to keep |
 //! | [`guarantees`] | what a run promises, as data, and what is therefore forbidden |
 //!
@@ -33,6 +34,7 @@ pub mod events;
 pub mod guarantees;
 pub mod history;
 pub mod impact;
+pub mod import;
 pub mod jsonl;
 pub mod linear;
 pub mod online;

@@ -13,6 +13,7 @@ use squall_history::{
     History, Kind,
     events::{FaultHealed, FaultResolved, Finished, Judged, RunEvent, Started},
     history::Observation,
+    import::jepsen::{self, ImportError},
     jsonl::{self, ReadError},
     verdict::judge_without,
 };
@@ -32,8 +33,17 @@ pub struct Check {
     pub guarantees: Guarantees,
     /// Kinds of anomalies that are not looked for.
     pub ignore: Vec<Kind>,
+    /// Whose format the files have, if not Squall's own.
+    pub import: Option<Import>,
     /// The words of the command, without the file: they stand in the command that does it again.
     pub words: Vec<String>,
+}
+
+/// Whose histories can be read besides Squall's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Import {
+    /// Jepsen's Kafka and list-append workloads: EDN, or JSON Lines.
+    Jepsen,
 }
 
 /// Why a file could not be judged: a sentence with the file, the line and what is wrong there.
@@ -50,6 +60,9 @@ pub enum CheckError {
     /// The file is not a history, or a damaged one.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// The file is not a history of the other format, or a damaged one.
+    #[error(transparent)]
+    Import(#[from] ImportError),
     /// The guarantees do not fit.
     #[error(transparent)]
     Guarantees(#[from] GuaranteesError),
@@ -61,6 +74,7 @@ impl CheckError {
     pub fn line(&self) -> Option<u64> {
         match self {
             Self::Read(error) => Some(error.line),
+            Self::Import(error) => Some(error.line),
             Self::Open { .. } | Self::Guarantees(_) => None,
         }
     }
@@ -73,7 +87,11 @@ impl Check {
     /// When the file cannot be read, or the guarantees do not fit.
     pub fn file(&self, file: &Path) -> Result<Run, CheckError> {
         let opened = File::open(file).map_err(|source| CheckError::Open { file: file.to_owned(), source })?;
-        let history = jsonl::read(BufReader::new(opened), &file.display().to_string())?;
+        let name = file.display().to_string();
+        let history = match self.import {
+            None => jsonl::read(BufReader::new(opened), &name)?,
+            Some(Import::Jepsen) => jepsen::read(opened, &name)?.history,
+        };
         self.history(file, history)
     }
 

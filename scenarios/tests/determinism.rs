@@ -61,7 +61,7 @@ fn two_processes_see_the_same_events() {
 
 #[test]
 fn another_seed_parts_at_an_event_that_can_be_named() {
-    let (seven, eight) = (trace("leader-failover", 7), trace("leader-failover", 8));
+    let (seven, eight) = (trace("nats", "leader-failover", 7), trace("nats", "leader-failover", 8));
     let (index, left, right) = first_difference(&seven, &eight).expect("they differ");
     assert!(index < seven.len());
     assert_ne!(left.map(ToString::to_string), right.map(ToString::to_string));

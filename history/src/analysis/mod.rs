@@ -5,26 +5,31 @@
 //! are sorted already: about linear in the events.
 
 mod buckets;
+mod circles;
 mod consumption;
 mod facts;
 mod fates;
+mod gone;
 mod grid;
 mod messages;
 mod places;
+mod reading;
 mod values;
 mod words;
 
 pub(crate) use buckets::Buckets;
+pub(crate) use circles::{Circle, Circles};
 pub use consumption::{Consumer, Touch};
 pub use facts::Facts;
 pub use fates::Fate;
 pub(crate) use grid::Grid;
 pub(crate) use messages::{Messages, before};
 pub use places::{Place, UnitLog};
+pub use reading::Step;
 pub(crate) use words::{short, span};
 
 use crate::history::{DeliverRow, History, MessageId, Observation, SendRow, TopicId, UnitId};
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::OnceLock};
 pub(crate) use values::Writers;
 
 /// An entry of the dead-letter topic: a send to it that happened.
@@ -69,12 +74,17 @@ pub struct Analysis<'h> {
     pub dlq_entries: Vec<DlqEntry>,
     /// Two sends of one value, as rows: such a history cannot be judged.
     pub clash: Option<(u32, u32)>,
+    /// Where readers left records out or went back, in the order of the deliveries.
+    pub steps: Vec<Step>,
     /// The events with which phases began, in order.
     phases: Vec<u32>,
     /// The messages of queues.
     pub(crate) messages: Messages,
     writers: Writers,
+    gone: Vec<bool>,
     /// The first send of each message id in each topic. Only asked, never walked.
+    /// The circles among transactions, from when the first check asks for them.
+    circles: OnceLock<Circles>,
     message_ids: HashMap<(TopicId, MessageId), u32>,
 }
 
@@ -97,8 +107,10 @@ impl<'h> Analysis<'h> {
         let unit_of = units_of_sends(history, &first_place);
         let (session_of, sessions) = sessions(history);
         let dlq = history.meta.configuration.dlq.as_deref().and_then(|name| history.find_topic(name));
-        Self {
-            facts: Facts::of(history),
+        let facts = Facts::of(history);
+        let gone = gone::records(history, &units, &fates, facts.clock_bound);
+        let mut analysis = Self {
+            facts,
             consumers: consumption::consumers(history, &writers),
             dlq_entries: dlq
                 .map(|dlq| dlq_entries(history, &writers, &seen, &fates, dlq))
@@ -109,6 +121,7 @@ impl<'h> Analysis<'h> {
             seen,
             fates,
             txn_fates,
+            circles: OnceLock::new(),
             phases: messages::phases(history),
             messages: Messages::new(history),
             message_ids: message_ids(history),
@@ -118,8 +131,18 @@ impl<'h> Analysis<'h> {
             sessions,
             dlq,
             clash,
+            steps: Vec::new(),
             writers,
-        }
+            gone,
+        };
+        analysis.steps = reading::steps(&analysis);
+        analysis
+    }
+
+    /// Whether a record may be gone by right: compacted, or older than it may become.
+    #[must_use]
+    pub fn may_be_gone(&self, row: u32) -> bool {
+        self.gone.get(row as usize).copied().unwrap_or_default()
     }
 
     /// The row of the send that wrote `value`.
@@ -138,6 +161,11 @@ impl<'h> Analysis<'h> {
     #[must_use]
     pub fn happened(&self, row: u32) -> bool {
         self.fates[row as usize] == Fate::Happened
+    }
+
+    /// The circles among transactions.
+    pub(crate) fn circles(&self) -> &Circles {
+        self.circles.get_or_init(|| Circles::of(self))
     }
 
     /// Whether a delivery belongs to a read that succeeded.

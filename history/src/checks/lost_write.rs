@@ -2,8 +2,9 @@
 //!
 //! **Definition.** Per unit, `bound` is the highest position that anybody read, or the last one that a finished
 //! final drain covered. A record acknowledged at a position `<= bound` is lost when nobody ever read its value;
-//! or, if the final drain finished, when the drain did not read it although its position lies in the drained
-//! range (then it was there once, and vanished).
+//! or, if the final drain finished, when the drain did not read it although it does not stand before where the drain
+//! began (then it was there once, and vanished). Records of aborted transactions, records that compaction or age may
+//! have taken, and publishes that were answered as duplicates of earlier ones are not looked for.
 //!
 //! **Algorithm.** One walk over the places of each unit. **Cost.** Linear in the places.
 //!
@@ -51,7 +52,7 @@ fn find(analysis: &Analysis<'_>) -> Vec<Found> {
                 true if !drained[row as usize] && in_drain(log, place) => Case::Vanished,
                 true => continue,
             };
-            if analysis.happened(row) && analysis.twin(row).is_none() {
+            if analysis.happened(row) && analysis.twin(row).is_none() && !analysis.may_be_gone(row) {
                 let beyond = evidence(log, place);
                 let ops = proof([Some(send.invoke.0), Some(ack), place.read(), beyond]);
                 let position = Some(place.position);

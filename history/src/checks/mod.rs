@@ -4,8 +4,11 @@
 //! shown. [`CHECKS`] is the table of them all.
 
 mod abort_position;
+mod circles;
 mod commit_beyond_position;
 mod committed_too_far;
+mod compaction_loss;
+mod conservation;
 mod consumed_unassigned;
 mod corrupt;
 mod dedup_false_accept;
@@ -19,30 +22,63 @@ mod double_owner;
 mod duplicate;
 mod early_redelivery;
 mod eos_consume_count;
+mod eos_duplicate;
+mod eos_loss;
 mod expired_delivered;
+mod g0;
+mod g0_process;
+mod g0_realtime;
 mod g1a;
+mod g1b;
+mod g1c;
+mod g1c_process;
+mod g1c_realtime;
+mod g2;
+mod g_single;
 mod group_jump;
+mod hanging_txn;
 mod inconsistent_offsets;
+mod int_nonmonotonic_poll;
+mod int_nonmonotonic_send;
+mod int_poll_skip;
+mod int_send_skip;
 mod key_order;
+mod log_truncated;
+mod lost_middle;
+mod lost_parts;
+mod lost_postfix;
+mod lost_prefix;
 mod lost_write;
+mod nonlinearizable;
+mod nonmonotonic_poll;
 mod nonmonotonic_send;
+mod offset_regression;
 mod over_ack_pending;
 mod over_max_deliver;
+mod poll_skip;
+mod precommitted_read;
+mod realtime_offset_inversion;
 mod register;
+mod replica_divergence;
 mod reprocessed;
+mod retention_loss;
 mod set_full;
 mod spurious_rebalance;
 mod stale_commit_read;
+mod stale_read;
 mod stall;
+mod steps;
 mod stuck_consumer;
 mod stuck_producer;
 mod total_queue;
 mod ttl_early;
 mod two_holders;
+mod txn_sends;
 mod unavailability;
 mod unexpected;
 mod unprocessed;
 mod unseen;
+mod zombie_not_fenced;
 
 pub(crate) use duplicate::duplicated_sends;
 pub(crate) use unavailability::{gaps, worst_outage};
@@ -72,8 +108,26 @@ pub enum Case {
     Passed,
     /// A handler gave the record up.
     GivenUp,
+    /// The reader chose its units itself.
+    Assigned,
+    /// The leader epoch along the log is meant.
+    InEpochs,
+    /// The record stayed too long.
+    Kept,
     /// The record was delivered as often as it was dead-lettered.
     Repeated,
+    /// The transaction was aborted.
+    Aborted,
+    /// A circle with the order of time in it.
+    InTime,
+    /// A circle of reads alone.
+    ReadsOnly,
+    /// The search was given up when its budget was used up.
+    OutOfBudget,
+    /// The same, of a search for a circle of reads alone.
+    ReadsOutOfBudget,
+    /// What is missing may still be there, where the final drain did not come.
+    Undrained,
     /// A reader went back further than it had to.
     Further,
     /// A reader went on where it had to go back.
@@ -145,15 +199,47 @@ pub const CHECKS: &[Check] = &[
     // The log.
     lost_write::CHECK,
     unseen::CHECK,
+    lost_prefix::CHECK,
+    lost_middle::CHECK,
+    lost_postfix::CHECK,
     duplicate::CHECK,
     inconsistent_offsets::CHECK,
     unexpected::CHECK,
     corrupt::CHECK,
+    realtime_offset_inversion::CHECK,
+    offset_regression::CHECK,
+    replica_divergence::CHECK,
+    log_truncated::CHECK,
+    compaction_loss::CHECK,
+    retention_loss::CHECK,
     // Order.
+    poll_skip::CHECK,
+    nonmonotonic_poll::CHECK,
+    int_poll_skip::CHECK,
+    int_nonmonotonic_poll::CHECK,
     nonmonotonic_send::CHECK,
+    int_nonmonotonic_send::CHECK,
+    int_send_skip::CHECK,
     key_order::CHECK,
+    stale_read::CHECK,
     // Transactions.
     g1a::CHECK,
+    precommitted_read::CHECK,
+    g1b::CHECK,
+    g0::CHECK,
+    g0_process::CHECK,
+    g0_realtime::CHECK,
+    g1c::CHECK,
+    g1c_process::CHECK,
+    g1c_realtime::CHECK,
+    g_single::CHECK,
+    g2::CHECK,
+    eos_duplicate::CHECK,
+    eos_loss::CHECK,
+    conservation::CHECK,
+    hanging_txn::CHECK,
+    zombie_not_fenced::CHECK,
+    nonlinearizable::CHECK,
     // Groups.
     group_jump::CHECK,
     stale_commit_read::CHECK,

@@ -31,8 +31,8 @@ pub(super) const CHECK: Check = Check {
 fn find(analysis: &Analysis<'_>) -> Vec<Found> {
     let mut found = Vec::new();
     for (row, send) in (0u32..).zip(analysis.history.sends()) {
-        let there = !analysis.happened(row) || analysis.seen[row as usize] || analysis.twin(row).is_some();
-        if there || proved_lost(analysis, send) {
+        let looked_for = analysis.happened(row) && analysis.twin(row).is_none() && !analysis.may_be_gone(row);
+        if !looked_for || analysis.seen[row as usize] || proved_lost(analysis, send) {
             continue;
         }
         let unit = analysis.unit_of[row as usize];

@@ -31,7 +31,7 @@ mod shortest;
 pub use components::components;
 pub use explain::{Explain, circle, english};
 pub use graph::{Dependencies, Dependency, Edge, Graph, Links};
-pub use realtime::{Moment, link_processes, link_real_time};
+pub use realtime::{Moment, link_time};
 pub use search::{Budget, Cycle, CycleEdge, Finding, Pattern, find};
 
 #[cfg(test)]

@@ -18,45 +18,29 @@ pub enum Moment {
     End(u32),
 }
 
-/// Links every transaction to those that began after its end, as far as no other link implies it. The reason of an
-/// edge is 0: its two ends say it all.
-pub fn link_real_time(links: &mut Links, moments: impl IntoIterator<Item = Moment>) {
-    let mut begun: Vec<u64> = Vec::new();
-    // Each with the moment of its end; in the order of their ends.
+/// Links every transaction to those that began after its end, as far as no other link implies it. The order of real time
+/// is that of the moments of all; the order of a process is that of its own ([`Dependency::Process`]). The reason of
+/// an edge is 0: its two ends say it all.
+pub fn link_time(links: &mut Links, dependency: Dependency, moments: impl IntoIterator<Item = Moment>) {
+    // Moments of ends, of the transactions whose end was not followed by the end of a later one; in order.
     let mut over: VecDeque<(u64, u32)> = VecDeque::new();
+    let mut open: Vec<(u32, u64)> = Vec::new();
     for (moment, now) in moments.into_iter().zip(0u64..) {
         match moment {
             Moment::Begin(node) => {
-                let slot = node as usize;
-                if begun.len() <= slot {
-                    begun.resize(slot + 1, 0);
-                }
-                begun[slot] = now;
+                open.push((node, now));
                 for (_, before) in &over {
-                    links.link(*before, node, Dependency::Realtime, 0);
+                    links.link(*before, node, dependency, 0);
                 }
             }
             Moment::End(node) => {
-                let began = begun.get(node as usize).copied().unwrap_or(now);
+                let at = open.iter().rposition(|(other, _)| *other == node);
+                let began = at.map_or(now, |at| open.swap_remove(at).1);
                 while over.front().is_some_and(|(ended, _)| *ended < began) {
                     over.pop_front();
                 }
                 over.push_back((now, node));
             }
-        }
-    }
-}
-
-/// Links the transactions of each process in the order in which they began. `order` gives process and transaction.
-pub fn link_processes(links: &mut Links, order: impl IntoIterator<Item = (u32, u32)>) {
-    let mut last: Vec<Option<u32>> = Vec::new();
-    for (process, node) in order {
-        let process = process as usize;
-        if last.len() <= process {
-            last.resize(process + 1, None);
-        }
-        if let Some(before) = last[process].replace(node) {
-            links.link(before, node, Dependency::Process, 0);
         }
     }
 }

@@ -2,8 +2,10 @@
 //!
 //! The search begins at every edge that a pattern's circle may begin with, and looks for the shortest way back. It
 //! knows two states of every node, *not met yet* and *met* what the pattern needs, so the shortest way back that
-//! meets it is found too. Such a way may pass a node twice. It is then no circle but several joined, each of
-//! which is a circle of a simpler pattern and reported as such; the search goes on with the next first edge.
+//! meets it is found too. Such a way may pass a node twice. It is then no circle but several joined. If one of them
+//! has both a first edge and what is needed, it is found from that edge; else one has what is needed and no first
+//! edge, which is a circle of a weaker pattern. So where a pattern that needs something is implied by the patterns
+//! without its first dependencies, nothing is missed.
 //!
 //! For a pattern whose `first` are among its `rest` and that needs nothing more, a component with a first edge
 //! always has a circle, and the first search finds it.

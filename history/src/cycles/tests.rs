@@ -142,7 +142,7 @@ proptest! {
             }
         }
         let mut links = Links::new(5);
-        link_real_time(&mut links, moments);
+        link_time(&mut links, Dependency::Realtime, moments);
         let graph = links.build();
         for from in 0..5u32 {
             let (mut seen, mut stack) = ([false; 5], vec![from]);

@@ -127,6 +127,9 @@ pub struct Configuration {
     /// The writes of two transactions do not interleave.
     #[serde(skip_serializing_if = "is_default")]
     pub isolated_writes: bool,
+    /// A read is handed the whole unit from its beginning: a list, not a log.
+    #[serde(skip_serializing_if = "is_default")]
+    pub whole_reads: bool,
     /// After how many nanoseconds the bus aborts a transaction that does not end.
     #[serde(with = "crate::serde_time::span", skip_serializing_if = "is_default")]
     #[cfg_attr(any(test, feature = "schema"), schemars(with = "Option<u64>"))]
@@ -192,6 +195,7 @@ impl Default for Configuration {
             isolation: Isolation::ReadUncommitted,
             txn_order: TxnOrder::Any,
             isolated_writes: false,
+            whole_reads: false,
             txn_timeout: None,
             pipelines: Vec::new(),
             conserved: Vec::new(),

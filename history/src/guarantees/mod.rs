@@ -15,4 +15,5 @@ pub use configuration::{
 };
 pub use expect::{Delivery, Dlq, Expect, Log, Order};
 pub use rules::Rules;
+pub(crate) use rules::given_up;
 pub use warnings::{Warning, warnings};

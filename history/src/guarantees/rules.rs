@@ -15,6 +15,8 @@ mod order;
 mod queue;
 mod transactions;
 
+pub(crate) use transactions::given_up;
+
 use super::{Configuration, Delivery, Expect, Fsync, Log};
 use crate::{Ruling, analysis::Facts};
 use squall_bus::Acks;
@@ -142,6 +144,54 @@ impl Rules<'_> {
             (true, Ruling::AllowedBy(clause)) if self.configuration.unclean_election => allowed(clause),
             (true, Ruling::AllowedBy(_)) => self.unless_power_was_lost(CLAUSE),
             _ => forbidden(CLAUSE),
+        }
+    }
+
+    /// Who sends after an ack stands behind it.
+    #[must_use]
+    pub fn real_time(&self) -> Ruling {
+        match self.promised_survival() {
+            Ruling::AllowedBy(clause) => {
+                allowed(format!("the place of a record that may be lost may be used again: {clause}"))
+            }
+            _ => forbidden("a log gives places in the order of real time"),
+        }
+    }
+
+    /// The end of a log and its leader epochs go up only.
+    #[must_use]
+    pub fn no_regression(&self) -> Ruling {
+        match self.promised_survival() {
+            Ruling::AllowedBy(clause) => allowed(format!("a log may lose its end: {clause}")),
+            _ => forbidden("the end of a log and its leader epochs never go down"),
+        }
+    }
+
+    /// What a consumer has read stays.
+    #[must_use]
+    pub fn no_truncation(&self) -> Ruling {
+        match self.promised_survival() {
+            Ruling::AllowedBy(clause) => allowed(format!("a log may lose its end: {clause}")),
+            _ => forbidden("what a consumer was handed is in the log for good"),
+        }
+    }
+
+    /// A record stays as long as its topic's retention says. `kept`: it stayed longer.
+    #[must_use]
+    pub fn retention(&self, kept: bool) -> Ruling {
+        if kept {
+            return allowed("retention says how long a record stays at least");
+        }
+        self.if_clocks_are_known("a record stays as long as its topic's retention says")
+    }
+
+    /// What is only certain when it is known how far clocks may be off.
+    pub(crate) fn if_clocks_are_known(&self, clause: &str) -> Ruling {
+        match self.facts.clock_bound {
+            Some(_) => forbidden(clause),
+            None => Ruling::UndecidedBecause(format!(
+                "nobody knows how far clocks may be off (clock_bound); {clause}"
+            )),
         }
     }
 

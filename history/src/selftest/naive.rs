@@ -1,6 +1,7 @@
 //! What the naive versions share: facts about a history, each looked up anew from its definition.
 
 use crate::history::{DeliverRow, Drain, History, Observation, SendRow, Status, UnitId};
+use std::time::Duration;
 
 /// A send by the value that it wrote.
 pub(super) fn writer(history: &History, value: u64) -> Option<(u32, &SendRow)> {
@@ -146,4 +147,44 @@ pub(super) fn unit_of(history: &History, row: u32) -> Option<UnitId> {
             .filter(|other| (other.topic, other.key()) == (send.topic, Some(key)))
             .find_map(own)
     })
+}
+
+/// Whether a record may be gone by right: compacted, aged, or expired.
+pub(super) fn may_be_gone(history: &History, row: u32) -> bool {
+    let send = &history.sends()[row as usize];
+    let facts = history.meta.configuration.topic(history.topic_name(send.topic));
+    let extra = history.send_extra(row);
+    let invoked = history.time(send.invoke.0);
+    let age = history.end().since(extra.timestamp.unwrap_or(invoked).min(invoked))
+        + clock_bound(history).unwrap_or_default();
+    let aged = facts.retention.is_some_and(|retention| facts.deletes() && age >= retention);
+    let expired = extra.ttl.or(facts.ttl).is_some_and(|ttl| age >= ttl);
+    aged || expired || (facts.compacts() && (extra.tombstone || superseded(history, send)))
+}
+
+/// Whether a later record of its key, not aborted, stands behind some place of a record.
+fn superseded(history: &History, send: &SendRow) -> bool {
+    let Some(key) = send.key() else { return false };
+    units(history).into_iter().any(|unit| {
+        let places = places(history, unit);
+        let own = places.iter().filter(|(_, value)| *value == Some(send.value));
+        let same_key = places.iter().filter_map(|(position, value)| {
+            let (_, other) = writer(history, (*value)?)?;
+            (other.key() == Some(key) && outcome(history, other) != Status::Fail)
+                .then_some((*position, other.value))
+        });
+        let latest = same_key.max();
+        own.into_iter().any(|(position, _)| {
+            latest.is_some_and(|(at, value)| value != send.value && (at, value) > (*position, send.value))
+        })
+    })
+}
+
+/// How far clocks may be off: the widest bound that is said anywhere.
+pub(super) fn clock_bound(history: &History) -> Option<Duration> {
+    let notes = history.notes().iter().filter_map(|(_, note)| match note {
+        Observation::ClockBound(bound) => Some(*bound),
+        _ => None,
+    });
+    notes.chain(history.meta.configuration.clock_bound).max()
 }

@@ -3,6 +3,7 @@
 use super::text;
 use crate::{History, jsonl};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// The fields that name another event.
 const REFERENCES: [&str; 4] = ["invoke", "txn", "poll", "delivery"];
@@ -28,14 +29,16 @@ impl Script {
     /// The history that it says now. Events get new indexes; their times stay, so inserted ones have their
     /// neighbours'.
     pub(crate) fn history(&self) -> History {
-        let index = |id: u64| self.events.iter().position(|(known, _)| *known == id);
+        let ids = self.events.iter().map(|(id, _)| *id).zip(0u64..);
+        let indexes: BTreeMap<u64, u64> = ids.collect();
         let mut text = self.header.to_string() + "\n";
         for (at, (_, event)) in self.events.iter().enumerate() {
             let mut event = event.clone();
             event["index"] = json!(at);
             for field in REFERENCES {
                 if let Some(id) = event.get(field).and_then(Value::as_u64) {
-                    event[field] = json!(index(id).expect("no event refers to one that was taken away"));
+                    event[field] =
+                        json!(indexes.get(&id).expect("no event refers to one that was taken away"));
                 }
             }
             text += &(event.to_string() + "\n");

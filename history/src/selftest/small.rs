@@ -7,7 +7,7 @@ mod episodes;
 use crate::{
     History, Meta,
     events::Hit,
-    guarantees::{CommitPolicy, Isolation, Reading},
+    guarantees::{Cleanup, CommitPolicy, Isolation, Reading, TopicFacts},
     history::{
         Advice, Completion, Deliver, DeliverExtra, Drain, Ends, GroupId, Handling, Invoke, Observation, OpId,
         Phase, ProcessId, Send, SendExtra, Settlement, Struck, UnitId,
@@ -31,8 +31,8 @@ impl std::fmt::Debug for Shown {
 
 /// Small random histories.
 pub(super) fn histories() -> impl Strategy<Value = Shown> {
-    let steps = prop::collection::vec((0u8..44, 0u8..6, 0u8..6, 0u8..24), 0..=12);
-    (steps, 0u8..=255, prop::option::of(any::<u8>()))
+    let steps = prop::collection::vec((0u8..54, 0u8..6, 0u8..6, 0u8..24), 0..=12);
+    (steps, 0u16..1024, prop::option::of(any::<u8>()))
         .prop_map(|(steps, setup, drain)| Shown(Small::new(setup).tell(&steps, drain)))
 }
 
@@ -47,13 +47,15 @@ struct Small {
     others: Vec<OpId>,
     txn: [Option<OpId>; 3],
     poll: [Option<OpId>; 3],
+    /// Most of what happens happens to one process and one unit.
+    focus: bool,
     /// What stands, or should stand, in the logs: (unit, position, value).
     placed: Vec<(UnitId, u64, u64)>,
     delivery: Option<u32>,
 }
 
 impl Small {
-    fn new(setup: u8) -> Self {
+    fn new(setup: u16) -> Self {
         let mut meta = Meta::default();
         let configuration = &mut meta.configuration;
         configuration.dlq = Some("dead".into());
@@ -76,6 +78,15 @@ impl Small {
             meta.expect.unavailable = Some(Duration::from_nanos(4000));
             meta.expect.spurious_rebalances = Some(1);
         }
+        // Every fourth history compacts, every fourth deletes by age.
+        if let cleanup @ 2.. = setup >> 7 & 3 {
+            let cleanup = if cleanup == 2 { Cleanup::Compact } else { Cleanup::Delete };
+            let (retention, retention_slack) =
+                (Some(Duration::from_nanos(6000)), Some(Duration::from_nanos(2000)));
+            let facts = TopicFacts { cleanup, retention, retention_slack, ttl: None };
+            configuration.topics.insert("t".into(), facts);
+        }
+        meta.expect.lag = Some(Duration::from_nanos(2000));
         let mut history = History::new(meta);
         let unit = |history: &mut History, topic: &str, n| history.unit(&Unit::new(&Topic::new(topic), n));
         let units = [unit(&mut history, "t", 0), unit(&mut history, "t", 1)];
@@ -92,6 +103,7 @@ impl Small {
             others: Vec::new(),
             txn: [None; 3],
             poll: [None; 3],
+            focus: setup >> 9 == 1,
             placed: Vec::new(),
             delivery: None,
         }
@@ -117,9 +129,17 @@ impl Small {
     }
 
     fn step(&mut self, (what, a, b, c): Step) {
-        let process = usize::from(a) % 3;
+        let (process, b) = if self.focus { (usize::from(a == 5), b & !1) } else { (usize::from(a) % 3, b) };
         let unit = self.units[usize::from(b) % 2];
         match what {
+            44..=48 => self.polls(process, unit, a, c),
+            49 | 50 => self.transaction(process, unit, a, c),
+            51 => self.drain_through(unit, a, c),
+            52 | 53 => {
+                for n in 0..4 {
+                    self.send(process, a, b, 1 + n % 2);
+                }
+            }
             0..=9 => self.send(process, a, b, c),
             10..=12 => self.complete_send(a, unit, c),
             13..=19 => self.deliver(process, a, b, c),
@@ -154,7 +174,7 @@ impl Small {
             expected_position: (c % 7 == 3).then_some(u64::from(a)),
             expected_value: (c % 7 == 4).then_some(u64::from(a)),
             ttl: (c % 6 == 2).then_some(Duration::from_nanos(4000)),
-            timestamp: None,
+            timestamp: (c % 13 == 6).then_some(Time(self.time / 2)),
             tombstone: c % 8 == 5,
             amount: (c % 3 == 0).then_some(i64::from(a) - 3),
         };
@@ -265,6 +285,111 @@ impl Small {
             _ => Completion::Unknown { error: "E".into(), place: None },
         };
         self.history.complete(now, op, completion);
+    }
+
+    fn invoke(&mut self, process: usize, invoke: Invoke) -> OpId {
+        let (now, process) = (self.now(), self.process(process));
+        self.history.invoke(now, process, invoke)
+    }
+
+    /// A poll that is handed some records of a unit, mostly in their order and without gaps, and how it ends.
+    fn polls(&mut self, process: usize, unit: UnitId, a: u8, c: u8) {
+        let txn = self.txn[process].filter(|_| c % 2 == 0);
+        let poll = self.invoke(process, Invoke::Poll { group: (c % 3 != 0).then_some(self.groups[0]), txn });
+        let mut here: Vec<(UnitId, u64, u64)> =
+            self.placed.iter().copied().filter(|(other, ..)| *other == unit).collect();
+        here.sort_unstable();
+        let from = usize::from(a) % (here.len() + 1);
+        let mut records: Vec<(UnitId, u64, u64)> = here[from..].iter().copied().take(3).collect();
+        match c % 8 {
+            3 if records.len() > 2 => drop(records.remove(1)),
+            4 => records.reverse(),
+            5 => records.extend(here.first()),
+            _ => {}
+        }
+        for (index, (unit, position, value)) in records.into_iter().enumerate() {
+            let group = (c % 3 != 0).then_some(self.groups[0]);
+            let deliver = Deliver { group, poll: Some(poll), ..Deliver::new(unit, position, value) };
+            let (now, name) = (self.now(), self.process(process));
+            self.history.observe(now, name, Observation::Deliver(deliver));
+            if c == 23 && index == 0 {
+                let now = self.now();
+                self.history.observe(now, name, Observation::Revoked(vec![unit]));
+            }
+        }
+        let completion = match c {
+            0..=17 => Completion::Ok,
+            18 | 19 => Completion::Fail { error: "E".into() },
+            20 => Completion::Unknown { error: "E".into(), place: None },
+            _ => return self.others.push(poll),
+        };
+        let now = self.now();
+        self.history.complete(now, poll, completion);
+    }
+
+    /// A transaction of a few sends to a unit, perhaps upside down or with another record in between.
+    fn transaction(&mut self, process: usize, unit: UnitId, a: u8, c: u8) {
+        let txn = self.invoke(process, Invoke::Txn { id: None, epoch: None });
+        let topic = self.history.unit_topic(unit);
+        let first = self.next_position(unit);
+        if a > 2 {
+            // It reads from the first record on, and begins with that.
+            self.txn[process] = Some(txn);
+            self.polls(process, unit, 0, 10);
+            self.txn[process] = None;
+        }
+        for n in 0..2 + u64::from(a % 2) {
+            let value = self.value;
+            self.value += 1;
+            let send = Send { txn: Some(txn), ..Send::new(topic, None, value) };
+            let op = self.invoke(process, Invoke::Send(send));
+            let position =
+                if c % 4 == 1 { (first + 3).saturating_sub(n) } else { first + n * u64::from(1 + c % 2) };
+            let now = self.now();
+            let done = Completion::Sent { unit, position: Some(position), duplicate: false };
+            self.history.complete(now, op, done);
+            self.placed.push((unit, position, value));
+        }
+        if c % 6 == 3 {
+            // Into a gap, if there is one.
+            self.placed.push((unit, first + 1, self.value));
+            let plain = self.invoke(2, Invoke::Send(Send::new(topic, None, self.value)));
+            self.value += 1;
+            let now = self.now();
+            let done = Completion::Sent { unit, position: Some(first + 1), duplicate: false };
+            self.history.complete(now, plain, done);
+        }
+        let completion = match c {
+            0..=15 => Completion::Ok,
+            16..=19 => Completion::Fail { error: "E".into() },
+            20 | 21 => Completion::Unknown { error: "E".into(), place: None },
+            _ => {
+                self.txn[process] = Some(txn);
+                return self.others.push(txn);
+            }
+        };
+        let now = self.now();
+        self.history.complete(now, txn, completion);
+    }
+
+    /// A drain of a unit through two nodes, one of which may lack something.
+    fn drain_through(&mut self, unit: UnitId, a: u8, c: u8) {
+        for node in 0..2 {
+            let here: Vec<(UnitId, u64, u64)> =
+                self.placed.iter().copied().filter(|(other, ..)| *other == unit).collect();
+            for (index, (unit, position, value)) in here.into_iter().enumerate() {
+                if node == 1 && index == usize::from(a) {
+                    continue;
+                }
+                let extra = DeliverExtra { node: Some(node), ..DeliverExtra::NONE };
+                let deliver = Deliver { extra, ..Deliver::new(unit, position, value) };
+                let now = self.now();
+                self.history.observe(now, ProcessId::DRAIN, Observation::Deliver(deliver));
+            }
+            let (now, to) = (self.now(), self.next_position(unit));
+            let drain = Drain { unit, from: 0, to, complete: c % 6 != 0, node: Some(node) };
+            self.history.observe(now, ProcessId::DRAIN, Observation::Drain(drain));
+        }
     }
 
     fn commit(&mut self, process: usize, unit: UnitId, b: u8, c: u8) {

@@ -3,6 +3,8 @@
 use super::{Rules, allowed, forbidden};
 use crate::{
     Ruling,
+    analysis::span,
+    checks::Case,
     guarantees::{Order, Reading},
 };
 
@@ -52,5 +54,65 @@ impl Rules<'_> {
     fn key_order(&self) -> Option<Ruling> {
         (self.expect.order == Some(Order::PerKey))
             .then(|| forbidden("`order: per-key` demands that records of one key keep their order"))
+    }
+
+    /// A reader's next operation goes on where the last one ended, and leaves nothing out.
+    #[must_use]
+    pub fn no_skip(&self, case: Case) -> Ruling {
+        match case {
+            Case::Assigned => self.unless_power_was_lost(
+                "a reader of assigned units goes on where it was, and leaves nothing out",
+            ),
+            _ => allowed(
+                "a rebalance moves the readers of a group, and a jump of the group is judged on its own",
+            ),
+        }
+    }
+
+    /// A reader's next operation does not go back.
+    #[must_use]
+    pub fn no_return(&self, case: Case) -> Ruling {
+        match case {
+            Case::Assigned => self.unless_the_log_moved("a reader of assigned units goes on where it was"),
+            _ => allowed("a group reads again from its commit: at least once"),
+        }
+    }
+
+    /// One operation's reads leave nothing out.
+    #[must_use]
+    pub fn no_inner_skip(&self) -> Ruling {
+        self.unless_power_was_lost("the records of one poll follow each other in their unit")
+    }
+
+    /// One operation's reads do not go back.
+    #[must_use]
+    pub fn no_inner_return(&self) -> Ruling {
+        self.unless_the_log_moved("the records of one poll follow each other in their unit")
+    }
+
+    /// What holds unless the end of the log may have been taken back under its readers.
+    fn unless_the_log_moved(&self, clause: &str) -> Ruling {
+        match (self.promised_survival(), self.facts.leader_at_risk()) {
+            (Ruling::AllowedBy(loss), _) => allowed(format!("a reader goes back when the log does: {loss}")),
+            (_, Some(risk)) if !self.configuration.reads_committed() => allowed(format!(
+                "a reader of uncommitted records may go back when a leader changes, and {risk}"
+            )),
+            _ => forbidden(clause),
+        }
+    }
+
+    /// The sends of one transaction may be parted by those of others.
+    #[must_use]
+    pub fn interleaving(&self) -> Ruling {
+        allowed("transactions interleave in the log")
+    }
+
+    /// A reader is not further behind than `lag` says.
+    #[must_use]
+    pub fn freshness(&self) -> Ruling {
+        match self.expect.lag {
+            Some(bound) => forbidden(format!("`lag: < {}` bounds the worst reader", span(bound))),
+            None => allowed("nothing bounds how far a reader may be behind"),
+        }
     }
 }

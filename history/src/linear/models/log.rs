@@ -5,6 +5,7 @@
 //! An accepted append stands behind the last record; positions may have holes, and begin at 1: to expect 0 is to
 //! expect that there is no record yet.
 //!
+//! Before the first answer nothing is known, for the log may hold records; whatever is answered first says what it was.
 //! Where no position was told, the last record is only known to be behind some place. A condition on a position
 //! behind that place may hold or not, so either answer is taken; that is lenient, never wrong.
 //!
@@ -45,8 +46,8 @@ pub struct Append {
 /// The last record, as far as it is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LogState {
-    /// There is none.
-    Empty,
+    /// Nothing is known of it: the history may begin with a log that holds records.
+    Unknown,
     /// It has this value.
     Last {
         /// Its value.
@@ -58,7 +59,7 @@ pub enum LogState {
     },
 }
 
-/// The model. It starts empty.
+/// The model. It starts without any knowledge.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Log;
 
@@ -67,8 +68,7 @@ impl LogState {
     fn meets(&self, expected: Expected) -> (bool, bool) {
         let certain = |is| (is, is);
         match (*self, expected) {
-            (Self::Empty, Expected::Position(position)) => certain(position == 0),
-            (Self::Empty, Expected::Value(_)) => certain(false),
+            (Self::Unknown, _) => (true, false),
             (Self::Last { value, .. }, Expected::Value(other)) => certain(value == other),
             (Self::Last { from, exact: true, .. }, Expected::Position(position)) => certain(position == from),
             (Self::Last { from, exact: false, .. }, Expected::Position(position)) => {
@@ -81,9 +81,10 @@ impl LogState {
     fn append(&self, append: &Append, position: Option<u64>) -> Option<Self> {
         // The condition says where the last record was, if nothing else does.
         let told = match (append.expected, *self) {
-            (Some(Expected::Position(position)), Self::Last { .. }) => Some(position),
+            (Some(Expected::Position(0)), _) => None,
+            (Some(Expected::Position(position)), _) => Some(position),
             (_, Self::Last { from, .. }) => Some(from),
-            (_, Self::Empty) => None,
+            (_, Self::Unknown) => None,
         };
         let value = append.value;
         match position {
@@ -103,7 +104,7 @@ impl Model for Log {
     type Op = Append;
 
     fn start(&self) -> LogState {
-        LogState::Empty
+        LogState::Unknown
     }
 
     fn step(&self, state: &LogState, op: &Append) -> Option<LogState> {
@@ -117,7 +118,7 @@ impl Model for Log {
 
     fn describe(&self, state: &LogState) -> String {
         match state {
-            LogState::Empty => "there is no record yet".to_owned(),
+            LogState::Unknown => "nothing is known of the last record".to_owned(),
             LogState::Last { value, from, exact: true } => {
                 format!("the last record is {value} at position {from}")
             }

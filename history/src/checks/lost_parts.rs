@@ -1,0 +1,82 @@
+//! What `lost_prefix`, `lost_middle` and `lost_postfix` share: where in the sends of its writer a lost record stands.
+//!
+//! Lost records are those of `lost_write` and `unseen` whose unit is known. A writer's sends are those of one producer
+//! session to one unit, in the order in which they were made; they are held against the first and the last of them
+//! that was read and is not lost. Without any such there is no middle and no prefix: all is postfix.
+
+use super::{Case, Found, lost_write, unseen};
+use crate::{analysis::Analysis, history::UnitId};
+use std::collections::HashMap;
+
+/// Which part of its writer's sends a lost record is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    Prefix,
+    Middle,
+    Postfix,
+}
+
+/// The first and the last row of a writer that was read.
+type Span = (u32, u32);
+
+pub(super) fn found(analysis: &Analysis<'_>, part: Part) -> Vec<Found> {
+    let mut lost = (lost_write::CHECK.find)(analysis);
+    lost.extend((unseen::CHECK.find)(analysis));
+    if lost.is_empty() {
+        return lost;
+    }
+    lost.sort_by_key(|one| one.send);
+    let spans = spans(analysis, &lost);
+    lost.retain_mut(|one| {
+        let (Some(row), Some(unit)) = (one.send, one.unit) else { return false };
+        let span = spans.get(&(analysis.session_of[row as usize], unit)).copied();
+        let here = match span {
+            Some((first, _)) if row < first => Part::Prefix,
+            Some((_, last)) if row < last => Part::Middle,
+            _ => Part::Postfix,
+        };
+        one.other = span.map(|(first, last)| if here == Part::Prefix { first } else { last });
+        one.case = match analysis.units[unit.index()].complete_drain() {
+            Some(_) => Case::Drained,
+            None => Case::Plain,
+        };
+        here == part
+    });
+    lost
+}
+
+/// What was read of each writer. Only asked, never walked.
+fn spans(analysis: &Analysis<'_>, lost: &[Found]) -> HashMap<(u32, UnitId), Span> {
+    let mut is_lost = vec![false; analysis.seen.len()];
+    for row in lost.iter().filter_map(|one| one.send) {
+        is_lost[row as usize] = true;
+    }
+    let mut spans: HashMap<(u32, UnitId), Span> = HashMap::new();
+    for (row, unit) in (0u32..).zip(&analysis.unit_of) {
+        if let (Some(unit), true, false) = (unit, analysis.seen[row as usize], is_lost[row as usize]) {
+            let span = spans.entry((analysis.session_of[row as usize], *unit)).or_insert((row, row));
+            span.1 = row;
+        }
+    }
+    spans
+}
+
+pub(super) fn tell(analysis: &Analysis<'_>, found: &Found, part: Part) -> [String; 2] {
+    let Some(send) = found.send.map(|row| analysis.send(row)) else { return Default::default() };
+    let who = analysis.history.process_name(send.process);
+    let other = found.other.map(|row| analysis.send(row));
+    let other = other.map(|other| format!("{} (event {})", analysis.record(other), other.invoke.0));
+    let second = match (part, other) {
+        (Part::Prefix, Some(first)) => {
+            format!("The first record of {who} there that was read is {first}, which it sent later.")
+        }
+        (Part::Middle, Some(last)) => {
+            format!("{who} sent {last} there later, and that was read: this is loss, not lag.")
+        }
+        (_, Some(last)) => {
+            format!("The last record of {who} there that was read is {last}, which it sent earlier.")
+        }
+        (_, None) => format!("Nothing that {who} sent there was read."),
+    };
+    [format!("{}.", analysis.sent(send)), second]
+}
