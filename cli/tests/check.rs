@@ -78,7 +78,7 @@ fn guarantees_replace_those_of_the_head_and_kinds_can_be_left_out() {
     let with = |words: &[&str]| squall(&[&["check", &file, "--json"], words].concat());
     let lax = with(&["--guarantees", guarantees.to_str().expect("utf-8")]);
     let demanding = with(&["--guarantee", "acks=0", "--guarantee", "expect.delivery=at-least-once"]);
-    let ignoring = with(&["--ignore", "lost_write"]);
+    let ignoring = with(&["--ignore", "lost_write", "--ignore", "lost_middle"]);
     assert_eq!([code(&lax), code(&demanding), code(&ignoring)], [0, 1, 0]);
     assert!(kinds(&lax).contains(&"lost_write".to_owned()), "found, and allowed");
     for (words, says) in [
