@@ -7,8 +7,8 @@
 mod judging;
 mod vacuous;
 
-pub use judging::judge;
 pub(crate) use judging::{conclude, forbidden_first};
+pub use judging::{judge, judge_without};
 
 use crate::Anomaly;
 use serde::{Deserialize, Serialize};

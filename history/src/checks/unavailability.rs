@@ -58,9 +58,31 @@ type Times = (Vec<(Time, u32)>, Vec<(Time, u32)>);
 
 /// The longest outage of each unit that was sent to on a schedule.
 fn outages(analysis: &Analysis<'_>) -> Vec<Outage> {
+    let mut list: Vec<Outage> = Vec::new();
+    each_gap(analysis, |gap| match list.last_mut() {
+        Some(worst) if worst.unit == gap.unit => {
+            if worst.lasts < gap.lasts {
+                *worst = gap;
+            }
+        }
+        _ => list.push(gap),
+    });
+    list
+}
+
+/// Tells, for each intended send, its unit, its time and how long it was until the next ack in the unit.
+pub(crate) fn gaps(analysis: &Analysis<'_>, mut tell: impl FnMut(UnitId, Time, Duration)) {
+    each_gap(analysis, |gap| {
+        let intended = analysis.send(gap.missed).intended().unwrap_or_default();
+        tell(gap.unit, intended, gap.lasts);
+    });
+}
+
+/// The time from each intended send to the next ack of its unit, unit by unit.
+fn each_gap(analysis: &Analysis<'_>, mut tell: impl FnMut(Outage)) {
     let history = analysis.history;
     if history.meta.configuration.acks == Acks::None {
-        return Vec::new();
+        return;
     }
     // One pass in the order of the sends: the times of each unit come nearly sorted.
     let mut times: Vec<Times> = vec![(Vec::new(), Vec::new()); analysis.units.len()];
@@ -71,29 +93,20 @@ fn outages(analysis: &Analysis<'_>) -> Vec<Outage> {
         let ack = send.completion().filter(|_| send.acked());
         acks.extend(ack.map(|event| (history.time(event), event)));
     }
-    let worst = analysis.order.iter().filter_map(|unit| {
+    for unit in &analysis.order {
         let (acks, intended) = &mut times[unit.index()];
         acks.sort_unstable();
         intended.sort_unstable();
-        longest(*unit, acks, intended, history.end())
-    });
-    worst.collect()
-}
-
-fn longest(unit: UnitId, acks: &[(Time, u32)], intended: &[(Time, u32)], end: Time) -> Option<Outage> {
-    let mut worst: Option<Outage> = None;
-    let mut next = 0;
-    for (time, row) in intended {
-        while acks.get(next).is_some_and(|(ack, _)| ack < time) {
-            next += 1;
-        }
-        let (until, ended) = acks.get(next).map_or((end, None), |(ack, event)| (*ack, Some(*event)));
-        let lasts = until.since(*time);
-        if worst.is_none_or(|worst| worst.lasts < lasts) {
-            worst = Some(Outage { unit, lasts, missed: *row, ended });
+        let mut next = 0;
+        for (time, row) in intended {
+            while acks.get(next).is_some_and(|(ack, _)| ack < time) {
+                next += 1;
+            }
+            let ack = acks.get(next);
+            let (until, ended) = ack.map_or((history.end(), None), |(ack, event)| (*ack, Some(*event)));
+            tell(Outage { unit: *unit, lasts: until.since(*time), missed: *row, ended });
         }
     }
-    worst
 }
 
 fn find(analysis: &Analysis<'_>) -> Vec<Found> {

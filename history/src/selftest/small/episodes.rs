@@ -3,8 +3,8 @@
 
 use super::{Small, Step};
 use crate::history::{
-    Completion, Deliver, DeliverExtra, Handling, Invoke, Observation, OpId, ProcessId, Send, SendExtra,
-    Settlement, UnitId,
+    Completion, Deliver, DeliverExtra, GroupId, Handling, Invoke, Observation, OpId, ProcessId, Send,
+    SendExtra, Settlement, UnitId,
 };
 use squall_bus::Time;
 use std::time::Duration;
@@ -35,6 +35,15 @@ impl Small {
     fn end(&mut self, op: OpId, completion: Completion) {
         let now = self.now();
         self.history.complete(now, op, completion);
+    }
+
+    /// A client has one poll at a time: the one that is open ends before another begins.
+    fn begin_poll(&mut self, process: usize, group: Option<GroupId>, txn: Option<OpId>) -> OpId {
+        if let Some(open) = self.poll[process].take() {
+            self.others.retain(|other| *other != open);
+            self.end(open, Completion::Ok);
+        }
+        self.begin_op(process, Invoke::Poll { group, txn })
     }
 
     fn begin_op(&mut self, process: usize, invoke: Invoke) -> OpId {
@@ -88,7 +97,7 @@ impl Small {
     fn transacted_poll(&mut self, process: usize, place: (UnitId, u64, u64), c: u8) {
         let txn = self.begin_op(process, Invoke::Txn { id: None, epoch: None });
         let group = (c % 5 != 0).then_some(self.groups[0]);
-        let poll = self.begin_op(process, Invoke::Poll { group, txn: Some(txn) });
+        let poll = self.begin_poll(process, group, Some(txn));
         self.hand_out(process, place, Some(poll), None);
         self.end(poll, Completion::Ok);
         let aborted = Completion::Fail { error: "E".into() };
@@ -98,7 +107,7 @@ impl Small {
     /// A poll is handed a message and settles it; it may be handed to another one at once.
     fn settled(&mut self, one: usize, two: usize, place: (UnitId, u64, u64), c: u8) {
         let group = Some(self.groups[0]);
-        let poll = self.begin_op(one, Invoke::Poll { group, txn: None });
+        let poll = self.begin_poll(one, group, None);
         let deadline = (c % 3 == 1).then_some(Time(self.time + 4000));
         let delivery = self.hand_out(one, place, Some(poll), deadline);
         self.end(poll, Completion::Ok);
@@ -115,7 +124,7 @@ impl Small {
             }
         }
         if c > 11 {
-            let poll = self.begin_op(two, Invoke::Poll { group, txn: None });
+            let poll = self.begin_poll(two, group, None);
             self.hand_out(two, place, Some(poll), None);
             self.end(poll, Completion::Ok);
         }
