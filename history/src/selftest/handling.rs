@@ -10,7 +10,7 @@ use crate::{
     History, Kind,
     checks::Case,
     guarantees::CommitPolicy,
-    history::{CommitRow, GroupId, Handling, Observation, Phase, SendRow, Status, UnitId},
+    history::{CommitRow, GroupId, Handling, Observation, Phase, SendRow, Settlement, Status, UnitId},
 };
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -118,7 +118,14 @@ fn passed(history: &History, group: Option<GroupId>, send: &SendRow, unit: UnitI
     let acked = notes().any(
         |note| matches!(note, Observation::Acked { group: of, value } if *of == group && *value == send.value),
     );
-    caught_up || ((behind || acked) && history.meta.configuration.commit != CommitPolicy::BeforeProcessing)
+    let settled = history.settles().iter().any(|one| {
+        let read = &history.delivers()[one.delivery as usize];
+        let done = one.status == Status::Ok && matches!(one.how, Settlement::Ack);
+        done && (read.group(), read.value()) == (group, Some(send.value))
+    });
+    caught_up
+        || ((behind || acked || settled)
+            && history.meta.configuration.commit != CommitPolicy::BeforeProcessing)
 }
 
 fn unprocessed(history: &History) -> Vec<Key> {
