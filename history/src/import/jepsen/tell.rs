@@ -18,13 +18,15 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) fn tell(ops: &[Op], skipped: usize) -> Result<Imported, Fault> {
     let workload = workload(ops)?;
     let mut teller = Teller::new(ops, workload);
+    let mut lines = Vec::new();
     for op in ops {
         teller.line(op).map_err(|problem| (op.line, problem))?;
+        lines.resize(teller.history.len(), u32::try_from(op.line).unwrap_or(u32::MAX));
     }
     if workload == Workload::ListAppend {
         teller.drain_lists();
     }
-    Ok(Imported { history: teller.history, workload, ops: ops.len() + skipped, skipped })
+    Ok(Imported { history: teller.history, workload, ops: ops.len() + skipped, skipped, lines })
 }
 
 fn workload(ops: &[Op]) -> Result<Workload, Fault> {
@@ -48,8 +50,9 @@ fn promises(ops: &[Op], workload: Workload) -> Meta {
     let configuration = &mut meta.configuration;
     configuration.idempotent = true;
     configuration.isolation = Isolation::ReadCommitted;
+    // A group shares the units out, and nobody wrote down how: no member owns any, for all that is known.
     let subscribes = ops.iter().any(|op| matches!(op.work, Work::Subscribe(_)));
-    configuration.reading = if subscribes { Reading::Subscribe } else { Reading::Assign };
+    configuration.reading = if subscribes { Reading::Share } else { Reading::Assign };
     if workload == Workload::ListAppend {
         configuration.isolated_writes = true;
         configuration.txn_order = TxnOrder::Realtime;
