@@ -94,7 +94,9 @@ impl<'h> Analysis<'h> {
         let read = self.read(*message.first()?);
         let noted = read.value().and_then(|value| self.writer(value)).and_then(|send| {
             let consumer = self.consumers.iter().find(|consumer| consumer.group == read.group())?;
-            consumer.touches[send as usize].acked
+            let touch = &consumer.touches[send as usize];
+            // Such an ack names the record alone: of one that stands at several places nobody knows which was meant.
+            touch.acked.filter(|_| touch.delivered as usize == message.len())
         });
         settled.into_iter().chain(noted).min()
     }

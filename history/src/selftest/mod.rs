@@ -111,7 +111,7 @@ const PENDING: &[&str] = &[
 ];
 
 /// How many clean histories of each kind are judged, and mutated by each mutator.
-const SEEDS: u64 = 30;
+const SEEDS: u64 = 20;
 
 #[test]
 fn every_check_has_a_row() {
@@ -140,7 +140,7 @@ fn text(history: &History) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// The fast version of every check finds what its definition says, and can tell it.
     #[test]
