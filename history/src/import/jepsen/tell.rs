@@ -3,7 +3,7 @@
 use super::{
     Fault, Imported, Problem, Workload,
     form::Form,
-    op::{Micro, Op, Side, Work},
+    op::{Micro, Op, Records, Side, Work},
     values::Values,
 };
 use crate::{
@@ -203,7 +203,7 @@ impl Teller {
         for (micro, id) in told.iter().zip(&open.ops) {
             match micro {
                 Micro::Send { key, offset, .. } => self.end_send(op, key, *offset, *id, open.txn.is_some()),
-                Micro::Poll(records) => self.end_poll(op, records.as_deref().unwrap_or_default(), *id),
+                Micro::Poll(records) => self.end_poll(op, records.as_ref().unwrap_or(&Records::new()), *id),
                 Micro::Read { key, list } => self.end_read(op, key, list.as_deref(), *id),
             }
         }
@@ -246,7 +246,7 @@ impl Teller {
         }
     }
 
-    fn end_poll(&mut self, op: &Op, units: &[(String, Vec<(Option<u64>, Form)>)], id: OpId) {
+    fn end_poll(&mut self, op: &Op, units: &Records, id: OpId) {
         let group = self.groups.get(&op.process).copied();
         for (key, records) in units {
             for (offset, value) in records {
