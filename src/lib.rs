@@ -1,4 +1,4 @@
-//! Squall: your own async service against a simulated Kafka, under hundreds of seeds of faults, in a `#[test]`.
+//! Squall: your own async service against a simulated Kafka or NATS, under hundreds of seeds of faults, in a `#[test]`.
 //!
 //! A [`Storm`] builds a three-node cluster for each seed, starts your services as processes in it, lets faults
 //! strike at times that the seed draws, and judges what happened: was every acknowledged record processed, in

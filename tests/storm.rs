@@ -40,7 +40,11 @@ async fn shop(trial: &Trial, orders: u32) -> Result<(), Error> {
 }
 
 fn storm() -> Storm {
-    Storm::kafka().seeds(0..4).topic("orders", 2).kill(Role::Client("billing".into()), 1)
+    on(Storm::kafka())
+}
+
+fn on(bus: Storm) -> Storm {
+    bus.seeds(0..4).topic("orders", 2).kill(Role::Client("billing".into()), 1)
 }
 
 fn sweep(storm: &Storm, commits_first: bool) -> Sweep {
@@ -75,6 +79,15 @@ fn a_service_that_commits_first_is_found_out_and_told_in_full() {
 #[test]
 fn a_service_that_commits_behind_its_work_is_valid() {
     sweep(&storm(), false).assert_valid();
+}
+
+#[test]
+fn the_same_service_has_the_same_bug_on_the_other_bus_and_is_valid_without_it() {
+    let storm = on(Storm::nats()).seeds(0..12).kill(Role::Leader(Unit::new(&"orders".into(), 0)), 1);
+    let found = sweep(&storm, true);
+    let kinds: Vec<_> = found.failures().flat_map(Run::forbidden).map(|anomaly| anomaly.kind).collect();
+    assert!(!kinds.is_empty() && kinds.iter().all(|kind| *kind == Kind::Unprocessed), "{found}");
+    sweep(&storm, false).assert_valid();
 }
 
 #[test]

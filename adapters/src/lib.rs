@@ -13,8 +13,6 @@
 //! Errors are typed where something can be done about them ([`providers::ProviderError`],
 //! [`wire::WireError`]) and become a [`squall_bus::Error`] at the bus.
 
-#![forbid(unsafe_code)]
-
 pub mod codes;
 #[cfg(any(feature = "kafka", feature = "nats"))]
 mod flight;

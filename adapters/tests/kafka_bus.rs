@@ -69,7 +69,7 @@ async fn assigned(consumer: &Arc<dyn Consumer>) -> Vec<Unit> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_sent_is_read_in_order_and_a_group_goes_on_where_it_committed() {
-    if skips_for_want_of_brokers() {
+    if skips_for_want_of_brokers("kafka") {
         return;
     }
     let (bus, orders) = (bus(), topic("orders", 3).await);
@@ -108,7 +108,7 @@ async fn what_is_sent_is_read_in_order_and_a_group_goes_on_where_it_committed() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_member_takes_over_some_units_and_the_first_has_the_last_word() {
-    if skips_for_want_of_brokers() {
+    if skips_for_want_of_brokers("kafka") {
         return;
     }
     let (bus, topic) = (bus(), topic("shared", 4).await);
@@ -139,7 +139,7 @@ async fn a_second_member_takes_over_some_units_and_the_first_has_the_last_word()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lone_reader_reads_from_where_it_is_told_and_seeks() {
-    if skips_for_want_of_brokers() {
+    if skips_for_want_of_brokers("kafka") {
         return;
     }
     let (bus, topic) = (bus(), topic("alone", 1).await);
@@ -160,7 +160,7 @@ async fn a_lone_reader_reads_from_where_it_is_told_and_seeks() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transaction_is_seen_as_a_whole_or_not_at_all_and_a_zombie_is_fenced() {
-    if skips_for_want_of_brokers() {
+    if skips_for_want_of_brokers("kafka") {
         return;
     }
     let (bus, topic) = (bus(), topic("transfers", 1).await);
@@ -198,7 +198,7 @@ async fn a_transaction_is_seen_as_a_whole_or_not_at_all_and_a_zombie_is_fenced()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn outcomes_are_honest() {
-    if skips_for_want_of_brokers() {
+    if skips_for_want_of_brokers("kafka") {
         return;
     }
     let (bus, topic) = (bus(), topic("outcomes", 1).await);

@@ -28,7 +28,7 @@ fn spec(name: &str) -> TopicSpec {
 
 #[test]
 fn starts_answers_and_survives_the_loss_of_a_node() {
-    if skips_for_want_of_brokers() {
+    if skips_for_want_of_brokers("kafka") {
         return;
     }
     let cluster = start();
@@ -67,7 +67,7 @@ fn starts_answers_and_survives_the_loss_of_a_node() {
 
 #[test]
 fn brokers_stay_up_between_commands() {
-    if skips_for_want_of_brokers() {
+    if skips_for_want_of_brokers("kafka") {
         return;
     }
     let cache = tempfile::tempdir().expect("a folder");

@@ -7,8 +7,8 @@ use squall_adapters::{
     providers::nats::{LocalNats, NatsOptions},
 };
 use squall_bus::{
-    Acks, Admin, Bus, Consumer, ConsumerConfig, ConsumerEvent, Delivery, ErrorClass, Outcome, Position,
-    Producer, ProducerConfig, Record, ResetPolicy, Topic, TopicSpec, Unit,
+    Acks, Admin, Bus, Consumer, ConsumerConfig, ConsumerEvent, Delivery, ErrorClass, ID_HEADER, Outcome,
+    Position, Producer, ProducerConfig, Record, ResetPolicy, SLOW_CONSUMER, Topic, TopicSpec, Unit,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -76,6 +76,9 @@ fn number(delivery: &Delivery) -> u32 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_sent_is_read_in_order_and_a_group_goes_on_where_it_acknowledged() {
+    if squall_adapters::providers::skips_for_want_of_brokers("nats") {
+        return;
+    }
     let (bus, orders) = (bus(), topic("orders", 3).await);
     let config = ProducerConfig { idempotent: true, buffer: 50, ..ProducerConfig::new("producer-1") };
     let producer = bus.producer(config).expect("a producer");
@@ -121,6 +124,9 @@ async fn what_is_sent_is_read_in_order_and_a_group_goes_on_where_it_acknowledged
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_group_shares_and_what_is_refused_comes_again_while_what_is_ended_does_not() {
+    if squall_adapters::providers::skips_for_want_of_brokers("nats") {
+        return;
+    }
     let (bus, jobs) = (bus(), topic("jobs", 2).await);
     let producer = bus.producer(ProducerConfig::new("producer-2")).expect("a producer");
     send_all(&producer, &jobs, 0..20).await;
@@ -161,8 +167,117 @@ async fn a_group_shares_and_what_is_refused_comes_again_while_what_is_ended_does
     assert!(committed.expect("an answer").expect("a place") >= end);
 }
 
+/// A record that the bus gave up, as one of the members hears it.
+async fn exhausted(members: &[Arc<dyn Consumer>; 2]) -> Delivery {
+    loop {
+        let event = tokio::select! {
+            event = members[0].event() => event,
+            event = members[1].event() => event,
+        };
+        if let ConsumerEvent::Exhausted(delivery) = event {
+            return delivery;
+        }
+    }
+}
+
+/// The advisory comes when the record would be delivered again: at once, after the delay, after the ack wait. The
+/// simulated server does alike (`n2_the_last_delivery_ends_with_an_advisory_when_it_would_come_again`).
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_refused_too_often_is_given_up_and_told_to_one_member() {
+    if squall_adapters::providers::skips_for_want_of_brokers("nats") {
+        return;
+    }
+    let (bus, tries, letters) = (bus(), topic("tries", 2).await, topic("letters", 1).await);
+    let config = |client: &str| ConsumerConfig {
+        max_deliver: Some(2),
+        ack_wait: Some(Duration::from_secs(3)),
+        ..ConsumerConfig::group(client, "triers", std::slice::from_ref(&tries))
+    };
+    let members =
+        ["consumer-a", "consumer-b"].map(|client| bus.consumer(config(client)).expect("a consumer"));
+    let producer = bus
+        .producer(ProducerConfig { idempotent: true, ..ProducerConfig::new("producer-t") })
+        .expect("a producer");
+    for (number, refused, at) in [(1, Some(0), 0), (2, Some(1_000), 1_000), (3, None, 3_000)] {
+        assert!(producer.send(Record { partition: Some(1), ..record(&tries, number) }).await.is_ok());
+        let mut last = Instant::now();
+        for attempt in 1..=2 {
+            let delivery = tokio::select! {
+                delivery = next(&members[0]) => (delivery, 0),
+                delivery = next(&members[1]) => (delivery, 1),
+            };
+            let (delivery, member) = delivery;
+            assert_eq!((number, delivery.attempt), (self::number(&delivery), Some(attempt)));
+            last = Instant::now();
+            let pause = refused.filter(|_| attempt == 2).unwrap_or(0);
+            if attempt == 1 || refused.is_some() {
+                assert!(members[member].nack(&delivery, Duration::from_millis(pause)).await.is_ok());
+            }
+        }
+        let told = timeout(SOON, exhausted(&members)).await.expect("in time");
+        let after = last.elapsed();
+        let (least, most) = (Duration::from_millis(at), Duration::from_millis(at + 900));
+        assert!(
+            after >= least && after < most,
+            "record {number}, refused with {refused:?} ms: told after {after:?}"
+        );
+        assert_eq!((self::number(&told), told.attempt, told.unit.partition), (number, Some(2), 1));
+        assert_eq!(told.record.key, record(&tries, number).key);
+        let (again, unit) = (producer.send(letter(&told, &letters)).await, &told.unit);
+        let twice = producer.send(letter(&told, &letters)).await;
+        let duplicate = |outcome: Outcome<squall_bus::Ack>| outcome.ok().expect("stored").duplicate;
+        assert_eq!((duplicate(again), duplicate(twice)), (false, true));
+        // Nothing waits although the floor never came past the last record.
+        let (committed, (_, end)) =
+            (admin().committed("triers", unit).await, admin().bounds(unit).await.expect("ends"));
+        assert!(committed.expect("an answer").expect("a place") >= end);
+    }
+    let more = timeout(Duration::from_secs(4), exhausted(&members)).await;
+    assert!(more.is_err(), "told twice: {more:?}");
+}
+
+/// The letter for a record, under its name.
+fn letter(told: &Delivery, letters: &Topic) -> Record {
+    let letter = Record { topic: letters.clone(), partition: None, ..told.record.clone() };
+    letter.header(ID_HEADER, format!("tries.triers.{}", told.position))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subscription_that_is_full_drops_and_says_so_and_the_server_delivers_again() {
+    if squall_adapters::providers::skips_for_want_of_brokers("nats") {
+        return;
+    }
+    let (bus, bursts) = (bus(), topic("bursts", 1).await);
+    let producer = bus.producer(ProducerConfig::new("producer-b")).expect("a producer");
+    send_all(&producer, &bursts, 0..60).await;
+    let config = ConsumerConfig {
+        ordered: false,
+        prefetch: 60,
+        buffer: Some(40),
+        ack_wait: Some(Duration::from_secs(1)),
+        ..ConsumerConfig::group("consumer-s", "slow", std::slice::from_ref(&bursts))
+    };
+    let consumer = bus.consumer(config).expect("a consumer");
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let (mut done, mut again) = (BTreeSet::new(), 0);
+    while done.len() < 60 {
+        let delivery = next(&consumer).await;
+        again += u32::from(delivery.attempt > Some(1));
+        assert!(timeout(SOON, consumer.ack(&delivery)).await.expect("in time").is_ok());
+        done.insert(number(&delivery));
+    }
+    let mut dropped = 0;
+    while let Ok(event) = timeout(Duration::from_millis(100), consumer.event()).await {
+        dropped += u32::from(matches!(event, ConsumerEvent::Error(error) if error.code == SLOW_CONSUMER));
+    }
+    assert!(dropped >= 15 && again >= 15, "{dropped} dropped, {again} delivered again");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reader_of_units_goes_where_it_is_sent_and_ends_are_known() {
+    if squall_adapters::providers::skips_for_want_of_brokers("nats") {
+        return;
+    }
     let (bus, lines) = (bus(), topic("lines", 2).await);
     let (unit, empty) = (Unit::new(&lines, 1), Unit::new(&lines, 0));
     let (start, end) = admin().bounds(&unit).await.expect("it has ends");
@@ -203,6 +318,9 @@ async fn a_reader_of_units_goes_where_it_is_sent_and_ends_are_known() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_is_refused_and_says_why() {
+    if squall_adapters::providers::skips_for_want_of_brokers("nats") {
+        return;
+    }
     let (bus, small) = (bus(), topic("small", 1).await);
     let config = |acks, idempotent| ProducerConfig { acks, idempotent, ..ProducerConfig::new("p") };
     let class = |config| bus.producer(config).err().expect("no producer").class;
@@ -243,6 +361,9 @@ async fn what_cannot_be_is_refused_and_says_why() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_ends_every_handle_and_says_nothing() {
+    if squall_adapters::providers::skips_for_want_of_brokers("nats") {
+        return;
+    }
     let (bus, left) = (bus(), topic("left", 1).await);
     let config = || ConsumerConfig { ..ConsumerConfig::group("c", "leavers", std::slice::from_ref(&left)) };
     let producer = bus.producer(ProducerConfig::new("p")).expect("a producer");

@@ -38,7 +38,8 @@ pub trait Admin: Send + Sync + 'static {
     /// The units of a topic with their leaders and copies.
     fn describe<'a>(&'a self, topic: &'a Topic) -> BoxFuture<'a, Result<Vec<TopicState>, Error>>;
     /// The first readable place and the place behind the last readable record of this unit: where several units
-    /// share a log, records of others do not count. Equal when there is none.
+    /// share a log, records of others do not count. Equal when there is none. Refused when the bus has no such
+    /// unit, or no longer.
     fn bounds<'a>(&'a self, unit: &'a Unit) -> BoxFuture<'a, Result<(Position, Position), Error>>;
     /// Where a group goes on in a unit, if it ever committed there: it is done with everything before. On a bus
     /// that acknowledges each record, the place of the first record that is not acknowledged, or the unit's end.

@@ -23,8 +23,9 @@ pub enum Capability {
     AckOne,
     /// Publishing without an ack.
     AckNone,
-    /// Redelivery on request, with a delay.
-    Nack,
+    /// Each record is delivered again on its own: when it is refused, after a delay; when its ack is late; and only
+    /// so often, where the bus is told to give up then.
+    Redelivery,
     /// Loss of power: what was not synced is gone.
     PowerFail,
     /// Breaking the link between two processes.
@@ -44,7 +45,7 @@ impl Capability {
         Self::Idempotence,
         Self::AckOne,
         Self::AckNone,
-        Self::Nack,
+        Self::Redelivery,
         Self::PowerFail,
         Self::LinkFaults,
         Self::DropResponses,
@@ -60,7 +61,7 @@ impl fmt::Display for Capability {
             Self::Idempotence => "idempotence",
             Self::AckOne => "acks=1",
             Self::AckNone => "acks=0",
-            Self::Nack => "nack",
+            Self::Redelivery => "redelivery",
             Self::PowerFail => "power-fail",
             Self::LinkFaults => "link-faults",
             Self::DropResponses => "drop-responses",
@@ -82,6 +83,8 @@ pub struct Capabilities {
     /// How the bus comes to have topics, partitions and groups.
     pub lowering: Lowering,
     has: u32,
+    /// Why some that are missing are, where that lies in this machine or in how the cluster was set up.
+    missing: Vec<(Capability, String)>,
 }
 
 impl Capabilities {
@@ -89,7 +92,23 @@ impl Capabilities {
     #[must_use]
     pub fn new(ack_model: AckModel, assignment: bool, present: &[Capability]) -> Self {
         let has = present.iter().fold(0, |bits, capability| bits | 1 << (*capability as u32));
-        Self { ack_model, assignment, dedup_window: None, lowering: Lowering::None, has }
+        Self { ack_model, assignment, dedup_window: None, lowering: Lowering::None, has, missing: Vec::new() }
+    }
+
+    /// These, but without one for a reason that another machine or set-up would not give: a clause that says what
+    /// is missing and what to do.
+    #[must_use]
+    pub fn without(mut self, capability: Capability, reason: impl Into<String>) -> Self {
+        self.has &= !(1 << (capability as u32));
+        self.missing.push((capability, reason.into()));
+        self
+    }
+
+    /// Why this one is missing, if there is more to say than that the bus has none.
+    #[must_use]
+    pub fn reason(&self, capability: Capability) -> Option<&str> {
+        let found = self.missing.iter().find(|(missing, _)| *missing == capability);
+        found.filter(|_| !self.has(capability)).map(|(_, reason)| reason.as_str())
     }
 
     /// Whether the bus has this.
@@ -101,5 +120,22 @@ impl Capabilities {
     /// Every capability that is present, in order.
     pub fn present(&self) -> impl Iterator<Item = Capability> + '_ {
         Capability::ALL.into_iter().filter(|capability| self.has(*capability))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_this_machine_lacks_has_a_reason_and_what_the_bus_lacks_has_none() {
+        let present = [Capability::PowerFail, Capability::LinkFaults];
+        let all = Capabilities::new(AckModel::Prefix, true, &present);
+        let some = all.clone().without(Capability::PowerFail, "there is no loop device");
+        assert!(all.has(Capability::PowerFail) && !some.has(Capability::PowerFail));
+        assert!(some.has(Capability::LinkFaults));
+        assert_eq!(all.reason(Capability::PowerFail), None);
+        assert_eq!(some.reason(Capability::PowerFail), Some("there is no loop device"));
+        assert_eq!(some.reason(Capability::Transactions), None);
     }
 }

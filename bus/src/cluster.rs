@@ -43,6 +43,35 @@ pub struct Election {
     pub unclean: bool,
 }
 
+/// When a node's disk has what the node acknowledged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Fsync {
+    /// As the bus does unless told otherwise: some time later. A loss of power forgets acknowledged records.
+    #[default]
+    Lazy,
+    /// Before the ack, on every node that has a copy.
+    Always,
+}
+
+/// How a cluster shall be that is started for a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ClusterSpec {
+    /// How many nodes.
+    pub nodes: u32,
+    /// When their disks have what they acknowledged.
+    pub fsync: Fsync,
+    /// Whether nodes are to lose their power: real ones then need disks of their own.
+    pub loses_power: bool,
+}
+
+impl ClusterSpec {
+    /// So many nodes, as the bus sets them up by itself.
+    #[must_use]
+    pub const fn of(nodes: u32) -> Self {
+        Self { nodes, fsync: Fsync::Lazy, loses_power: false }
+    }
+}
+
 /// A cluster under test with its client processes. The simulator and the drivers of real clusters implement
 /// it; the runner is written once over it.
 pub trait Cluster: Send + Sync + 'static {

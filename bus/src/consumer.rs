@@ -1,6 +1,6 @@
 //! Receiving: a consumer's configuration, its handle, and what it learns about its group.
 
-use crate::{ClientProfile, Error, Outcome, Pending, Position, Record, Topic, Unit};
+use crate::{Capability, ClientProfile, Error, ErrorClass, Outcome, Pending, Position, Record, Topic, Unit};
 use std::{
     future::poll_fn,
     task::{Context, Poll},
@@ -59,9 +59,35 @@ pub struct ConsumerConfig {
     /// An ack, on a bus that acknowledges each record, is done when the bus has confirmed it. Without, it is
     /// done when it is on its way, and its outcome is unknown.
     pub confirm_acks: bool,
+    /// How long the bus waits for the ack of a delivery before it delivers the record again, to anybody of the group.
+    /// Needs [`Capability::Redelivery`]; the members of a group must agree.
+    pub ack_wait: Option<Duration>,
+    /// How often the bus delivers a record of the group, the first delivery included. Then it gives the record up, and
+    /// one member of the group is told so, if the bus' word reaches it: [`ConsumerEvent::Exhausted`]. As often as it
+    /// takes unless said. Needs [`Capability::Redelivery`]; the members of a group
+    /// must agree.
+    pub max_deliver: Option<u32>,
+    /// How many messages the client library keeps for a caller who is not there to take them; what comes beyond that
+    /// it drops, says so ([`SLOW_CONSUMER`]), and the bus delivers it again when no ack comes. For libraries that do;
+    /// needs [`Capability::Redelivery`].
+    pub buffer: Option<u32>,
 }
 
+/// The code of the error that a consumer reports when its client library dropped a message for want of room.
+pub const SLOW_CONSUMER: &str = "SLOW_CONSUMER";
+
 impl ConsumerConfig {
+    /// Checks, for a bus that lacks [`Capability::Redelivery`], that nothing here asks for it.
+    ///
+    /// # Errors
+    /// Of class `Unsupported` when something does.
+    pub fn without_redelivery(&self) -> Result<(), Error> {
+        if self.ack_wait.is_some() || self.max_deliver.is_some() || self.buffer.is_some() {
+            return Err(Error::unsupported(Capability::Redelivery));
+        }
+        Ok(())
+    }
+
     /// A member of `group` on `topics` that commits by hand and starts at the oldest record.
     #[must_use]
     pub fn group(client: &str, group: &str, topics: &[Topic]) -> Self {
@@ -87,6 +113,9 @@ impl ConsumerConfig {
             prefetch: 500,
             ordered: true,
             confirm_acks: true,
+            ack_wait: None,
+            max_deliver: None,
+            buffer: None,
         }
     }
 }
@@ -104,6 +133,17 @@ pub struct Delivery {
     pub attempt: Option<u32>,
     /// Names this delivery to `ack` and its kin.
     pub tag: u64,
+}
+
+impl Delivery {
+    /// What to write down where an error of the client stands: that the bus gave this record up
+    /// ([`ConsumerEvent::Exhausted`]).
+    #[must_use]
+    pub fn exhausted(&self) -> Error {
+        let after = self.attempt.map_or(String::new(), |attempt| format!(" after {attempt} deliveries"));
+        let message = format!("the bus gave up the record {} of {}{after}", self.position, self.unit);
+        Error::new(ErrorClass::Refused, "EXHAUSTED", message)
+    }
 }
 
 /// What a consumer learns besides records. In order with the records: a unit's records come after its
@@ -125,6 +165,10 @@ pub enum ConsumerEvent {
         /// Where it goes on.
         to: Position,
     },
+    /// The bus delivered this record of the group as often as it may, without an ack, and gave it up: it will not come
+    /// again. The record itself is in here; the delivery takes no ack. At most one member is told, and nobody if the
+    /// bus' word is lost on the way.
+    Exhausted(Delivery),
     /// An error that the client reports but survives.
     Error(Error),
 }

@@ -35,13 +35,15 @@ mod role;
 pub use admin::{Admin, TopicSpec, TopicState};
 pub use capabilities::{AckModel, Capabilities, Capability};
 pub use clock::{Clock, Sleep, Time};
-pub use cluster::{Cluster, Election, Incarnation, Main, Strike, StruckFault};
+pub use cluster::{Cluster, ClusterSpec, Election, Fsync, Incarnation, Main, Strike, StruckFault};
 pub use completion::{Completer, Pending};
-pub use consumer::{Consumer, ConsumerConfig, ConsumerEvent, Delivery, ResetPolicy, Subscription};
+pub use consumer::{
+    Consumer, ConsumerConfig, ConsumerEvent, Delivery, ResetPolicy, SLOW_CONSUMER, Subscription,
+};
 pub use fault::{Fault, FaultKind};
 pub use outcome::{Error, ErrorClass, Outcome};
 pub use producer::{Ack, Acks, ClientProfile, Producer, ProducerConfig, Sending, Transaction};
-pub use record::{Header, Position, Record, Topic, Unit};
+pub use record::{Header, ID_HEADER, Position, Record, Topic, Unit};
 pub use role::{Role, RoleError};
 
 use std::{future::Future, pin::Pin, sync::Arc};

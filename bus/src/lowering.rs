@@ -13,7 +13,10 @@
 //! | acks `all` | the stream's ack, which a quorum of its replicas stands behind |
 //! | acks `0` | a publish without a reply |
 //! | acks `1` | nothing: lacking |
-//! | idempotent | a message id for each record, one record of a unit under way at a time |
+//! | idempotent | a message id for each record, the record's own ([`Record::id`](crate::Record::id)) where it has one; one record of a unit under way at a time |
+//! | retry by the bus | a NAK with a delay for each failed try; `max_deliver` tries; what is given up then is told by the advisory `MAX_DELIVERIES`, which one member of the group hears (a queue subscription of the group), who fetches the record by its sequence number |
+//! | `ack_wait` | the consumers' ack wait |
+//! | `buffer` | the capacity of the client library's subscriptions, one for each consumer that is pulled from |
 //!
 //! The client library sends nothing again by itself, so the policy for that is ours: an idempotent producer sends a
 //! record again under its id until [`DELIVERY_TIMEOUT`] or its own is over, or its `retries` are; another one
@@ -27,7 +30,7 @@
 //! Of the roles, `leader(T/p)` is the node that leads the stream, `coordinator(g)` the one that leads the group's
 //! first consumer, and `controller` the one that leads the meta group.
 
-use crate::{Acks, Error, ErrorClass, Topic, TopicSpec, Unit};
+use crate::{Acks, Error, ErrorClass, Position, Topic, TopicSpec, Unit};
 use bytes::Bytes;
 use std::{fmt::Write as _, time::Duration};
 
@@ -55,9 +58,10 @@ const EMPTY_KEY: &str = "==";
 pub fn token(bytes: &[u8]) -> String {
     let mut token = String::with_capacity(bytes.len());
     for byte in bytes {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' => token.push(char::from(*byte)),
-            _ => drop(write!(token, "={byte:02X}")),
+        if is_plain(*byte) {
+            token.push(char::from(*byte));
+        } else {
+            let _ = write!(token, "={byte:02X}");
         }
     }
     token
@@ -72,16 +76,26 @@ pub fn untoken(token: &str) -> Option<Vec<u8>> {
         rest = match rest {
             [] => return Some(bytes),
             [b'=', high, low, rest @ ..] => {
-                bytes.push(digit(*high)? << 4 | digit(*low)?);
+                let byte = digit(*high)? << 4 | digit(*low)?;
+                // A byte that stands for itself has no other spelling.
+                if is_plain(byte) {
+                    return None;
+                }
+                bytes.push(byte);
                 rest
             }
-            [byte @ (b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'), rest @ ..] => {
+            [byte, rest @ ..] if is_plain(*byte) => {
                 bytes.push(*byte);
                 rest
             }
             _ => return None,
         };
     }
+}
+
+/// Whether a byte stands for itself in a token.
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-'
 }
 
 fn digit(hex: u8) -> Option<u8> {
@@ -213,6 +227,32 @@ pub fn durable(group: &str, unit: &Unit) -> Durable {
     }
 }
 
+/// The subject on which the server tells that a record was delivered as often as its consumer allows.
+#[must_use]
+pub fn max_deliveries(durable: &Durable) -> String {
+    format!("$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.{}.{}", durable.stream, durable.name)
+}
+
+/// The name of the dead letter for a record that the bus gave up: `<stream>.<consumer>.<sequence>`. Whoever of the
+/// group hears of it, and however often, it is one letter.
+#[must_use]
+pub fn dead_letter_id(group: &str, unit: &Unit, position: Position, ordered: bool) -> String {
+    let durable =
+        if ordered { durable(group, unit) } else { durables(group, &unit.topic, 1, false).remove(0) };
+    format!("{}.{}.{position}", durable.stream, durable.name)
+}
+
+/// What a group leaves to the bus; see the fields of [`ConsumerConfig`](crate::ConsumerConfig).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Redelivery {
+    /// How often a record is delivered at most.
+    pub max_deliver: Option<u32>,
+    /// How long a delivery waits for its ack.
+    pub ack_wait: Option<Duration>,
+    /// How many messages the client keeps.
+    pub buffer: Option<u32>,
+}
+
 /// How a bus comes to have topics, partitions and groups.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Lowering {
@@ -270,6 +310,35 @@ impl Lowering {
         Some(format!("group {group} is {which}{pending}; every member pulls from all"))
     }
 
+    /// What becomes of what a group leaves to the bus, in lines; none where the bus has it, or nothing is left to it.
+    #[must_use]
+    pub fn redelivery(self, group: &str, left: &Redelivery) -> Vec<String> {
+        let mut lines = Vec::new();
+        if self == Self::None {
+            return lines;
+        }
+        if let Some(most) = left.max_deliver {
+            lines.push(format!(
+                "retry of {group} is a NAK with a delay and max_deliver {most}; one member hears the advisory \
+                 MAX_DELIVERIES (queue {}), fetches the record by its sequence number, and its dead letter has the id \
+                 <stream>.<consumer>.<sequence>",
+                token(group.as_bytes())
+            ));
+        }
+        if let Some(wait) = left.ack_wait {
+            lines.push(format!(
+                "ack_wait of {group} is {wait:?}: without an ack by then a record comes again"
+            ));
+        }
+        if let Some(most) = left.buffer {
+            lines.push(format!(
+                "buffer of {group} is the client's: {most} messages of a consumer wait; what comes beyond is dropped, and \
+                 comes again after ack_wait"
+            ));
+        }
+        lines
+    }
+
     /// What becomes of the way a producer sends, one line; `None` where the bus has it.
     #[must_use]
     pub fn sending(self, acks: Acks, idempotent: bool) -> Option<String> {
@@ -325,7 +394,7 @@ mod tests {
     fn what_is_no_subject_of_ours_is_no_place() {
         for strange in [
             "", "a", "a.1", "a.1.", "a.x.k", "a.01.k", "a.+1.k", ".1.k", "a.1.k.l", "a.1.=2e", "a.1.=2",
-            "=FF.1.k", "a.1.k k",
+            "=FF.1.k", "a.1.k k", "a.1.=30",
         ] {
             assert_eq!(place(strange), None, "{strange}");
         }
@@ -377,6 +446,36 @@ mod tests {
              pulls from all"
         );
         assert_eq!(Lowering::None.topic(&spec(12, 1)), None);
+    }
+
+    #[test]
+    fn what_is_left_to_the_bus_is_said_in_words() {
+        let left =
+            Redelivery { max_deliver: Some(4), ack_wait: Some(Duration::from_secs(2)), buffer: Some(64) };
+        assert_eq!(
+            Lowering::Streams.redelivery("a.b", &left),
+            [
+                "retry of a.b is a NAK with a delay and max_deliver 4; one member hears the advisory MAX_DELIVERIES (queue \
+                 a=2Eb), fetches the record by its sequence number, and its dead letter has the id \
+                 <stream>.<consumer>.<sequence>",
+                "ack_wait of a.b is 2s: without an ack by then a record comes again",
+                "buffer of a.b is the client's: 64 messages of a consumer wait; what comes beyond is dropped, and comes \
+                 again after ack_wait",
+            ]
+        );
+        assert!(Lowering::Streams.redelivery("a.b", &Redelivery::default()).is_empty());
+        assert!(Lowering::None.redelivery("a.b", &left).is_empty());
+    }
+
+    #[test]
+    fn a_dead_letter_has_the_name_of_what_it_is_for() {
+        let unit = Unit::new(&orders(), 7);
+        assert_eq!(dead_letter_id("a.b", &unit, Position(12), true), "order-events=2Edlq.a=2Eb+7.12");
+        assert_eq!(dead_letter_id("a.b", &unit, Position(12), false), "order-events=2Edlq.a=2Eb.12");
+        assert_eq!(
+            max_deliveries(&durable("a.b", &unit)),
+            "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.order-events=2Edlq.a=2Eb+7"
+        );
     }
 
     proptest! {

@@ -118,6 +118,10 @@ pub struct Record {
     pub headers: Vec<Header>,
 }
 
+/// The header that names a record, the same in every copy of it, whoever sends it: a bus that remembers the ids of
+/// what idempotent producers send stores one record of a name. To any other it is a header.
+pub const ID_HEADER: &str = "squall-id";
+
 impl Record {
     /// A record without headers whose partition follows from its key.
     #[must_use]
@@ -130,6 +134,12 @@ impl Record {
     pub fn header(mut self, name: &str, value: impl Into<Bytes>) -> Self {
         self.headers.push(Header { name: Arc::from(name), value: value.into() });
         self
+    }
+
+    /// The name of the record, if it has one: see [`ID_HEADER`].
+    #[must_use]
+    pub fn id(&self) -> Option<&str> {
+        std::str::from_utf8(self.header_value(ID_HEADER)?).ok().filter(|id| !id.is_empty())
     }
 
     /// The value of the first header of this name.

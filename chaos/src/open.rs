@@ -1,7 +1,7 @@
 //! Live clusters by the names of their buses.
 
 use crate::{error::ChaosError, live::LiveCluster};
-use squall_bus::Capabilities;
+use squall_bus::{Capabilities, ClusterSpec, Fsync};
 use std::{sync::Arc, thread};
 use tokio::sync::mpsc::unbounded_channel;
 
@@ -13,7 +13,7 @@ pub const BUSES: &[&str] = &[
     "nats",
 ];
 
-/// What a bus and the faults on a live cluster of it can do; `None` if none can be started here.
+/// What a bus and the faults on a live cluster of it can do here, on this machine; `None` if none can be started.
 #[must_use]
 pub fn capabilities(bus: &str) -> Option<Capabilities> {
     match bus {
@@ -25,17 +25,17 @@ pub fn capabilities(bus: &str) -> Option<Capabilities> {
     }
 }
 
-/// Starts a live cluster of so many nodes. `note` gets one line about each thing that takes long.
+/// Starts a live cluster. `note` gets one line about each thing that takes long.
 pub async fn open(
     bus: &str,
-    nodes: u32,
+    spec: ClusterSpec,
     note: &(dyn Fn(&str) + Sync),
 ) -> Result<Arc<LiveCluster>, ChaosError> {
     let (lines, mut said) = unbounded_channel();
     let bus = bus.to_owned();
     let starting = thread::spawn(move || {
         // Nobody listens any more when the caller gave up.
-        start(&bus, nodes, &|line| drop(lines.send(line.to_owned())))
+        start(&bus, spec, &|line| drop(lines.send(line.to_owned())))
     });
     while let Some(line) = said.recv().await {
         note(&line);
@@ -44,16 +44,30 @@ pub async fn open(
     starting.join().unwrap_or(Err(ChaosError::Ended)).map(Arc::new)
 }
 
-fn start(bus: &str, nodes: u32, progress: &dyn Fn(&str)) -> Result<LiveCluster, ChaosError> {
+fn start(bus: &str, spec: ClusterSpec, progress: &dyn Fn(&str)) -> Result<LiveCluster, ChaosError> {
     match bus {
         #[cfg(feature = "kafka")]
         "kafka" => {
-            let options = squall_adapters::providers::kafka::KafkaOptions { nodes, ..Default::default() };
+            let mut options = squall_adapters::providers::kafka::KafkaOptions {
+                nodes: spec.nodes,
+                own_disks: spec.loses_power,
+                ..Default::default()
+            };
+            if spec.fsync == Fsync::Always {
+                options.settings.insert("log.flush.interval.messages".to_owned(), "1".to_owned());
+            }
             LiveCluster::kafka(options, progress)
         }
         #[cfg(feature = "nats")]
         "nats" => {
-            let options = squall_adapters::providers::nats::NatsOptions { nodes, ..Default::default() };
+            let mut options = squall_adapters::providers::nats::NatsOptions {
+                nodes: spec.nodes,
+                own_disks: spec.loses_power,
+                ..Default::default()
+            };
+            if spec.fsync == Fsync::Always {
+                options.jetstream.insert("sync_interval".to_owned(), "always".to_owned());
+            }
             LiveCluster::nats(options, progress)
         }
         _ => Err(ChaosError::NoBus { bus: bus.to_owned(), known: BUSES.join(", ") }),
@@ -68,7 +82,7 @@ mod tests {
     fn every_bus_has_capabilities_and_another_one_is_refused_with_the_names_of_those() {
         assert!(BUSES.iter().all(|bus| capabilities(bus).is_some()));
         assert_eq!(capabilities("mqtt"), None);
-        let error = start("mqtt", 3, &|_| ()).expect_err("there is none").to_string();
+        let error = start("mqtt", ClusterSpec::of(3), &|_| ()).expect_err("there is none").to_string();
         assert!(BUSES.iter().all(|bus| error.contains(bus)), "{error}");
     }
 }

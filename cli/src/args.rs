@@ -1,6 +1,8 @@
 //! The arguments.
 
 use clap::{Parser, Subcommand};
+use squall_adapters::providers::BUSES;
+use squall_history::Kind;
 use squall_scenarios::{Override, Target};
 use std::path::PathBuf;
 
@@ -24,6 +26,8 @@ pub(crate) enum Command {
     List(ListArgs),
     /// Print what a seed makes of a scenario: every fault with its time, the first records, what is promised.
     Explain(ExplainArgs),
+    /// Judge histories that are there already, without running anything.
+    Check(CheckArgs),
     /// Start, stop or look at a cluster of real brokers on loopback that stays up between commands.
     Brokers(BrokersArgs),
 }
@@ -78,6 +82,34 @@ pub(crate) struct ExplainArgs {
 }
 
 #[derive(clap::Args)]
+pub(crate) struct CheckArgs {
+    /// The histories: JSON Lines as in FORMAT.md.
+    #[arg(required_unless_present = "list", value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// A YAML file with the maps `configuration` and `expect`: they replace what the heads of the histories say.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) guarantees: Option<PathBuf>,
+    /// One guarantee, as in acks=1 or expect.delivery=at-least-once; may be given several times.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) guarantee: Vec<String>,
+    /// Judge as if nobody had looked for this kind of anomaly; may be given several times.
+    #[arg(long, value_name = "KIND", value_parser = crate::check::kind)]
+    pub(crate) ignore: Vec<Kind>,
+    /// The files are histories of another tool: of Jepsen's Kafka or list-append workload, EDN or JSON Lines.
+    #[arg(long, value_name = "TOOL", value_parser = ["jepsen"])]
+    pub(crate) import: Option<String>,
+    /// Print every check with its rule and source instead.
+    #[arg(long)]
+    pub(crate) list: bool,
+    /// Print one JSON object instead of the summary.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Where the reports go; without it none are written.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(clap::Args)]
 pub(crate) struct BrokersArgs {
     #[command(subcommand)]
     pub(crate) command: BrokersCommand,
@@ -87,6 +119,9 @@ pub(crate) struct BrokersArgs {
 pub(crate) enum BrokersCommand {
     /// Start a cluster and leave it up.
     Up {
+        /// Of which bus.
+        #[arg(long, value_name = "BUS", default_value = BUSES[0], value_parser = BUSES)]
+        bus: String,
         /// How many nodes.
         #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=7))]
         nodes: u32,
@@ -94,14 +129,20 @@ pub(crate) enum BrokersCommand {
         #[arg(long)]
         json: bool,
     },
-    /// End the cluster and remove its data.
+    /// End the clusters and remove their data.
     Down {
+        /// Only the cluster of this bus.
+        #[arg(long, value_name = "BUS", value_parser = BUSES)]
+        bus: Option<String>,
         /// Print one JSON object instead of text.
         #[arg(long)]
         json: bool,
     },
-    /// Say whether a cluster is up, and where. Exit code 3 if none is.
+    /// Say which clusters are up, and where. Exit code 3 if none is.
     Status {
+        /// Only the cluster of this bus.
+        #[arg(long, value_name = "BUS", value_parser = BUSES)]
+        bus: Option<String>,
         /// Print one JSON object instead of text.
         #[arg(long)]
         json: bool,

@@ -5,12 +5,8 @@ use crate::{
     args::{BrokersArgs, BrokersCommand},
     show::{Show, say},
 };
-use serde_json::json;
-use squall_adapters::providers::{
-    cache_folder,
-    kafka::{KafkaOptions, LocalKafka},
-    state::State,
-};
+use serde_json::{Value, json};
+use squall_adapters::providers::{BUSES, buses::keep_up, cache_folder, state::State};
 use std::path::Path;
 
 /// The exit code of `status` when nothing is up: nothing is known to be there.
@@ -18,73 +14,76 @@ const NONE_UP: u8 = 3;
 
 pub(crate) fn brokers(args: &BrokersArgs) -> Result<u8, Failure> {
     let cache = cache_folder().map_err(Failure::broken)?;
-    match args.command {
-        BrokersCommand::Up { nodes, json } => up(&cache, nodes, json),
-        BrokersCommand::Down { json } => down(&cache, json),
-        BrokersCommand::Status { json } => status(&cache, json),
+    match &args.command {
+        BrokersCommand::Up { bus, nodes, json } => up(&cache, bus, *nodes, *json),
+        BrokersCommand::Down { bus, json } => down(&cache, bus.as_deref(), *json),
+        BrokersCommand::Status { bus, json } => status(&cache, bus.as_deref(), *json),
     }
 }
 
-fn up(cache: &Path, nodes: u32, json: bool) -> Result<u8, Failure> {
-    State::check_none(cache, "kafka").map_err(Failure::input)?;
+/// The clusters that are up: of all buses, or of one.
+fn clusters(cache: &Path, only: Option<&str>) -> Result<Vec<State>, Failure> {
+    let asked = BUSES.into_iter().filter(|bus| only.is_none_or(|only| only == *bus));
+    asked.filter_map(|bus| State::load(cache, bus).map_err(Failure::broken).transpose()).collect()
+}
+
+fn up(cache: &Path, bus: &str, nodes: u32, json: bool) -> Result<u8, Failure> {
+    State::check_none(cache, bus).map_err(Failure::input)?;
     let show = Show::new(1);
-    let options = KafkaOptions { nodes, ..KafkaOptions::default() };
-    let started = LocalKafka::start(options, &|line| show.note(line));
+    let started = keep_up(bus, nodes, &|line| show.note(line));
     show.finish();
-    let state = started.and_then(LocalKafka::detach).map_err(Failure::broken)?;
+    let state = started.map_err(Failure::broken)?;
     state.save(cache).map_err(Failure::broken)?;
-    tell(&state, json)?;
+    tell(&[state], json)?;
     Ok(0)
 }
 
-fn down(cache: &Path, json: bool) -> Result<u8, Failure> {
-    let state = State::load(cache, "kafka").map_err(Failure::broken)?;
-    if let Some(state) = &state {
-        state.down(cache).map_err(Failure::broken)?;
-    }
-    let ended = state.map_or(0, |state| state.nodes.len());
+fn down(cache: &Path, only: Option<&str>, json: bool) -> Result<u8, Failure> {
+    let clusters = clusters(cache, only)?;
+    clusters.iter().try_for_each(|state| state.down(cache)).map_err(Failure::broken)?;
     if json {
+        let ended: usize = clusters.iter().map(|state| state.nodes.len()).sum();
         say(format_args!("{}", json!({ "ended": ended })))?;
-    } else if ended == 0 {
+        return Ok(0);
+    }
+    if clusters.is_empty() {
         say(format_args!("no cluster was up"))?;
-    } else {
-        say(format_args!("{ended} nodes ended, their data removed"))?;
+    }
+    for state in &clusters {
+        say(format_args!("{}: {} nodes ended, their data removed", state.bus, state.nodes.len()))?;
     }
     Ok(0)
 }
 
-fn status(cache: &Path, json: bool) -> Result<u8, Failure> {
-    match State::load(cache, "kafka").map_err(Failure::broken)? {
-        Some(state) => {
-            tell(&state, json)?;
-            Ok(0)
-        }
-        None => {
-            if json {
-                say(format_args!("{}", json!({ "up": false })))?;
-            } else {
-                say(format_args!("no cluster is up; `squall brokers up` starts one"))?;
-            }
-            Ok(NONE_UP)
-        }
+fn status(cache: &Path, only: Option<&str>, json: bool) -> Result<u8, Failure> {
+    let clusters = clusters(cache, only)?;
+    if !clusters.is_empty() || json {
+        tell(&clusters, json)?;
+    } else {
+        say(format_args!("no cluster is up; `squall brokers up` starts one"))?;
     }
+    Ok(if clusters.is_empty() { NONE_UP } else { 0 })
 }
 
-fn tell(state: &State, json: bool) -> Result<(), Failure> {
+fn tell(clusters: &[State], json: bool) -> Result<(), Failure> {
     if json {
-        let nodes: Vec<_> = state
-            .nodes
-            .iter()
-            .map(|node| json!({ "pid": node.pid, "address": node.address, "alive": node.is_alive(), "log": node.log }))
-            .collect();
-        say(format_args!("{}", json!({ "up": true, "bootstrap": state.bootstrap(), "nodes": nodes })))?;
+        let list: Vec<Value> = clusters.iter().map(as_json).collect();
+        say(format_args!("{}", json!({ "up": !list.is_empty(), "clusters": list })))?;
         return Ok(());
     }
-    say(format_args!("kafka is up at {}", state.bootstrap()))?;
-    for (number, node) in (1..).zip(&state.nodes) {
-        let life = if node.is_alive() { "runs" } else { "is gone" };
-        say(format_args!("node {number}: process {} {life}, log {}", node.pid, node.log.display()))?;
+    for state in clusters {
+        say(format_args!("{} is up at {}", state.bus, state.bootstrap()))?;
+        for (number, node) in (1..).zip(&state.nodes) {
+            let life = if node.is_alive() { "runs" } else { "is gone" };
+            say(format_args!("node {number}: process {} {life}, log {}", node.pid, node.log.display()))?;
+        }
+        say(format_args!("`squall brokers down --bus {}` ends it", state.bus))?;
     }
-    say(format_args!("`squall brokers down` ends it"))?;
     Ok(())
+}
+
+fn as_json(state: &State) -> Value {
+    let node = |node: &squall_adapters::providers::state::StateNode| json!({ "pid": node.pid, "address": node.address, "alive": node.is_alive(), "log": node.log });
+    let nodes: Vec<Value> = state.nodes.iter().map(node).collect();
+    json!({ "bus": state.bus, "bootstrap": state.bootstrap(), "nodes": nodes })
 }

@@ -4,6 +4,7 @@
 
 mod args;
 mod brokers;
+mod check;
 mod explain;
 mod list;
 mod run;
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(args),
         Command::List(args) => list::list(args),
         Command::Explain(args) => explain::explain(args),
+        Command::Check(args) => check::check(args),
         Command::Brokers(args) => brokers::brokers(args),
     };
     match result {

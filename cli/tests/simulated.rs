@@ -7,13 +7,14 @@ use common::{code, json, squall, text};
 #[test]
 fn one_seed_has_one_hash_in_every_process() {
     let run = |seed| {
-        let output = squall(&["run", "leader-failover", "--on", "sim:kafka", "--seed", seed, "--json"]);
+        let output = squall(&["run", "leader-failover", "--seed", seed, "--json"]);
         assert_eq!(code(&output), 0, "{}", text(&output));
-        json(&output)["runs"][0]["hash"].as_str().expect("simulated runs have a hash").to_owned()
+        let runs = json(&output)["runs"].clone();
+        [0, 1].map(|run| runs[run]["hash"].as_str().expect("simulated runs have a hash").to_owned())
     };
-    let seven = run("7");
+    let (seven, eight) = (run("7"), run("8"));
     assert_eq!(run("7"), seven);
-    assert_ne!(run("8"), seven);
+    assert!(eight[0] != seven[0] && eight[1] != seven[1], "{seven:?} {eight:?}");
 }
 
 #[test]
@@ -42,13 +43,37 @@ fn acks_from_all_save_the_lone_leaders_records() {
     assert_eq!(code(&output), 0, "{}", text(&output));
 }
 
+/// The kinds of what was found in each run.
+fn kinds(output: &std::process::Output) -> Vec<Vec<String>> {
+    let runs = json(output)["runs"].as_array().expect("runs").clone();
+    let found = |run: serde_json::Value| {
+        let anomalies = run["anomalies"].as_array().expect("anomalies").clone();
+        anomalies.iter().map(|anomaly| anomaly["kind"].as_str().expect("a kind").to_owned()).collect()
+    };
+    runs.into_iter().map(found).collect()
+}
+
 #[test]
-fn duplicates_are_allowed_until_somebody_forbids_them() {
-    let output = squall(&["run", "retry-without-idempotence", "--on", "sim:kafka", "--json"]);
-    assert_eq!(code(&output), 0, "{}", text(&output));
-    let set = "expect.log=exactly-once";
-    let output = squall(&["run", "retry-without-idempotence", "--on", "sim:kafka", "--set", set, "--json"]);
-    assert_eq!(code(&output), 1, "{}", text(&output));
+fn duplicates_are_allowed_until_somebody_forbids_them_and_gone_with_idempotence() {
+    let run = ["run", "retry-without-idempotence", "--json"];
+    let set = |set: &'static str| squall(&[&run[..], &["--set", set]].concat());
+    let (plain, forbidding) = (squall(&run), set("expect.log=exactly-once"));
+    let idempotent = set("workload.producers.idempotent=true");
+    assert_eq!([code(&plain), code(&forbidding), code(&idempotent)], [0, 1, 0], "{}", text(&idempotent));
+    assert_eq!(kinds(&plain).len(), 2, "a bare run is on both simulated buses");
+    assert!(kinds(&plain).iter().all(|kinds| kinds.contains(&"duplicate".to_owned())), "{}", text(&plain));
+    assert!(!kinds(&idempotent).concat().contains(&"duplicate".to_owned()), "{}", text(&idempotent));
+}
+
+#[test]
+fn power_takes_what_no_disk_has_and_nothing_when_disks_are_synced_first() {
+    let lazy = squall(&["run", "power-loss", "--seeds", "2", "--json"]);
+    assert_eq!(code(&lazy), 1, "{}", text(&lazy));
+    let lost = |kinds: &Vec<String>| kinds.iter().any(|kind| kind == "lost_write" || kind == "unseen");
+    assert!(kinds(&lazy).len() == 4 && kinds(&lazy).iter().all(lost), "{}", text(&lazy));
+    let synced = squall(&["run", "power-loss", "--seeds", "2", "--json", "--set", "topology.fsync=always"]);
+    assert_eq!(code(&synced), 0, "{}", text(&synced));
+    assert_eq!(kinds(&synced).concat(), Vec::<String>::new());
 }
 
 #[test]
@@ -98,7 +123,7 @@ fn bad_input_is_exit_code_2_with_a_sentence() {
 fn the_library_is_listed_with_what_it_covers() {
     let listed = json(&squall(&["list", "--json"]));
     let scenarios = listed["scenarios"].as_array().expect("scenarios");
-    assert_eq!(scenarios.len(), 9);
+    assert_eq!(scenarios.len(), squall_scenarios::library::entries().len());
     for scenario in scenarios {
         assert!(!scenario["about"].as_str().expect("about").is_empty());
         assert!(!scenario["covers"].as_array().expect("covers").is_empty());

@@ -231,6 +231,36 @@ pub struct Neighbour {
     pub delivered: bool,
     /// Whether the final drain found it.
     pub drained: bool,
+    /// What happened to its records, in the order of events.
+    #[serde(default)]
+    pub moments: Vec<Moment>,
+}
+
+/// Something that happened to a record near a finding.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moment {
+    /// The index of the event.
+    pub event: u32,
+    /// When, in nanoseconds since the run began.
+    pub time: u64,
+    /// Whose event it is.
+    pub process: String,
+    /// What it is.
+    pub what: What,
+}
+
+/// What happened to a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum What {
+    /// It was handed to a producer.
+    Sent,
+    /// An ack named its place.
+    Acked,
+    /// A consumer of the workload was given it, for the first time.
+    Delivered,
+    /// The final drain found it.
+    Drained,
 }
 
 /// One finding, told in full.

@@ -17,6 +17,7 @@
 //! | [`cycles`] | what may not go in a circle: graph, components, shortest circles |
 //! | [`linear`] | linearizability by search, for conditional appends and fencing |
 //! | [`verdict`] | [`judge`]: the report of a history |
+//! | [`impact`] | what each fault did |
 //! | [`jsonl`] | the log on disk: JSON Lines, version 1 (`FORMAT.md`) |
 //! | [`import`] | histories of other tools: of Jepsen's Kafka and list-append workloads |
 //! | [`online`] | lost, duplicate, order and completeness of runs too long to keep |
@@ -32,6 +33,7 @@ pub mod cycles;
 pub mod events;
 pub mod guarantees;
 pub mod history;
+pub mod impact;
 pub mod import;
 pub mod jsonl;
 pub mod linear;
@@ -41,7 +43,7 @@ mod selftest;
 mod serde_time;
 pub mod verdict;
 
-pub use anomaly::{Anomaly, Example, Kind, Neighbour, Ruling};
+pub use anomaly::{Anomaly, Example, Kind, Moment, Neighbour, Ruling, What};
 pub use events::RunEvent;
 pub use guarantees::{Configuration, Expect};
 pub use history::{History, Meta};

@@ -6,8 +6,8 @@
 
 mod judging;
 
-pub use judging::judge;
 pub(crate) use judging::{conclude, forbidden_first};
+pub use judging::{judge, judge_without};
 
 use crate::Anomaly;
 use serde::{Deserialize, Serialize};

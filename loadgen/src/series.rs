@@ -93,6 +93,14 @@ impl Series {
         })
     }
 
+    /// Everything in the slices that begin in this time.
+    #[must_use]
+    pub fn during(&self, from: Time, to: Time) -> Slice {
+        let mut all = Slice::empty();
+        self.slices().filter(|(begin, _)| (from..to).contains(begin)).for_each(|(_, slice)| all.merge(slice));
+        all
+    }
+
     /// The slice that this instant falls in.
     pub(crate) fn at(&mut self, time: Time) -> &mut Slice {
         let since = time.since(self.origin).as_nanos();

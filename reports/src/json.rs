@@ -25,6 +25,32 @@ pub fn run_json(runs: &Runs) -> Result<String, ReportError> {
     serde_json::to_string(&object).map_err(refused)
 }
 
+/// The object of `check --json`, on one line: the same, and the files that could not be read with the line that is
+/// wrong, where there is one, and the sentence that says what.
+///
+/// # Errors
+/// As [`run_json`].
+pub fn check_json(runs: &Runs, unread: &[(String, Option<u64>, String)]) -> Result<String, ReportError> {
+    let unread = unread.iter().map(|(file, line, error)| Unread { file, line: *line, error }).collect();
+    let object =
+        Checked { scenario: &runs.scenario, runs: runs.runs.iter().map(Outcome::of).collect(), unread };
+    serde_json::to_string(&object).map_err(refused)
+}
+
+#[derive(Serialize)]
+struct Checked<'a> {
+    scenario: &'a str,
+    runs: Vec<Outcome<'a>>,
+    unread: Vec<Unread<'a>>,
+}
+
+#[derive(Serialize)]
+struct Unread<'a> {
+    file: &'a str,
+    line: Option<u64>,
+    error: &'a str,
+}
+
 /// Writes `result.json`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Json;
@@ -63,6 +89,8 @@ struct Printed<'a> {
 /// A run as `run --json` prints it.
 #[derive(Serialize)]
 struct Outcome<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<&'a str>,
     target: &'a str,
     seed: u64,
     verdict: Verdict,
@@ -79,6 +107,7 @@ impl<'a> Outcome<'a> {
     fn of(run: &'a Run) -> Self {
         let counts = run.counts();
         Self {
+            file: run.file.as_deref(),
             target: &run.started.target,
             seed: run.started.seed,
             verdict: run.verdict(),

@@ -11,6 +11,7 @@
 //! equal runs give equal reports, byte for byte. Whatever text a report shows came from outside (a
 //! scenario, a broker's error), so each exporter escapes it.
 
+mod compare;
 mod exporter;
 mod folder;
 mod found;
@@ -26,9 +27,9 @@ mod words;
 pub use exporter::{Exporter, ReportError};
 pub use folder::Folder;
 pub use html::Html;
-pub use json::{Json, run_json};
+pub use json::{Json, check_json, run_json};
 pub use junit::Junit;
-pub use measured::{Doubt, Measured, Percentiles, Point, Series};
+pub use measured::{AfterFault, Doubt, Measured, Percentiles, Point, Series};
 pub use progress::progress_line;
 pub use run::{FaultLog, Run, Runs};
 pub use text::Text;

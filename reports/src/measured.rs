@@ -41,8 +41,42 @@ pub struct Measured {
     pub lag: Percentiles,
     /// Reasons to distrust the numbers.
     pub doubts: Vec<Doubt>,
+    /// Acks a second, from the beginning of the workload to the last one.
+    #[serde(default)]
+    pub acked_per_s: u64,
+    /// Deliveries a second, from the beginning of the workload to the last one.
+    #[serde(default)]
+    pub delivered_per_s: u64,
+    /// What happened after each fault that hit somebody, until the next one struck.
+    #[serde(default)]
+    pub after_faults: Vec<AfterFault>,
     /// All of it over time.
     pub series: Series,
+}
+
+/// What happened from one fault to the next, or to the end of the workload.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AfterFault {
+    /// The fault's number in the plan.
+    pub id: u32,
+    /// When it struck, in the run's time.
+    pub from: u64,
+    /// When the next one did.
+    pub to: u64,
+    /// The longest outage of a unit that began in this time; `None` where it has no meaning.
+    pub unavailable: Option<u64>,
+    /// The unit.
+    pub worst_unit: Option<String>,
+    /// Records sent in this time that stand at more than one place of the log.
+    pub duplicates: u64,
+    /// Acks a second.
+    pub acked_per_s: u64,
+    /// Deliveries a second.
+    pub delivered_per_s: u64,
+    /// Intended send to outcome, of the records that were due in this time.
+    pub publish: Percentiles,
+    /// Intended send to first delivery, of the records that were due in this time.
+    pub end_to_end: Percentiles,
 }
 
 /// A reason to distrust the numbers.

@@ -28,6 +28,8 @@ pub struct Run {
     pub progress: Option<Progress>,
     /// The faults, in the order in which they struck.
     pub faults: Vec<FaultLog>,
+    /// The file that its history was read from, if it did not run just now.
+    pub file: Option<String>,
     /// What the load engine measured.
     pub measured: Option<Measured>,
     found: Vec<Anomaly>,
@@ -44,6 +46,7 @@ impl Run {
             plan: None,
             progress: None,
             faults: Vec::new(),
+            file: None,
             measured: None,
             found: Vec::new(),
             judged: None,
@@ -141,8 +144,11 @@ impl Run {
         Some(u64::try_from(unavailable.as_millis()).unwrap_or(u64::MAX))
     }
 
-    /// `sim:kafka, seed 1`.
+    /// `sim:kafka, seed 1`; of a history that was read, the file.
     pub(crate) fn name(&self) -> String {
+        if let Some(file) = &self.file {
+            return file.clone();
+        }
         format!("{}, seed {}", self.started.target, self.started.seed)
     }
 }

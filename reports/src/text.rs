@@ -1,24 +1,25 @@
 //! The summary for a terminal, and its twin `report.txt`.
 //!
-//! One table: up to three runs stand side by side, more stand one below the other, and of very many only the worst
-//! and how many there were. Then each anomaly with its two-line story and the one command that reproduces it,
+//! One table: up to four runs stand side by side, with what happened after each fault; more stand one below the
+//! other, and of very many only the worst and how many there were. Then each anomaly with its two-line story and the one command that reproduces it,
 //! the doubts about the measurement, and last the verdict, where the eye is.
 
 use crate::{
     Exporter, ReportError, Run, Runs,
+    compare::{self, Row},
     found::{Found, ruling_word},
-    words,
 };
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use squall_history::Verdict;
 use std::fmt::Write;
 
 /// So many runs stand side by side.
-const SIDE_BY_SIDE: usize = 3;
+const SIDE_BY_SIDE: usize = 4;
 /// So many runs stand in the table.
 pub(crate) const ROWS: usize = 20;
-/// The columns, or lines, of the table.
-const HEADS: [&str; 14] = [
+/// The figures that runs one below the other have columns for.
+const COLUMNS: [&str; 15] = [
+    "file",
     "target",
     "seed",
     "verdict",
@@ -26,14 +27,16 @@ const HEADS: [&str; 14] = [
     "acked",
     "delivered",
     "duplicates",
+    "acked a second",
     "publish p50",
-    "p95",
-    "p99",
-    "max",
+    "publish p95",
+    "publish p99",
     "unavailable",
     "faults",
     "hash",
 ];
+/// After so many faults is told what happened; the page tells it of all.
+const AFTER_FAULTS: usize = 6;
 
 /// The summary as text.
 #[derive(Clone, Copy, Debug, Default)]
@@ -116,53 +119,57 @@ fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
-/// What stands in the table for one run.
-fn cells(run: &Run) -> [String; HEADS.len()] {
-    let counts = run.counts();
-    let publish = run.measured.as_ref().map(|measured| measured.publish).unwrap_or_default();
-    let span = |nanos| words::span_or(nanos, words::NONE);
-    [
-        plain(&run.started.target),
-        run.started.seed.to_string(),
-        run.verdict().to_string(),
-        words::count(counts.sent),
-        words::count(counts.acked),
-        words::count(counts.delivered),
-        words::count(counts.duplicates),
-        span(publish.p50),
-        span(publish.p95),
-        span(publish.p99),
-        span(publish.max),
-        words::millis(run.unavailable_ms()),
-        words::count(counts.faults),
-        run.hash().map_or_else(|| words::NONE.to_owned(), plain),
-    ]
-}
-
-fn table(out: &mut String, runs: &Runs) {
-    let shown = worst_of(&runs.runs, ROWS);
+fn empty_table() -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-    if shown.len() <= SIDE_BY_SIDE {
-        let columns: Vec<_> = shown.iter().map(|run| cells(run)).collect();
-        for (row, head) in HEADS.iter().enumerate() {
-            let values = columns.iter().map(|column| column[row].as_str());
-            table.add_row(std::iter::once(*head).chain(values));
-        }
-    } else {
-        table.add_row(HEADS);
-        shown.iter().for_each(|run| {
-            table.add_row(cells(run));
-        });
-    }
+    table
+}
+
+fn print(out: &mut String, mut table: Table) {
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
     for row in table.lines() {
         line!(out, "{}", row.trim_end());
     }
+}
+
+fn add(table: &mut Table, row: &Row) {
+    table.add_row(std::iter::once(row.name.to_owned()).chain(row.cells.iter().map(|cell| plain(cell))));
+}
+
+fn table(out: &mut String, runs: &Runs) {
+    let shown = worst_of(&runs.runs, ROWS);
+    let (rows, mut table) = (compare::whole(&shown), empty_table());
+    if shown.len() <= SIDE_BY_SIDE {
+        rows.iter().for_each(|row| add(&mut table, row));
+        print(out, table);
+        after_faults(out, &shown);
+        return;
+    }
+    let columns: Vec<&Row> = rows.iter().filter(|row| COLUMNS.contains(&row.name)).collect();
+    table.add_row(columns.iter().map(|row| row.name));
+    for index in 0..shown.len() {
+        table.add_row(columns.iter().map(|row| plain(&row.cells[index])));
+    }
+    print(out, table);
     if shown.len() < runs.runs.len() {
         line!(out, " and {} more; {}", runs.runs.len() - shown.len(), runs.tally());
+    }
+}
+
+fn after_faults(out: &mut String, shown: &[&Run]) {
+    let blocks = compare::after_faults(shown);
+    for block in blocks.iter().take(AFTER_FAULTS) {
+        line!(out, "");
+        line!(out, "after {}", plain(&block.fault));
+        let mut table = empty_table();
+        block.rows.iter().for_each(|row| add(&mut table, row));
+        print(out, table);
+    }
+    if blocks.len() > AFTER_FAULTS {
+        line!(out, "");
+        line!(out, "and after {} more faults; report.html tells of all", blocks.len() - AFTER_FAULTS);
     }
 }
 
@@ -182,17 +189,31 @@ pub(crate) fn worst_of(runs: &[Run], most: usize) -> Vec<&Run> {
     order.into_iter().map(|index| &runs[index]).collect()
 }
 
+/// Each doubt once, with the runs that have it.
 fn doubts(out: &mut String, runs: &Runs) {
-    for run in worst_of(&runs.runs, ROWS) {
-        for warning in &run.started.warnings {
-            line!(out, "");
-            line!(out, "warning ({}): {}", plain(&run.name()), plain(warning));
-        }
-        for doubt in run.measured.iter().flat_map(|measured| &measured.doubts) {
+    let mut all: Vec<(&str, &str, Option<&str>, Vec<&Run>)> = Vec::new();
+    for run in &runs.runs {
+        let warnings = run.started.warnings.iter().map(|warning| ("warning", warning.as_str(), None));
+        let doubts = run.measured.iter().flat_map(|measured| &measured.doubts).map(|doubt| {
             let word = if doubt.distorts { "warning" } else { "note" };
-            line!(out, "");
-            line!(out, "{word} ({}): {}", plain(&run.name()), plain(&doubt.what));
-            line!(out, "  remedy: {}", plain(&doubt.remedy));
+            (word, doubt.what.as_str(), Some(doubt.remedy.as_str()))
+        });
+        for (word, what, remedy) in warnings.chain(doubts) {
+            match all.iter_mut().find(|known| known.1 == what) {
+                Some(known) => known.3.push(run),
+                None => all.push((word, what, remedy, vec![run])),
+            }
+        }
+    }
+    for (word, what, remedy, doubted) in all.iter().take(ROWS) {
+        let whose = match &**doubted {
+            [run] => run.name(),
+            many => format!("{} of {} runs", many.len(), runs.runs.len()),
+        };
+        line!(out, "");
+        line!(out, "{word} ({}): {}", plain(&whose), plain(what));
+        if let Some(remedy) = remedy {
+            line!(out, "  remedy: {}", plain(remedy));
         }
     }
 }

@@ -22,16 +22,19 @@ macro_rules! entries {
     };
 }
 
-const ENTRIES: [Entry; 9] = entries!(
+const ENTRIES: [Entry; 12] = entries!(
     "leader-failover"
     "rolling-restart"
     "follower-loss"
     "consumer-crash"
     "consumer-pause"
+    "slow-consumer"
     "poison-to-dlq"
+    "poison-by-max-deliver"
     "retry-without-idempotence"
     "lone-leader-acks1"
     "isolated-leader"
+    "power-loss"
 );
 
 const EXPECTED: &str = include_str!("../library/expected.yaml");

@@ -1,11 +1,18 @@
 //! What the load engine measured, in the plain data of reports.
 
-use squall_loadgen::{Counter, Distribution, Limits, Quantile, Reading, Recorder, Warning};
-use squall_reports::{Doubt, Measured, Percentiles, Point, Series};
+use squall_history::impact::Impact;
+use squall_loadgen::{Counter, Distribution, Limits, Quantile, Reading, Recorder, Slice, Warning};
+use squall_reports::{AfterFault, Doubt, Measured, Percentiles, Point, Series};
 use std::time::Duration;
 
-/// Copies a recorder's measurements.
-pub(crate) fn measured(run: &Recorder) -> Measured {
+/// Copies a recorder's measurements, and tells what happened after each fault.
+pub(crate) fn measured(run: &Recorder, impacts: &[Impact]) -> Measured {
+    let per_second = |count: fn(&Slice) -> u64| {
+        let last = run.series.slices().filter(|(_, slice)| count(slice) > 0).last();
+        let lasts = last.map(|(begin, _)| (begin + run.series.width()).since(run.series.origin()));
+        let all = run.series.slices().map(|(_, slice)| count(slice)).sum();
+        lasts.map_or(0, |lasts| rate(all, lasts))
+    };
     Measured {
         offered: run.ledger.offered,
         publish: percentiles(&run.publish),
@@ -21,12 +28,39 @@ pub(crate) fn measured(run: &Recorder) -> Measured {
         handling: percentiles(&run.handling),
         lag: percentiles(&run.lag),
         doubts: Warning::of(run, &Limits::default()).iter().map(doubt).collect(),
+        acked_per_s: per_second(|slice| slice.acked),
+        delivered_per_s: per_second(|slice| slice.delivered),
+        after_faults: impacts.iter().map(|impact| after_fault(run, impact)).collect(),
         series: Series {
             origin: run.series.origin().0,
             width: nanos(run.series.width()),
             points: run.series.slices().map(|(_, slice)| point(slice)).collect(),
         },
     }
+}
+
+fn after_fault(run: &Recorder, impact: &Impact) -> AfterFault {
+    let (from, to) = (impact.from, impact.to);
+    let slice = run.series.during(from, to);
+    let lasts = to.since(from);
+    AfterFault {
+        id: impact.fault,
+        from: from.0,
+        to: to.0,
+        unavailable: impact.unavailable.map(nanos),
+        worst_unit: impact.worst_unit.clone(),
+        duplicates: impact.duplicates,
+        acked_per_s: rate(slice.acked, lasts),
+        delivered_per_s: rate(slice.delivered, lasts),
+        publish: percentiles(&slice.publish),
+        end_to_end: percentiles(&slice.end_to_end),
+    }
+}
+
+/// So many in this time, a second.
+fn rate(count: u64, lasts: Duration) -> u64 {
+    let nanos = lasts.as_nanos().max(1);
+    u64::try_from(u128::from(count) * 1_000_000_000 / nanos).unwrap_or(u64::MAX)
 }
 
 fn nanos(span: Duration) -> u64 {

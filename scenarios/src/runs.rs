@@ -9,6 +9,7 @@ use squall_bus::Time;
 use squall_history::{
     History, Report, RunEvent, Verdict,
     events::{Finished, Judged, Plan as Planned, PlannedFault, Progress, Stage, Started},
+    impact::impacts,
     judge,
 };
 use squall_reports::Measured;
@@ -73,7 +74,8 @@ impl Job {
                     hash: hash.map(|hash| format!("{hash:016x}")),
                     latency: latency(&ran.recorder.publish.summary()),
                 };
-                Outcome { finished, measured: Some(measured(&ran.recorder)), history: Some(ran.history) }
+                let measured = measured(&ran.recorder, &impacts(&ran.history));
+                Outcome { finished, measured: Some(measured), history: Some(ran.history) }
             }
             Err(error) => {
                 let verdict = match &error {
@@ -131,8 +133,7 @@ impl Job {
     }
 
     fn simulate(&self, bus: &str, plan: &Arc<Plan>, sink: &Sink) -> (Result<Ran, RunError>, Option<u64>) {
-        let nodes = self.scenario.topology.nodes.get();
-        let simulation = match squall_sim::open(bus, nodes, plan.choices().clone()) {
+        let simulation = match squall_sim::open(bus, plan.cluster(), plan.choices().clone()) {
             Ok(simulation) => simulation,
             Err(error) => return (Err(RunError::Unsupported(error.to_string())), None),
         };
@@ -160,7 +161,7 @@ impl Job {
         (ran, Some(simulation.hash()))
     }
 
-    #[cfg(feature = "kafka")]
+    #[cfg(feature = "local")]
     fn live(
         &self,
         bus: &str,
@@ -173,9 +174,11 @@ impl Job {
             .enable_all()
             .build()
             .map_err(|error| RunError::Broken(format!("the async runtime could not be built: {error}")))?;
+        // A real cluster takes its time to start: what it could not do is said before.
+        runner::supported(plan, &self.target.to_string(), &self.target.capabilities())?;
         runtime.block_on(async {
-            let nodes = self.scenario.topology.nodes.get();
-            let cluster = squall_chaos::open(bus, nodes, note).await.map_err(|error| broken(&error))?;
+            let cluster =
+                squall_chaos::open(bus, plan.cluster(), note).await.map_err(|error| broken(&error))?;
             let ran =
                 runner::run(cluster.clone(), Arc::clone(plan), &self.target.to_string(), Arc::clone(sink))
                     .await;
@@ -184,7 +187,7 @@ impl Job {
         })
     }
 
-    #[cfg(not(feature = "kafka"))]
+    #[cfg(not(feature = "local"))]
     fn live(&self, bus: &str, _: &Arc<Plan>, _: &Sink, _: &(dyn Fn(&str) + Sync)) -> Result<Ran, RunError> {
         Err(RunError::Unsupported(format!(
             "this build has no client of {bus}: build with the feature `{bus}`"
@@ -223,7 +226,7 @@ fn millis(span: Duration) -> u64 {
 }
 
 /// A word as a shell takes it.
-fn quoted(word: &str) -> String {
+pub(crate) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,%@+".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         word.to_owned()

@@ -49,9 +49,9 @@ impl Target {
     pub fn capabilities(&self) -> Capabilities {
         let known = match self {
             Self::Sim(bus) => squall_sim::capabilities(bus),
-            #[cfg(feature = "kafka")]
+            #[cfg(feature = "local")]
             Self::Local(bus) => squall_chaos::capabilities(bus),
-            #[cfg(not(feature = "kafka"))]
+            #[cfg(not(feature = "local"))]
             Self::Local(_) => None,
         };
         known.unwrap_or_else(|| Capabilities::new(AckModel::Individual, false, &[]))
@@ -64,12 +64,12 @@ impl Target {
     }
 }
 
-#[cfg(feature = "kafka")]
+#[cfg(feature = "local")]
 fn local_buses() -> &'static [&'static str] {
-    &squall_chaos::BUSES
+    squall_chaos::BUSES
 }
 
-#[cfg(not(feature = "kafka"))]
+#[cfg(not(feature = "local"))]
 fn local_buses() -> &'static [&'static str] {
     &[]
 }

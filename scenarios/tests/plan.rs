@@ -48,12 +48,31 @@ fn explain_names_what_is_weak_and_what_a_target_lacks() {
     let plan =
         Plan::new(Scenario::parse("weak.yaml", &text, &set).unwrap_or_else(|error| panic!("\n{error}")), 1);
     let poor =
-        Capabilities::new(AckModel::Individual, false, &[Capability::ProcessFaults, Capability::AckNone]);
+        Capabilities::new(AckModel::Individual, false, &[Capability::ProcessFaults, Capability::AckNone])
+            .without(Capability::PowerFail, "mkfs.ext4 was not found on PATH: install e2fsprogs");
     insta::assert_snapshot!(plan.explain("sim:poor", &poor));
     insta::assert_snapshot!("a_bus_without_topics", plan.lowering(Lowering::Streams).join("\n"));
     assert!(plan.lowering(Lowering::None).is_empty());
     let rich = Capabilities::new(AckModel::Prefix, true, &Capability::ALL);
     assert!(plan.lacks(&rich).is_empty());
+}
+
+/// What is left to the bus, on one that has no topics and on one that cannot do it.
+#[test]
+fn explain_says_what_is_left_to_the_bus() {
+    let set = ["workload.consumers.buffer=64", "expect.order=per-key"]
+        .map(|text| text.parse().expect("an override"));
+    let entry = library::find("poison-by-max-deliver").expect("it exists");
+    let plan = Plan::new(entry.scenario(&set).expect("valid"), 1);
+    insta::assert_snapshot!("what_is_left_to_the_bus", plan.lowering(Lowering::Streams).join("\n"));
+    let poor = Capabilities::new(AckModel::Prefix, true, &[Capability::Idempotence]);
+    assert_eq!(plan.lacks(&poor), [Capability::Redelivery]);
+    for key in ["ack_wait=1s", "buffer=3", "retry.by=bus"] {
+        let set = [format!("workload.consumers.{key}").parse().expect("an override")];
+        let plan =
+            Plan::new(library::find("poison-to-dlq").expect("it exists").scenario(&set).expect("valid"), 1);
+        assert_eq!(plan.lacks(&poor), [Capability::Redelivery], "{key}");
+    }
 }
 
 #[test]

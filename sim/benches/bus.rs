@@ -10,7 +10,8 @@
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use squall_bus::{
-    Bus, Cluster, ConsumerConfig, Error, Incarnation, ProducerConfig, Record, Sending, Topic, TopicSpec,
+    Bus, Cluster, ClusterSpec, ConsumerConfig, Error, Incarnation, ProducerConfig, Record, Sending, Topic,
+    TopicSpec,
 };
 use squall_sim::{SimulatedMain, kernel::Choices, open, runtime::Options, storm::Storm};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -76,7 +77,7 @@ async fn prepare(cluster: &dyn Cluster) {
 
 /// A new cluster, so many messages in and out.
 fn run(seed: u64, pipelined: bool) {
-    let simulation = open("kafka", 3, Choices::new(seed)).expect("a model of Kafka");
+    let simulation = open("kafka", ClusterSpec::of(3), Choices::new(seed)).expect("a model of Kafka");
     let main: SimulatedMain = Box::new(move |cluster| {
         Box::pin(async move {
             prepare(&*cluster).await;

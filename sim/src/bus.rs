@@ -258,15 +258,15 @@ impl<M: BusModel> Consumer for SimConsumer<M> {
     }
 
     fn nack(&self, delivery: &Delivery, delay: Duration) -> Pending<Outcome<()>> {
-        self.0.ask_if(Capability::Nack, |op| Call::Nack(op, delivery.tag, delay))
+        self.0.ask_if(Capability::Redelivery, |op| Call::Nack(op, delivery.tag, delay))
     }
 
     fn term(&self, delivery: &Delivery, _reason: &str) -> Pending<Outcome<()>> {
-        self.0.ask_if(Capability::Nack, |op| Call::Term(op, delivery.tag))
+        self.0.ask_if(Capability::Redelivery, |op| Call::Term(op, delivery.tag))
     }
 
     fn extend(&self, delivery: &Delivery) -> Pending<Outcome<()>> {
-        self.0.ask_if(Capability::Nack, |op| Call::Extend(op, delivery.tag))
+        self.0.ask_if(Capability::Redelivery, |op| Call::Extend(op, delivery.tag))
     }
 
     fn commit(&self, positions: Vec<(Unit, Position)>) -> Pending<Outcome<()>> {

@@ -2,13 +2,13 @@
 
 use crate::{
     cluster::Simulation,
-    kafka::{Kafka, invariants, profile},
+    kafka::{self, Kafka, invariants, profile},
     kernel::{Choices, LinkSpec, TraceEvent, mix},
     model::BusModel,
     nats::{self, Nats},
     runtime::{Broken, Options, ProcWarning},
 };
-use squall_bus::{BoxFuture, Capabilities, Cluster, Error, ErrorClass};
+use squall_bus::{BoxFuture, Capabilities, Cluster, ClusterSpec, Error, ErrorClass, Fsync};
 use std::sync::Arc;
 
 /// The buses that there are models of.
@@ -43,10 +43,10 @@ pub type SimulatedMain = Box<dyn FnOnce(Arc<dyn Cluster>) -> BoxFuture<'static, 
 ///
 /// # Errors
 /// Of class `Unsupported` or `Refused`, with a sentence.
-pub fn open(bus: &str, nodes: u32, choices: Choices) -> Result<Box<dyn Simulated>, Error> {
+pub fn open(bus: &str, spec: ClusterSpec, choices: Choices) -> Result<Box<dyn Simulated>, Error> {
     match bus {
-        "kafka" => Ok(Box::new(kafka(nodes, choices)?)),
-        "nats" => Ok(Box::new(nats(nodes, choices)?)),
+        "kafka" => Ok(Box::new(kafka(spec, choices)?)),
+        "nats" => Ok(Box::new(nats(spec, choices)?)),
         _ => {
             let message = format!("there is no model of {bus}; there are models of {}", BUSES.join(", "));
             Err(Error::new(ErrorClass::Unsupported, "UNSUPPORTED", message))
@@ -55,14 +55,20 @@ pub fn open(bus: &str, nodes: u32, choices: Choices) -> Result<Box<dyn Simulated
 }
 
 /// A simulated Kafka as `local:kafka` would start it, all invariants on.
-pub(crate) fn kafka(nodes: u32, choices: Choices) -> Result<Simulation<Kafka>, Error> {
-    let model = Kafka::new(profile::kafka_4_3_test_cluster(), nodes, &choices)?;
+pub(crate) fn kafka(spec: ClusterSpec, choices: Choices) -> Result<Simulation<Kafka>, Error> {
+    let flush_every_message = spec.fsync == Fsync::Always;
+    let rules = kafka::Rules { flush_every_message, ..profile::kafka_4_3_test_cluster() };
+    let model = Kafka::new(rules, spec.nodes, &choices)?;
     Ok(Simulation::new(model, choices, LinkSpec::default(), invariants::all()))
 }
 
 /// A simulated NATS with its own defaults, all invariants on.
-pub(crate) fn nats(nodes: u32, choices: Choices) -> Result<Simulation<Nats>, Error> {
-    let model = Nats::new(nats::profile::nats_2_15(), nodes, &choices)?;
+pub(crate) fn nats(spec: ClusterSpec, choices: Choices) -> Result<Simulation<Nats>, Error> {
+    let mut rules = nats::profile::nats_2_15();
+    if spec.fsync == Fsync::Always {
+        rules.sync = nats::rules::Sync::Always;
+    }
+    let model = Nats::new(rules, spec.nodes, &choices)?;
     Ok(Simulation::new(model, choices, LinkSpec::default(), nats::invariants::all()))
 }
 

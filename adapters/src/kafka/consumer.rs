@@ -114,6 +114,7 @@ impl fmt::Debug for KafkaConsumer {
 
 impl KafkaConsumer {
     pub(super) fn open(bus: &KafkaConfig, config: &ConsumerConfig) -> Result<Self, Error> {
+        config.without_redelivery()?;
         let stores = config.auto_commit.is_some();
         let shared = Arc::new(Shared {
             state: Mutex::default(),
@@ -526,15 +527,15 @@ impl Consumer for KafkaConsumer {
     }
 
     fn nack(&self, _delivery: &Delivery, _delay: Duration) -> Pending<Outcome<()>> {
-        Pending::done(Outcome::Fail(Error::unsupported(Capability::Nack)))
+        Pending::done(Outcome::Fail(Error::unsupported(Capability::Redelivery)))
     }
 
     fn term(&self, _delivery: &Delivery, _reason: &str) -> Pending<Outcome<()>> {
-        Pending::done(Outcome::Fail(Error::unsupported(Capability::Nack)))
+        Pending::done(Outcome::Fail(Error::unsupported(Capability::Redelivery)))
     }
 
     fn extend(&self, _delivery: &Delivery) -> Pending<Outcome<()>> {
-        Pending::done(Outcome::Fail(Error::unsupported(Capability::Nack)))
+        Pending::done(Outcome::Fail(Error::unsupported(Capability::Redelivery)))
     }
 
     fn commit(&self, positions: Vec<(Unit, Position)>) -> Pending<Outcome<()>> {

@@ -376,8 +376,13 @@ async fn committed(
             context.get_consumer_from_stream(&durable.name, &durable.stream).await;
         match found {
             Ok(consumer) => {
-                let floor = consumer.cached_info().ack_floor.stream_sequence;
-                return Ok((floor > 0).then(|| Position(floor + 1)));
+                let info = consumer.cached_info();
+                // The floor stays where it is when the last message is given up; then nothing waits for an ack.
+                let done = match info.num_ack_pending {
+                    0 => info.delivered.stream_sequence.max(info.ack_floor.stream_sequence),
+                    _ => info.ack_floor.stream_sequence,
+                };
+                return Ok((done > 0).then(|| Position(done + 1)));
             }
             Err(error) => {
                 use jetstream::stream::ConsumerErrorKind;

@@ -63,11 +63,32 @@ impl Drop for Worker {
 
 /// A client under this name. It connects, and connects again, on its own; only an address that is none ends it.
 pub(super) async fn connect(config: &NatsConfig, client: &str) -> Result<Client, Error> {
-    let mut options = ConnectOptions::new().name((config.client_id)(client)).retry_on_initial_connect();
-    if !config.discover {
-        options = options.ignore_discovered_servers();
+    open(options(config, client), &config.bootstrap).await
+}
+
+/// A client as [`connect`] makes it, whose subscriptions keep so many messages that nobody took yet (async-nats' own
+/// default unless said). It tells when it dropped one for want of room.
+pub(super) async fn connect_to_read(
+    config: &NatsConfig,
+    client: &str,
+    buffer: Option<u32>,
+    dropped: impl Fn() + Send + Sync + 'static,
+) -> Result<Client, Error> {
+    let mut options = options(config, client).event_callback(move |event| {
+        if let async_nats::Event::SlowConsumer(_) = event {
+            dropped();
+        }
+        std::future::ready(())
+    });
+    if let Some(most) = buffer {
+        options = options.subscription_capacity(most as usize);
     }
     open(options, &config.bootstrap).await
+}
+
+fn options(config: &NatsConfig, client: &str) -> ConnectOptions {
+    let options = ConnectOptions::new().name((config.client_id)(client)).retry_on_initial_connect();
+    if config.discover { options } else { options.ignore_discovered_servers() }
 }
 
 pub(super) async fn open(options: ConnectOptions, bootstrap: &str) -> Result<Client, Error> {

@@ -4,7 +4,12 @@
 //!   all of them, and tells `Assigned` with all units, once: there is no assignment. What was delivered and not
 //!   acknowledged within the ack wait is delivered again, to whoever pulls.
 //! - A reader of given units has an ordered consumer for each, which the client makes anew when it misses something.
-//! - At most `prefetch` records wait here; beyond that nothing is taken from the connection.
+//! - At most `prefetch` records wait here, or one where a `buffer` is named, so that it is the only one; beyond that
+//!   nothing is taken from async-nats' subscriptions, each of which keeps `buffer` messages (65,536 unless said) and
+//!   drops what comes beyond, statuses too. That is told as an error that the consumer survives, and the server delivers
+//!   the message again after the ack wait.
+//! - A member of a group with `max_deliver` is in the group's queue for the advisories about its durable consumers, and
+//!   tells what they gave up: see [`given_up`](super::given_up).
 //! - `ack`, `nack`, `term` and `extend` are answered when the server has taken them; without `confirm_acks` they are
 //!   only sent, and their outcome is unknown. A delivery waits for a word until an ack or term of it is taken.
 //!   There is nothing to commit.
@@ -13,14 +18,14 @@
 
 use super::{
     NatsConfig, codes,
-    connection::{REQUEST, Worker, connect},
+    connection::{REQUEST, Worker, connect_to_read},
     pull,
 };
 use async_nats::{Client, Request, client::RequestErrorKind};
 use bytes::Bytes;
 use squall_bus::{
     Completer, Consumer, ConsumerConfig, ConsumerEvent, Delivery, Error, ErrorClass, Outcome, Pending,
-    Position, Record, Subscription, Unit,
+    Position, Record, SLOW_CONSUMER, Subscription, Unit,
 };
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -37,7 +42,7 @@ use tokio::{
     task::{AbortHandle, JoinSet},
 };
 
-/// The most events that wait; beyond that the oldest makes room.
+/// The most events that wait; beyond that the oldest error makes room.
 const MOST_EVENTS: usize = 1_000;
 
 /// A consumer over async-nats.
@@ -54,7 +59,8 @@ pub(super) struct Shared {
     state: Mutex<State>,
     /// Somebody took a record.
     room: Notify,
-    prefetch: usize,
+    /// How many records wait here at most.
+    room_for: usize,
     grouped: bool,
 }
 
@@ -118,10 +124,17 @@ impl NatsConsumer {
             let says = "records are acknowledged one by one, and nothing is committed on a timer: leave auto_commit out";
             return Err(Error::new(ErrorClass::Refused, "INVALID_CONFIG", says));
         }
+        if config.ack_wait == Some(Duration::ZERO)
+            || config.max_deliver == Some(0)
+            || config.buffer == Some(0)
+        {
+            let says = "ack_wait, max_deliver and buffer must be above zero";
+            return Err(Error::new(ErrorClass::Refused, "INVALID_CONFIG", says));
+        }
         let shared = Arc::new(Shared {
             state: Mutex::default(),
             room: Notify::new(),
-            prefetch: config.prefetch.max(1) as usize,
+            room_for: config.buffer.map_or(config.prefetch.max(1), |_| 1) as usize,
             grouped: matches!(config.subscription, Subscription::Group { .. }),
         });
         if let Subscription::Assign(units) = &config.subscription {
@@ -133,7 +146,9 @@ impl NatsConsumer {
         let (bus, config, own, confirms) =
             (bus.clone(), config.clone(), Arc::clone(&shared), config.confirm_acks);
         let task = worker.spawn(async move {
-            match connect(&bus, &config.client).await {
+            let (slow, most) = (Arc::clone(&own), config.buffer);
+            let dropped = move || slow.event(ConsumerEvent::Error(slow_consumer(most)));
+            match connect_to_read(&bus, &config.client, config.buffer, dropped).await {
                 Ok(client) => serve(client, &config, bus.ack_wait, own, asked).await,
                 Err(error) => own.fatal(error),
             }
@@ -188,13 +203,26 @@ impl Shared {
 
     pub(super) fn event(&self, event: ConsumerEvent) {
         let mut state = self.lock();
-        if state.events.len() >= MOST_EVENTS {
-            state.events.pop_front();
+        let is_error = |event: &ConsumerEvent| matches!(event, ConsumerEvent::Error(_));
+        if state.events.len() >= MOST_EVENTS
+            && let Some(oldest) = state.events.iter().position(is_error)
+        {
+            state.events.remove(oldest);
         }
         state.events.push_back(event);
         let listener = state.listener.take();
         drop(state);
         listener.into_iter().for_each(Waker::wake);
+    }
+
+    /// The group's consumers gave this record up after so many deliveries.
+    pub(super) fn exhausted(&self, fetched: Fetched) {
+        let mut state = self.lock();
+        state.tags += 1;
+        let tag = state.tags;
+        drop(state);
+        let Fetched { record, unit, position, attempt, .. } = fetched;
+        self.event(ConsumerEvent::Exhausted(Delivery { record, unit, position, attempt, tag }));
     }
 
     fn fatal(&self, error: Error) {
@@ -221,10 +249,10 @@ impl Shared {
 
     /// Resolves when there is room for a record.
     pub(super) async fn has_room(&self) {
-        while self.lock().records.len() >= self.prefetch {
+        while self.lock().records.len() >= self.room_for {
             let taken = self.room.notified();
             // Between the look and the wait it may have been taken.
-            if self.lock().records.len() >= self.prefetch {
+            if self.lock().records.len() >= self.room_for {
                 taken.await;
             }
         }
@@ -242,6 +270,15 @@ impl Shared {
         reader.into_iter().for_each(Waker::wake);
         true
     }
+}
+
+fn slow_consumer(buffer: Option<u32>) -> Error {
+    let most = buffer.map_or("what it keeps".to_owned(), |most| format!("{most} messages"));
+    Error::new(
+        ErrorClass::Retriable,
+        SLOW_CONSUMER,
+        format!("a subscription is full with {most}: one was dropped"),
+    )
 }
 
 /// The task of a consumer: its pullers, and what is said about deliveries.

@@ -15,6 +15,7 @@ pub mod admin;
 pub mod codes;
 mod connection;
 pub mod consumer;
+mod given_up;
 pub mod producer;
 mod pull;
 
@@ -141,7 +142,7 @@ impl NatsBus {
 /// What JetStream and its client can do, and these things besides.
 #[must_use]
 pub fn capabilities(besides: &[Capability]) -> Capabilities {
-    let own = [Capability::Idempotence, Capability::AckNone, Capability::Nack];
+    let own = [Capability::Idempotence, Capability::AckNone, Capability::Redelivery];
     let mut capabilities = Capabilities::new(AckModel::Individual, false, &[&own, besides].concat());
     capabilities.dedup_window = Some(DEDUP_WINDOW);
     capabilities.lowering = Lowering::Streams;

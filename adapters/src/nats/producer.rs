@@ -6,8 +6,8 @@
 //!   `request_timeout` (5 s by default). async-nats sends nothing again by itself; the policy for that is the one of
 //!   [`squall_bus::lowering`]: with `retries` the record is published again, at once after silence and after a pause
 //!   when it was refused for now, and it may come behind a later one by that.
-//! - An idempotent producer gives every record an id and has one record of a unit under way at a time. So what it
-//!   publishes again neither duplicates nor reorders.
+//! - An idempotent producer gives every record an id, the record's own ([`Record::id`]) where it has one, and has
+//!   one record of a unit under way at a time. So what it publishes again neither duplicates nor reorders.
 //! - A record without a partition and a key goes to the units in turn.
 //! - acks=0 is a publish that asks for no answer: its outcome is `unknown`.
 
@@ -219,7 +219,8 @@ impl Sender {
             headers.append(header_name(&header.name)?, header_value(&header.name, &header.value)?);
         }
         if let Some(session) = &self.publisher.session {
-            headers.insert(NATS_MESSAGE_ID, lowering::message_id(session, number));
+            let id = record.id().map_or_else(|| lowering::message_id(session, number), str::to_owned);
+            headers.insert(NATS_MESSAGE_ID, id);
         }
         Ok((unit, subject, headers))
     }

@@ -8,6 +8,7 @@ use super::{
     codes,
     connection::REQUEST,
     consumer::{Fetched, Shared, Start},
+    given_up,
     producer::{partitions, stream_error},
 };
 use async_nats::{
@@ -22,6 +23,7 @@ use async_nats::{
         context::ContextBuilder,
     },
 };
+use bytes::Bytes;
 use futures_util::StreamExt;
 use squall_bus::{
     ConsumerConfig, ConsumerEvent, Error, ErrorClass, Header, Position, Record, ResetPolicy, Subscription,
@@ -52,7 +54,9 @@ pub(super) fn all(
 ) -> JoinSet<()> {
     let context = ContextBuilder::new().timeout(REQUEST).build(client.clone());
     let mut pullers = JoinSet::new();
-    let puller = Puller { context, shared: Arc::clone(shared), config: config.clone(), ack_wait };
+    let ack_wait = config.ack_wait.or(ack_wait);
+    let client = client.clone();
+    let puller = Puller { client, context, shared: Arc::clone(shared), config: config.clone(), ack_wait };
     match &config.subscription {
         Subscription::Group { group, topics } => {
             pullers.spawn(puller.group(group.clone(), topics.clone()));
@@ -68,6 +72,7 @@ pub(super) fn all(
 
 #[derive(Clone)]
 struct Puller {
+    client: Client,
     context: jetstream::Context,
     shared: Arc<Shared>,
     config: ConsumerConfig,
@@ -93,6 +98,21 @@ impl Puller {
             };
             units.extend((0..partitions).map(|partition| (Unit::new(topic, partition), None)));
             for durable in lowering::durables(&group, topic, partitions, self.config.ordered) {
+                if self.config.max_deliver.is_some() {
+                    // In the queue before anything can be given up.
+                    let queue = loop {
+                        match given_up::queue(&self.client, &group, &durable).await {
+                            Ok(queue) => break queue,
+                            Err(error) => self.pause(error).await,
+                        }
+                    };
+                    pullers.spawn(given_up::hear(
+                        queue,
+                        self.context.clone(),
+                        topic.clone(),
+                        Arc::clone(&self.shared),
+                    ));
+                }
                 let consumer = loop {
                     match self.make(&durable).await {
                         Ok(consumer) => break consumer,
@@ -131,6 +151,7 @@ impl Puller {
             },
             filter_subject: durable.filter.clone(),
             max_ack_pending: durable.max_ack_pending.map_or(0, i64::from),
+            max_deliver: self.config.max_deliver.map_or(0, i64::from),
             ..Config::default()
         };
         let made = self.context.create_consumer_on_stream(config, &durable.stream).await;
@@ -239,17 +260,23 @@ fn failed(says: &str) -> Error {
 /// A message as a record; `None` if it is none of ours.
 fn fetched(message: &Message, acked: bool) -> Option<Fetched> {
     let info = message.info().ok()?;
-    let (unit, key) = lowering::place(&message.subject)?;
+    let (unit, record) = record(&message.subject, &message.payload, message.headers.as_ref())?;
+    let reply = message.reply.as_ref().filter(|_| acked).map(ToString::to_string);
+    let attempt = u32::try_from(info.delivered).ok().filter(|_| acked);
+    Some(Fetched { record, unit, position: Position(info.stream_sequence), attempt, reply })
+}
+
+/// The record that a message of this subject is, and its unit; `None` if it is none of ours.
+pub(super) fn record(subject: &str, payload: &Bytes, map: Option<&HeaderMap>) -> Option<(Unit, Record)> {
+    let (unit, key) = lowering::place(subject)?;
     let record = Record {
         topic: unit.topic.clone(),
         partition: Some(unit.partition),
         key,
-        value: message.payload.clone(),
-        headers: message.headers.as_ref().map(headers).unwrap_or_default(),
+        value: payload.clone(),
+        headers: map.map(headers).unwrap_or_default(),
     };
-    let reply = message.reply.as_ref().filter(|_| acked).map(ToString::to_string);
-    let attempt = u32::try_from(info.delivered).ok().filter(|_| acked);
-    Some(Fetched { record, unit, position: Position(info.stream_sequence), attempt, reply })
+    Some((unit, record))
 }
 
 /// The headers that are the sender's.

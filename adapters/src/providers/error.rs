@@ -156,6 +156,22 @@ pub enum ProviderError {
         /// What is wrong with it.
         reason: String,
     },
+    /// There is no such bus.
+    #[error("no cluster of `{bus}` can be started here; the buses are {known}")]
+    NoBus {
+        /// What was asked for.
+        bus: String,
+        /// What there is.
+        known: String,
+    },
+    /// A disk of a node's own could not be made or reached.
+    #[error("could not {action}: {output}")]
+    Disk {
+        /// What was tried: `mount /tmp/x/disk-1.img at /tmp/x/node-1/data`.
+        action: String,
+        /// What the program said.
+        output: String,
+    },
     /// The operating system refused.
     #[error("could not {action}: {source}")]
     Io {

@@ -14,6 +14,7 @@
 
 use super::{
     Progress, ProviderError, cache_folder,
+    disks::Disks,
     jars::{self, Java},
     kafka_files::{NodeFiles, cluster_id},
     link::{Link, LinkKind},
@@ -47,6 +48,9 @@ pub struct KafkaOptions {
     pub heap_mib: u32,
     /// Whether every link goes through an address where a proxy can listen.
     pub links: bool,
+    /// Whether every node has a disk of its own, which can lose its power; [`super::disks::lacking`] tells whether
+    /// that can be.
+    pub own_disks: bool,
     /// Further settings of the brokers, by Kafka's own names; they win over the provider's.
     pub settings: BTreeMap<String, String>,
     /// How long the cluster may take to become ready.
@@ -61,6 +65,7 @@ impl Default for KafkaOptions {
             nodes: 3,
             heap_mib: 256,
             links: false,
+            own_disks: false,
             settings: BTreeMap::new(),
             ready_within: Duration::from_secs(60),
             cache: None,
@@ -192,12 +197,15 @@ impl Prepared {
         for (node, files) in (1..).zip(&files) {
             files.write(node, &self.addresses, &self.options)?;
         }
-        self.format(&files)?;
+        let data: Vec<_> = files.iter().map(NodeFiles::data).collect();
+        let disks = self.options.own_disks.then(|| Disks::make(&folder, &data, &guard)).transpose()?;
+        self.format(&files, disks.as_ref())?;
         let plan = |files: &NodeFiles| Planned {
             command: files.server(&self.java, &self.jars, &self.options),
             log: files.log(),
         };
-        let running = Running::start(files.iter().map(plan).collect(), folder, guard, self.ports, self.turn)?;
+        let planned = files.iter().map(plan).collect();
+        let running = Running::start(planned, folder, guard, disks, (self.ports, self.turn))?;
         let cluster = LocalKafka { addresses: self.addresses, running };
         cluster.await_ready(self.options.ready_within)?;
         cluster.warm_up(self.options.ready_within)?;
@@ -205,11 +213,13 @@ impl Prepared {
     }
 
     /// Formats the storage of all nodes at the same time.
-    fn format(&self, files: &[NodeFiles]) -> Result<(), ProviderError> {
+    fn format(&self, files: &[NodeFiles], disks: Option<&Disks>) -> Result<(), ProviderError> {
         let cluster = cluster_id();
         let mut running = Vec::new();
         for files in files {
-            let mut command = files.format(&self.java, &self.jars, &cluster);
+            let command = files.format(&self.java, &self.jars, &cluster);
+            let inside = disks.map(|disks| disks.inside(&command));
+            let mut command = inside.unwrap_or(command);
             command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
             running.push(command.spawn().map_err(ProviderError::io("run kafka.tools.StorageTool"))?);
         }

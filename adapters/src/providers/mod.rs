@@ -10,12 +10,16 @@
 //! | [`link`] | the directed links of a cluster, where proxies can listen |
 //! | [`process`] | a node's process: start, stop, kill, pause, resume |
 //! | [`guard`] | sees to it that no node outlives the run |
+//! | [`disks`] | disks that nodes have to themselves, which can lose their power |
 //! | [`ports`] | ports that no other run takes at the same time |
 //! | [`state`] | brokers that stay up between commands |
-//! | `turn` | one local cluster at a time, and what is lacking for one |
+//! | [`buses`] | the buses by their names, and what is lacking for one |
+//! | `turn` | one local cluster at a time |
 //!
 //! Everything listens on loopback only. Providers block; async callers use a blocking thread.
 
+pub mod buses;
+pub mod disks;
 mod error;
 pub mod guard;
 pub mod jars;
@@ -32,8 +36,8 @@ pub mod running;
 pub mod state;
 mod turn;
 
+pub use buses::{BUSES, lacking, skips_for_want_of_brokers};
 pub use error::ProviderError;
-pub use turn::{lacking, skips_for_want_of_brokers};
 
 use std::{env, fs, path::PathBuf};
 

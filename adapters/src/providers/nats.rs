@@ -13,6 +13,7 @@
 
 use super::{
     Progress, ProviderError, cache_folder,
+    disks::Disks,
     link::{Link, LinkKind},
     nats_files::{NodeFiles, name},
     nats_server::NatsServer,
@@ -43,6 +44,9 @@ pub struct NatsOptions {
     pub nodes: u32,
     /// Whether every link goes through an address where a proxy can listen.
     pub links: bool,
+    /// Whether every node has a disk of its own, which can lose its power; [`super::disks::lacking`] tells whether
+    /// that can be.
+    pub own_disks: bool,
     /// Further settings of the servers, by NATS' own names; they win over the provider's. Values are written as
     /// they are.
     pub settings: BTreeMap<String, String>,
@@ -59,6 +63,7 @@ impl Default for NatsOptions {
         Self {
             nodes: 3,
             links: false,
+            own_disks: false,
             settings: BTreeMap::new(),
             jetstream: BTreeMap::new(),
             ready_within: Duration::from_secs(60),
@@ -188,8 +193,11 @@ impl Prepared {
         for (node, files) in (1..).zip(&files) {
             files.write(node, &self.addresses, &self.options)?;
         }
+        let data: Vec<_> = files.iter().map(NodeFiles::data).collect();
+        let disks = self.options.own_disks.then(|| Disks::make(&folder, &data, &guard)).transpose()?;
         let plan = |files: &NodeFiles| Planned { command: files.server(&self.server), log: files.log() };
-        let running = Running::start(files.iter().map(plan).collect(), folder, guard, self.ports, self.turn)?;
+        let planned = files.iter().map(plan).collect();
+        let running = Running::start(planned, folder, guard, disks, (self.ports, self.turn))?;
         let cluster = LocalNats { addresses: self.addresses, running };
         cluster.await_ready(self.options.ready_within)?;
         Ok(cluster)

@@ -40,6 +40,11 @@ impl NodeFiles {
         self.folder.join("server.log")
     }
 
+    /// Where the node keeps its records.
+    pub(super) fn data(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
     fn config(&self) -> PathBuf {
         self.folder.join("nats.conf")
     }
@@ -54,7 +59,7 @@ impl NodeFiles {
         let made = fs::create_dir_all(&self.folder);
         made.map_err(ProviderError::io(format!("make the folder {}", self.folder.display())))?;
         let path = self.config();
-        let text = config(node, addresses, options, &self.folder.join("data"));
+        let text = config(node, addresses, options, &self.data());
         fs::write(&path, text).map_err(ProviderError::io(format!("write {}", path.display())))
     }
 

@@ -73,6 +73,17 @@ impl NatsServer {
         Ok(Self { program, version })
     }
 
+    /// Whether there is a server, or a way to fetch one.
+    pub(super) fn check(cache: &Path) -> Result<(), ProviderError> {
+        let path = env::var_os("PATH");
+        let set = env::var_os(SETTING).is_some_and(|set| !set.is_empty());
+        if set || !ways(cache, path.as_deref()).is_empty() {
+            return Ok(());
+        }
+        // Without a way to fetch one, it is here or it is missing.
+        Self::ensure(cache, &|_| ()).map(drop)
+    }
+
     /// The program.
     #[must_use]
     pub fn program(&self) -> &Path {

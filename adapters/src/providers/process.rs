@@ -120,6 +120,17 @@ impl NodeProcess {
         Ok(())
     }
 
+    /// Waits until a process that was told to freeze does nothing any more, or some time has gone by: one that
+    /// waits for a disk freezes only after that.
+    pub fn await_frozen(&self, within: Duration) {
+        let end = Instant::now() + within;
+        let is_busy =
+            |watched: Watched| stat(watched.pid).is_some_and(|(state, _)| !matches!(state, 'T' | 'Z' | 'X'));
+        while self.watched().is_some_and(is_busy) && Instant::now() < end {
+            sleep(Duration::from_micros(200));
+        }
+    }
+
     /// Lets a frozen process go on (SIGCONT).
     pub fn resume(&self) -> Result<(), ProviderError> {
         self.signal(Signal::CONT, "resume")?;

@@ -5,7 +5,7 @@
 //! The turn is a lock on a file of the cache folder; the operating system takes it back from a process that dies.
 //! A cluster that was left up on purpose has given its turn back.
 
-use super::{Progress, ProviderError, cache_folder, jars};
+use super::{Progress, ProviderError};
 use std::{
     fs::{File, TryLockError},
     path::Path,
@@ -35,26 +35,6 @@ impl Turn {
         }
         Ok(Self { _lock: lock })
     }
-}
-
-/// Why no cluster of Kafka can be started here, as a sentence with the remedy; `None` if one can.
-#[must_use]
-pub fn lacking() -> Option<String> {
-    let found = jars::Java::find().and_then(|_| jars::check(&cache_folder()?));
-    found.err().map(|error| error.to_string())
-}
-
-/// For tests on real brokers: whether to skip, having said why. With the environment variable `CI` set nothing
-/// may be skipped.
-///
-/// # Panics
-/// When something is lacking and `CI` is set.
-#[must_use]
-pub fn skips_for_want_of_brokers() -> bool {
-    let Some(why) = lacking() else { return false };
-    assert!(std::env::var_os("CI").is_none(), "real brokers cannot be started: {why}");
-    eprintln!("SKIPPED: real brokers cannot be started: {why}");
-    true
 }
 
 #[cfg(test)]

@@ -1,13 +1,39 @@
 //! What a live cluster needs to know of its broker: how its clients are made and ended, and who leads what.
 
 use crate::protocol::Label;
-use squall_adapters::{providers::running::Running, timer::RealClock};
+use squall_adapters::{
+    providers::{disks, running::Running},
+    timer::RealClock,
+};
 use squall_bus::{Admin, BoxFuture, Bus, Capabilities, Capability, Error, Unit};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 /// What a live cluster can do besides what its bus and its client can.
-pub(super) const BESIDES: [Capability; 4] =
-    [Capability::LinkFaults, Capability::DropResponses, Capability::ProcessFaults, Capability::ClientFaults];
+const BESIDES: [Capability; 5] = [
+    Capability::LinkFaults,
+    Capability::DropResponses,
+    Capability::ProcessFaults,
+    Capability::ClientFaults,
+    Capability::PowerFail,
+];
+
+/// What a live cluster can do here, by what its bus can do with some things besides.
+pub(super) fn here(bus: impl Fn(&[Capability]) -> Capabilities) -> Capabilities {
+    match disks::lacking() {
+        None => bus(&BESIDES),
+        Some(why) => bus(&BESIDES).without(Capability::PowerFail, why),
+    }
+}
+
+/// What a cluster can do that was started with disks of the nodes' own, or without.
+pub(super) fn started(own_disks: bool, bus: impl Fn(&[Capability]) -> Capabilities) -> Capabilities {
+    let all = bus(&BESIDES);
+    if own_disks {
+        all
+    } else {
+        all.without(Capability::PowerFail, "its nodes were started without disks of their own")
+    }
+}
 
 /// A bus of one client process, which can be ended with all that it opened.
 pub(super) trait ProcessBus: Bus {

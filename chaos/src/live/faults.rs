@@ -11,7 +11,7 @@
 //! | stall | what they send is held | what it sends is held |
 //! | delay | each direction of each of their links | each direction of its connections |
 //! | drop-responses | of the next produce requests to them (to any, where nodes relay) | of its next produce requests |
-//! | power-fail | unsupported | unsupported |
+//! | power-fail | disks lose what was not synced, with SIGKILL, all at once; healing starts them | unsupported |
 
 use super::{
     Inner, blocking,
@@ -60,7 +60,7 @@ impl Faults {
 /// Resolves the fault's role and breaks it.
 pub(super) async fn strike(inner: &Arc<Inner>, fault: &Fault) -> Result<Strike, Error> {
     if fault.kind == FaultKind::PowerFail {
-        return Err(no_power_fail());
+        power(inner, &fault.role)?;
     }
     if let Role::Client(client) = &fault.role {
         if !inner.clients.knows(client) {
@@ -77,12 +77,17 @@ pub(super) async fn strike(inner: &Arc<Inner>, fault: &Fault) -> Result<Strike, 
     Ok(hit(fault, nodes, None))
 }
 
-fn no_power_fail() -> Error {
+/// Refuses a loss of power where there is none to cut.
+fn power(inner: &Inner, role: &Role) -> Result<(), Error> {
+    let why = match role {
+        Role::Client(_) => "a client has no disk",
+        _ if inner.nodes.have_own_disks() => return Ok(()),
+        _ => "what its nodes wrote lies in the page cache of this machine, which outlives them",
+    };
     let mut error = Error::unsupported(Capability::PowerFail);
-    error
-        .message
-        .push_str(": what its nodes wrote lies in the page cache of this machine, which outlives them");
-    error
+    error.message.push_str(": ");
+    error.message.push_str(why);
+    Err(error)
 }
 
 fn hit(fault: &Fault, nodes: Vec<u32>, client: Option<String>) -> Strike {
@@ -97,6 +102,10 @@ async fn at_nodes(inner: &Arc<Inner>, fault: &Fault, nodes: Vec<u32>) -> Result<
             inner.faults.insert(id, Active::Nodes(nodes.clone(), Hold::Down));
             blocking(move || own.nodes.bring_down(id, &nodes, way)).await
         }
+        FaultKind::PowerFail => {
+            inner.faults.insert(id, Active::Nodes(nodes.clone(), Hold::Down));
+            blocking(move || own.nodes.cut_power(id, &nodes)).await
+        }
         FaultKind::Restart => blocking(move || own.nodes.restart(&nodes)).await,
         FaultKind::Pause => {
             inner.faults.insert(id, Active::Nodes(nodes.clone(), Hold::Frozen));
@@ -106,8 +115,7 @@ async fn at_nodes(inner: &Arc<Inner>, fault: &Fault, nodes: Vec<u32>) -> Result<
         | FaultKind::Isolate
         | FaultKind::Stall
         | FaultKind::Delay(_)
-        | FaultKind::DropResponses(_)
-        | FaultKind::PowerFail => {
+        | FaultKind::DropResponses(_) => {
             let broken = inner.links.new_fault();
             inner.faults.insert(id, Active::Links(broken));
             break_links(inner, broken, kind, &nodes);

@@ -1,6 +1,6 @@
 //! Kafka's part of a live cluster.
 
-use super::broker::{BESIDES, Broker, Leadership, Look, ProcessBus, Started, client_id};
+use super::broker::{Broker, Leadership, Look, ProcessBus, Started, client_id, here, started};
 use crate::{
     error::ChaosError,
     kafka::{Kafka, PRODUCE},
@@ -20,13 +20,14 @@ use squall_bus::{Admin, BoxFuture, Capabilities, Error};
 use std::{sync::Arc, time::Duration};
 
 pub(crate) fn live_capabilities() -> Capabilities {
-    capabilities(&BESIDES)
+    here(capabilities)
 }
 
 pub(super) fn start(
     options: KafkaOptions,
     progress: Progress<'_>,
 ) -> Result<(Started, Arc<Links>), ChaosError> {
+    let can = started(options.own_disks, capabilities);
     let prepared = LocalKafka::prepare(KafkaOptions { links: true, ..options }, progress)?;
     let protocol: Arc<dyn Protocol> = Arc::new(Kafka);
     let links = Arc::new(Links::bind(&prepared.links(), &protocol)?);
@@ -41,7 +42,7 @@ pub(super) fn start(
     let started = Started {
         running: cluster.into_running(),
         broker: Arc::new(KafkaBroker { config, admin }),
-        capabilities: live_capabilities(),
+        capabilities: can,
         clock,
         bus: Arc::new(KafkaBus::new(own)),
     };

@@ -3,7 +3,7 @@
 //! The harness' own bus connects past the proxies: a proxy learns only from what a client says after the server's
 //! greeting whose connection it is, so during a fault aimed at everyone it could not spare the harness' own.
 
-use super::broker::{BESIDES, Broker, Leadership, Look, ProcessBus, Started, client_id};
+use super::broker::{Broker, Leadership, Look, ProcessBus, Started, client_id, here, started};
 use crate::{
     error::ChaosError,
     links::Links,
@@ -23,13 +23,14 @@ use squall_bus::{Admin, BoxFuture, Capabilities, Error};
 use std::{sync::Arc, time::Duration};
 
 pub(crate) fn live_capabilities() -> Capabilities {
-    capabilities(&BESIDES)
+    here(capabilities)
 }
 
 pub(super) fn start(
     options: NatsOptions,
     progress: Progress<'_>,
 ) -> Result<(Started, Arc<Links>), ChaosError> {
+    let can = started(options.own_disks, capabilities);
     let prepared = LocalNats::prepare(NatsOptions { links: true, ..options }, progress)?;
     let protocol: Arc<dyn Protocol> = Arc::new(Nats);
     let links = Arc::new(Links::bind(&prepared.links(), &protocol)?);
@@ -48,7 +49,7 @@ pub(super) fn start(
     let started = Started {
         running: cluster.into_running(),
         broker: Arc::new(NatsBroker { config, admin }),
-        capabilities: live_capabilities(),
+        capabilities: can,
         clock,
         bus: Arc::new(NatsBus::new(own)),
     };

@@ -33,6 +33,7 @@ pub(super) enum Way {
 
 pub(super) struct Nodes {
     running: Mutex<Option<Running>>,
+    own_disks: bool,
     processes: Vec<Arc<NodeProcess>>,
     holds: Mutex<BTreeMap<(u32, Hold), BTreeSet<u32>>>,
 }
@@ -40,11 +41,16 @@ pub(super) struct Nodes {
 impl Nodes {
     pub(super) fn new(running: Running) -> Self {
         let processes = running.nodes().to_vec();
-        Self { running: Mutex::new(Some(running)), processes, holds: Mutex::default() }
+        let own_disks = running.has_own_disks();
+        Self { running: Mutex::new(Some(running)), own_disks, processes, holds: Mutex::default() }
     }
 
     pub(super) fn count(&self) -> u32 {
         u32::try_from(self.processes.len()).unwrap_or(u32::MAX)
+    }
+
+    pub(super) fn have_own_disks(&self) -> bool {
+        self.own_disks
     }
 
     pub(super) fn is_alive(&self, node: u32) -> bool {
@@ -65,6 +71,18 @@ impl Nodes {
             self.holds().entry((*node, Hold::Down)).or_default().insert(fault);
         }
         self.each(nodes, |process| end(process, way))
+    }
+
+    /// Takes the power from nodes, all at once, and keeps them down for a fault.
+    pub(super) fn cut_power(&self, fault: u32, nodes: &[u32]) -> Result<(), ChaosError> {
+        for node in nodes {
+            self.holds().entry((*node, Hold::Down)).or_default().insert(fault);
+        }
+        match &*self.running.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(running) => Ok(running.cut_power(nodes)?),
+            // The cluster is being ended.
+            None => Ok(()),
+        }
     }
 
     /// Stops nodes and starts them again at once, unless a fault keeps them down.

@@ -2,7 +2,7 @@
 //! together as one.
 
 use super::values::Writers;
-use crate::history::{CommitRow, GroupId, Handling, History, Observation, Status};
+use crate::history::{CommitRow, GroupId, Handling, History, Observation, SettleRow, Settlement, Status};
 
 /// What one logical consumer did with one record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -69,6 +69,16 @@ pub(crate) fn consumers(history: &History, writers: &Writers) -> Vec<Consumer> {
             if known.is_none_or(|(before, _)| before < *position) {
                 *known = Some((*position, event));
             }
+        }
+    }
+    let acks = |one: &&SettleRow| one.how == Settlement::Ack && one.status == Status::Ok;
+    for one in history.settles().iter().filter(acks) {
+        let read = &history.delivers()[one.delivery as usize];
+        let consumer = all[slot(read.group())].get_or_insert_with(|| fresh(history, read.group()));
+        if let (Some(row), Some(event)) = (read.value().and_then(|value| writers.of(value)), one.completion())
+        {
+            let acked = &mut consumer.touches[row as usize].acked;
+            *acked = Some(acked.map_or(event, |known| known.min(event)));
         }
     }
     for (event, note) in history.notes() {

@@ -86,19 +86,12 @@ impl<'h> Analysis<'h> {
         rows.iter().map(|row| &self.history.settles()[*row as usize]).filter(|one| one.status != Status::Fail)
     }
 
-    /// The first confirmed ack of a message, by its event.
+    /// The first confirmed ack of a message, by its event. An `acked` line names a record and not a message, which
+    /// are two where the log holds the record twice: it does not count here.
     pub(crate) fn confirmed_ack(&self, message: &[u32]) -> Option<u32> {
         let done = |one: &&SettleRow| one.how == Settlement::Ack && one.status == Status::Ok;
         let settled = message.iter().flat_map(|row| self.settles(*row)).filter(done);
-        let settled = settled.filter_map(SettleRow::completion).min();
-        let read = self.read(*message.first()?);
-        let noted = read.value().and_then(|value| self.writer(value)).and_then(|send| {
-            let consumer = self.consumers.iter().find(|consumer| consumer.group == read.group())?;
-            let touch = &consumer.touches[send as usize];
-            // Such an ack names the record alone: of one that stands at several places nobody knows which was meant.
-            touch.acked.filter(|_| touch.delivered as usize == message.len())
-        });
-        settled.into_iter().chain(noted).min()
+        settled.filter_map(SettleRow::completion).min()
     }
 
     /// The earliest time at which the bus can have handed a delivery out, as far as that is known: its deadline tells,

@@ -2,7 +2,7 @@
 
 use super::{Analysis, Place};
 use crate::{
-    anomaly::Neighbour,
+    anomaly::{Moment, Neighbour, What},
     history::{SendRow, Status, UnitId},
 };
 use squall_bus::Time;
@@ -114,6 +114,7 @@ impl Analysis<'_> {
                         acked: false,
                         delivered: false,
                         drained: false,
+                        moments: Vec::new(),
                     };
                     self.join(&mut fresh, place);
                     list.push(fresh);
@@ -129,6 +130,21 @@ impl Analysis<'_> {
             let writer = place.send().map_or("?", |row| self.history.process_name(self.send(row).process));
             neighbour.writers.push(writer.to_owned());
         }
+        let sent = place.send().map(|row| self.send(row).invoke.0);
+        let told = [
+            (sent, What::Sent),
+            (place.ack(), What::Acked),
+            (place.delivered(), What::Delivered),
+            (place.drained(), What::Drained),
+        ];
+        let moment = |event: u32, what| Moment {
+            event,
+            time: self.history.time(event).0,
+            process: self.history.process_name(self.history.process_of(event)).to_owned(),
+            what,
+        };
+        neighbour.moments.extend(told.into_iter().filter_map(|(event, what)| Some(moment(event?, what))));
+        neighbour.moments.sort_by_key(|moment| moment.event);
         neighbour.acked |= place.ack().is_some();
         neighbour.delivered |= place.delivered().is_some();
         neighbour.drained |= place.drained().is_some();

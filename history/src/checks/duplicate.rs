@@ -57,6 +57,11 @@ fn find(analysis: &Analysis<'_>) -> Vec<Found> {
     found
 }
 
+/// The rows of the sends whose records stand at more than one place.
+pub(crate) fn duplicated_sends(analysis: &Analysis<'_>) -> impl Iterator<Item = u32> {
+    find(analysis).into_iter().filter_map(|found| found.send)
+}
+
 /// The event that shows a place: a read, or else the ack.
 fn witness(place: &Place) -> Option<u32> {
     place.read().or_else(|| place.ack())

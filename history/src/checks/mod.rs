@@ -80,7 +80,8 @@ mod unprocessed;
 mod unseen;
 mod zombie_not_fenced;
 
-pub(crate) use unavailability::worst_outage;
+pub(crate) use duplicate::duplicated_sends;
+pub(crate) use unavailability::{gaps, worst_outage};
 
 #[cfg(test)]
 pub(crate) mod testing;

@@ -55,14 +55,35 @@ pub(crate) fn worst_outage(analysis: &Analysis<'_>) -> Option<Outage> {
 
 /// The longest outage of each unit that was sent to on a schedule.
 fn outages(analysis: &Analysis<'_>) -> Vec<Outage> {
+    let mut list: Vec<Outage> = Vec::new();
+    each_gap(analysis, |gap| match list.last_mut() {
+        Some(worst) if worst.unit == gap.unit => {
+            if worst.lasts < gap.lasts {
+                *worst = gap;
+            }
+        }
+        _ => list.push(gap),
+    });
+    list
+}
+
+/// Tells, for each intended send, its unit, its time and how long it was until the next ack in the unit.
+pub(crate) fn gaps(analysis: &Analysis<'_>, mut tell: impl FnMut(UnitId, Time, Duration)) {
+    each_gap(analysis, |gap| {
+        let intended = analysis.send(gap.missed).intended().unwrap_or_default();
+        tell(gap.unit, intended, gap.lasts);
+    });
+}
+
+/// The time from each intended send to the next ack of its unit, unit by unit.
+fn each_gap(analysis: &Analysis<'_>, mut tell: impl FnMut(Outage)) {
     let history = analysis.history;
     if history.meta.configuration.acks == Acks::None {
-        return Vec::new();
+        return;
     }
     let sends = history.sends();
     let units = analysis.units.len();
     let by_unit = Buckets::new(units, sends.len(), |row| analysis.unit_of[row].map(UnitId::index));
-    let mut list = Vec::new();
     let (mut acks, mut intended) = (Vec::new(), Vec::new());
     for unit in &analysis.order {
         acks.clear();
@@ -75,25 +96,16 @@ fn outages(analysis: &Analysis<'_>) -> Vec<Outage> {
         }
         acks.sort_unstable();
         intended.sort_unstable();
-        list.extend(longest(*unit, &acks, &intended, history.end()));
-    }
-    list
-}
-
-fn longest(unit: UnitId, acks: &[(Time, u32)], intended: &[(Time, u32)], end: Time) -> Option<Outage> {
-    let mut worst: Option<Outage> = None;
-    let mut next = 0;
-    for (time, row) in intended {
-        while acks.get(next).is_some_and(|(ack, _)| ack < time) {
-            next += 1;
-        }
-        let (until, ended) = acks.get(next).map_or((end, None), |(ack, event)| (*ack, Some(*event)));
-        let lasts = until.since(*time);
-        if worst.is_none_or(|worst| worst.lasts < lasts) {
-            worst = Some(Outage { unit, lasts, missed: *row, ended });
+        let mut next = 0;
+        for (time, row) in &intended {
+            while acks.get(next).is_some_and(|(ack, _)| ack < time) {
+                next += 1;
+            }
+            let ack = acks.get(next);
+            let (until, ended) = ack.map_or((history.end(), None), |(ack, event)| (*ack, Some(*event)));
+            tell(Outage { unit: *unit, lasts: until.since(*time), missed: *row, ended });
         }
     }
-    worst
 }
 
 fn find(analysis: &Analysis<'_>) -> Vec<Found> {

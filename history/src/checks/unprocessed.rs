@@ -89,7 +89,7 @@ fn finding(analysis: &Analysis<'_>, consumer: &Consumer, row: u32) -> Found {
 /// How far the group came, in words.
 pub(super) fn passed(analysis: &Analysis<'_>, found: &Found) -> String {
     match (found.other, found.case) {
-        (Some(ack), _) if analysis.history.event(ack).what == What::Note => {
+        (Some(ack), _) if matches!(analysis.history.event(ack).what, What::Note | What::SettleDone) => {
             format!("{} acknowledged it {}", analysis.who(ack), analysis.when(ack))
         }
         (Some(commit), _) => {

@@ -203,8 +203,8 @@ impl History {
         self.complete(time, op, completion);
     }
 
-    /// Records how a commit ended, as the bus told it.
-    pub fn complete_commit(&mut self, time: Time, op: OpId, outcome: &Outcome<()>) {
+    /// Records how a commit or a settlement ended, as the bus told it.
+    pub fn complete_call(&mut self, time: Time, op: OpId, outcome: &Outcome<()>) {
         let completion = match outcome {
             Outcome::Ok(()) => Completion::Ok,
             Outcome::Fail(error) => Completion::Fail { error: error.code.to_string() },

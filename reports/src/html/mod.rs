@@ -1,6 +1,7 @@
 //! `report.html`: one self-contained page that opens offline.
 //!
-//! Order: the verdict and the command that reproduces it; all runs in a table; then a section for each run, with
+//! Order: the verdict and the command that reproduces it; all runs in a table; what happened after each fault, the
+//! runs side by side; then a section for each run, with
 //! what was found and its stories, the ledger, charts over time with the faults as bands, quantiles, the log of
 //! faults, doubts about the measurement, and the options. Of very many runs the worst have sections, and what
 //! was found over all of them is told once before.
@@ -10,10 +11,11 @@
 
 mod axis;
 mod chart;
+mod moments;
 mod run;
 
 use crate::{
-    Exporter, ReportError, Run, Runs,
+    Exporter, ReportError, Run, Runs, compare,
     found::Found,
     text::{ROWS, worst_of},
     words,
@@ -25,6 +27,8 @@ const CSS: &str = include_str!("../../assets/report.css");
 const JS: &str = include_str!("../../assets/report.js");
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'";
 
+/// So many runs stand side by side.
+const SIDE_BY_SIDE: usize = 8;
 /// So many runs have a section of their own.
 const SECTIONS: usize = 12;
 
@@ -61,6 +65,7 @@ fn page(runs: &Runs) -> Markup {
                     @if runs.runs.len() > 1 {
                         (overview(runs, &shown))
                     }
+                    (after_faults(&runs.runs))
                     @for (index, run) in shown.iter().enumerate() {
                         (run::section(index, run, runs.runs.len() > 1))
                     }
@@ -116,8 +121,8 @@ fn overview(runs: &Runs, sections: &[&Run]) -> Markup {
                             th scope="col" { "target" }
                             th scope="col" { "seed" }
                             th.word scope="col" { "verdict" }
-                            @for head in ["sent", "acked", "delivered", "publish p50", "p95", "p99", "max",
-                                "unavailable", "faults"] {
+                            @for head in ["sent", "acked", "delivered", "duplicates", "acked a second", "publish p50", "p95",
+                                "p99", "max", "end to end p99", "unavailable", "faults"] {
                                 th scope="col" { (head) }
                             }
                         }
@@ -144,9 +149,45 @@ fn overview(runs: &Runs, sections: &[&Run]) -> Markup {
     }
 }
 
+/// What happened after each fault, the runs side by side.
+fn after_faults(runs: &[Run]) -> Markup {
+    let runs: Vec<&Run> = if runs.len() <= SIDE_BY_SIDE { runs.iter().collect() } else { Vec::new() };
+    let blocks = compare::after_faults(&runs);
+    html! {
+        @if !blocks.is_empty() {
+            section {
+                h2 { "After each fault" }
+                p.note { "From its strike until the next fault struck, or the workload was over." }
+                div.scroll {
+                    table.numbers.compare {
+                        thead {
+                            tr {
+                                th scope="col" { "after" }
+                                @for run in &runs { th scope="col" { (run.started.target) } }
+                            }
+                        }
+                        @for block in &blocks {
+                            tbody {
+                                @for (index, row) in block.rows.iter().enumerate() {
+                                    tr.fault[index == 0] {
+                                        th scope="row" { @if index == 0 { (block.fault) } @else { (row.name) } }
+                                        @for cell in &row.cells { td { (cell) } }
+                                    }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
 fn row(run: &Run, section: Option<usize>) -> Markup {
     let counts = run.counts();
-    let publish = run.measured.as_ref().map(|measured| measured.publish).unwrap_or_default();
+    let measured = run.measured.as_ref();
+    let publish = measured.map(|measured| measured.publish).unwrap_or_default();
+    let end_to_end = measured.and_then(|measured| measured.end_to_end.p99);
     html! {
         tr {
             th scope="row" {
@@ -157,10 +198,11 @@ fn row(run: &Run, section: Option<usize>) -> Markup {
             }
             td { (run.started.seed) }
             td.word { (chip(run.verdict())) }
-            @for number in [counts.sent, counts.acked, counts.delivered] {
+            @for number in [counts.sent, counts.acked, counts.delivered, counts.duplicates] {
                 td { (words::count(number)) }
             }
-            @for span in [publish.p50, publish.p95, publish.p99, publish.max] {
+            td { (measured.map_or_else(|| words::NONE.to_owned(), |measured| words::count(measured.acked_per_s))) }
+            @for span in [publish.p50, publish.p95, publish.p99, publish.max, end_to_end] {
                 td { (words::span_or(span, words::NONE)) }
             }
             td { (words::millis(run.unavailable_ms())) }

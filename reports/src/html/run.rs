@@ -3,7 +3,7 @@
 use super::{
     axis::Span,
     chart::{Chart, Line, Scale},
-    chip, command,
+    chip, command, moments,
 };
 use crate::{FaultLog, Measured, Percentiles, Point, Run, found::ruling_word, progress, words};
 use maud::{Markup, html};
@@ -78,7 +78,7 @@ fn anomalies(run: &Run) -> Markup {
                     }
                     tbody {
                         @for anomaly in all {
-                            (anomaly_row(anomaly))
+                            (anomaly_row(anomaly, &run.faults))
                         }
                     }
                 }
@@ -87,7 +87,7 @@ fn anomalies(run: &Run) -> Markup {
     }
 }
 
-fn anomaly_row(anomaly: &Anomaly) -> Markup {
+fn anomaly_row(anomaly: &Anomaly, faults: &[FaultLog]) -> Markup {
     html! {
         tr {
             th scope="row" { (anomaly.kind) }
@@ -96,12 +96,12 @@ fn anomaly_row(anomaly: &Anomaly) -> Markup {
             td {
                 @for (index, example) in anomaly.examples.iter().enumerate() {
                     @if index == 0 {
-                        (story(example))
+                        (story(example, faults))
                     } @else if index == 1 {
                         details {
                             summary { (words::plural(anomaly.examples.len() as u64 - 1, "more story", "more stories")) }
                             @for example in &anomaly.examples[1..] {
-                                (story(example))
+                                (story(example, faults))
                             }
                         }
                     }
@@ -111,7 +111,7 @@ fn anomaly_row(anomaly: &Anomaly) -> Markup {
     }
 }
 
-fn story(example: &Example) -> Markup {
+fn story(example: &Example, faults: &[FaultLog]) -> Markup {
     let place = match (&example.unit, example.position) {
         (Some(unit), Some(position)) => format!("{unit} @{position}"),
         (Some(unit), None) => unit.clone(),
@@ -129,6 +129,7 @@ fn story(example: &Example) -> Markup {
                     @if !ops.is_empty() {
                         p.note { "events " (ops.join(", ")) " of the history" }
                     }
+                    (moments::timeline(example, faults))
                     (neighbourhood(example))
                 }
             }

@@ -5,13 +5,13 @@
 
 use squall_bus::Time;
 use squall_history::{
-    Anomaly, Example, Kind, Neighbour, Report, Ruling, RunEvent, Verdict,
+    Anomaly, Example, Kind, Moment, Neighbour, Report, Ruling, RunEvent, Verdict, What,
     events::{
         FaultHealed, FaultResolved, Finished, Hit, Judged, Plan, PlannedFault, Progress, Stage, Started,
     },
     verdict::Counts,
 };
-use squall_reports::{Doubt, Measured, Percentiles, Point, Run, Runs, Series};
+use squall_reports::{AfterFault, Doubt, Measured, Percentiles, Point, Run, Runs, Series};
 use std::{collections::BTreeMap, time::Duration};
 
 const MS: u64 = 1_000_000;
@@ -256,6 +256,18 @@ fn lost(unit: &str) -> Vec<Anomaly> {
         acked,
         delivered: acked && values.len() == 1,
         drained: !values.is_empty(),
+        moments: values
+            .iter()
+            .flat_map(|value| {
+                let moment = |after: u64, what| Moment {
+                    event: u32::try_from(value % 1_000 * 4 + after).expect("small"),
+                    time: 10 * SECOND + value % 1_000 * 2 * MS + after * MS,
+                    process: "producer-2".to_owned(),
+                    what,
+                };
+                [moment(0, What::Sent), moment(1, What::Acked), moment(2, What::Drained)]
+            })
+            .collect(),
     };
     let example = |record: u64| Example {
         unit: Some(unit.to_owned()),
@@ -315,6 +327,23 @@ fn with_measurements(mut run: Run, noise: u64) -> Run {
         handling: some(2_000_000, 2_100_000, 2_300_000, 4_000_000, 9_100_000),
         lag: some(31_000, 120_000, 212 * MS, 300 * MS, 341 * MS),
         doubts: Vec::new(),
+        acked_per_s: 488,
+        delivered_per_s: 481,
+        after_faults: vec![
+            AfterFault {
+                id: 0,
+                from: 12 * SECOND,
+                to: 32 * SECOND,
+                unavailable: Some(6_412 * MS),
+                worst_unit: Some("order-events/0".to_owned()),
+                duplicates: 0,
+                acked_per_s: 402 + noise,
+                delivered_per_s: 398,
+                publish,
+                end_to_end,
+            },
+            AfterFault { id: 1, from: 32 * SECOND, to: 62 * SECOND, publish, ..AfterFault::default() },
+        ],
         series: Series { origin: 2 * SECOND, width: SECOND, points },
     });
     run

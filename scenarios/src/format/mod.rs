@@ -33,11 +33,11 @@ pub use error::{Finding, ScenarioError};
 pub use expect::Expect;
 pub use faults::{DelayArgs, DropArgs, FaultSpec};
 pub use set::Override;
-pub use topology::{TopicShape, Topology};
+pub use topology::{Fsync, TopicShape, Topology};
 pub use tree::MAX_FILE_BYTES;
 pub use workload::{
     Arrivals, CommitPolicy, Consumers, Handler, Jitter, KeyChoice, Names, OneOrMany, PayloadKind, Producers,
-    Profile, Retry, Workload,
+    Profile, Retry, RetryBy, Workload,
 };
 
 pub use squall_history::guarantees::{Delivery, Dlq, Log, Order};

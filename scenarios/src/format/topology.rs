@@ -12,8 +12,24 @@ pub struct Topology {
     /// How many nodes the cluster has. 3 unless said.
     #[serde(default = "three")]
     pub nodes: Count,
+    /// When a node's disk has what the node acknowledged. `lazy` unless said: what was not synced yet goes with the
+    /// power.
+    #[serde(default)]
+    pub fsync: Fsync,
     /// The topics by name. A dead-letter topic `<topic>.dlq` of a topic that stands here need not be listed.
     pub topics: BTreeMap<String, TopicShape>,
+}
+
+/// When a node's disk has what the node acknowledged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Fsync {
+    /// Some time later, as the bus does by itself.
+    #[default]
+    Lazy,
+    /// Before the ack.
+    Always,
 }
 
 /// One topic.

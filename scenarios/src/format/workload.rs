@@ -167,6 +167,15 @@ pub struct Consumers {
     /// How many records a member fetches ahead. 500 unless said.
     #[serde(default)]
     pub prefetch: Option<Count>,
+    /// How long the bus waits for the ack of a delivery before it delivers the record again. The bus' own default
+    /// unless said. For buses that deliver each record again on its own.
+    #[serde(default)]
+    pub ack_wait: Option<Period>,
+    /// How many messages a member's client library keeps that nobody took yet; what comes beyond that it drops, and
+    /// the bus delivers it again. The client's own default unless said. For buses that deliver each record again on
+    /// its own.
+    #[serde(default)]
+    pub buffer: Option<Count>,
 }
 
 /// What a consumer does with a record.
@@ -193,6 +202,9 @@ pub struct Retry {
     /// How often a record is tried in all, the first try included. 1 unless said.
     #[serde(default = "one")]
     pub attempts: Count,
+    /// Who delivers a record again and counts its tries.
+    #[serde(default)]
+    pub by: RetryBy,
     /// The pause before the second try, and the longest pause: each is twice the one before.
     #[serde(default = "tenth_to_second")]
     pub backoff: PeriodRange,
@@ -203,8 +215,27 @@ pub struct Retry {
 
 impl Default for Retry {
     fn default() -> Self {
-        Self { attempts: Count::ONE, backoff: tenth_to_second(), jitter: Jitter::None }
+        Self {
+            attempts: Count::ONE,
+            by: RetryBy::default(),
+            backoff: tenth_to_second(),
+            jitter: Jitter::None,
+        }
     }
+}
+
+/// Who delivers a record again and counts its tries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum RetryBy {
+    /// The consumer: it keeps the record until its tries are used up.
+    #[default]
+    Consumer,
+    /// The bus: a failed try hands the record back, to be delivered again after the pause, to anybody of the group.
+    /// The bus counts, and says when it gives a record up; whoever hears that dead-letters it. For buses that deliver
+    /// each record again on its own.
+    Bus,
 }
 
 /// How much of a pause is left to chance.

@@ -1,7 +1,7 @@
 //! What a consumer does with a record: how long each try takes, how it ends, how long the pause is.
 
 use crate::format::{
-    CommitPolicy, Consumers, Jitter, Retry, Scenario,
+    CommitPolicy, Consumers, Jitter, Retry, RetryBy, Scenario,
     scalar::{Count, Period},
 };
 use squall_bus::{ConsumerConfig, Topic};
@@ -51,6 +51,12 @@ impl ConsumerPlan {
     #[must_use]
     pub fn entry(&self) -> usize {
         self.entry
+    }
+
+    /// Whether the bus delivers a record again and counts its tries.
+    #[must_use]
+    pub fn bus_retries(&self) -> bool {
+        self.retry.by == RetryBy::Bus
     }
 
     /// How often a record is tried in all.
@@ -117,6 +123,9 @@ fn config(group: &Consumers, number: usize, topics: &[Topic], ordered: bool) -> 
         heartbeat_interval: group.heartbeat.map(Period::get),
         max_poll_interval: group.max_poll_interval.map(Period::get),
         prefetch: group.prefetch.map_or(plain.prefetch, Count::get),
+        ack_wait: group.ack_wait.map(Period::get),
+        max_deliver: (group.retry.by == RetryBy::Bus).then(|| group.retry.attempts.get()),
+        buffer: group.buffer.map(Count::get),
         ordered,
         ..plain
     }

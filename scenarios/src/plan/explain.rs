@@ -3,8 +3,11 @@
 //! Display of [`Plan`] prints the plan alone; [`Plan::explain`] adds what one target lacks.
 
 use super::Plan;
-use crate::format::{Arrivals, Consumers, Jitter, KeyChoice, PayloadKind, Producers};
-use squall_bus::{Capabilities, Capability, Role, lowering::Lowering};
+use crate::format::{Arrivals, Consumers, Fsync, Jitter, KeyChoice, PayloadKind, Producers, RetryBy};
+use squall_bus::{
+    Capabilities, Capability, ConsumerConfig, Role,
+    lowering::{Lowering, Redelivery},
+};
 use squall_history::{
     Ruling,
     analysis::Facts,
@@ -46,6 +49,15 @@ impl Plan {
             let spec = topics.iter().find(|spec| spec.topic == *topic);
             lines.extend(spec.and_then(|spec| lowering.group(group, spec, ordered)));
         }
+        let left: BTreeSet<_> = self
+            .consumers()
+            .iter()
+            .map(|consumer| {
+                let ConsumerConfig { max_deliver, ack_wait, buffer, .. } = consumer.config;
+                (&*consumer.group, Redelivery { max_deliver, ack_wait, buffer })
+            })
+            .collect();
+        lines.extend(left.iter().flat_map(|(group, left)| lowering.redelivery(group, left)));
         lines
     }
 
@@ -73,9 +85,10 @@ impl fmt::Display for Explained<'_> {
         self.plan.lowering(self.capabilities.lowering).iter().try_for_each(|line| writeln!(f, "  {line}"))?;
         match self.plan.lacks(self.capabilities).as_slice() {
             [] => writeln!(f, "  everything can be expressed"),
-            lacks => {
-                lacks.iter().try_for_each(|lack| writeln!(f, "  unsupported: {} lacks {lack}", self.target))
-            }
+            lacks => lacks.iter().try_for_each(|lack| {
+                let reason = self.capabilities.reason(*lack).map(|reason| format!(": {reason}"));
+                writeln!(f, "  unsupported: {} lacks {lack}{}", self.target, reason.unwrap_or_default())
+            }),
         }
     }
 }
@@ -105,7 +118,11 @@ impl fmt::Display for Plan {
 
 impl Plan {
     fn topology(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "\ntopology: {}", Many(self.scenario().topology.nodes.get(), "node"))?;
+        let synced = match self.scenario().topology.fsync {
+            Fsync::Lazy => "",
+            Fsync::Always => ", disks synced before every ack",
+        };
+        writeln!(f, "\ntopology: {}{synced}", Many(self.scenario().topology.nodes.get(), "node"))?;
         for topic in self.topics() {
             write!(
                 f,
@@ -277,6 +294,15 @@ fn consumers(f: &mut fmt::Formatter<'_>, group: &Consumers) -> fmt::Result {
     if group.retry.attempts.get() > 1 {
         let jitter = if group.retry.jitter == Jitter::Full { " with full jitter" } else { "" };
         write!(f, "; {} tries, pauses {}{jitter}", group.retry.attempts, group.retry.backoff)?;
+    }
+    if group.retry.by == RetryBy::Bus {
+        write!(f, ", by the bus")?;
+    }
+    if let Some(wait) = group.ack_wait {
+        write!(f, "; acks awaited for {wait}")?;
+    }
+    if let Some(most) = group.buffer {
+        write!(f, "; {most} messages buffered")?;
     }
     if let Some(dlq) = &group.dlq {
         write!(f, "; then to {dlq}")?;

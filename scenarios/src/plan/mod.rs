@@ -28,8 +28,8 @@ pub use explain::Explained;
 pub use producers::{PlannedRecord, ProducerPlan, Records};
 pub use warnings::Warning;
 
-use crate::format::{CommitPolicy, Consumers, OneOrMany, Producers, Scenario};
-use squall_bus::{Acks, Capability, Fault, Topic, TopicSpec};
+use crate::format::{CommitPolicy, Consumers, Fsync, OneOrMany, Producers, Scenario};
+use squall_bus::{Acks, Capability, ClusterSpec, Fault, Topic, TopicSpec};
 use squall_history::guarantees::{self, Configuration};
 use squall_sim::kernel::Choices;
 use std::{
@@ -131,6 +131,17 @@ impl Plan {
         self.scenario.topics().into_iter().map(spec).collect()
     }
 
+    /// The cluster to start.
+    #[must_use]
+    pub fn cluster(&self) -> ClusterSpec {
+        let fsync = match self.scenario.topology.fsync {
+            Fsync::Lazy => squall_bus::Fsync::Lazy,
+            Fsync::Always => squall_bus::Fsync::Always,
+        };
+        let loses_power = self.needs().contains(&Capability::PowerFail);
+        ClusterSpec { nodes: self.scenario.topology.nodes.get(), fsync, loses_power }
+    }
+
     /// What a target must be able to do to run this.
     #[must_use]
     pub fn needs(&self) -> BTreeSet<Capability> {
@@ -144,6 +155,9 @@ impl Plan {
             if group.idempotent {
                 needs.insert(Capability::Idempotence);
             }
+        }
+        if self.consumers.iter().any(|consumer| consumer.config.without_redelivery().is_err()) {
+            needs.insert(Capability::Redelivery);
         }
         needs
     }
@@ -173,6 +187,10 @@ impl Plan {
             retries: all(|group| group.retries),
             replicas: topics.iter().map(|topic| topic.replicas).min().unwrap_or(1),
             min_insync: topics.iter().map(|topic| topic.min_insync).min().unwrap_or(1),
+            fsync: match self.scenario.topology.fsync {
+                Fsync::Lazy => guarantees::Fsync::Lazy,
+                Fsync::Always => guarantees::Fsync::Always,
+            },
             commit: if before {
                 guarantees::CommitPolicy::BeforeProcessing
             } else {

@@ -83,7 +83,7 @@ impl Commits {
     pub(super) async fn ended(&mut self, outcome: &Outcome<()>) {
         let Some(commit) = self.commit.take() else { return };
         let now = self.member.notebook.now();
-        self.member.notebook.pages().history.complete_commit(now, commit.op, outcome);
+        self.member.notebook.pages().history.complete_call(now, commit.op, outcome);
         let Some(error) = outcome.error() else { return };
         let mut again = false;
         for (unit, position) in commit.positions {
@@ -111,7 +111,7 @@ impl Commits {
                 let op = commit.op;
                 self.commit = None;
                 let now = self.member.notebook.now();
-                self.member.notebook.pages().history.complete_commit(now, op, &outcome);
+                self.member.notebook.pages().history.complete_call(now, op, &outcome);
             }
         }
         certain

@@ -1,7 +1,8 @@
 //! A consumer process: takes records one by one, handles each with retries, dead-letters the poison, and says what
 //! it is done with: by [`commits`](super::commits) on a bus whose acks are prefixes, by [`acks`](super::acks) on
-//! one that acknowledges each record. With the policy before-processing a record is handled only after that is
-//! certain.
+//! one that acknowledges each record. Where the bus counts the tries, a failed one is refused with its pause, and what
+//! the bus gives up is dead-lettered by whoever hears of it. With the policy before-processing a record is handled only
+//! after that is certain.
 
 use super::{
     acks::Acks,
@@ -10,8 +11,8 @@ use super::{
 };
 use crate::{format::CommitPolicy, plan::ConsumerPlan};
 use squall_bus::{
-    AckModel, Bus, Clock, Consumer, ConsumerEvent, Delivery, Error, ErrorClass, Incarnation, Outcome,
-    Producer, ProducerConfig, Record, Topic,
+    AckModel, Bus, Clock, Consumer, ConsumerEvent, Delivery, Error, ErrorClass, ID_HEADER, Incarnation,
+    Outcome, Producer, ProducerConfig, Record, Topic, lowering,
 };
 use squall_history::history::{Handling, Observation};
 use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
@@ -59,6 +60,8 @@ struct Worker {
 
 /// The body of a consumer process.
 pub(super) async fn consume(plan: ConsumerPlan, bus: Arc<dyn Bus>, life: Incarnation, notebook: Notebook) {
+    // Whatever the incarnation before this one had in its hands is nobody's now.
+    notebook.pages().handling.remove(plan.name());
     let opened = bus.consumer(plan.config.clone()).and_then(|consumer| {
         let dlq = match &plan.dlq {
             Some(topic) => {
@@ -140,6 +143,9 @@ impl Worker {
 
     async fn event(&mut self, event: ConsumerEvent) {
         self.member.notebook.event(self.plan.name(), &self.plan.group, &event);
+        if let ConsumerEvent::Exhausted(delivery) = &event {
+            self.exhausted(delivery).await;
+        }
         let Done::Commits(commits) = &mut self.done else { return };
         match event {
             ConsumerEvent::Assigned(units) => commits.own(units.into_iter().map(|(unit, _)| unit)),
@@ -148,7 +154,7 @@ impl Worker {
                 commits.disown(&units);
             }
             ConsumerEvent::Lost(units) => commits.disown(&units),
-            ConsumerEvent::Reset { .. } | ConsumerEvent::Error(_) => {}
+            ConsumerEvent::Reset { .. } | ConsumerEvent::Exhausted(_) | ConsumerEvent::Error(_) => {}
         }
     }
 
@@ -160,35 +166,86 @@ impl Worker {
                     commits.done(&delivery);
                     commits.finish().await
                 }
-                Done::Acks(acks) => acks.once(&delivery, read.value).await,
+                Done::Acks(acks) => acks.once(&delivery, read.event).await,
             };
             if certain {
                 self.handle(&delivery, read).await;
             }
             return;
         }
-        self.handle(&delivery, read).await;
-        match &mut self.done {
-            Done::Commits(commits) => commits.done(&delivery),
-            Done::Acks(acks) => acks.done(delivery, read.value),
+        let how = self.handle(&delivery, read).await;
+        match (&mut self.done, how) {
+            (Done::Commits(commits), _) => commits.done(&delivery),
+            (Done::Acks(acks), Handling::Retry(attempt)) => {
+                acks.refused(
+                    &delivery,
+                    read.event,
+                    self.plan.backoff(read.value.unwrap_or_default(), attempt),
+                );
+            }
+            (Done::Acks(acks), _) => acks.done(delivery, read.event),
         }
     }
 
-    async fn handle(&mut self, delivery: &Delivery, read: Read) {
-        let name = Arc::clone(&self.member.name);
-        self.member.notebook.pages().handling.insert(name.to_string());
+    /// Handles a record: how that ended. `Retry` leaves the next try to the bus.
+    async fn handle(&mut self, delivery: &Delivery, read: Read) -> Handling {
+        self.begin_handling();
+        let mut how = Handling::Ok;
         // Who cannot even read a record cannot handle it: to the dead letters, where it has no value to name.
         if let Some(value) = read.value {
-            let how = self.attempts(value, read.poison).await;
+            how = if self.plan.bus_retries() {
+                self.attempt(delivery, value, read.poison).await
+            } else {
+                self.attempts(value, read.poison).await
+            };
             if how == Handling::Poison {
-                self.dead_letter(&delivery.record, value).await;
+                self.dead_letter(&delivery.record, value, None).await;
             }
             self.handled(value, how);
         }
         let now = self.member.notebook.now();
+        self.member.notebook.pages().recorder.handled(read.at, now);
+        self.end_handling();
+        how
+    }
+
+    fn begin_handling(&self) {
+        self.member.notebook.pages().handling.insert(self.member.name.to_string());
+    }
+
+    fn end_handling(&self) {
+        self.member.notebook.pages().handling.remove(&*self.member.name);
+    }
+
+    /// One try, of which the bus knows the number.
+    async fn attempt(&mut self, delivery: &Delivery, value: u64, poison: bool) -> Handling {
+        let attempt = delivery.attempt.unwrap_or(1);
+        let this = self.plan.attempt(value, poison, attempt);
+        if !this.takes.is_zero() {
+            self.member.clock.sleep(this.takes).await;
+        }
+        let owed = (self.plan.group.clone(), value);
         let mut pages = self.member.notebook.pages();
-        pages.recorder.handled(read.at, now);
-        pages.handling.remove(&*name);
+        if this.succeeds {
+            pages.owed.remove(&owed);
+            return Handling::Ok;
+        }
+        if attempt >= self.plan.attempts() {
+            pages.owed.insert(owed);
+        }
+        Handling::Retry(attempt)
+    }
+
+    /// The bus gave a record up: to the dead letters.
+    async fn exhausted(&mut self, delivery: &Delivery) {
+        self.begin_handling();
+        if let Some(value) = self.member.notebook.given_up(&self.plan.group, delivery) {
+            let (unit, position) = (&delivery.unit, delivery.position);
+            let id = lowering::dead_letter_id(&self.plan.group, unit, position, self.plan.config.ordered);
+            self.dead_letter(&delivery.record, value, Some(&id)).await;
+            self.handled(value, Handling::Poison);
+        }
+        self.end_handling();
     }
 
     async fn attempts(&mut self, value: u64, poison: bool) -> Handling {
@@ -216,27 +273,21 @@ impl Worker {
         pages.history.observe(now, process, Observation::Handled { group, value, how });
     }
 
-    /// Sends a record to the dead-letter topic until that is certain.
-    async fn dead_letter(&mut self, record: &Record, cause: u64) {
+    /// Sends a record to the dead-letter topic until that is certain, under this name if it has one.
+    async fn dead_letter(&mut self, record: &Record, cause: u64, id: Option<&str>) {
         let Some((topic, producer)) = &self.dlq else { return };
-        let name = self.plan.name();
+        let (name, notebook) = (self.plan.name(), &self.member.notebook);
+        let letter = Record { partition: None, topic: topic.clone(), ..record.clone() };
+        let letter = id.into_iter().fold(letter, |letter, id| letter.header(ID_HEADER, id.to_owned()));
         loop {
             let ready = producer.ready().await;
-            let (value, send) = self.member.notebook.dead_letter(
-                name,
-                self.life.0,
-                topic.as_str(),
-                record.key.as_deref(),
-                cause,
-            );
+            let (value, send) =
+                notebook.dead_letter(id, name, self.life.0, topic.as_str(), record.key.as_deref(), cause);
             let outcome = match ready {
-                Ok(()) => {
-                    let letter = Record { partition: None, topic: topic.clone(), ..record.clone() };
-                    producer.send(letter.header(VALUE_HEADER, value.to_string())).await
-                }
+                Ok(()) => producer.send(letter.clone().header(VALUE_HEADER, value.to_string())).await,
                 Err(error) => Outcome::Fail(error),
             };
-            self.member.notebook.sent(send, &outcome);
+            notebook.letter_sent(send, &outcome);
             match outcome {
                 Outcome::Ok(_) => return,
                 Outcome::Fail(error) if error.class == ErrorClass::Fatal => return,

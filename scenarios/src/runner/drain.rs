@@ -2,9 +2,11 @@
 //! whole log once more with a reader that no fault touched.
 
 use super::notebook::Notebook;
-use crate::plan::Plan;
+use crate::plan::{ConsumerPlan, Plan};
 use futures_util::future::select;
-use squall_bus::{Admin, Clock, Cluster, Consumer, ConsumerConfig, Position, Time, Topic, TopicState, Unit};
+use squall_bus::{
+    Admin, Clock, Cluster, Consumer, ConsumerConfig, ErrorClass, Position, Time, Topic, TopicState, Unit,
+};
 use squall_history::history::{Drain, Observation, ProcessId};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,6 +17,14 @@ use std::{
 
 /// How often the cluster is looked at.
 const LOOK: Duration = Duration::from_millis(200);
+/// How long the bus' word of what it gave up may be on its way, of records that no handler missed.
+const ON_ITS_WAY: Duration = Duration::from_secs(1);
+/// How long it may take until a record that the bus gave up is in a consumer's hands: its word, and fetching the record
+/// from a leader that may have to be asked again.
+const SAID: Duration = Duration::from_secs(20);
+
+/// How long a bus says that it has no such unit until that is believed: after a restart it may not know yet.
+const GONE: Duration = Duration::from_secs(5);
 
 /// Looks again and again, until a deadline.
 struct Looks {
@@ -71,7 +81,7 @@ pub(super) async fn sent(cluster: &dyn Cluster, plan: &Plan, deadline: Time) -> 
 }
 
 /// Waits until every group is done with every unit that it reads, by its commits or its acks (see
-/// [`Admin::committed`]), and nobody handles a record;
+/// [`Admin::committed`]), nobody handles a record, and the bus has said of what it gave up all that it will say;
 /// `false` if the deadline came first.
 pub(super) async fn caught_up(
     cluster: &dyn Cluster,
@@ -85,7 +95,26 @@ pub(super) async fn caught_up(
             return false;
         }
     }
-    true
+    heard_out(&looks, plan, notebook).await
+}
+
+/// Where the bus counts tries: waits until it has said of every record whose last try failed that it gave it up, and
+/// that record is dead-lettered. It says so at most once, and what was not said for so long never will be; that is for
+/// the checks to find.
+async fn heard_out(looks: &Looks, plan: &Plan, notebook: &Notebook) -> bool {
+    if !plan.consumers().iter().any(ConsumerPlan::bus_retries) {
+        return true;
+    }
+    let began = looks.clock.now();
+    loop {
+        let patience = if notebook.pages().owed.is_empty() { ON_ITS_WAY } else { SAID };
+        if notebook.pages().handling.is_empty() && looks.clock.now().since(began) >= patience {
+            return true;
+        }
+        if !looks.again().await {
+            return false;
+        }
+    }
 }
 
 async fn is_caught_up(admin: &dyn Admin, plan: &Plan) -> bool {
@@ -153,18 +182,26 @@ pub(super) async fn drain(
     Ok(())
 }
 
-/// The bounds of a unit; a cluster that still elects a leader is asked again until the deadline.
+/// The bounds of a unit; a cluster that still elects a leader is asked again until the deadline. A unit that the bus
+/// has no more is one with nothing in it.
 async fn bounds(
     cluster: &dyn Cluster,
     admin: &dyn Admin,
     unit: &Unit,
     deadline: Time,
 ) -> Result<(Position, Position), squall_bus::Error> {
-    let looks = Looks::new(cluster, deadline);
+    let (looks, clock) = (Looks::new(cluster, deadline), cluster.clock());
+    let mut gone_since = None;
     loop {
-        let bounds = admin.bounds(unit).await;
-        if bounds.is_ok() || !looks.again().await {
-            return bounds;
+        let error = match admin.bounds(unit).await {
+            Ok(bounds) => return Ok(bounds),
+            Err(error) => error,
+        };
+        let gone = error.class == ErrorClass::Refused;
+        gone_since = gone_since.filter(|_| gone).or_else(|| gone.then(|| clock.now()));
+        let for_long = gone_since.is_some_and(|since| clock.now() >= since + GONE);
+        if for_long || !looks.again().await {
+            return if gone { Ok((Position(0), Position(0))) } else { Err(error) };
         }
     }
 }

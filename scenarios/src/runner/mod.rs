@@ -24,7 +24,7 @@ use futures_util::{
     stream::{FuturesUnordered, StreamExt},
 };
 use notebook::Notebook;
-use squall_bus::{BoxFuture, Cluster, Error, ErrorClass, Main, Time};
+use squall_bus::{BoxFuture, Capabilities, Cluster, Error, ErrorClass, Main, Time};
 use squall_history::{
     events::{Latency, RunEvent, Stage},
     history::{History, Observation, Phase, ProcessId},
@@ -93,9 +93,7 @@ pub async fn run(
     target: &str,
     sink: Sink,
 ) -> Result<Ran, RunError> {
-    if let Some(lacking) = plan.needs().into_iter().find(|need| !cluster.capabilities().has(*need)) {
-        return Err(RunError::Unsupported(format!("the target {target} lacks the capability {lacking}")));
-    }
+    supported(&plan, target, cluster.capabilities())?;
     let notebook = Notebook::new(&plan, target, cluster.capabilities(), cluster.clock());
     let session = Session {
         cluster: Arc::clone(&cluster),
@@ -118,6 +116,13 @@ pub async fn run(
     result?;
     let (history, recorder) = notebook.close();
     Ok(Ran { history, recorder })
+}
+
+/// Refuses a plan that needs what a target of this name with these capabilities lacks.
+pub(crate) fn supported(plan: &Plan, target: &str, capabilities: &Capabilities) -> Result<(), RunError> {
+    let Some(lacking) = plan.needs().into_iter().find(|need| !capabilities.has(*need)) else { return Ok(()) };
+    let reason = capabilities.reason(lacking).map(|reason| format!(": {reason}")).unwrap_or_default();
+    Err(RunError::Unsupported(format!("the target {target} lacks the capability {lacking}{reason}")))
 }
 
 /// Quantiles for the run's events; `None` without any sample.

@@ -8,7 +8,9 @@ use squall_bus::{Ack, Capabilities, Clock, ConsumerEvent, Delivery, Outcome, Tim
 use squall_history::{
     events::{Progress, Stage},
     guarantees::{Configuration, Reading},
-    history::{Deliver, DeliverExtra, History, Invoke, Meta, Observation, OpId, ProcessId, Send},
+    history::{
+        Advice, Deliver, DeliverExtra, History, Invoke, Meta, Observation, OpId, ProcessId, Send, Settlement,
+    },
 };
 use squall_loadgen::{Distribution, Due, Recorder};
 use std::{
@@ -40,9 +42,20 @@ pub(super) struct SendOp {
     measured: Option<(Time, Time)>,
 }
 
+/// A dead letter under way.
+#[derive(Clone, Debug)]
+pub(super) enum Letter {
+    /// A send of its own.
+    Nameless(OpId),
+    /// The one send of all letters of this name.
+    Named(String),
+}
+
 /// What a record that was delivered turned out to be.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Read {
+    /// The delivery, by the index of its event.
+    pub(super) event: u32,
     pub(super) value: Option<u64>,
     pub(super) poison: bool,
     pub(super) at: Time,
@@ -59,6 +72,10 @@ pub(super) struct Pages {
     pub(super) assigned: BTreeSet<String>,
     /// Members that are handling a record.
     pub(super) handling: BTreeSet<String>,
+    /// Records whose last try failed, of which the bus has to say that it gave them up: groups and values.
+    pub(super) owed: BTreeSet<(String, u64)>,
+    /// Dead letters that have a name: their values, and their sends as long as these are under way.
+    letters: BTreeMap<String, (u64, Option<OpId>)>,
     since_progress: Distribution<u32>,
 }
 
@@ -88,6 +105,8 @@ impl Notebook {
             dead_letters: 0,
             assigned: BTreeSet::new(),
             handling: BTreeSet::new(),
+            owed: BTreeSet::new(),
+            letters: BTreeMap::new(),
             since_progress: Distribution::new(2),
         };
         Self { pages: Arc::new(Mutex::new(pages)), clock }
@@ -148,23 +167,45 @@ impl Notebook {
         SendOp { op, measured: Some((intended, now)) }
     }
 
-    /// A dead letter for the record `cause` is handed to a consumer's producer now: its value id.
+    /// A dead letter for the record `cause` is handed to a consumer's producer now: its value id. A letter with a name
+    /// (`id`) is one send, whoever sends it and however often.
     pub(super) fn dead_letter(
         &self,
+        id: Option<&str>,
         consumer: &str,
         session: u32,
         topic: &str,
         key: Option<&[u8]>,
         cause: u64,
-    ) -> (u64, SendOp) {
+    ) -> (u64, Letter) {
         let now = self.now();
         let mut pages = self.pages();
+        if let Some((id, (value, _))) = id.and_then(|id| pages.letters.get_key_value(id)) {
+            return (*value, Letter::Named(id.clone()));
+        }
         let value = DEAD_LETTERS + pages.dead_letters;
         pages.dead_letters += 1;
         let send = Send { session, cause: Some(cause), ..pages.send_to(topic, key, value) };
         let process = pages.history.process(consumer);
         let op = pages.history.invoke(now, process, Invoke::Send(send));
-        (value, SendOp { op, measured: None })
+        let Some(id) = id else { return (value, Letter::Nameless(op)) };
+        pages.letters.insert(id.to_owned(), (value, Some(op)));
+        (value, Letter::Named(id.to_owned()))
+    }
+
+    /// An attempt at a dead letter ended. Of one with a name any other outcome than ok says nothing: it is sent again,
+    /// perhaps by somebody else.
+    pub(super) fn letter_sent(&self, letter: Letter, outcome: &Outcome<Ack>) {
+        let now = self.now();
+        let mut pages = self.pages();
+        let op = match letter {
+            Letter::Nameless(op) => Some(op),
+            Letter::Named(_) if !outcome.is_ok() => None,
+            Letter::Named(id) => pages.letters.get_mut(&id).and_then(|(_, op)| op.take()),
+        };
+        if let Some(op) = op {
+            pages.history.complete_send(now, op, outcome);
+        }
     }
 
     /// A send ended.
@@ -200,7 +241,7 @@ impl Notebook {
             poll: None,
             extra: DeliverExtra::NONE,
         };
-        pages.history.observe(now, process, Observation::Deliver(deliver));
+        let event = pages.history.observe(now, process, Observation::Deliver(deliver));
         let sent = value.and_then(|value| pages.sent.get_mut(&value)).map(|sent| {
             let first = !sent.received;
             sent.received |= group.is_some();
@@ -209,7 +250,28 @@ impl Notebook {
         if let (Some((intended, _, first)), true) = (sent, group.is_some()) {
             pages.recorder.received(intended, now, first);
         }
-        Read { value, poison: sent.is_some_and(|(_, poison, _)| poison), at: now }
+        Read { event, value, poison: sent.is_some_and(|(_, poison, _)| poison), at: now }
+    }
+
+    /// A consumer tells the bus what became of a delivery.
+    pub(super) fn settle(&self, consumer: &str, delivery: u32, how: Settlement) -> OpId {
+        let now = self.now();
+        let mut pages = self.pages();
+        let process = pages.history.process(consumer);
+        pages.history.invoke(now, process, Invoke::Settle { delivery, how })
+    }
+
+    /// The bus knows, or may not know.
+    pub(super) fn settled(&self, op: OpId, outcome: &Outcome<()>) {
+        let now = self.now();
+        self.pages().history.complete_call(now, op, outcome);
+    }
+
+    /// A record that the bus gave up reached a consumer: its value, if it can be read.
+    pub(super) fn given_up(&self, group: &str, delivery: &Delivery) -> Option<u64> {
+        let value = read_value(delivery).0?;
+        self.pages().owed.remove(&(group.to_owned(), value));
+        Some(value)
     }
 
     /// A consumer learned something about its units.
@@ -234,6 +296,12 @@ impl Notebook {
                 let (unit, from) = (pages.history.unit(unit), from.map(|from| from.0));
                 Observation::Reset { unit, from, to: to.0, error: None }
             }
+            ConsumerEvent::Exhausted(delivery) => Observation::Advisory {
+                group: Some(pages.history.group(group)),
+                unit: pages.history.unit(&delivery.unit),
+                position: delivery.position.0,
+                what: Advice::MaxDeliveries,
+            },
             ConsumerEvent::Error(error) => {
                 Observation::ClientError { error: error.code.to_string(), message: error.message.clone() }
             }

@@ -38,6 +38,9 @@ struct Script {
     /// What the next acks come to; ok when there is none left.
     outcomes: VecDeque<Outcome<()>>,
     acked: Vec<u64>,
+    refused: Vec<(u64, Duration)>,
+    /// Told once the deliveries are taken.
+    exhausted: VecDeque<Delivery>,
     commits: u32,
     told: bool,
 }
@@ -59,7 +62,9 @@ impl Consumer for Played {
     fn poll_event(&self, _: &mut Context<'_>) -> Poll<ConsumerEvent> {
         let mut script = self.script();
         if std::mem::replace(&mut script.told, true) {
-            return Poll::Pending;
+            let exhausted = if script.deliveries.is_empty() { script.exhausted.pop_front() } else { None };
+            return exhausted
+                .map_or(Poll::Pending, |delivery| Poll::Ready(ConsumerEvent::Exhausted(delivery)));
         }
         let units = script.deliveries.iter().map(|delivery| (delivery.unit.clone(), None)).collect();
         Poll::Ready(ConsumerEvent::Assigned(units))
@@ -71,7 +76,8 @@ impl Consumer for Played {
         Pending::done(script.outcomes.pop_front().unwrap_or(Outcome::Ok(())))
     }
 
-    fn nack(&self, _: &Delivery, _: Duration) -> Pending<Outcome<()>> {
+    fn nack(&self, delivery: &Delivery, delay: Duration) -> Pending<Outcome<()>> {
+        self.script().refused.push((delivery.tag, delay));
         Pending::done(Outcome::Ok(()))
     }
 
@@ -135,17 +141,29 @@ fn refused() -> Outcome<()> {
 
 /// Three records through a consumer process whose acks come to these outcomes.
 fn play(commit: &str, outcomes: impl IntoIterator<Item = Outcome<()>>) -> (History, Arc<Played>) {
-    let over = format!("workload.consumers.commit={commit}").parse().expect("an override");
+    play_with(&[format!("workload.consumers.commit={commit}")], outcomes, 1, false)
+}
+
+/// The same with these overrides; each record is delivered for the time `attempt`, and then perhaps given up.
+fn play_with(
+    overrides: &[String],
+    outcomes: impl IntoIterator<Item = Outcome<()>>,
+    attempt: u32,
+    exhausted: bool,
+) -> (History, Arc<Played>) {
+    let overrides: Vec<_> = overrides.iter().map(|text| text.parse().expect("an override")).collect();
     let entry = library::find("retry-without-idempotence").expect("in the library");
-    let plan = Plan::new(entry.scenario(&[over]).expect("parses"), 1);
+    let plan = Plan::new(entry.scenario(&overrides).expect("parses"), 1);
     let producer = &plan.producers()[0];
     let deliveries = producer.records().take(3).zip(1..).map(|(record, tag)| {
         let unit = Unit::new(&producer.topic, 0);
         let position = Position(10 * tag);
-        Delivery { record: record.record(&producer.topic), unit, position, attempt: Some(1), tag }
+        Delivery { record: record.record(&producer.topic), unit, position, attempt: Some(attempt), tag }
     });
+    let deliveries: VecDeque<Delivery> = deliveries.collect();
     let script = Script {
-        deliveries: deliveries.collect(),
+        exhausted: if exhausted { deliveries.clone() } else { VecDeque::new() },
+        deliveries,
         outcomes: outcomes.into_iter().collect(),
         ..Script::default()
     };
@@ -197,4 +215,70 @@ fn before_processing_a_record_without_a_certain_ack_is_left_alone() {
     let (history, consumer) = play("before-processing", [Outcome::Ok(()), doubt()]);
     assert_eq!((handled(&history), acked(&history)), (2, 2));
     assert_eq!(consumer.script().acked, [1, 2, 3], "each once");
+}
+
+fn by_bus(fails: &str) -> [String; 3] {
+    [
+        "workload.consumers.retry={ attempts: 3, by: bus, backoff: 1s..9s }".to_owned(),
+        "workload.consumers.ack_wait=20s".to_owned(),
+        format!("workload.consumers.handler.fails={fails}"),
+    ]
+}
+
+/// How the records were handled, in order.
+fn ways(history: &History) -> Vec<Handling> {
+    history.handled().iter().map(|handled| handled.how).collect()
+}
+
+#[test]
+fn a_failed_try_is_handed_back_to_a_bus_that_counts() {
+    let (history, consumer) = play_with(&by_bus("100%"), [], 2, false);
+    assert_eq!(ways(&history), [Handling::Retry(2); 3], "one try each");
+    let script = consumer.script();
+    let pause = Duration::from_secs(2);
+    assert_eq!((&script.refused[..], script.acked.len()), (&[(1, pause), (2, pause), (3, pause)][..], 0));
+    drop(script);
+    let (history, consumer) = play_with(&by_bus("0%"), [], 2, false);
+    assert_eq!((ways(&history), consumer.script().refused.len()), (vec![Handling::Ok; 3], 0));
+    assert_eq!(consumer.script().acked, [1, 2, 3]);
+}
+
+#[test]
+fn what_the_bus_gives_up_is_poison() {
+    let (history, consumer) = play_with(&by_bus("100%"), [], 3, true);
+    let expected = [[Handling::Retry(3); 3], [Handling::Poison; 3]].concat();
+    assert_eq!(ways(&history), expected);
+    assert_eq!(consumer.script().refused.len(), 3, "the bus has to be told of the last try too");
+    let told = history
+        .notes()
+        .iter()
+        .filter(|(_, note)| matches!(note, Observation::ClientError { error, .. } if error == "EXHAUSTED"));
+    assert_eq!(told.count(), 3);
+}
+
+#[test]
+fn letters_of_one_name_are_one_send_that_ends_once() {
+    let entry = library::find("poison-by-max-deliver").expect("in the library");
+    let plan = Plan::new(entry.scenario(&[]).expect("parses"), 1);
+    let capabilities = Capabilities::new(AckModel::Individual, false, &[]);
+    let notebook = Notebook::new(&plan, "sim:played", &capabilities, Arc::new(Jumps::default()));
+    let letter = |id, consumer| notebook.dead_letter(id, consumer, 0, "order-events.dlq", None, 7);
+    let ack = || {
+        let unit = Unit::new(&"order-events.dlq".into(), 0);
+        Outcome::Ok(squall_bus::Ack { unit, position: Some(Position(1)), duplicate: false })
+    };
+    let doubt = || Outcome::Unknown(Error::new(ErrorClass::Retriable, "TIMED_OUT", ""), None);
+    let (first, sent) = letter(Some("s.c.12"), "consumer-1");
+    notebook.letter_sent(sent, &doubt());
+    let (again, sent) = letter(Some("s.c.12"), "consumer-2");
+    let (other, _) = letter(Some("s.c.13"), "consumer-2");
+    assert_eq!((first == again, first == other), (true, false));
+    notebook.letter_sent(sent, &ack());
+    let (_, late) = letter(Some("s.c.12"), "consumer-1");
+    notebook.letter_sent(late, &ack());
+    let nameless = [letter(None, "consumer-1"), letter(None, "consumer-1")].map(|(value, _)| value);
+    assert_ne!(nameless[0], nameless[1]);
+    let history = notebook.close().0;
+    assert_eq!(history.sends().len(), 4);
+    assert!(history.sends()[0].acked() && !history.sends()[1].acked());
 }

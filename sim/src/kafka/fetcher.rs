@@ -10,7 +10,7 @@ use super::{
     error::ErrorCode,
     links::Lane,
     protocol::{FetchPartition, FetchRequest, FetchedPartition, PartitionId, RequestBody},
-    replica::{Replica, Role},
+    replica::{Replica, Role, store},
     rules::Truncate,
 };
 use crate::kernel::NodeId;
@@ -167,7 +167,7 @@ impl Broker {
             if entry.base_offset != replica.log.end() {
                 break;
             }
-            if env.ctx.disk().append(replica.file, u64::from(entry.batch.bytes)).is_err() {
+            if store(replica.file, &entry.batch, env).is_err() {
                 self.storage_failed = true;
                 return;
             }

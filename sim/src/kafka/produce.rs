@@ -13,7 +13,7 @@ use super::{
     error::ErrorCode,
     producers::Checked,
     protocol::{Batch, Entry, PartitionId, ProduceRequest, ProducedPartition, ResponseBody},
-    replica::{Replica, Waiter},
+    replica::{Replica, Waiter, store},
     rules::Rules,
 };
 use crate::kernel::ConnId;
@@ -97,7 +97,7 @@ impl Broker {
         if let Some(base) = check(replica, &batch, acks, env.rules)? {
             return Ok((base, base + u64::from(count)));
         }
-        if env.ctx.disk().append(replica.file, u64::from(batch.bytes)).is_err() {
+        if store(replica.file, &batch, env).is_err() {
             self.storage_failed = true;
             return Err(ErrorCode::KafkaStorageError);
         }

@@ -44,6 +44,7 @@ pub fn kafka_4_3() -> Rules {
         watermark_over: WatermarkOver::MaximalIsr,
         freeze_below_min_isr: true,
         refuse_below_min_isr: true,
+        flush_every_message: false,
         replica_lag: ms(30_000),
         replica_lag_check: ms(15_000),
         replica_fetch_wait: ms(500),

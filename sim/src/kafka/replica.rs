@@ -10,14 +10,15 @@
 //! - One proposal at a time; the metadata or the controller's answer ends it.
 
 use super::{
+    broker::Env,
     log::Log,
     metadata::{Image, PartitionImage},
     nodes::NodeSet,
     producers::Producers,
-    protocol::{Entry, FetchPartition, PartitionId},
+    protocol::{Batch, Entry, FetchPartition, PartitionId},
     rules::{Rules, WatermarkOver},
 };
-use crate::kernel::{ConnId, FileId, NodeId};
+use crate::kernel::{ConnId, DiskError, FileId, NodeId};
 use squall_bus::Time;
 use std::collections::VecDeque;
 
@@ -100,6 +101,12 @@ pub(super) struct Replica {
     pub(super) losses: u32,
     /// How often the log was cut; for the invariants.
     pub(super) cuts: u32,
+}
+
+/// Appends a batch to a replica's file, as durably as the rules say.
+pub(super) fn store(file: FileId, batch: &Batch, env: &mut Env<'_, '_>) -> Result<(), DiskError> {
+    env.ctx.disk().append(file, u64::from(batch.bytes))?;
+    if env.rules.flush_every_message { env.ctx.disk().flush(file) } else { Ok(()) }
 }
 
 impl Replica {

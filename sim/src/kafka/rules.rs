@@ -108,6 +108,8 @@ rules! {
     freeze_below_min_isr: bool,
     /// acks=all is refused before the append while fewer replicas are in sync than the minimum (19).
     refuse_below_min_isr: bool,
+    /// `log.flush.interval.messages` is 1: what is appended is synced before anything follows from it (rule B7).
+    flush_every_message: bool,
     /// `replica.lag.time.max.ms`.
     replica_lag: Duration,
     /// The lag is tested so often: half of it.

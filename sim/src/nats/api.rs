@@ -41,6 +41,7 @@ impl Server {
                     self.create_stream(*stream, config, reply, ctx, shared)
                 }
                 ApiRequest::StreamInfo(stream) => self.stream_info(*stream, own, ctx, shared),
+                ApiRequest::MessageGet(stream, seq) => self.message(*stream, *seq, own),
                 ApiRequest::ConsumerCreate(consumer, config) => {
                     self.create_consumer((*consumer, config), reply, ctx, shared)
                 }
@@ -121,6 +122,20 @@ impl Server {
             return Some(ApiResponse::Error(ApiError::ClusterNotAvailable));
         }
         self.led_stream_info(stream, ctx, shared)
+    }
+
+    /// A message, as the stream's leader has it.
+    fn message(&self, id: StreamIx, seq: u64, own: bool) -> Option<ApiResponse> {
+        if !self.meta.streams.contains_key(&id) {
+            return self.by_meta_leader(ApiError::StreamNotFound);
+        }
+        let group = self.rafts.get(&GroupId::Stream(id));
+        if own && group.is_some_and(|raft| raft.leader().is_none()) {
+            return Some(ApiResponse::Error(ApiError::ClusterNotAvailable));
+        }
+        let stream = self.streams.get(&id).filter(|stream| stream.leads)?;
+        let missing = ApiResponse::Error(ApiError::MessageNotFound);
+        Some(stream.message(seq).map_or(missing, |message| ApiResponse::Message(Arc::clone(message))))
     }
 
     fn create_consumer(

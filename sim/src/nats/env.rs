@@ -2,11 +2,13 @@
 
 use super::{
     Names, Nats, Rules,
-    protocol::{Advisory, Msg, Reply, ReplyTo, RouteMsg, Subject},
+    protocol::{Advisory, Audience, Msg, Reply, ReplyTo, RouteMsg, Subject},
     raft::message::GroupId,
     routes::Routes,
 };
-use crate::kernel::{Ctx, NodeId};
+use crate::kernel::{Ctx, NodeId, Site};
+
+const QUEUE: Site = Site::new("nats.advisory.queue-server");
 
 /// A server's surroundings during one event.
 pub struct Env<'a, 'c> {
@@ -21,7 +23,7 @@ pub struct Env<'a, 'c> {
     /// Groups whose member here changed: to be looked at before the event is over.
     pub dirty: &'a mut Vec<GroupId>,
     /// Advisories for this server's own clients.
-    pub advisories: &'a mut Vec<Advisory>,
+    pub advisories: &'a mut Vec<(Advisory, Audience)>,
     /// The node.
     pub ctx: &'a mut Ctx<'c, Nats>,
 }
@@ -48,9 +50,19 @@ impl Env<'_, '_> {
         self.routes.listen(subject, listens, self.rules, self.ctx);
     }
 
-    /// Announces to whoever listens, at every server.
+    /// Announces to whoever listens, at every server; and, of those that share it in a queue, to one: here if
+    /// somebody is here, else at one of the servers that said so. At most once: nobody keeps it for who is not there.
     pub fn announce(&mut self, advisory: Advisory) {
-        self.advisories.push(advisory);
-        self.routes.broadcast(&RouteMsg::Advisory(advisory), self.rules, self.ctx);
+        self.advisories.push((advisory, Audience::All));
+        self.routes.broadcast(&RouteMsg::Advisory(advisory, Audience::All), self.rules, self.ctx);
+        let Some((subject, seq)) = advisory.queue() else { return };
+        let servers: Vec<NodeId> = self.routes.listeners(subject).collect();
+        let place = match servers.iter().position(|server| *server == self.me) {
+            Some(_) => return self.advisories.push((advisory, Audience::Queue)),
+            None if servers.is_empty() => return,
+            None => self.ctx.choices().below(QUEUE, advisory.consumer().word(), seq, servers.len() as u64),
+        };
+        let message = RouteMsg::Advisory(advisory, Audience::Queue);
+        self.routes.send(servers[place as usize], message, self.rules, self.ctx);
     }
 }

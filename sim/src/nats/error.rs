@@ -39,6 +39,8 @@ api_errors! {
     ConsumerNotFound = 10014, 404, "consumer not found";
     /// The server's store cannot take more.
     InsufficientResources = 10023, 503, "insufficient resources";
+    /// The stream has no such message, or no longer.
+    MessageNotFound = 10037, 404, "no message found";
     /// The message is larger than the stream takes.
     MessageTooLarge = 10054, 400, "message size exceeds maximum allowed";
     /// A stream of this name has another configuration.

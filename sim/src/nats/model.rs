@@ -35,7 +35,7 @@ pub(super) fn capabilities(rules: &Rules) -> Capabilities {
         &[
             C::Idempotence,
             C::AckNone,
-            C::Nack,
+            C::Redelivery,
             C::PowerFail,
             C::LinkFaults,
             C::DropResponses,

@@ -81,6 +81,15 @@ impl ConsumerId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MsgId(pub u128);
 
+impl MsgId {
+    /// The id of a record that has a name of its own ([`Record::id`]).
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        let word = |start| name.bytes().fold(start, |hash, byte| mix(hash, u64::from(byte)));
+        Self(u128::from(word(1)) << 64 | u128::from(word(2)))
+    }
+}
+
 /// Where a reply goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ReplyTo {
@@ -99,6 +108,9 @@ pub enum Subject {
     Stream(StreamIx),
     /// A consumer's requests and acks: it leads the consumer.
     Consumer(ConsumerId),
+    /// What is said of messages of this stream that a group's consumers gave up: a client of it is in the group's
+    /// queue for that.
+    GivenUp(StreamIx, GroupIx),
 }
 
 impl Subject {
@@ -106,6 +118,7 @@ impl Subject {
         match self {
             Self::Stream(stream) => mix(1, stream.0 as u64),
             Self::Consumer(consumer) => mix(2, consumer.word()),
+            Self::GivenUp(stream, group) => mix(mix(3, stream.0 as u64), group.0 as u64),
         }
     }
 }
@@ -141,6 +154,10 @@ pub enum ClientMsg {
     Api(ApiRequest, u64),
     /// Wants to hear a stream's advisories at this inbox.
     Advisories(StreamIx, u64),
+    /// Wants its share of what is said of messages that a group's consumers of a stream gave up
+    /// ([`Advisory::MaxDeliveries`]): one client of all that are in the group's queue hears each. Stands for one
+    /// subscription for each of these consumers.
+    QueueGivenUp(StreamIx, GroupIx, u64),
 }
 
 /// From a server to its client.
@@ -323,6 +340,8 @@ pub enum ApiRequest {
     StreamCreate(StreamIx, Arc<StreamConfig>),
     /// `STREAM.INFO`.
     StreamInfo(StreamIx),
+    /// `STREAM.MSG.GET`: the message of this sequence.
+    MessageGet(StreamIx, u64),
     /// `CONSUMER.CREATE`: the same configuration again is fine.
     ConsumerCreate(ConsumerId, Arc<ConsumerConfig>),
     /// `CONSUMER.INFO`.
@@ -336,7 +355,7 @@ impl ApiRequest {
     #[must_use]
     pub const fn stream(&self) -> StreamIx {
         match self {
-            Self::StreamCreate(stream, _) | Self::StreamInfo(stream) => *stream,
+            Self::StreamCreate(stream, _) | Self::StreamInfo(stream) | Self::MessageGet(stream, _) => *stream,
             Self::ConsumerCreate(consumer, _)
             | Self::ConsumerInfo(consumer)
             | Self::ConsumerDelete(consumer) => consumer.stream,
@@ -355,6 +374,8 @@ pub enum ApiResponse {
     Consumer(ConsumerInfo),
     /// The consumer is gone.
     Deleted,
+    /// A message of the stream.
+    Message(Arc<StoredMessage>),
 }
 
 /// A stream as its leader sees it.
@@ -424,6 +445,18 @@ impl Advisory {
             Self::MaxDeliveries { consumer, .. } | Self::Terminated { consumer, .. } => consumer,
         }
     }
+
+    /// Which queue has its share in it, and the sequence of the message that it is about.
+    pub(super) const fn queue(self) -> Option<(Subject, u64)> {
+        match self {
+            Self::MaxDeliveries {
+                consumer: ConsumerId { stream, name: ConsumerName::Durable(group, _) },
+                stream_seq,
+                ..
+            } => Some((Subject::GivenUp(stream, group), stream_seq)),
+            Self::MaxDeliveries { .. } | Self::Terminated { .. } => None,
+        }
+    }
 }
 
 /// A client's request on its way between servers.
@@ -491,8 +524,17 @@ pub enum RouteMsg {
     Inactive(ConsumerId),
     /// Between members of a Raft group.
     Raft(GroupId, RaftMsg),
-    /// For the receiver's clients that asked for it.
-    Advisory(Advisory),
+    /// For the receiver's clients that asked for it: all, or one of a queue.
+    Advisory(Advisory, Audience),
+}
+
+/// Whom an advisory is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Audience {
+    /// Everybody who wants to hear it.
+    All,
+    /// One client of the queue of the consumer's group.
+    Queue,
 }
 
 /// The bytes of a record in a message: subject, headers, payload.
@@ -558,6 +600,7 @@ impl ApiRequest {
             }
             Self::ConsumerInfo(consumer) => mix(4, consumer.word()),
             Self::ConsumerDelete(consumer) => mix(5, consumer.word()),
+            Self::MessageGet(stream, seq) => mix(mix(6, u64::from(stream.0)), *seq),
         }
     }
 }
@@ -596,6 +639,7 @@ impl ApiResponse {
             Self::Stream(info) => mix(mix(1, u64::from(info.stream.0)), info.last_seq),
             Self::Consumer(info) => mix(mix(2, info.consumer.word()), info.ack_floor),
             Self::Deleted => 3,
+            Self::Message(message) => mix(4, message.seq),
         }
     }
 }
@@ -625,6 +669,9 @@ impl Weigh for ClientMsg {
             }
             Self::Api(request, inbox) => mix(mix(7, request.digest()), *inbox),
             Self::Advisories(stream, inbox) => mix(mix(8, u64::from(stream.0)), *inbox),
+            Self::QueueGivenUp(stream, group, inbox) => {
+                mix(mix(9, Subject::GivenUp(*stream, *group).word()), *inbox)
+            }
         }
     }
 
@@ -655,6 +702,9 @@ impl Weigh for ServerMsg {
     fn size(&self) -> u32 {
         match self {
             Self::Deliver(_, delivery) => SMALL.saturating_add(record_bytes(&delivery.message.record)),
+            Self::Api(_, ApiResponse::Message(message)) => {
+                SMALL.saturating_add(record_bytes(&message.record))
+            }
             Self::Info(_) | Self::Api(..) => INFO,
             _ => SMALL,
         }
@@ -673,7 +723,8 @@ impl Weigh for RouteMsg {
             Self::Request(routed) => mix(7, routed.digest()),
             Self::Reply(to, reply) => mix(mix(8, to.word()), reply.digest()),
             Self::Raft(group, message) => mix(mix(9, group.word()), message.digest()),
-            Self::Advisory(advisory) => mix(10, advisory.digest()),
+            Self::Advisory(advisory, Audience::All) => mix(10, advisory.digest()),
+            Self::Advisory(advisory, Audience::Queue) => mix(12, advisory.digest()),
             Self::Inactive(consumer) => mix(11, consumer.word()),
         }
     }
@@ -683,6 +734,9 @@ impl Weigh for RouteMsg {
             Self::Request(Routed::Publish(publish, _)) => SMALL.saturating_add(record_bytes(&publish.record)),
             Self::Reply(_, Reply::Deliver(delivery)) => {
                 SMALL.saturating_add(record_bytes(&delivery.message.record))
+            }
+            Self::Reply(_, Reply::Api(ApiResponse::Message(message))) => {
+                SMALL.saturating_add(record_bytes(&message.record))
             }
             Self::Raft(_, message) => message.size(),
             _ => SMALL,

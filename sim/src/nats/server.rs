@@ -15,8 +15,8 @@ use super::{
     meta::{Meta, MetaChange},
     nodes::NodeSet,
     protocol::{
-        ApiResponse, ClientMsg, ConsumerId, Msg, Reply, ReplyTo, RouteMsg, Routed, ServerInfo, ServerMsg,
-        Status, StreamIx, Subject,
+        Advisory, ApiResponse, Audience, ClientMsg, ConsumerId, Msg, Reply, ReplyTo, RouteMsg, Routed,
+        ServerInfo, ServerMsg, Status, StreamIx, Subject,
     },
     raft::{
         Raft,
@@ -107,7 +107,7 @@ pub struct Server {
     /// What an administrator wants decided.
     pub(super) outside: Vec<Op>,
     pub(super) dirty: Vec<GroupId>,
-    pub(super) advisories: Vec<super::protocol::Advisory>,
+    pub(super) advisories: Vec<(Advisory, Audience)>,
 }
 
 /// The surroundings of a part of this server.
@@ -374,7 +374,7 @@ impl Server {
     }
 
     fn closed(&mut self, conn: ConnId, ctx: &mut Ctx<'_, Nats>, shared: &Shared) {
-        if self.clients.left(conn) {
+        if self.clients.has(conn) {
             self.client_left(conn, ctx, shared);
         } else if let Some(peer) = self.routes.closed(conn, &shared.rules, ctx) {
             self.clients_gone(peer, None, ctx, shared);
@@ -383,6 +383,9 @@ impl Server {
 
     /// A client of this server is gone.
     fn client_left(&mut self, conn: ConnId, ctx: &mut Ctx<'_, Nats>, shared: &Shared) {
+        for subject in self.clients.left(conn) {
+            self.routes.listen(subject, false, &shared.rules, ctx);
+        }
         self.routes.broadcast(&RouteMsg::ClientGone(conn), &shared.rules, ctx);
         self.clients_gone(self.me, Some(conn), ctx, shared);
     }
@@ -412,6 +415,10 @@ impl Server {
             ClientMsg::Ping => ctx.send(conn, Msg::Server(ServerMsg::Pong)),
             ClientMsg::Pong => self.clients.pong(conn),
             ClientMsg::Advisories(stream, inbox) => self.clients.wants_advisories(conn, stream, inbox),
+            ClientMsg::QueueGivenUp(stream, group, inbox) => {
+                let subject = self.clients.queues(conn, stream, group, inbox);
+                self.routes.listen(subject, true, &shared.rules, ctx);
+            }
             ClientMsg::Publish(publish, inbox) => {
                 let reply = inbox.map(reply_to);
                 let subject = Subject::Stream(publish.stream);
@@ -471,7 +478,7 @@ impl Server {
             RouteMsg::Inactive(consumer) => {
                 self.remove_consumer(consumer, None, ctx, shared);
             }
-            RouteMsg::Advisory(advisory) => self.advisories.push(advisory),
+            RouteMsg::Advisory(advisory, audience) => self.advisories.push((advisory, audience)),
             RouteMsg::Hello(_)
             | RouteMsg::Ping
             | RouteMsg::Pong
@@ -513,8 +520,8 @@ impl Server {
         while let Some(group) = self.dirty.pop() {
             self.settle(group, ctx, shared);
         }
-        for advisory in std::mem::take(&mut self.advisories) {
-            self.clients.announce(advisory, ctx);
+        for (advisory, audience) in std::mem::take(&mut self.advisories) {
+            self.clients.announce(advisory, audience, ctx);
         }
     }
 

@@ -7,7 +7,7 @@
 //! 1. Topics are created; when every copy of every unit is in sync the body is called.
 //! 2. The body works while faults strike, at times drawn from the seed, and are healed.
 //! 3. When the body is done and the last fault healed, the cluster recovers and the services catch up: every
-//!    group has committed the end of every unit that it reads, and every delivered record is handled.
+//!    group is done with every unit that it reads, by its commits or its acks, and every delivered record is handled.
 //! 4. A reader that no fault touched drains every unit, and the history is judged.
 //!
 //! The history is written by the buses that the trial hands out: every send, delivery, commit and rebalance goes
@@ -29,13 +29,15 @@ pub use sweep::{Run, Sweep};
 pub use trial::{Service, Sink, Trial};
 
 use crate::{
+    cluster::Simulation,
     kernel::Choices,
+    model::BusModel,
     runtime::Options,
     targets::{self, Simulated},
 };
 use finish::Finish;
 use record::Recorder;
-use squall_bus::{BoxFuture, Cluster, Error, FaultKind, Role, Time, Topic, TopicSpec};
+use squall_bus::{BoxFuture, Cluster, ClusterSpec, Error, FaultKind, Role, Time, Topic, TopicSpec};
 use squall_history::{
     Configuration, Expect, Meta, Report, Verdict, guarantees::Delivery, history::Phase, judge,
 };
@@ -57,9 +59,17 @@ struct Strikes {
     count: u32,
 }
 
+/// Which model a storm is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum On {
+    Kafka,
+    Nats,
+}
+
 /// A sweep of seeds over a service. See the [module](self).
 #[derive(Clone, Debug)]
 pub struct Storm {
+    on: On,
     nodes: u32,
     seeds: Range<u64>,
     topics: Vec<(Topic, u32)>,
@@ -76,7 +86,19 @@ impl Storm {
     /// least once is demanded.
     #[must_use]
     pub fn kafka() -> Self {
+        Self::on(On::Kafka)
+    }
+
+    /// The same on a simulated NATS JetStream: a topic is a stream, a group has durable pull consumers, and each
+    /// record is acknowledged on its own (`ack`, not `commit`).
+    #[must_use]
+    pub fn nats() -> Self {
+        Self::on(On::Nats)
+    }
+
+    fn on(on: On) -> Self {
         Self {
+            on,
             nodes: 3,
             seeds: 0..100,
             topics: Vec::new(),
@@ -193,16 +215,27 @@ impl Storm {
 
     /// One seed.
     fn run_seed(&self, seed: u64, body: &Body) -> Run {
-        let choices = Choices::new(seed);
-        let simulation = match targets::kafka(self.nodes, choices.clone()) {
-            Ok(simulation) => simulation,
-            Err(error) => return Run::broken(seed, error.to_string()),
+        let (spec, choices) = (ClusterSpec::of(self.nodes), Choices::new(seed));
+        let ran = match self.on {
+            On::Kafka => targets::kafka(spec, choices.clone()).map(|on| self.run_on(on, seed, choices, body)),
+            On::Nats => targets::nats(spec, choices.clone()).map(|on| self.run_on(on, seed, choices, body)),
         };
+        ran.unwrap_or_else(|error| Run::broken(seed, error.to_string()))
+    }
+
+    fn run_on<M: BusModel>(
+        &self,
+        simulation: Simulation<M>,
+        seed: u64,
+        choices: Choices,
+        body: &Body,
+    ) -> Run {
         let faults = faults::draw(&self.strikes, self.during, &choices);
         let (storm, body, planned) = (self.clone(), Arc::clone(body), faults.clone());
         let ended = simulation.run(self.options.clone(), move |cluster| {
             let procs = Arc::clone(&cluster);
-            let recorder = Recorder::new(storm.meta(seed), cluster.clock());
+            let shares = !cluster.capabilities().assignment;
+            let recorder = Recorder::new(storm.meta(seed), shares, cluster.clock());
             let shared = Shared {
                 seed,
                 cluster,
@@ -294,7 +327,10 @@ impl Storm {
         let copies = self.nodes.min(3);
         Meta {
             scenario: "storm".to_owned(),
-            target: "sim:kafka".to_owned(),
+            target: match self.on {
+                On::Kafka => "sim:kafka".to_owned(),
+                On::Nats => "sim:nats".to_owned(),
+            },
             seed,
             configuration: Configuration {
                 replicas: copies,

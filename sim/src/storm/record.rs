@@ -11,8 +11,8 @@ use squall_bus::{
 use squall_history::{
     guarantees::{CommitPolicy, Reading},
     history::{
-        Deliver, DeliverExtra, Drain, Handling, History, Invoke, Meta, Observation, OpId, Phase, ProcessId,
-        Send, UnitId,
+        Advice, Deliver, DeliverExtra, Drain, Handling, History, Invoke, Meta, Observation, OpId, Phase,
+        ProcessId, Send, Settlement, UnitId,
     },
 };
 use std::{
@@ -33,6 +33,8 @@ struct Pages {
     sessions: BTreeMap<String, u32>,
     /// The value of what was delivered at each place.
     values: BTreeMap<(Unit, Position), u64>,
+    /// The last delivery of what stands at each place to each group, by its event; kept where records are settled.
+    delivered: BTreeMap<(String, Unit, Position), u32>,
     /// Per group the topics that its members read.
     groups: BTreeMap<String, BTreeSet<Topic>>,
     /// Delivered to a member of a group with a sink, and not handled by any.
@@ -40,6 +42,8 @@ struct Pages {
     handled: BTreeSet<(String, u64)>,
     producers: u32,
     subscribers: u32,
+    /// A group's members all read from every unit, and acknowledge each record.
+    shares: bool,
     /// When something last happened to a record.
     last: Time,
 }
@@ -51,17 +55,19 @@ pub(super) struct Recorder {
 }
 
 impl Recorder {
-    pub(super) fn new(meta: Meta, clock: Arc<dyn Clock>) -> Arc<Self> {
+    pub(super) fn new(meta: Meta, shares: bool, clock: Arc<dyn Clock>) -> Arc<Self> {
         let pages = Pages {
             history: Some(History::new(meta)),
             sent: Vec::new(),
             sessions: BTreeMap::new(),
             values: BTreeMap::new(),
+            delivered: BTreeMap::new(),
             groups: BTreeMap::new(),
             unhandled: BTreeSet::new(),
             handled: BTreeSet::new(),
             producers: 0,
             subscribers: 0,
+            shares,
             last: Time::ZERO,
         };
         Arc::new(Self { pages: Mutex::new(pages), clock })
@@ -129,7 +135,11 @@ impl Recorder {
                 }
                 Subscription::Assign(_) => {}
             }
-            promised.reading = if pages.subscribers > 0 { Reading::Subscribe } else { Reading::Assign };
+            promised.reading = match pages.subscribers {
+                0 => Reading::Assign,
+                _ if pages.shares => Reading::Share,
+                _ => Reading::Subscribe,
+            };
         });
     }
 
@@ -191,7 +201,11 @@ impl Recorder {
                 extra: DeliverExtra::NONE,
             };
             let process = history.process(process);
-            history.observe(now, process, Observation::Deliver(deliver));
+            let event = history.observe(now, process, Observation::Deliver(deliver));
+            if let (true, Some(group)) = (pages.shares, group) {
+                let place = (group.to_owned(), delivery.unit.clone(), delivery.position);
+                pages.delivered.insert(place, event);
+            }
         });
         delivery
     }
@@ -224,9 +238,25 @@ impl Recorder {
         })
     }
 
-    /// A commit ended.
-    pub(super) fn committed(&self, op: OpId, outcome: &Outcome<()>) {
-        self.write(|_, history, now| history.complete_commit(now, op, outcome));
+    /// A commit or a settlement ended.
+    pub(super) fn ended(&self, op: OpId, outcome: &Outcome<()>) {
+        self.write(|_, history, now| history.complete_call(now, op, outcome));
+    }
+
+    /// A consumer tells the bus what became of a delivery, on a bus that settles each.
+    pub(super) fn settle(
+        &self,
+        process: &str,
+        group: &str,
+        delivery: &Delivery,
+        how: Settlement,
+    ) -> Option<OpId> {
+        let place = (group.to_owned(), delivery.unit.clone(), delivery.position);
+        self.write(|pages, history, now| {
+            let delivery = pages.delivered.get(&place).copied()?;
+            let process = history.process(process);
+            Some(history.invoke(now, process, Invoke::Settle { delivery, how }))
+        })?
     }
 
     /// A consumer learned something.
@@ -248,6 +278,12 @@ impl Recorder {
                     let (from, to) = (from.map(|from| from.0), to.0);
                     Observation::Reset { unit: history.unit(unit), from, to, error: None }
                 }
+                ConsumerEvent::Exhausted(delivery) => Observation::Advisory {
+                    group,
+                    unit: history.unit(&delivery.unit),
+                    position: delivery.position.0,
+                    what: Advice::MaxDeliveries,
+                },
                 ConsumerEvent::Error(error) => {
                     Observation::ClientError { error: error.code.to_string(), message: error.message.clone() }
                 }

@@ -9,6 +9,7 @@ use squall_bus::{
     Error, Outcome, Pending, Position, Producer, ProducerConfig, Record, Sending, Subscription, Transaction,
     Unit,
 };
+use squall_history::history::{OpId, Settlement};
 use std::{
     sync::Arc,
     task::{Context, Poll},
@@ -107,12 +108,29 @@ impl RecordingConsumer {
     ) -> Pending<Outcome<()>> {
         let group = self.group.as_ref();
         let op = group.and_then(|group| self.recorder.commit(&self.process, group, positions));
-        let pending = commit();
+        self.until_it_ends(op, commit())
+    }
+}
+
+impl RecordingConsumer {
+    /// Writes down what becomes of a delivery, from its beginning to its end.
+    fn settling(
+        &self,
+        delivery: &Delivery,
+        how: Settlement,
+        settle: impl FnOnce() -> Pending<Outcome<()>>,
+    ) -> Pending<Outcome<()>> {
+        let group = self.group.as_ref().filter(|_| !self.prefix);
+        let op = group.and_then(|group| self.recorder.settle(&self.process, group, delivery, how));
+        self.until_it_ends(op, settle())
+    }
+
+    fn until_it_ends(&self, op: Option<OpId>, pending: Pending<Outcome<()>>) -> Pending<Outcome<()>> {
         let Some(op) = op else { return pending };
         let recorder = Arc::downgrade(&self.recorder);
         relay(pending, move |outcome| {
             if let Some(recorder) = recorder.upgrade() {
-                recorder.committed(op, outcome);
+                recorder.ended(op, outcome);
             }
         })
     }
@@ -137,20 +155,21 @@ impl Consumer for RecordingConsumer {
             let behind = [(delivery.unit.clone(), delivery.position.next())];
             self.committing(&behind, || self.inner.ack(delivery))
         } else {
-            self.inner.ack(delivery)
+            self.settling(delivery, Settlement::Ack, || self.inner.ack(delivery))
         }
     }
 
     fn nack(&self, delivery: &Delivery, delay: Duration) -> Pending<Outcome<()>> {
-        self.inner.nack(delivery, delay)
+        let how = Settlement::Nak { delay: Some(delay) };
+        self.settling(delivery, how, || self.inner.nack(delivery, delay))
     }
 
     fn term(&self, delivery: &Delivery, reason: &str) -> Pending<Outcome<()>> {
-        self.inner.term(delivery, reason)
+        self.settling(delivery, Settlement::Term, || self.inner.term(delivery, reason))
     }
 
     fn extend(&self, delivery: &Delivery) -> Pending<Outcome<()>> {
-        self.inner.extend(delivery)
+        self.settling(delivery, Settlement::Extend, || self.inner.extend(delivery))
     }
 
     fn commit(&self, positions: Vec<(Unit, Position)>) -> Pending<Outcome<()>> {

@@ -2,7 +2,8 @@
 
 use super::{Check, Path};
 use crate::format::{
-    Consumers, KeyChoice, Order, PayloadKind, Producers, Scenario, scalar::Rate, suggest, tree::shorten,
+    CommitPolicy, Consumers, KeyChoice, Order, PayloadKind, Producers, RetryBy, Scenario, scalar::Rate,
+    suggest, tree::shorten,
 };
 use squall_bus::Acks;
 use std::collections::BTreeSet;
@@ -127,6 +128,7 @@ fn consumers(check: &mut Check<'_>, path: &Path, group: &Consumers) {
         let message = format!("the backoff `{}` can never grow from zero", group.retry.backoff);
         check.report(&path.key("retry").key("backoff"), message, "begin above zero, as in 50ms..2s");
     }
+    redelivery(check, path, group);
     if let (Some(poll), Some(session)) = (group.max_poll_interval, group.session_timeout)
         && poll < session
     {
@@ -138,6 +140,29 @@ fn consumers(check: &mut Check<'_>, path: &Path, group: &Consumers) {
     {
         let message = format!("with a heartbeat every {heartbeat} a session of {session} always ends");
         check.report(&path.key("heartbeat"), message, "make it a third of session_timeout or less");
+    }
+}
+
+/// What a group leaves to the bus.
+fn redelivery(check: &mut Check<'_>, path: &Path, group: &Consumers) {
+    if group.retry.by == RetryBy::Bus && group.commit == CommitPolicy::BeforeProcessing {
+        check.report(
+            &path.key("retry").key("by"),
+            "the bus is told that a record is done before it is processed, and cannot deliver it again after that",
+            "write `commit: after-processing`, or `by: consumer`",
+        );
+    }
+    let Some(wait) = group.ack_wait else { return };
+    let one_try = group.handler.takes.high();
+    if wait.is_zero() {
+        check.report(
+            &path.key("ack_wait"),
+            "an ack_wait of no time",
+            "write how long a record may take, such as 30s",
+        );
+    } else if wait.get() <= one_try.get() {
+        let message = format!("an ack_wait of {wait} is over before a try that takes {one_try} can end");
+        check.report(&path.key("ack_wait"), message, "make it longer than handler.takes");
     }
 }
 

@@ -415,7 +415,7 @@ impl Consumer {
                     self.barrier.queued -= 1;
                     self.barrier.dealing = true;
                 }
-                ConsumerEvent::Reset { .. } | ConsumerEvent::Error(_) => {}
+                ConsumerEvent::Reset { .. } | ConsumerEvent::Exhausted(_) | ConsumerEvent::Error(_) => {}
             }
             if !self.barrier.is_closed() {
                 self.open_barrier(io);

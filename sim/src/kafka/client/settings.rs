@@ -117,6 +117,7 @@ impl ConsumerSettings {
         replace(&mut library.session_timeout, config.session_timeout);
         replace(&mut library.heartbeat_interval, config.heartbeat_interval);
         replace(&mut library.max_poll_interval, config.max_poll_interval);
+        config.without_redelivery()?;
         let client = &config.client;
         if config.prefetch == 0 {
             return Err(refuse(format!("{client} needs prefetch of at least 1 record")));

@@ -91,6 +91,11 @@ impl Connection {
         self.next(io);
     }
 
+    /// Whether there is a connection.
+    pub(crate) fn is_up(&self) -> bool {
+        self.state == State::Up
+    }
+
     /// Whether the queue takes one more command.
     pub(crate) fn has_room(&self) -> bool {
         self.state == State::Up || self.queue.len() < COMMANDS

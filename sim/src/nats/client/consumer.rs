@@ -7,12 +7,15 @@
 //! - A reader of chosen units has a consumer of its own for each ([`pulls`](super::pulls)).
 //! - Records are handed out as they came. A close hands back (nak) what was not handed out, so that nobody has
 //!   to wait for it, and ends when the acks under way are confirmed or given up.
+//! - What a subscription has no room for is dropped, and told as an error that the consumer survives.
+//! - What the bus gave up is told as [`given_up`](super::given_up) says.
 //! - A caller learns of a connection that broke and of a pull that was silent too long as errors it survives.
 
 use super::{
     Io, Timer,
     acks::Acks,
     deadlines::Due,
+    given_up::{Fetched, GivenUp},
     link::{Learned, Link},
     outcome::Answer,
     pulls::{Next, Pull, Stage},
@@ -31,7 +34,8 @@ use crate::{
     },
 };
 use squall_bus::{
-    ConsumerEvent, Delivery, Error, ErrorClass, Outcome, Position, ResetPolicy, Subscription, Unit, lowering,
+    ConsumerEvent, Delivery, Error, ErrorClass, Outcome, Position, Record, ResetPolicy, SLOW_CONSUMER,
+    Subscription, Unit, lowering,
 };
 use std::{collections::VecDeque, sync::Arc};
 
@@ -47,7 +51,7 @@ struct Topic {
 
 /// A message that was not handed out yet, and the place of its pull.
 #[derive(Clone, Debug)]
-struct Fetched {
+struct Waiting {
     pull: usize,
     message: Delivered,
 }
@@ -62,8 +66,9 @@ pub struct Consumer {
     /// Chosen units, until their consumers are asked for.
     chosen: Vec<(StreamIx, Unit, Option<Position>)>,
     pulls: Vec<Pull>,
-    fetched: VecDeque<Fetched>,
+    fetched: VecDeque<Waiting>,
     acks: Acks,
+    given_up: GivenUp,
     events: VecDeque<ConsumerEvent>,
     assigned: bool,
     ephemerals: u64,
@@ -97,6 +102,7 @@ impl Consumer {
         Ok(Self {
             link: Link::new(shared.servers),
             acks: Acks::new(settings.confirm_acks),
+            given_up: GivenUp::default(),
             settings,
             group,
             topics,
@@ -116,13 +122,21 @@ impl Consumer {
             Event::Started(_) => self.start(io),
             Event::Stopping => self.close(None, io),
             event => match self.link.on(event, io) {
-                Learned::Nothing | Learned::Up { again: false } => {}
-                Learned::Up { again: true } => self.reconnected(io),
+                Learned::Nothing => {}
+                Learned::Up { again } => {
+                    self.given_up.subscribe(&mut self.link, io);
+                    if again {
+                        self.reconnected(io);
+                    }
+                }
                 Learned::Down => {
                     let message = "the connection to the server broke";
                     self.report(Error::new(ErrorClass::Retriable, "DISCONNECTED", message), io);
                 }
-                Learned::Answer(question, response) => self.answered(question, &response, io, shared),
+                Learned::Answer(question, response) => match self.given_up.answered(question, &response) {
+                    Some(fetched) => self.exhausted(fetched, io, shared),
+                    None => self.answered(question, &response, io, shared),
+                },
                 Learned::Said(message) => self.said(message, io),
                 Learned::Due => {
                     while let Some(due) = self.link.next_due(io) {
@@ -219,6 +233,12 @@ impl Consumer {
         let known: Option<Vec<(StreamIx, u32)>> =
             self.topics.iter().map(|topic| Some((topic.stream, topic.partitions?))).collect();
         let Some(topics) = known else { return };
+        if self.settings.max_deliver.is_some() {
+            for (stream, _) in &topics {
+                self.given_up.listen(*stream, group, self.link.inbox());
+            }
+            self.given_up.subscribe(&mut self.link, io);
+        }
         let ordered = self.settings.ordered;
         let deliver = match self.settings.reset {
             ResetPolicy::Earliest => DeliverPolicy::All,
@@ -234,7 +254,13 @@ impl Consumer {
             let all = if ordered { (0..partitions).map(Some).collect() } else { vec![None] };
             for partition in all {
                 let max_ack_pending = partition.map(|_| lowering::ORDERED_ACK_PENDING);
-                let config = ConsumerConfig { deliver, max_ack_pending, ..ConsumerConfig::new(partition) };
+                let config = ConsumerConfig {
+                    deliver,
+                    max_ack_pending,
+                    ack_wait: self.settings.ack_wait,
+                    max_deliver: self.settings.max_deliver,
+                    ..ConsumerConfig::new(partition)
+                };
                 self.make(ConsumerId::durable(stream, group, partition), config, batch, None, io);
             }
         }
@@ -293,22 +319,46 @@ impl Consumer {
             | ServerMsg::Ping
             | ServerMsg::Pong
             | ServerMsg::PubAck(..)
-            | ServerMsg::Api(..)
-            | ServerMsg::Advisory(..) => {}
+            | ServerMsg::Api(..) => {}
+            ServerMsg::Advisory(inbox, advisory) => self.given_up.heard(inbox, advisory, &mut self.link, io),
+        }
+    }
+
+    /// The pull that this inbox belongs to, if its subscription has room for what comes; else that is dropped.
+    fn subscription(&mut self, inbox: u64, io: &mut dyn Io) -> Option<usize> {
+        let place = self.pulls.iter().position(|pull| pull.inbox == inbox)?;
+        if self.pulls[place].has_room(self.settings.buffer) {
+            return Some(place);
+        }
+        let message =
+            format!("a subscription is full with {} messages: one was dropped", self.settings.buffer);
+        self.report(Error::new(ErrorClass::Retriable, SLOW_CONSUMER, message), io);
+        None
+    }
+
+    /// What the bus gave up is here, or is not to be had.
+    fn exhausted(&mut self, fetched: Fetched, io: &mut dyn Io, shared: &Shared) {
+        match fetched {
+            Ok((consumer, token, message)) => {
+                let tag = self.acks.tag(consumer, token, false);
+                let delivery = delivery(&Delivered { consumer, token, message }, tag, shared);
+                self.tell(ConsumerEvent::Exhausted(delivery), io);
+            }
+            Err(error) => self.report(error, io),
         }
     }
 
     fn delivered(&mut self, inbox: u64, message: Delivered, io: &mut dyn Io) {
-        let Some(place) = self.pulls.iter().position(|pull| pull.inbox == inbox) else { return };
+        let Some(place) = self.subscription(inbox, io) else { return };
         if !self.pulls[place].delivered(&message, io.now()) {
             return self.begin_anew(place, io);
         }
-        self.fetched.push_back(Fetched { pull: place, message });
+        self.fetched.push_back(Waiting { pull: place, message });
         io.emit(Output::Readable(io.node()));
     }
 
     fn status(&mut self, inbox: u64, status: Status, io: &mut dyn Io) {
-        let Some(place) = self.pulls.iter().position(|pull| pull.inbox == inbox) else { return };
+        let Some(place) = self.subscription(inbox, io) else { return };
         match self.pulls[place].status(status, io.now()) {
             Next::Wait | Next::Ask => {}
             Next::Pause if !self.pulls[place].wants_acks() => self.begin_anew(place, io),
@@ -349,6 +399,9 @@ impl Consumer {
         let pull = &mut self.pulls[place];
         if pull.look != look || pull.stage != Stage::Ready {
             return;
+        }
+        if pull.has_waiting() {
+            pull.busy(io.now());
         }
         if pull.silent_at() > io.now() {
             return self.watch(place, io);
@@ -408,6 +461,7 @@ impl Consumer {
         };
         self.pulls[place].seek(position.0);
         self.fetched.retain(|fetched| fetched.pull != place);
+        self.pulls[place].cleared();
         self.begin_anew(place, io);
     }
 
@@ -420,17 +474,12 @@ impl Consumer {
         if let Some(error) = &self.fatal {
             return Some(Err(error.clone()));
         }
-        let Fetched { pull: place, message } = self.fetched.pop_front()?;
+        let Waiting { pull: place, message } = self.fetched.pop_front()?;
         let pull = &mut self.pulls[place];
-        pull.handed_out();
+        pull.handed_out(io.now());
         let tag = self.acks.tag(message.consumer, message.token, pull.wants_acks());
-        let stored = &message.message;
-        let unit = shared.names.unit(message.consumer.stream, stored.partition);
-        let mut record = (*stored.record).clone();
-        record.partition = Some(stored.partition);
         self.ask(io);
-        let attempt = Some(message.token.delivered);
-        Some(Ok(Delivery { record, unit, position: Position(stored.seq), attempt, tag }))
+        Some(Ok(delivery(&message, tag, shared)))
     }
 
     /// The next event for the caller.
@@ -458,7 +507,7 @@ impl Consumer {
             return;
         }
         self.closing = Some(op);
-        for Fetched { pull, message } in std::mem::take(&mut self.fetched) {
+        for Waiting { pull, message } in std::mem::take(&mut self.fetched) {
             if self.pulls[pull].wants_acks() {
                 self.link.send(ClientMsg::Ack(message.consumer, message.token, AckBody::Nak(None), None), io);
             }
@@ -476,6 +525,14 @@ impl Consumer {
         self.fatal = Some(Error::closed());
         io.exit();
     }
+}
+
+/// A delivery as the caller gets it.
+fn delivery(delivered: &Delivered, tag: u64, shared: &Shared) -> Delivery {
+    let stored = &delivered.message;
+    let unit = shared.names.unit(delivered.consumer.stream, stored.partition);
+    let record = Record { partition: Some(stored.partition), ..(*stored.record).clone() };
+    Delivery { record, unit, position: Position(stored.seq), attempt: Some(delivered.token.delivered), tag }
 }
 
 /// How many records one pull of so many asks for.

@@ -23,6 +23,7 @@ mod acks;
 mod connection;
 mod consumer;
 mod deadlines;
+mod given_up;
 mod io;
 mod link;
 mod outcome;
@@ -134,9 +135,11 @@ impl Client {
     pub fn has_room(&self) -> Result<bool, Error> {
         match self {
             Self::Producer(producer) => producer.has_room(),
-            Self::Consumer(_) => {
-                Err(Error::new(ErrorClass::Refused, "WRONG_HANDLE", "a consumer does not take records to send"))
-            }
+            Self::Consumer(_) => Err(Error::new(
+                ErrorClass::Refused,
+                "WRONG_HANDLE",
+                "a consumer does not take records to send",
+            )),
         }
     }
 

@@ -210,7 +210,7 @@ impl Producer {
                     self.end(number, outcome::given_up(Answer::Refused(*error), false), io);
                 }
             }
-            ApiResponse::Consumer(_) | ApiResponse::Deleted => {}
+            ApiResponse::Consumer(_) | ApiResponse::Deleted | ApiResponse::Message(_) => {}
         }
     }
 
@@ -270,7 +270,7 @@ impl Producer {
             stream: underway.lane.0,
             partition: underway.lane.1,
             record: Arc::clone(&underway.record),
-            msg_id: self.settings.idempotent.then_some(MsgId(id)),
+            msg_id: self.settings.idempotent.then(|| underway.record.id().map_or(MsgId(id), MsgId::named)),
         };
         if with_ack {
             let at = io.now() + self.settings.ack_timeout;

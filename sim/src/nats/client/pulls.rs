@@ -4,8 +4,12 @@
 //!   next one is sent. What is fetched and not handed out counts as asked for: that is the back-pressure.
 //! - A pull that expires gives back what it did not bring (408). When the consumer has another leader,
 //!   everything asked for is forgotten and asked for again; when nobody listens (503), after a pause.
+//! - What came and was not handed out waits in the subscription, and only so much does: what comes beyond is
+//!   dropped, message or status, and still counts as asked for (async-nats 0.51, `lib.rs`: `try_send`, then
+//!   `Event::SlowConsumer`). So a pull that lost more than half of a batch asks for nothing until it is taken for
+//!   lost itself.
 //! - A pull that brings neither a message nor a heartbeat in twice the heartbeat's time is taken for lost, and
-//!   so is every pull of a connection that broke.
+//!   so is every pull of a connection that broke. The time counts from when its last message was handed out.
 //! - A reader of chosen units has consumers of its own: not durable, without acks, on one server. When such a
 //!   consumer is gone, silent, or left a message out (its sequence numbers say so), it makes another one that
 //!   begins behind the last message that it got.
@@ -56,6 +60,8 @@ pub(crate) struct Pull {
     batch: u32,
     /// Messages asked for and neither handed out nor given back.
     asked: u32,
+    /// Messages that wait to be handed out.
+    waiting: u32,
     heard: Time,
     /// No pull is sent before.
     pub(crate) not_before: Time,
@@ -84,6 +90,7 @@ impl Pull {
             inbox,
             batch,
             asked: 0,
+            waiting: 0,
             heard: Time::ZERO,
             not_before: Time::ZERO,
             look: 0,
@@ -124,14 +131,37 @@ impl Pull {
     }
 
     /// A message was handed out.
-    pub(crate) fn handed_out(&mut self) {
+    pub(crate) fn handed_out(&mut self, now: Time) {
         self.asked = self.asked.saturating_sub(1);
+        self.waiting = self.waiting.saturating_sub(1);
+        self.heard = now;
+    }
+
+    /// The messages that waited are gone.
+    pub(crate) fn cleared(&mut self) {
+        self.waiting = 0;
+    }
+
+    /// Its messages keep the caller busy: that is no silence.
+    pub(crate) fn busy(&mut self, now: Time) {
+        self.heard = now;
+    }
+
+    /// Whether a message waits to be handed out.
+    pub(crate) fn has_waiting(&self) -> bool {
+        self.waiting > 0
+    }
+
+    /// Whether the subscription, which takes so many, takes one more.
+    pub(crate) fn has_room(&self, buffer: u32) -> bool {
+        self.waiting < buffer
     }
 
     /// A message came; `false` if one before it, of a consumer without acks, did not.
     pub(crate) fn delivered(&mut self, delivery: &Delivery, now: Time) -> bool {
         self.heard = now;
         if self.wants_acks() {
+            self.waiting += 1;
             return true;
         }
         if delivery.token.consumer_seq != self.expected {
@@ -139,6 +169,7 @@ impl Pull {
         }
         self.expected += 1;
         self.last = Some(delivery.token.stream_seq);
+        self.waiting += 1;
         true
     }
 

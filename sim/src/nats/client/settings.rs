@@ -6,6 +6,7 @@
 //! | attempt n waits 0, 0, 2, 4, 8 ms ... 4 s | `connector.rs` |
 //! | 5 s for the ack of a publish and of a double ack; 10 s for an API request | `jetstream/context.rs`, `options.rs` |
 //! | 5,000 publishes in flight, then `publish` waits | `jetstream/context.rs` |
+//! | 65,536 messages wait in a subscription | `options.rs` |
 //! | pulls of 200 messages that expire after 30 s; heartbeats of 15 s; asks again at half a batch | `jetstream/consumer/pull.rs` |
 //!
 //! The library has no retries. The policy for them is ours, and the same in the adapter of the real client
@@ -33,6 +34,8 @@ pub(crate) const API_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) const AGAIN: Duration = RETRY_BACKOFF;
 /// How many publishes wait for their acks.
 pub(crate) const MAX_IN_FLIGHT: u32 = 5_000;
+/// How many messages wait in a subscription; what comes beyond is dropped.
+pub(crate) const SUBSCRIPTION: u32 = 65_536;
 /// How many messages a pull asks for at most.
 pub(crate) const PULL_BATCH: u32 = 200;
 /// How long a pull may wait at the server.
@@ -119,6 +122,9 @@ pub(crate) struct ConsumerSettings {
     pub(crate) prefetch: u32,
     pub(crate) ordered: bool,
     pub(crate) confirm_acks: bool,
+    pub(crate) ack_wait: Option<Duration>,
+    pub(crate) max_deliver: Option<u32>,
+    pub(crate) buffer: u32,
 }
 
 impl ConsumerSettings {
@@ -136,6 +142,14 @@ impl ConsumerSettings {
         if config.auto_commit.is_some() {
             return Err(refuse(format!(
                 "{client} cannot commit on a timer: records are acknowledged one by one; leave auto_commit out"
+            )));
+        }
+        if config.ack_wait == Some(Duration::ZERO)
+            || config.max_deliver == Some(0)
+            || config.buffer == Some(0)
+        {
+            return Err(refuse(format!(
+                "{client} needs an ack_wait above 0 s, max_deliver of at least 1 and a buffer of at least 1 message"
             )));
         }
         match &config.subscription {
@@ -157,6 +171,9 @@ impl ConsumerSettings {
             prefetch: config.prefetch,
             ordered: config.ordered,
             confirm_acks: config.confirm_acks,
+            ack_wait: config.ack_wait,
+            max_deliver: config.max_deliver,
+            buffer: config.buffer.unwrap_or(SUBSCRIPTION),
         })
     }
 }
@@ -213,6 +230,9 @@ mod tests {
         let group = ConsumerConfig::group("consumer-1", "billing", &topics);
         for (says, config) in [
             ("prefetch of at least 1", ConsumerConfig { prefetch: 0, ..group.clone() }),
+            ("ack_wait above 0 s", ConsumerConfig { ack_wait: Some(Duration::ZERO), ..group.clone() }),
+            ("max_deliver of at least 1", ConsumerConfig { max_deliver: Some(0), ..group.clone() }),
+            ("buffer of at least 1 message", ConsumerConfig { buffer: Some(0), ..group.clone() }),
             ("on a timer", ConsumerConfig { auto_commit: Some(Duration::from_secs(5)), ..group.clone() }),
             ("name of its group", ConsumerConfig::group("consumer-1", "", &topics)),
             ("at least one topic", ConsumerConfig::group("consumer-1", "billing", &[])),

@@ -109,7 +109,20 @@ fn n15_progress_restarts_the_ack_wait_and_term_ends_it() {
 }
 
 #[test]
-fn n2_the_last_delivery_ends_with_an_advisory_an_ack_wait_later() {
+fn n2_the_last_delivery_ends_with_an_advisory_when_it_would_come_again() {
+    // Not refused; refused with a delay; refused at once, with and without a request that waits.
+    for (refused, waits, told) in [
+        (None, true, millis(5_000)),
+        (Some(Some(secs(1))), true, millis(2_000)),
+        (Some(None), true, millis(1_000)),
+        (Some(None), false, millis(8_000)),
+    ] {
+        last_delivery(refused, waits, told);
+    }
+}
+
+/// The second and last of two deliveries is `refused` after a second, and `told` is when the advisory comes.
+fn last_delivery(refused: Option<Option<Duration>>, waits: bool, told: Duration) {
     let mut lab = Lab::new(7);
     lab.stored(NodeId(0), 0);
     let id = lab.consumer(NodeId(0), None, |config| {
@@ -117,14 +130,21 @@ fn n2_the_last_delivery_ends_with_an_advisory_an_ack_wait_later() {
         config.ack_wait = Some(secs(5));
     });
     let advisories = lab.say(NodeId(1), |inbox| ClientMsg::Advisories(STREAM, inbox));
-    let pull = lab.pull(NodeId(0), id, 10, Some(secs(200)));
-    lab.run(secs(6));
+    let pull = lab.pull(NodeId(0), id, if waits { 10 } else { 2 }, Some(secs(200)));
+    lab.until(secs(6), |lab| lab.delivered(pull).len() == 2);
+    let last = lab.now();
     let [_, second] = lab.delivered(pull)[..] else { panic!("two deliveries") };
-    // Not at the NAK.
-    lab.ack(NodeId(0), id, second, AckBody::Nak(None));
     lab.run(secs(1));
-    assert!(lab.heard(advisories).is_empty());
+    if let Some(delay) = refused {
+        lab.ack(NodeId(0), id, second, AckBody::Nak(delay));
+    }
+    lab.run(secs(7));
+    // Time for a request, if none waited.
+    let late = lab.pull(NodeId(0), id, 10, Some(secs(200)));
     lab.run(secs(30));
+    let after = lab.heard_at(advisories)[0].since(last);
+    assert!(after >= told && after < told + millis(20), "{refused:?}: {after:?}, not {told:?}");
+    assert!(lab.delivered(late).is_empty());
     let over = Advisory::MaxDeliveries { consumer: id, stream_seq: 1, deliveries: 2 };
     assert_eq!(lab.heard(advisories), [Heard::Advisory(over)]);
     assert_eq!(lab.delivered(pull).len(), 2);

@@ -6,6 +6,7 @@
 
 mod consumers;
 mod faults;
+mod given_up;
 mod streams;
 mod sweeps;
 
@@ -63,6 +64,9 @@ impl Probe {
                     ServerMsg::Api(inbox, ApiResponse::Stream(_)) => (inbox, Heard::Api("stream".to_owned())),
                     ServerMsg::Api(inbox, ApiResponse::Consumer(_)) => {
                         (inbox, Heard::Api("consumer".to_owned()))
+                    }
+                    ServerMsg::Api(inbox, ApiResponse::Message(message)) => {
+                        (inbox, Heard::Api(format!("message {}", message.seq)))
                     }
                     ServerMsg::Api(inbox, ApiResponse::Deleted) => (inbox, Heard::Api("deleted".to_owned())),
                     ServerMsg::Advisory(inbox, advisory) => (inbox, Heard::Advisory(advisory)),

@@ -37,7 +37,7 @@ fn record(text: &str) -> Record {
 }
 
 fn recorder() -> Arc<Recorder> {
-    let recorder = Recorder::new(Meta::default(), Arc::new(Still));
+    let recorder = Recorder::new(Meta::default(), false, Arc::new(Still));
     recorder.consumer(&ConsumerConfig::group("billing", "billing", &["orders".into()]));
     recorder.sink("billing");
     recorder
@@ -74,7 +74,7 @@ fn a_record_that_is_passed_and_never_processed_makes_the_run_invalid() {
             let sent = sent(&recorder, text, position);
             let delivery = recorder.delivered("billing", Some("billing"), delivery(sent, position));
             let op = recorder.commit("billing", "billing", &[(unit(), Position(position + 1))]);
-            recorder.committed(op.expect("the run goes on"), &Outcome::Ok(()));
+            recorder.ended(op.expect("the run goes on"), &Outcome::Ok(()));
             assert!(recorder.is_waiting());
             if processes || position == 0 {
                 recorder.handled("billing", "billing", &delivery, Handling::Ok);

@@ -2,6 +2,7 @@
 
 mod connecting;
 mod consuming;
+mod given_up;
 mod producing;
 mod stage;
 mod whole;

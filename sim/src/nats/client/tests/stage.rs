@@ -10,8 +10,9 @@ use crate::{
         nodes::NodeSet,
         profile::nats_2_15,
         protocol::{
-            AckBody, AckToken, ApiRequest, ApiResponse, ClientMsg, ConsumerId, ConsumerInfo, Delivery, Msg,
-            MsgId, PubAck, PullRequest, ServerInfo, ServerMsg, Status, StoredMessage, StreamInfo, StreamIx,
+            AckBody, AckToken, ApiRequest, ApiResponse, ClientMsg, ConsumerId, ConsumerInfo, Delivery,
+            GroupIx, Msg, MsgId, PubAck, PullRequest, ServerInfo, ServerMsg, Status, StoredMessage,
+            StreamInfo, StreamIx,
         },
     },
 };
@@ -60,6 +61,7 @@ pub(super) struct Servers {
     pub(super) acks: Vec<(ConsumerId, AckToken, AckBody, bool)>,
     pub(super) created: Vec<(ConsumerId, Arc<crate::nats::config::ConsumerConfig>)>,
     pub(super) pings: Vec<Time>,
+    pub(super) queues: Vec<(StreamIx, GroupIx, u64)>,
     /// Connections, in order: when, at which server.
     pub(super) accepted: Vec<(Time, NodeId)>,
     /// Where the client is.
@@ -133,6 +135,10 @@ impl Servers {
                 _ if fine => Some(ServerMsg::Api(inbox, self.api(request))),
                 _ => None,
             },
+            ClientMsg::QueueGivenUp(stream, group, inbox) => {
+                self.queues.push((stream, group, inbox));
+                None
+            }
             ClientMsg::Connect | ClientMsg::Pong | ClientMsg::Advisories(..) => None,
         }
     }
@@ -166,6 +172,13 @@ impl Servers {
                     leader: NodeId(0),
                 })
             }
+            ApiRequest::MessageGet(_, seq) => ApiResponse::Message(Arc::new(StoredMessage {
+                seq,
+                partition: 0,
+                record: Arc::new(Record::new(&Topic::new("orders"), None, Bytes::new())),
+                msg_id: None,
+                timestamp: Time::ZERO,
+            })),
             _ => ApiResponse::Deleted,
         }
     }
@@ -215,6 +228,7 @@ impl Stage {
             acks: Vec::new(),
             created: Vec::new(),
             pings: Vec::new(),
+            queues: Vec::new(),
             accepted: Vec::new(),
             place: None,
             clients: Vec::new(),

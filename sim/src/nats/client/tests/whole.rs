@@ -8,10 +8,16 @@ use crate::{
 };
 use bytes::Bytes;
 use squall_bus::{
-    Cluster, Consumer, ConsumerConfig, ConsumerEvent, Fault, FaultKind, Outcome, ProducerConfig, Record,
-    Role, Time, Topic, TopicSpec, Unit,
+    Cluster, Consumer, ConsumerConfig, ConsumerEvent, Fault, FaultKind, ID_HEADER, Outcome, ProducerConfig,
+    Record, Role, Time, Topic, TopicSpec, Unit,
 };
-use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    future::{Future, poll_fn},
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -180,6 +186,58 @@ fn a_record_that_is_not_acknowledged_comes_again_to_somebody() {
     });
     assert_eq!((first, second), (0, (0, 1)));
     assert_eq!(attempts, (Some(1), Some(2), Some(1)));
+}
+
+#[test]
+fn what_is_refused_too_often_is_told_to_one_member_and_its_letter_is_one() {
+    let (told, log, duplicates) = on_cluster(6, |cluster| async move {
+        let member = |name: &str| {
+            let config = ConsumerConfig {
+                max_deliver: Some(3),
+                ack_wait: Some(2 * SECOND),
+                ..ConsumerConfig::group(name, "billing", &[topic()])
+            };
+            cluster.bus().consumer(config).expect("fine")
+        };
+        let members = [member("consumer-1"), member("consumer-2")];
+        for member in &members {
+            joined(member).await;
+        }
+        let producer = cluster
+            .bus()
+            .producer(ProducerConfig { idempotent: true, ..ProducerConfig::new("producer-1") })
+            .expect("a producer");
+        producer.ready().await.expect("room");
+        assert!(producer.send(record(1, 77)).await.is_ok());
+        for attempt in 1..=3 {
+            let (delivery, place) = tokio::select! {
+                delivery = members[0].next() => (delivery.expect("a record"), 0),
+                delivery = members[1].next() => (delivery.expect("a record"), 1),
+            };
+            assert_eq!(delivery.attempt, Some(attempt));
+            assert!(members[place].nack(&delivery, SECOND / 2).await.is_ok());
+        }
+        cluster.clock().sleep(10 * SECOND).await;
+        let mut told = Vec::new();
+        let mut duplicates = Vec::new();
+        for member in &members {
+            while let Poll::Ready(ConsumerEvent::Exhausted(delivery)) =
+                poll_fn(|cx| Poll::Ready(member.poll_event(cx))).await
+            {
+                told.push((number(&delivery.record.value), delivery.attempt));
+                // Two letters, as if two had been told.
+                for _ in 0..2 {
+                    let letter = Record { partition: Some(0), ..delivery.record.clone() };
+                    producer.ready().await.expect("room");
+                    let outcome = producer.send(letter.header(ID_HEADER, "orders.billing+1.1")).await;
+                    duplicates.extend(outcome.ok().map(|ack| ack.duplicate));
+                }
+            }
+        }
+        (told, log(&cluster).await, duplicates)
+    });
+    assert_eq!(told, [(77, Some(3))]);
+    assert_eq!((log, duplicates), (vec![77], vec![false, true]));
 }
 
 #[test]

@@ -1,0 +1,116 @@
+//! `squall check`, as a user runs it.
+
+mod common;
+
+use common::{code, json, squall, text};
+use std::path::PathBuf;
+
+fn sample(name: &str) -> String {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../history/samples").join(name);
+    path.to_str().expect("utf-8").to_owned()
+}
+
+fn kinds(output: &std::process::Output) -> Vec<String> {
+    let runs = json(output)["runs"].as_array().expect("runs").clone();
+    let anomalies = runs.iter().flat_map(|run| run["anomalies"].as_array().expect("anomalies"));
+    anomalies.map(|anomaly| anomaly["kind"].as_str().expect("a kind").to_owned()).collect()
+}
+
+#[test]
+fn every_sample_has_its_verdict_and_its_anomaly() {
+    for (file, exit, finds) in [
+        ("valid.jsonl", 0, None),
+        ("log-invalid.jsonl", 1, Some("lost_write")),
+        ("order-invalid.jsonl", 1, Some("nonmonotonic_send")),
+        ("transactions-invalid.jsonl", 1, Some("G1a")),
+        ("groups-invalid.jsonl", 1, Some("group_jump")),
+        ("queue-invalid.jsonl", 1, Some("delivered_after_ack")),
+        ("unknown.jsonl", 3, Some("unseen")),
+    ] {
+        let output = squall(&["check", &sample(file), "--json"]);
+        assert_eq!(code(&output), exit, "{file}: {}", text(&output));
+        assert!(
+            finds.is_none_or(|kind| kinds(&output).contains(&kind.to_owned())),
+            "{file}: {}",
+            text(&output)
+        );
+        assert!(finds.is_some() || kinds(&output).is_empty(), "{file}: {}", text(&output));
+    }
+}
+
+#[test]
+fn histories_of_another_tool_are_judged_too() {
+    for (file, finds) in [("jepsen-kafka.jsonl", "lost_write"), ("jepsen-list-append.edn", "G1c")] {
+        let output = squall(&["check", &sample(file), "--import", "jepsen", "--json"]);
+        assert_eq!(code(&output), 1, "{file}: {}", text(&output));
+        assert!(kinds(&output).contains(&finds.to_owned()), "{file}: {}", text(&output));
+    }
+    let output = squall(&["check", &sample("valid.jsonl"), "--import", "jepsen"]);
+    assert_eq!(code(&output), 2, "not such a history: {}", text(&output));
+    assert!(text(&output).contains("valid.jsonl:1: "), "{}", text(&output));
+}
+
+#[test]
+fn a_damaged_file_is_named_with_its_line_and_the_others_are_judged_all_the_same() {
+    let files = [sample("truncated.jsonl"), sample("valid.jsonl"), sample("nothing-here.jsonl")];
+    let output = squall(&["check", &files[0], &files[1], &files[2], "--json"]);
+    assert_eq!(code(&output), 2, "{}", text(&output));
+    let printed = json(&output);
+    assert_eq!(printed["runs"].as_array().map(Vec::len), Some(1));
+    assert_eq!((&printed["unread"][0]["line"], printed["unread"][1]["line"].is_null()), (&22.into(), true));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("truncated.jsonl:22: "), "{}", text(&output));
+}
+
+#[test]
+fn the_worst_of_several_counts_and_stands_in_the_table() {
+    let output =
+        squall(&["check", &sample("valid.jsonl"), &sample("log-invalid.jsonl"), &sample("unknown.jsonl")]);
+    assert_eq!(code(&output), 1, "{}", text(&output));
+    assert!(text(&output).contains("3 runs: 1 valid, 1 invalid, 1 unknown"), "{}", text(&output));
+}
+
+#[test]
+fn guarantees_replace_those_of_the_head_and_kinds_can_be_left_out() {
+    let file = sample("log-invalid.jsonl");
+    let folder = tempfile::tempdir().expect("a folder");
+    let guarantees = folder.path().join("guarantees.yaml");
+    std::fs::write(&guarantees, "configuration: { acks: 0 }\n").expect("it is written");
+    let with = |words: &[&str]| squall(&[&["check", &file, "--json"], words].concat());
+    let lax = with(&["--guarantees", guarantees.to_str().expect("utf-8")]);
+    let demanding = with(&["--guarantee", "acks=0", "--guarantee", "expect.delivery=at-least-once"]);
+    let ignoring = with(&["--ignore", "lost_write", "--ignore", "lost_middle"]);
+    assert_eq!([code(&lax), code(&demanding), code(&ignoring)], [0, 1, 0]);
+    assert!(kinds(&lax).contains(&"lost_write".to_owned()), "found, and allowed");
+    for (words, says) in [
+        (&["--guarantee", "akcs=0"][..], "there is no guarantee `configuration.akcs`"),
+        (&["--guarantee", "acks=9"], "`9` is not a kind of acks"),
+        (&["--ignore", "lost_wriet"], "there is no such anomaly"),
+    ] {
+        let output = with(words);
+        assert_eq!(code(&output), 2, "{}", text(&output));
+        assert!(text(&output).contains(says), "{}", text(&output));
+    }
+}
+
+#[test]
+fn every_check_is_listed_with_its_rule_and_its_source() {
+    let listed = json(&squall(&["check", "--list", "--json"]));
+    let checks = listed["checks"].as_array().expect("checks");
+    assert_eq!(checks.len(), squall_history::checks::CHECKS.len());
+    for check in checks {
+        for field in ["id", "about", "forbidden", "source"] {
+            assert!(!check[field].as_str().expect(field).is_empty(), "{check}");
+        }
+    }
+    let plain = squall(&["check", "--list"]);
+    assert!(text(&plain).contains("lost_write"), "{}", text(&plain));
+}
+
+#[test]
+fn reports_are_written_where_they_are_wanted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("out");
+    squall(&["check", &sample("log-invalid.jsonl"), "--out", out.to_str().expect("utf-8")]);
+    let page = std::fs::read_to_string(out.join("report.html")).expect("a page");
+    assert!(page.contains("class=\"moments\""), "the neighbourhood over time");
+}
