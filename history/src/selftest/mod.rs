@@ -13,6 +13,7 @@ mod clean;
 mod dice;
 mod false_positives;
 mod groups;
+mod handling;
 mod log;
 mod naive;
 mod order;
@@ -82,7 +83,9 @@ pub(crate) struct Row {
 
 /// All rows, family by family.
 fn rows() -> impl Iterator<Item = &'static Row> {
-    [log::ROWS, order::ROWS, transactions::ROWS, groups::ROWS, queue::ROWS].into_iter().flatten()
+    [log::ROWS, order::ROWS, transactions::ROWS, groups::ROWS, handling::ROWS, queue::ROWS]
+        .into_iter()
+        .flatten()
 }
 
 /// The clean histories: by name, from a seed.
@@ -90,13 +93,6 @@ const CLEAN: &[(&str, fn(u64) -> History)] = &[("groups", clean::groups)];
 
 /// Checks whose row is not written yet. It only shrinks, and is empty in the end.
 const PENDING: &[&str] = &[
-    "unprocessed",
-    "reprocessed",
-    "dlq_lost",
-    "dlq_premature",
-    "dlq_acked",
-    "dlq_duplicate",
-    "unavailability",
     "delivered_after_ack",
     "early_redelivery",
     "over_max_deliver",
