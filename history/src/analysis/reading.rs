@@ -1,6 +1,7 @@
 //! How each reader went through the units: where it left records out, and where it went back.
 //!
-//! A reader is a process; the final drain is none. Its deliveries belong to operations: a transaction with all its
+//! A reader is a process; the final drain is none, nor are the members of a group that share every unit, record by
+//! record. Its deliveries belong to operations: a transaction with all its
 //! polls, else a poll, else the delivery by itself. The first delivery of an operation in a unit is compared with the
 //! last one of the reader's last operation there that succeeded (*external*), every further one with the one before
 //! it (*internal*). An operation that failed does not move its reader.
@@ -51,8 +52,11 @@ pub(crate) fn steps(analysis: &Analysis<'_>) -> Vec<Step> {
     let history = analysis.history;
     let (delivers, notes) = (history.delivers(), history.notes());
     let processes = history.process_count();
+    let shared = history.meta.configuration.reading == Reading::Share;
     let reads = Buckets::new(processes, delivers.len(), |row| {
-        (!delivers[row].drained()).then(|| delivers[row].process.index())
+        let read = &delivers[row];
+        let goes_on = !read.drained() && !(shared && read.group().is_some());
+        goes_on.then(|| read.process.index())
     });
     let told = Buckets::new(processes, notes.len(), |note| {
         moves(&notes[note].1).then(|| history.process_of(notes[note].0).index())

@@ -151,4 +151,16 @@ mod tests {
         });
         tale.sent(1, 0).read(1, 0).acks(1).at(150).read(1, 0).finds(CHECK, &[(1, 0, Case::Plain)]);
     }
+
+    #[test]
+    fn the_ack_of_one_copy_says_nothing_of_the_other() {
+        // A retry stored the record twice; each copy is delivered and acknowledged once.
+        let mut tale = tale();
+        tale.sent(1, 1).polls(&[(1, 0)]).notes_an_ack(1).polls(&[(1, 1)]).notes_an_ack(1).finds(CHECK, &[]);
+        tale.sent(2, 2)
+            .polls(&[(2, 2)])
+            .notes_an_ack(2)
+            .polls(&[(2, 2)])
+            .finds(CHECK, &[(2, 2, Case::Plain)]);
+    }
 }

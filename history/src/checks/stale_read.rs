@@ -142,7 +142,7 @@ fn forget(marks: &mut Vec<(UnitId, u64)>, note: &Observation) {
     match note {
         Observation::Assigned { .. } | Observation::Subscribed { .. } | Observation::Crashed => marks.clear(),
         Observation::Revoked(units) | Observation::Lost(units) => {
-            marks.retain(|(unit, _)| !units.contains(unit))
+            marks.retain(|(unit, _)| !units.contains(unit));
         }
         Observation::Sought { unit, .. } | Observation::Reset { unit, .. } => {
             marks.retain(|(other, _)| other != unit);

@@ -18,6 +18,9 @@ pub(super) struct Pair {
 /// All such pairs, in the order of the later sends.
 pub(super) fn pairs(analysis: &Analysis<'_>) -> Vec<Pair> {
     let history = analysis.history;
+    if history.txns().is_empty() {
+        return Vec::new();
+    }
     let by_txn = Buckets::new(history.txns().len(), history.sends().len(), |row| {
         history.sends()[row].txn().map(|txn| history.txn_row(txn) as usize)
     });

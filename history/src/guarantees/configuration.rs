@@ -49,6 +49,20 @@ pub enum Fsync {
     Always,
 }
 
+/// Which deliveries an ack settles, on a bus that wants acks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
+pub enum AckMode {
+    /// The one that it names.
+    #[default]
+    Each,
+    /// That one and all before it.
+    AllBefore,
+    /// None is wanted: a delivery is as good as an ack.
+    None,
+}
+
 /// What readers of transactional records are shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -146,6 +160,9 @@ pub struct Configuration {
     /// A read sees everything that was acknowledged before it began.
     #[serde(skip_serializing_if = "is_default")]
     pub linearizable_reads: bool,
+    /// Which deliveries an ack settles.
+    #[serde(skip_serializing_if = "is_default")]
+    pub ack_mode: AckMode,
     /// A message has one holder at a time: a work queue.
     #[serde(skip_serializing_if = "is_default")]
     pub exclusive: bool,
@@ -201,6 +218,7 @@ impl Default for Configuration {
             conserved: Vec::new(),
             linearizable_commits: false,
             linearizable_reads: false,
+            ack_mode: AckMode::Each,
             exclusive: false,
             ack_wait: None,
             max_deliver: None,

@@ -11,7 +11,7 @@ mod rules;
 mod warnings;
 
 pub use configuration::{
-    Cleanup, CommitPolicy, Configuration, Fsync, Isolation, Pipeline, Reading, TopicFacts, TxnOrder,
+    AckMode, Cleanup, CommitPolicy, Configuration, Fsync, Isolation, Pipeline, Reading, TopicFacts, TxnOrder,
 };
 pub use expect::{Delivery, Dlq, Expect, Log, Order};
 pub use rules::Rules;

@@ -6,9 +6,15 @@
 //! | a record stands once in the log | allowed | allowed | allowed | forbidden |
 //! | sends of one session keep their order | allowed | allowed | allowed if several are in flight and retried | forbidden |
 //! | one record per position, nothing but what was sent | forbidden | forbidden; a reused place of a record that may be lost is allowed | forbidden | forbidden |
+//! | a reader of assigned units leaves nothing out | forbidden | forbidden | forbidden | forbidden |
+//! | readers are not shown what is aborted | with isolation read-committed | the same | the same | the same |
 //!
-//! Unclean elections allow loss and reuse once a fault struck. [`Expect`] can only add to what is forbidden, with
-//! one exception: `delivery: at-most-once` allows consumers to leave records out.
+//! Unclean elections allow loss and reuse once a fault struck; so does a contract that says how many nodes may fail at
+//! once, when more did. [`Expect`] can only add to what is forbidden, with one exception: `delivery: at-most-once`
+//! allows consumers to leave records out. Whatever needs a clock is undecided while nobody knows how far clocks may be
+//! off, and whatever needs a declaration (`max_deliver`, `ack_wait`, `pipelines`, ...) is only looked for where it is
+//! made. The promises about groups, order, queues and transactions have a file each; a test holds them all against the
+//! reference, cell by cell.
 
 mod groups;
 mod order;
@@ -223,5 +229,7 @@ impl Rules<'_> {
     }
 }
 
+#[cfg(test)]
+mod table;
 #[cfg(test)]
 mod tests;

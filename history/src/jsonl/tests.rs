@@ -46,6 +46,64 @@ proptest! {
     }
 }
 
+/// What can befall the lines of a file: (what, which line, which other line or column).
+type Mutilation = (u8, prop::sample::Index, prop::sample::Index, u8);
+
+fn mutilate(lines: &mut Vec<String>, (what, line, other, byte): Mutilation) {
+    let (line, other) = (line.index(lines.len()), other.index(lines.len().max(1)));
+    match what {
+        0 => drop(lines.remove(line)),
+        1 => lines.swap(line, other),
+        2 => lines.insert(other, lines[line].clone()),
+        3 => {
+            // One digit becomes another: indexes, references, positions, values.
+            let digits: Vec<usize> = lines[line]
+                .bytes()
+                .enumerate()
+                .filter(|(_, b)| b.is_ascii_digit())
+                .map(|(at, _)| at)
+                .collect();
+            if let Some(at) = digits.get(usize::from(byte) % digits.len().max(1)) {
+                lines[line].replace_range(*at..at + 1, &(byte % 10).to_string());
+            }
+        }
+        4 => {
+            // A kind, a type or a reference of another line.
+            let field = ["\"f\":", "\"type\":", "\"invoke\":", "\"txn\":", "\"poll\":", "\"delivery\":"];
+            let field = field[usize::from(byte) % field.len()];
+            lines[line] = lines[line].replacen(field, "\"other\":", 1);
+        }
+        _ => lines[line].truncate(usize::from(byte)),
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_file_whose_lines_are_mutilated_is_an_error_with_its_line_or_a_history(
+        steps in steps(),
+        mutilations in prop::collection::vec(
+            (0u8..6, any::<prop::sample::Index>(), any::<prop::sample::Index>(), any::<u8>()),
+            1..4,
+        ),
+    ) {
+        let written = text(&build(&steps));
+        let mut lines: Vec<String> = written.lines().map(str::to_owned).collect();
+        for mutilation in mutilations {
+            if !lines.is_empty() {
+                mutilate(&mut lines, mutilation);
+            }
+        }
+        match read((lines.join("\n") + "\n").as_bytes(), "test") {
+            Ok(history) => drop(judge(&history)),
+            Err(error) => {
+                prop_assert!(error.line >= 1 && error.line <= lines.len() as u64 + 1, "{}", error);
+                let told = error.to_string();
+                prop_assert!(told.starts_with(&format!("test:{}: ", error.line)), "{}", told);
+            }
+        }
+    }
+}
+
 #[test]
 fn the_schema_file_is_fresh() {
     let fresh = serde_json::to_string_pretty(&schema()).expect("a schema is JSON") + "\n";

@@ -10,7 +10,7 @@ use crate::{
     History, Kind,
     checks::Case,
     guarantees::Reading,
-    history::{DeliverRow, Observation, OpId, ProcessId, SendRow, Status, UnitId},
+    history::{DeliverRow, Observation, OpId, PollRow, ProcessId, SendRow, Status, TxnRow, UnitId},
 };
 use serde_json::json;
 use std::time::Duration;
@@ -103,8 +103,8 @@ fn during(history: &History, read: &DeliverRow) -> std::ops::RangeInclusive<u32>
     if read.poll().is_none() {
         return id..=id;
     }
-    let poll = history.polls().iter().find(|poll| poll.invoke.0 == id).map(|poll| poll.completion());
-    let txn = history.txns().iter().find(|txn| txn.invoke.0 == id).map(|txn| txn.completion());
+    let poll = history.polls().iter().find(|poll| poll.invoke.0 == id).map(PollRow::completion);
+    let txn = history.txns().iter().find(|txn| txn.invoke.0 == id).map(TxnRow::completion);
     id..=poll.or(txn).flatten().unwrap_or(u32::MAX)
 }
 
@@ -140,7 +140,8 @@ fn told(history: &History, note: &Observation, unit: UnitId) -> Told {
 /// The steps of readers that leave records out or go back, within operations or between them.
 fn steps(history: &History, internal: bool, skips: bool) -> Vec<Key> {
     let mut found = Vec::new();
-    for read in history.delivers().iter().filter(|read| !read.drained()) {
+    let shared = history.meta.configuration.reading == Reading::Share;
+    for read in history.delivers().iter().filter(|read| goes_on_in_order(read, shared)) {
         let Some((next, inside)) = expected(history, read) else { continue };
         let left_out = naive::places(history, read.unit).into_iter().find(|(position, value)| {
             (next..read.position).contains(position) && must_be_read(history, read.unit, *position, *value)
@@ -161,6 +162,11 @@ fn steps(history: &History, internal: bool, skips: bool) -> Vec<Key> {
     found
 }
 
+/// Whether a delivery is one of a reader that goes from record to record by itself.
+fn goes_on_in_order(read: &DeliverRow, shared: bool) -> bool {
+    !read.drained() && !(shared && read.group().is_some())
+}
+
 /// Where a reader had to go on, and whether that is a step within its operation.
 fn expected(history: &History, read: &DeliverRow) -> Option<(u64, bool)> {
     for event in (0..read.event).rev().filter(|event| history.process_of(*event) == read.process) {
@@ -172,7 +178,8 @@ fn expected(history: &History, read: &DeliverRow) -> Option<(u64, bool)> {
             }
         }
         let before = history.delivers().iter().find(|other| other.event == event && other.unit == read.unit);
-        let Some(before) = before.filter(|before| !before.drained()) else { continue };
+        let shared = history.meta.configuration.reading == Reading::Share;
+        let Some(before) = before.filter(|before| goes_on_in_order(before, shared)) else { continue };
         let inside = operation(history, before) == operation(history, read);
         if inside || naive::read_ok(history, before) {
             return Some((before.position + 1, inside));
@@ -232,8 +239,10 @@ fn int_nonmonotonic_poll(history: &History) -> Vec<Key> {
     steps(history, true, false)
 }
 
-/// Two sends of one transaction to one unit, one right after the other: (rows, unit, positions).
-fn pairs(history: &History) -> Vec<((u32, u32), UnitId, (u64, u64))> {
+/// Two sends of one transaction to one unit, one right after the other: (their rows, the unit, their positions).
+type Pair = ((u32, u32), UnitId, (u64, u64));
+
+fn pairs(history: &History) -> Vec<Pair> {
     let mut pairs = Vec::new();
     for (row, late) in sends(history).filter(|(_, send)| send.txn().is_some()) {
         let Some((unit, position)) = standing(history, late) else { continue };

@@ -61,7 +61,11 @@ impl Small {
         configuration.dlq = Some("dead".into());
         configuration.isolation =
             if setup & 1 == 0 { Isolation::ReadCommitted } else { Isolation::ReadUncommitted };
-        configuration.reading = if setup & 2 == 0 { Reading::Subscribe } else { Reading::Assign };
+        configuration.reading = match setup & 6 {
+            6 => Reading::Share,
+            2 => Reading::Assign,
+            _ => Reading::Subscribe,
+        };
         configuration.commit =
             if setup & 4 == 0 { CommitPolicy::AfterProcessing } else { CommitPolicy::BeforeProcessing };
         configuration.groups = if setup & 8 == 0 { vec!["g0".into()] } else { Vec::new() };
@@ -70,7 +74,7 @@ impl Small {
             configuration.ack_wait = (setup & 32 == 0).then_some(Duration::from_nanos(4000));
             configuration.max_deliver = Some(1);
             configuration.max_ack_pending = Some(1);
-            configuration.dedup_window = Some(Duration::from_nanos(6000));
+            configuration.dedup_window = Some(Duration::from_nanos(12_000));
         }
         configuration.exclusive = setup & 32 != 0;
         if setup & 64 != 0 {
@@ -148,7 +152,7 @@ impl Small {
             24 => self.commit(process, unit, b, c),
             25 => self.settle(process, c),
             26 => {
-                let node = (c % 4 == 0).then_some(u32::from(a % 2));
+                let node = (c.is_multiple_of(4)).then_some(u32::from(a % 2));
                 let (now, process) = (self.now(), self.process(process));
                 let op = self.history.invoke(now, process, Invoke::End { unit, node });
                 self.others.push(op);
@@ -176,7 +180,7 @@ impl Small {
             ttl: (c % 6 == 2).then_some(Duration::from_nanos(4000)),
             timestamp: (c % 13 == 6).then_some(Time(self.time / 2)),
             tombstone: c % 8 == 5,
-            amount: (c % 3 == 0).then_some(i64::from(a) - 3),
+            amount: (c.is_multiple_of(3)).then_some(i64::from(a) - 3),
         };
         let send = Send {
             session: u32::from(c % 9 == 8),
@@ -191,7 +195,7 @@ impl Small {
         let op = self.history.invoke(now, process, Invoke::Send(send));
         self.sends.push((op, value));
         let unit = if dead { self.dead } else { self.units[usize::from(b) % 2] };
-        if c % 4 != 0 {
+        if !c.is_multiple_of(4) {
             self.end_send(self.sends.len() - 1, unit, c);
         }
     }
@@ -229,7 +233,7 @@ impl Small {
         let (unit, position, value) =
             known.unwrap_or((self.units[usize::from(b) % 2], u64::from(a), u64::from(c % 8)));
         let drain = c % 8 == 7;
-        let group = (c % 3 != 2 && !drain).then(|| self.groups[usize::from(c % 12 == 0)]);
+        let group = (c % 3 != 2 && !drain).then(|| self.groups[usize::from(c.is_multiple_of(12))]);
         let extra = DeliverExtra {
             deadline: (c % 9 == 4).then_some(Time(self.time + 3000)),
             node: (drain && c >= 15).then_some(u32::from(b % 2)),
@@ -250,12 +254,16 @@ impl Small {
         let (now, id) = (self.now(), self.history.transactional_id(["x", "y"][usize::from(c % 2)]));
         let name = self.process(process);
         if txn {
-            let epoch = (c % 3 == 0).then_some(u32::from(c / 8));
-            let op = self.history.invoke(now, name, Invoke::Txn { id: (c % 5 != 0).then_some(id), epoch });
+            let epoch = (c.is_multiple_of(3)).then_some(u32::from(c / 8));
+            let op = self.history.invoke(
+                now,
+                name,
+                Invoke::Txn { id: (!c.is_multiple_of(5)).then_some(id), epoch },
+            );
             self.others.push(op);
             self.txn[process] = Some(op);
         } else if c < 20 {
-            let group = (c % 4 != 0).then_some(self.groups[0]);
+            let group = (!c.is_multiple_of(4)).then_some(self.groups[0]);
             let op = self.history.invoke(now, name, Invoke::Poll { group, txn: self.txn[process] });
             self.others.push(op);
             self.poll[process] = Some(op);
@@ -294,8 +302,9 @@ impl Small {
 
     /// A poll that is handed some records of a unit, mostly in their order and without gaps, and how it ends.
     fn polls(&mut self, process: usize, unit: UnitId, a: u8, c: u8) {
-        let txn = self.txn[process].filter(|_| c % 2 == 0);
-        let poll = self.invoke(process, Invoke::Poll { group: (c % 3 != 0).then_some(self.groups[0]), txn });
+        let txn = self.txn[process].filter(|_| c.is_multiple_of(2));
+        let poll = self
+            .invoke(process, Invoke::Poll { group: (!c.is_multiple_of(3)).then_some(self.groups[0]), txn });
         let mut here: Vec<(UnitId, u64, u64)> =
             self.placed.iter().copied().filter(|(other, ..)| *other == unit).collect();
         here.sort_unstable();
@@ -308,7 +317,7 @@ impl Small {
             _ => {}
         }
         for (index, (unit, position, value)) in records.into_iter().enumerate() {
-            let group = (c % 3 != 0).then_some(self.groups[0]);
+            let group = (!c.is_multiple_of(3)).then_some(self.groups[0]);
             let deliver = Deliver { group, poll: Some(poll), ..Deliver::new(unit, position, value) };
             let (now, name) = (self.now(), self.process(process));
             self.history.observe(now, name, Observation::Deliver(deliver));
@@ -387,7 +396,7 @@ impl Small {
                 self.history.observe(now, ProcessId::DRAIN, Observation::Deliver(deliver));
             }
             let (now, to) = (self.now(), self.next_position(unit));
-            let drain = Drain { unit, from: 0, to, complete: c % 6 != 0, node: Some(node) };
+            let drain = Drain { unit, from: 0, to, complete: !c.is_multiple_of(6), node: Some(node) };
             self.history.observe(now, ProcessId::DRAIN, Observation::Drain(drain));
         }
     }
@@ -428,9 +437,9 @@ impl Small {
                 (client, Observation::Handled { group, value, how })
             }
             (28, _) => {
-                let group = group.filter(|_| c % 5 != 0);
-                let at = (c % 3 == 0).then_some(u64::from(b));
-                let generation = (c % 7 != 0).then_some(u32::from(c / 8));
+                let group = group.filter(|_| !c.is_multiple_of(5));
+                let at = (c.is_multiple_of(3)).then_some(u64::from(b));
+                let generation = (!c.is_multiple_of(7)).then_some(u32::from(c / 8));
                 (client, Observation::Assigned { group, units: vec![(unit, at)], generation })
             }
             (29, 0) => (client, Observation::Revoked(vec![unit])),
@@ -468,9 +477,12 @@ impl Small {
                 (ProcessId::HARNESS, Observation::Phase(phases[usize::from(c % 4)]))
             }
             _ => {
-                let node = (c % 2 == 0).then_some(u32::from(a % 2));
+                let node = (c.is_multiple_of(2)).then_some(u32::from(a % 2));
                 let (from, to) = (u64::from(a % 2), u64::from(b));
-                (ProcessId::DRAIN, Observation::Drain(Drain { unit, from, to, complete: c % 3 != 0, node }))
+                (
+                    ProcessId::DRAIN,
+                    Observation::Drain(Drain { unit, from, to, complete: !c.is_multiple_of(3), node }),
+                )
             }
         };
         let now = self.now();

@@ -69,4 +69,10 @@ impl Tale {
         let unit = self.orders;
         self.send(value).complete(value, Completion::Sent { unit, position: Some(position), duplicate: true })
     }
+
+    /// The consumer notes that its ack of a record is certain, without saying which delivery it was for.
+    pub(crate) fn notes_an_ack(&mut self, value: u64) -> &mut Self {
+        let (group, process) = (Some(self.history.group("group")), self.history.process(&self.consumer));
+        self.observe(process, Observation::Acked { group, value })
+    }
 }

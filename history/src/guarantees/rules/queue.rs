@@ -5,7 +5,7 @@ use crate::{
     Ruling,
     analysis::span,
     checks::Case,
-    guarantees::{CommitPolicy, Delivery, Dlq},
+    guarantees::{AckMode, CommitPolicy, Delivery, Dlq},
 };
 
 impl Rules<'_> {
@@ -76,6 +76,9 @@ impl Rules<'_> {
     /// A message waits for its ack before it comes again. `undated`: it is not known since when it waited.
     #[must_use]
     pub fn ack_time(&self, undated: bool) -> Ruling {
+        if self.configuration.ack_mode == AckMode::None {
+            return allowed("ack_mode none waits for no ack");
+        }
         if undated {
             return allowed("it is not known since when the message waited for its ack");
         }
@@ -98,6 +101,9 @@ impl Rules<'_> {
     /// A message of a work queue has one holder. `undated`: it is not known since when the first one held it.
     #[must_use]
     pub fn one_holder(&self, undated: bool) -> Ruling {
+        if let Some(clause) = self.settled_without_an_ack() {
+            return allowed(clause);
+        }
         if undated {
             allowed("it is not known since when the message was held: its time may have been over")
         } else {
@@ -108,6 +114,9 @@ impl Rules<'_> {
     /// No more messages wait for their acks than the limit.
     #[must_use]
     pub fn pending_limit(&self) -> Ruling {
+        if let Some(clause) = self.settled_without_an_ack() {
+            return allowed(clause);
+        }
         let limit = self.configuration.max_ack_pending.unwrap_or_default();
         forbidden(format!("max_ack_pending {limit} bounds the messages that wait for their acks"))
     }
@@ -155,5 +164,14 @@ impl Rules<'_> {
         (self.expect.dlq == Some(Dlq::ExactlyThePoison)).then_some(
             "`dlq: exactly-the-poison` demands all the poison in the dead-letter topic and nothing else",
         )
+    }
+
+    /// Why a delivery that nobody settled may be settled all the same.
+    fn settled_without_an_ack(&self) -> Option<&'static str> {
+        match self.configuration.ack_mode {
+            AckMode::Each => None,
+            AckMode::AllBefore => Some("ack_mode all-before settles with one ack everything before it"),
+            AckMode::None => Some("ack_mode none takes a delivery for its ack"),
+        }
     }
 }

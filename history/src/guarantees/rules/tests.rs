@@ -1,7 +1,7 @@
 //! Table 1f, cell by cell.
 
 use super::*;
-use crate::guarantees::{CommitPolicy, Order};
+use crate::guarantees::{AckMode, CommitPolicy, Order};
 
 fn fault() -> Facts {
     Facts { node_fault: Some((9, "kill leader(orders/0)".into())), ..Facts::default() }
@@ -113,4 +113,23 @@ fn a_log_that_lost_its_end_is_written_anew_and_that_is_allowed_unless_something_
     assert_eq!(rulings(&Expect::default(), &powerless(&[1, 2, 3])), [false; 4]);
     assert_eq!(rulings(&Expect::default(), &powerless(&[1])), [true; 4]);
     assert_eq!(rulings(&demanding, &powerless(&[1, 2, 3])), [true, false, true, true]);
+}
+
+#[test]
+fn what_an_ack_settles_decides_who_may_wait_for_one() {
+    let facts = Facts { clock_bound: Some(std::time::Duration::ZERO), ..Facts::default() };
+    let rulings = |ack_mode| {
+        let configuration = Configuration {
+            ack_mode,
+            exclusive: true,
+            max_ack_pending: Some(1),
+            ack_wait: Some(std::time::Duration::from_secs(1)),
+            ..Configuration::default()
+        };
+        let rules = Rules { configuration: &configuration, expect: &Expect::default(), facts: &facts };
+        [rules.pending_limit(), rules.one_holder(false), rules.ack_time(false)].map(|ruling| ruling.forbids())
+    };
+    assert_eq!(rulings(AckMode::Each), [true, true, true]);
+    assert_eq!(rulings(AckMode::AllBefore), [false, false, true]);
+    assert_eq!(rulings(AckMode::None), [false, false, false]);
 }
