@@ -1,7 +1,7 @@
 //! `dlq_acked`: a record that was processed successfully is in the dead-letter topic.
 //!
 //! **Definition.** An entry of the dead-letter topic whose cause some handler of the group that dead-lettered it had
-//! processed before the entry was sent.
+//! processed before the entry was sent. The group is that of the process which sent the entry, as far as it reads for one.
 //!
 //! **Algorithm.** The first success of each record, then one walk over the entries. **Cost.** Linear.
 //!
@@ -10,7 +10,13 @@
 //! **Source.** The message machine of the reference: acked and dead-lettered are both final.
 
 use super::{Case, Check, Found, proof};
-use crate::{Kind, analysis::Analysis, guarantees::Rules, history::Handling};
+use crate::{
+    Kind,
+    analysis::Analysis,
+    guarantees::Rules,
+    history::{GroupId, Handling},
+};
+use std::collections::HashMap;
 
 pub(super) const CHECK: Check = Check {
     kind: Kind::DlqAcked,
@@ -26,16 +32,29 @@ fn find(analysis: &Analysis<'_>) -> Vec<Found> {
     if analysis.dlq_entries.is_empty() {
         return Vec::new();
     }
-    let mut success = vec![None; analysis.history.sends().len()];
-    for handled in analysis.history.handled().iter().filter(|handled| handled.how == Handling::Ok) {
+    let history = analysis.history;
+    // By process: the group for which it reads.
+    let mut group_of: Vec<Option<Option<GroupId>>> = vec![None; history.process_count()];
+    for read in history.delivers().iter().filter(|read| !read.drained()) {
+        group_of[read.process.index()].get_or_insert(read.group());
+    }
+    // The first success of each record, in a group and in any. Only asked, never walked.
+    let mut success: HashMap<(u32, Option<GroupId>), u32> = HashMap::new();
+    let mut by_any: HashMap<u32, u32> = HashMap::new();
+    for handled in history.handled().iter().filter(|handled| handled.how == Handling::Ok) {
         if let Some(row) = analysis.writer(handled.value) {
-            success[row as usize].get_or_insert(handled.event);
+            success.entry((row, handled.group)).or_insert(handled.event);
+            by_any.entry(row).or_insert(handled.event);
         }
     }
     let mut found = Vec::new();
     for entry in &analysis.dlq_entries {
         let send = analysis.send(entry.send);
-        let done = entry.cause.and_then(|row| success[row as usize]).filter(|event| *event < send.invoke.0);
+        let done = entry.cause.and_then(|row| match group_of[send.process.index()] {
+            Some(group) => success.get(&(row, group)),
+            None => by_any.get(&row),
+        });
+        let done = done.copied().filter(|event| *event < send.invoke.0);
         if let Some(event) = done {
             found.push(Found {
                 unit: analysis.unit_of[entry.send as usize],
@@ -86,5 +105,13 @@ mod tests {
             0,
         );
         tale.finds(CHECK, &[]);
+    }
+
+    #[test]
+    fn another_group_may_give_up_what_one_processed() {
+        let mut tale = tale();
+        tale.sent(1, 0).read(1, 0).handled(1, Handling::Ok).producer("mail-0").by("mail-0");
+        let group = tale.group("mail");
+        tale.reads_so(1, 0, |read| read.group = Some(group)).dead(9, Some(1), 0).finds(CHECK, &[]);
     }
 }

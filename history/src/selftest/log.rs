@@ -376,7 +376,7 @@ fn retention_loss(history: &History) -> Vec<Key> {
 }
 
 /// A drained record of a plain producer that no handler gave up and that is not the last of its unit.
-fn plain_record(script: &Script, dice: &mut Dice) -> Option<(String, u64, u64)> {
+pub(super) fn plain_record(script: &Script, dice: &mut Dice) -> Option<(String, u64, u64)> {
     let all = script.drained();
     let poison = |value: u64| {
         let given_up = |event: &Value| event["how"] == "poison" && event["value"] == value;

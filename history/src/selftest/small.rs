@@ -31,7 +31,7 @@ impl std::fmt::Debug for Shown {
 
 /// Small random histories.
 pub(super) fn histories() -> impl Strategy<Value = Shown> {
-    let steps = prop::collection::vec((0u8..54, 0u8..6, 0u8..6, 0u8..24), 0..=12);
+    let steps = prop::collection::vec((0u8..57, 0u8..6, 0u8..6, 0u8..24), 0..=12);
     (steps, 0u16..1024, prop::option::of(any::<u8>()))
         .prop_map(|(steps, setup, drain)| Shown(Small::new(setup).tell(&steps, drain)))
 }
@@ -139,6 +139,7 @@ impl Small {
             44..=48 => self.polls(process, unit, a, c),
             49 | 50 => self.transaction(process, unit, a, c),
             51 => self.drain_through(unit, a, c),
+            54..=56 => self.handles(process, a, c),
             52 | 53 => {
                 for n in 0..4 {
                     self.send(process, a, b, 1 + n % 2);
@@ -379,6 +380,30 @@ impl Small {
         };
         let now = self.now();
         self.history.complete(now, txn, completion);
+    }
+
+    /// A record is delivered and handled, perhaps more than once, and perhaps dead-lettered, perhaps more than once.
+    fn handles(&mut self, process: usize, a: u8, c: u8) {
+        let Some((unit, position, value)) = self.placed.get(usize::from(a)).copied() else { return };
+        let (group, name) = (Some(self.groups[0]), self.process(process));
+        let deliver = Observation::Deliver(Deliver { group, ..Deliver::new(unit, position, value) });
+        let how = if c % 4 == 3 { Handling::Poison } else { Handling::Ok };
+        let handled = || Observation::Handled { group, value, how };
+        for note in [deliver].into_iter().chain((0..c % 3).map(|_| handled())) {
+            let now = self.now();
+            self.history.observe(now, name, note);
+        }
+        let dead = self.history.unit_topic(self.dead);
+        for _ in 0..(c / 3) % 4 {
+            let (letter, position) = (self.value, self.next_position(self.dead));
+            self.value += 1;
+            let op = self
+                .invoke(process, Invoke::Send(Send { cause: Some(value), ..Send::new(dead, None, letter) }));
+            self.placed.push((self.dead, position, letter));
+            let now = self.now();
+            let done = Completion::Sent { unit: self.dead, position: Some(position), duplicate: false };
+            self.history.complete(now, op, done);
+        }
     }
 
     /// A drain of a unit through two nodes, one of which may lack something.

@@ -1,7 +1,7 @@
 //! What clients do besides sending, reading and committing: transactions, polls, groups, other units.
 
 use super::Tale;
-use crate::history::{Completion, Deliver, Invoke, Observation, OpId, ProcessId, SendExtra, UnitId};
+use crate::history::{Completion, Deliver, GroupId, Invoke, Observation, OpId, ProcessId, SendExtra, UnitId};
 use squall_bus::{Topic, Unit};
 
 impl Tale {
@@ -14,6 +14,11 @@ impl Tale {
     pub(crate) fn unit(&mut self, topic: &str, partition: u32) -> &mut Self {
         self.orders = self.history.unit(&Unit::new(&Topic::new(topic), partition));
         self
+    }
+
+    /// The number of a group.
+    pub(crate) fn group(&mut self, name: &str) -> GroupId {
+        self.history.group(name)
     }
 
     /// Who sends, from here on.
