@@ -1,8 +1,8 @@
-//! The tests of the checks of handlers, of consumers' own dead letters and of outages.
+//! The tests of the checks of what handlers do, of dead letters, and of how long a unit was unavailable.
 
 use super::{
     Agree, Dice, Key, Row, clean,
-    groups::{handles, reads_topic},
+    log::{plain_record, sends},
     naive,
     script::{Script, is, number},
 };
@@ -10,19 +10,19 @@ use crate::{
     History, Kind,
     checks::Case,
     guarantees::CommitPolicy,
-    history::{GroupId, Handling, Observation, Phase, SendRow, Status, UnitId},
+    history::{CommitRow, GroupId, Handling, Observation, Phase, SendRow, Settlement, Status, UnitId},
 };
 use serde_json::{Value, json};
-use squall_bus::Acks;
+use std::time::Duration;
 
 pub(super) const ROWS: &[Row] = &[
-    row(Kind::Unprocessed, unprocessed, &[forget_the_handling]),
-    Row { forbidden: false, ..row(Kind::Reprocessed, reprocessed, &[handle_again]) },
-    row(Kind::DlqLost, dlq_lost, &[lose_a_dead_letter]),
-    row(Kind::DlqPremature, dlq_premature, &[bury_the_living]),
-    row(Kind::DlqAcked, dlq_acked, &[bury_the_living]),
-    row(Kind::DlqDuplicate, dlq_duplicate, &[bury_again]),
-    Row { agree: Agree::ByCase, ..row(Kind::Unavailability, unavailability, &[take_nothing]) },
+    row(Kind::Unprocessed, unprocessed, &[handle_nothing]),
+    row(Kind::Reprocessed, reprocessed, &[handle_again]),
+    row(Kind::DlqLost, dlq_lost, &[forget_a_dead_letter]),
+    row(Kind::DlqPremature, dlq_premature, &[bury_alive]),
+    row(Kind::DlqAcked, dlq_acked, &[bury_alive]),
+    row(Kind::DlqDuplicate, dlq_duplicate, &[bury_often]),
+    row(Kind::Unavailability, unavailability, &[go_silent]),
 ];
 
 const fn row(
@@ -33,80 +33,99 @@ const fn row(
     Row { kind, naive, agree: Agree::Exactly, clean: clean::groups, plant, forbidden: true }
 }
 
-fn sends(history: &History) -> impl Iterator<Item = (u32, &SendRow)> {
-    (0u32..).zip(history.sends())
+/// The commits of a group that took place.
+fn commits(history: &History, group: GroupId) -> impl Iterator<Item = &CommitRow> {
+    history.commits().iter().filter(move |commit| {
+        let txn = commit.txn().and_then(|op| history.txns().iter().find(|txn| txn.invoke == op));
+        commit.group == group && commit.status == Status::Ok && txn.is_none_or(|txn| txn.status == Status::Ok)
+    })
 }
 
-fn is_dlq(history: &History, send: &SendRow) -> bool {
-    history.meta.configuration.dlq.as_deref() == Some(history.topic_name(send.topic))
+/// Whether a logical consumer reads the topic of a unit.
+fn reads(history: &History, group: Option<GroupId>, send: &SendRow) -> bool {
+    let topic = |unit: UnitId| history.unit_topic(unit) == send.topic;
+    let handed =
+        history.delivers().iter().any(|read| !read.drained() && read.group() == group && topic(read.unit));
+    let committed = group.is_some_and(|group| {
+        commits(history, group).any(|commit| commit.positions.iter().any(|(unit, _)| topic(*unit)))
+    });
+    let assigned = history.notes().iter().any(|(_, note)| match note {
+        Observation::Assigned { group: of, units, .. } => {
+            of.is_some() && *of == group && units.iter().any(|(unit, _)| topic(*unit))
+        }
+        _ => false,
+    });
+    handed || committed || assigned
 }
 
-/// The dead letters that are there, with the rows of their causes.
-fn entries(history: &History) -> Vec<(u32, &SendRow, Option<u32>)> {
-    let there = |send: &SendRow| naive::outcome(history, send) == Status::Ok || naive::seen(history, send);
-    let all = sends(history).filter(|(_, send)| is_dlq(history, send) && there(send));
-    let cause = |send: &SendRow| naive::writer(history, send.cause()?).map(|(row, _)| row);
-    all.map(|(row, send)| (row, send, cause(send))).collect()
-}
-
-fn handled(history: &History, value: u64, how: Handling) -> impl Iterator<Item = (Option<GroupId>, u32)> {
-    let all = history.handled().iter().filter(move |one| one.value == value && one.how == how);
-    all.map(|one| (one.group, one.event))
+/// The logical consumers whose handlers write down what they do.
+fn handlers(history: &History) -> Vec<Option<GroupId>> {
+    let groups = (0..history.group_count() as u32).map(|group| Some(GroupId::from(group))).chain([None]);
+    let told = |group: &Option<GroupId>| {
+        let named = group.is_some_and(|group| {
+            history.meta.configuration.groups.iter().any(|name| name == history.group_name(group))
+        });
+        named || history.handled().iter().any(|handled| handled.group == *group)
+    };
+    groups.filter(told).collect()
 }
 
 fn is_poison(history: &History, send: &SendRow) -> bool {
-    send.poison || handled(history, send.value, Handling::Poison).next().is_some()
+    let given_up =
+        |value| history.handled().iter().any(|one| one.value == value && one.how == Handling::Poison);
+    send.poison || given_up(send.value)
 }
 
-/// The groups, and the readers without one.
-fn readers(history: &History) -> Vec<Option<GroupId>> {
-    (0..history.group_count() as u32).map(|id| Some(id.into())).chain([None]).collect()
+/// The entries of the dead-letter topic.
+fn entries(history: &History) -> Vec<(u32, &SendRow)> {
+    let dlq = history.meta.configuration.dlq.as_deref().and_then(|name| history.find_topic(name));
+    let there = |send: &SendRow| naive::outcome(history, send) == Status::Ok || naive::seen(history, send);
+    sends(history).filter(|(_, send)| Some(send.topic) == dlq && there(send)).collect()
 }
 
-/// Whether a group is done with what stands before a place, or with this record.
-fn passed(history: &History, reader: Option<GroupId>, send: &SendRow, place: Option<(UnitId, u64)>) -> bool {
-    let caught_up = history.notes().iter().any(|(_, note)| *note == Observation::Phase(Phase::CaughtUp));
-    let committed = history.commits().iter().any(|commit| {
-        let txn = commit.txn().map(|txn| history.txns().iter().find(|other| other.invoke == txn));
-        let txn = txn.flatten().is_none_or(|txn| txn.status == Status::Ok);
-        let behind = |(unit, to): &(UnitId, u64)| place.is_some_and(|(here, at)| *unit == here && *to > at);
-        commit.status == Status::Ok
-            && txn
-            && Some(commit.group) == reader
-            && commit.positions.iter().any(behind)
-    });
-    let acked = history.notes().iter().any(|(_, note)| match note {
-        Observation::Acked { group, value } => (*group, *value) == (reader, send.value),
-        _ => false,
-    });
-    let proves = history.meta.configuration.commit != CommitPolicy::BeforeProcessing;
-    caught_up || (proves && (committed || acked))
-}
-
+/// The records that no handler of a group is done with.
 fn unhandled(history: &History, poison: bool) -> Vec<Key> {
-    let buried: Vec<u32> = entries(history).into_iter().filter_map(|(.., cause)| cause).collect();
+    let dlq = history.meta.configuration.dlq.as_deref().and_then(|name| history.find_topic(name));
     let mut found = Vec::new();
-    for reader in readers(history) {
-        let recorded = match reader {
-            Some(group) => handles(history, group),
-            None => history.handled().iter().any(|one| one.group.is_none()),
-        };
-        let name = reader.map(|group| history.group_name(group).to_owned());
-        let skips = poison && name.is_some_and(|name| history.meta.configuration.skipping.contains(&name));
-        for (row, send) in sends(history).filter(|_| recorded && !skips) {
-            let there = naive::outcome(history, send) == Status::Ok && naive::seen(history, send);
-            let done = handled(history, send.value, Handling::Ok).any(|(group, _)| group == reader);
-            let owed = there && !is_dlq(history, send) && reads_topic(history, reader, send);
-            if !owed || done || buried.contains(&row) || is_poison(history, send) != poison {
+    for group in handlers(history) {
+        for (row, send) in sends(history).filter(|(_, send)| reads(history, group, send)) {
+            let there = naive::outcome(history, send) == Status::Ok
+                && naive::seen(history, send)
+                && Some(send.topic) != dlq;
+            let handled = history
+                .handled()
+                .iter()
+                .any(|one| (one.group, one.value, one.how) == (group, send.value, Handling::Ok));
+            let dead = entries(history).iter().any(|(_, entry)| entry.cause() == Some(send.value));
+            if !there || handled || dead || is_poison(history, send) != poison {
                 continue;
             }
-            let place = naive::first_place(history, send);
-            let case = if passed(history, reader, send, place) { Case::Passed } else { Case::Plain };
-            let unit = place.map(|(unit, _)| unit).or_else(|| naive::unit_of(history, row));
-            found.push(Key { unit, position: place.map(|(_, at)| at), send: Some(row), case });
+            let (unit, position) = naive::first_place(history, send).expect("it was seen");
+            let case = if passed(history, group, send, unit, position) { Case::Passed } else { Case::Plain };
+            found.push(Key::new(unit, position, row, case));
         }
     }
     found
+}
+
+fn passed(history: &History, group: Option<GroupId>, send: &SendRow, unit: UnitId, position: u64) -> bool {
+    let notes = || history.notes().iter().map(|(_, note)| note);
+    let caught_up = notes().any(|note| matches!(note, Observation::Phase(Phase::CaughtUp)));
+    let behind = group.is_some_and(|group| {
+        commits(history, group)
+            .any(|commit| commit.positions.iter().any(|(of, at)| *of == unit && *at > position))
+    });
+    let acked = notes().any(
+        |note| matches!(note, Observation::Acked { group: of, value } if *of == group && *value == send.value),
+    );
+    let settled = history.settles().iter().any(|one| {
+        let read = &history.delivers()[one.delivery as usize];
+        let done = one.status == Status::Ok && matches!(one.how, Settlement::Ack);
+        done && (read.group(), read.value()) == (group, Some(send.value))
+    });
+    caught_up
+        || ((behind || acked || settled)
+            && history.meta.configuration.commit != CommitPolicy::BeforeProcessing)
 }
 
 fn unprocessed(history: &History) -> Vec<Key> {
@@ -114,16 +133,18 @@ fn unprocessed(history: &History) -> Vec<Key> {
 }
 
 fn dlq_lost(history: &History) -> Vec<Key> {
-    if history.meta.configuration.dlq.is_none() { Vec::new() } else { unhandled(history, true) }
+    if history.meta.configuration.dlq.is_some() { unhandled(history, true) } else { Vec::new() }
 }
 
 fn reprocessed(history: &History) -> Vec<Key> {
     let mut found = Vec::new();
-    for reader in readers(history) {
+    for group in handlers(history) {
         for (row, send) in sends(history) {
-            let times =
-                handled(history, send.value, Handling::Ok).filter(|(group, _)| *group == reader).count();
-            if times > 1 {
+            let done = history
+                .handled()
+                .iter()
+                .filter(|one| (one.group, one.value, one.how) == (group, send.value, Handling::Ok));
+            if done.count() > 1 {
                 let (unit, position) = naive::first_place(history, send).unzip();
                 found.push(Key { unit, position, send: Some(row), case: Case::Plain });
             }
@@ -132,147 +153,173 @@ fn reprocessed(history: &History) -> Vec<Key> {
     found
 }
 
-fn dead_letter(history: &History, row: u32, send: &SendRow, case: Case) -> Key {
-    Key { unit: naive::unit_of(history, row), position: send.position(), send: Some(row), case }
+/// A finding about an entry of the dead-letter topic.
+fn entry(history: &History, row: u32, case: Case) -> Key {
+    let position = history.sends()[row as usize].position();
+    Key { unit: naive::unit_of(history, row), position, send: Some(row), case }
 }
 
 fn dlq_premature(history: &History) -> Vec<Key> {
-    let premature = |(row, send, cause): (u32, &SendRow, Option<u32>)| {
-        let cause = cause.map(|cause| &history.sends()[cause as usize]);
-        let case =
-            if cause.is_some_and(|cause| is_poison(history, cause)) { Case::GivenUp } else { Case::Plain };
-        (!cause.is_some_and(|cause| cause.poison)).then(|| dead_letter(history, row, send, case))
-    };
-    entries(history).into_iter().filter_map(premature).collect()
+    let mut found = Vec::new();
+    for (row, send) in entries(history) {
+        let cause = send.cause().and_then(|value| naive::writer(history, value));
+        if cause.is_none_or(|(_, cause)| !cause.poison) {
+            let given_up = cause.is_some_and(|(_, cause)| is_poison(history, cause));
+            found.push(entry(history, row, if given_up { Case::GivenUp } else { Case::Plain }));
+        }
+    }
+    found
 }
 
 fn dlq_acked(history: &History) -> Vec<Key> {
-    let acked = |(row, send, cause): (u32, &SendRow, Option<u32>)| {
-        let cause = &history.sends()[cause? as usize];
-        let mut done = handled(history, cause.value, Handling::Ok);
-        done.any(|(_, event)| event < send.invoke.0).then(|| dead_letter(history, row, send, Case::Plain))
-    };
-    entries(history).into_iter().filter_map(acked).collect()
+    let mut found = Vec::new();
+    for (row, send) in entries(history) {
+        let cause = send.cause().and_then(|value| naive::writer(history, value));
+        let mut own =
+            history.delivers().iter().filter(|read| !read.drained() && read.process == send.process);
+        let group = own.next().map(|read| read.group());
+        let done = history.handled().iter().any(|one| {
+            one.how == Handling::Ok
+                && one.event < send.invoke.0
+                && cause.is_some_and(|(_, cause)| cause.value == one.value)
+                && group.is_none_or(|group| one.group == group)
+        });
+        if done {
+            found.push(entry(history, row, Case::Plain));
+        }
+    }
+    found
 }
 
 fn dlq_duplicate(history: &History) -> Vec<Key> {
-    let all = entries(history);
-    let twice = sends(history).filter_map(|(row, cause)| {
-        let own: Vec<_> = all.iter().filter(|(.., of)| *of == Some(row)).collect();
-        let (last, send, _) = own.last().filter(|_| own.len() > 1)?;
-        let mine = |read: &&crate::history::DeliverRow| !read.drained() && read.value() == Some(cause.value);
-        let delivered = history.delivers().iter().filter(mine).count();
-        let case = if delivered >= own.len() { Case::Repeated } else { Case::Plain };
-        Some(dead_letter(history, *last, send, case))
-    });
-    twice.collect()
+    let mut found = Vec::new();
+    for (_, cause) in sends(history) {
+        let of_cause: Vec<u32> = entries(history)
+            .into_iter()
+            .filter(|(_, entry)| entry.cause() == Some(cause.value))
+            .map(|(row, _)| row)
+            .collect();
+        if let [_, .., last] = of_cause[..] {
+            let delivered =
+                history.delivers().iter().filter(|read| !read.drained() && read.value() == Some(cause.value));
+            let case = if delivered.count() >= of_cause.len() { Case::Repeated } else { Case::Plain };
+            found.push(entry(history, last, case));
+        }
+    }
+    found
 }
 
 fn unavailability(history: &History) -> Vec<Key> {
-    let bound = history.meta.expect.unavailable;
-    let Some(bound) = bound.filter(|_| history.meta.configuration.acks != Acks::None) else {
-        return Vec::new();
-    };
-    let out = naive::units(history).into_iter().filter(|unit| {
-        let here: Vec<&SendRow> = sends(history)
-            .filter(|(row, _)| naive::unit_of(history, *row) == Some(*unit))
-            .map(|(_, send)| send)
-            .collect();
-        let acks = || here.iter().filter(|send| send.acked()).filter_map(|send| send.completion());
-        let lasts = here.iter().filter_map(|send| send.intended()).map(|wanted| {
-            let next = acks().map(|event| history.time(event)).filter(|ack| *ack >= wanted).min();
-            next.unwrap_or(history.end()).since(wanted)
-        });
-        lasts.max().is_some_and(|longest| longest >= bound)
-    });
-    out.map(|unit| Key { unit: Some(unit), position: None, send: None, case: Case::Plain }).collect()
+    let Some(bound) = history.meta.expect.unavailable else { return Vec::new() };
+    let mut found = Vec::new();
+    for unit in naive::units(history) {
+        let here = || sends(history).filter(|(row, _)| naive::unit_of(history, *row) == Some(unit));
+        let mut worst: Option<(Duration, u32)> = None;
+        let mut intended: Vec<_> =
+            here().filter_map(|(row, send)| send.intended().map(|time| (time, row))).collect();
+        intended.sort_unstable();
+        for (time, row) in intended {
+            let acks = here().filter(|(_, send)| send.acked()).filter_map(|(_, send)| send.completion());
+            let next = acks.map(|event| history.time(event)).filter(|ack| *ack >= time).min();
+            let lasts = next.unwrap_or(history.end()).since(time);
+            if worst.is_none_or(|(longest, _)| lasts > longest) {
+                worst = Some((lasts, row));
+            }
+        }
+        if let Some((_, row)) = worst.filter(|(lasts, _)| *lasts >= bound) {
+            found.push(Key { unit: Some(unit), position: None, send: Some(row), case: Case::Plain });
+        }
+    }
+    found
 }
 
-/// An acknowledged record that a handler processed and that is no poison.
-fn healthy(script: &Script, dice: &mut Dice) -> Option<u64> {
-    let handled = |value: u64, how: &str| {
-        script
-            .first(|event| event["f"] == "handled" && event["value"] == value && event["how"] == how)
-            .is_some()
-    };
-    let all = script.drained().into_iter().map(|(.., value)| value);
-    let list: Vec<u64> = all.filter(|value| handled(*value, "ok") && !handled(*value, "poison")).collect();
-    dice.pick(&list)
-}
-
-/// No handler is ever done with a record.
-fn forget_the_handling(script: &mut Script, dice: &mut Dice) -> bool {
-    let Some(value) = healthy(script, dice) else { return false };
+/// No handler tells of a record that was delivered.
+fn handle_nothing(script: &mut Script, dice: &mut Dice) -> bool {
+    let Some((.., value)) = plain_record(script, dice) else { return false };
     script.remove(|event| event["f"] == "handled" && event["value"] == value);
     true
 }
 
 /// A handler processes a record once more.
 fn handle_again(script: &mut Script, dice: &mut Dice) -> bool {
-    let Some(value) = healthy(script, dice) else { return false };
-    let done =
-        script.first(|event| event["f"] == "handled" && event["value"] == value && event["how"] == "ok");
-    let Some(done) = done else { return false };
-    let event = script.get(done).clone();
-    script.after(done, event);
+    *script.expect("delivery") = json!("at-most-once");
+    let done = script.all(|event| event["f"] == "handled" && event["how"] == "ok");
+    let Some(once) = dice.pick(&done) else { return false };
+    let again = script.get(once).clone();
+    script.after(once, again);
     true
 }
 
-/// The causes of dead letters among the acknowledged records.
-fn buried(script: &Script) -> Vec<u64> {
-    let dead = script.all(|event| is(event, "invoke", "send") && event["topic"] == "orders.dlq");
-    let causes: Vec<u64> = dead.into_iter().filter_map(|id| script.get(id)["cause"].as_u64()).collect();
-    let all = script.drained().into_iter().map(|(.., value)| value);
-    all.filter(|value| causes.contains(value)).collect()
+/// The sends to the dead-letter topic: their ids and causes.
+fn dead_letters(script: &Script) -> Vec<(u64, u64)> {
+    let sends = script.all(|event| is(event, "invoke", "send") && event["topic"] == "orders.dlq");
+    sends.into_iter().map(|id| (id, number(script.get(id), "cause"))).collect()
 }
 
-/// All dead letters of a record are gone, as if they had never been sent.
-fn lose_a_dead_letter(script: &mut Script, dice: &mut Dice) -> bool {
-    let Some(cause) = dice.pick(&buried(script)) else { return false };
-    let of = |event: &Value| {
-        is(event, "invoke", "send") && event["topic"] == "orders.dlq" && event["cause"] == cause
-    };
-    let dead = script.all(of);
-    let values: Vec<u64> = dead.iter().map(|id| number(script.get(*id), "value")).collect();
-    let answers = |event: &Value| event["f"] == "send" && dead.iter().any(|id| event["invoke"] == *id);
-    script.remove(answers);
-    script.remove(|event| event["f"] == "deliver" && values.iter().any(|value| event["value"] == *value));
-    script.remove(of);
+/// A record that was given up is dead-lettered nowhere.
+fn forget_a_dead_letter(script: &mut Script, dice: &mut Dice) -> bool {
+    let mut all = dead_letters(script);
+    // What nobody knows to have happened is not missed.
+    all.retain(|(_, cause)| script.ack_of(*cause).is_some());
+    let Some((_, cause)) = dice.pick(&all) else { return false };
+    for (id, _) in all.into_iter().filter(|(_, other)| *other == cause) {
+        let value = script.get(id)["value"].clone();
+        script.remove(|event| event["f"] == "deliver" && event["value"] == value);
+        script.remove(|event| event["f"] == "send" && event["invoke"] == json!(id));
+        script.remove(|event| is(event, "invoke", "send") && event["value"] == value);
+    }
     true
 }
 
-/// A dead letter of a record, before the drain.
-fn bury(script: &mut Script, cause: u64, position: u64) {
-    let (drain, value) = (script.drain(), script.fresh());
-    let (invoke, _) = script.send_before(drain, "consumer-0", "orders.dlq/0", value, position);
-    script.edit(invoke)["cause"] = json!(cause);
-    let read = json!({"f": "deliver", "process": "drain", "unit": "orders.dlq/0", "position": position, "value": value});
+/// A dead letter for a record, before the drain.
+fn bury(script: &mut Script, process: &Value, cause: u64, number: u64) {
+    let drain = script.drain();
+    let send = json!({
+        "process": process, "f": "send", "type": "invoke", "topic": "orders.dlq",
+        "value": (1_u64 << 62) + 5000 + number, "cause": cause,
+    });
+    let invoke = script.before(drain, send);
+    let ack = json!({
+        "process": process, "f": "send", "invoke": invoke, "unit": "orders.dlq/0", "position": 5000 + number,
+    });
+    script.before(drain, ack);
+    let read = json!({
+        "process": "drain", "f": "deliver", "unit": "orders.dlq/0", "position": 5000 + number,
+        "value": (1_u64 << 62) + 5000 + number,
+    });
     script.before(drain, read);
 }
 
-/// A record that a handler processed is dead-lettered.
-fn bury_the_living(script: &mut Script, dice: &mut Dice) -> bool {
-    let Some(cause) = healthy(script, dice) else { return false };
-    bury(script, cause, 5000);
+/// A record that was processed is dead-lettered all the same.
+fn bury_alive(script: &mut Script, dice: &mut Dice) -> bool {
+    let Some((.., value)) = plain_record(script, dice) else { return false };
+    let handled =
+        script.first(|event| event["f"] == "handled" && event["how"] == "ok" && event["value"] == value);
+    let Some(handled) = handled else { return false };
+    let process = script.get(handled)["process"].clone();
+    bury(script, &process, value, 0);
     true
 }
 
-/// A dead letter is sent many times more often than its cause was delivered.
-fn bury_again(script: &mut Script, dice: &mut Dice) -> bool {
-    let Some(cause) = dice.pick(&buried(script)) else { return false };
-    (0..20).for_each(|number| bury(script, cause, 5000 + number));
+/// A record is dead-lettered more often than it was delivered.
+fn bury_often(script: &mut Script, dice: &mut Dice) -> bool {
+    let Some((id, cause)) = dice.pick(&dead_letters(script)) else { return false };
+    let process = script.get(id)["process"].clone();
+    for number in 0..12 {
+        bury(script, &process, cause, number);
+    }
     true
 }
 
-/// A send that the schedule wanted finds nobody for longer than a minute.
-fn take_nothing(script: &mut Script, _: &mut Dice) -> bool {
+/// Two minutes pass without an ack after a send was wanted.
+fn go_silent(script: &mut Script, dice: &mut Dice) -> bool {
     let (drain, value) = (script.drain(), script.fresh());
-    let wanted = number(script.get(drain), "time");
+    let intended = script.get(drain)["time"].clone();
     let send = json!({
-        "f": "send", "type": "invoke", "process": "producer-9", "topic": "orders", "partition": 0, "value": value,
-        "intended": wanted,
+        "process": "producer-9", "f": "send", "type": "invoke", "topic": "orders", "partition": dice.below(2),
+        "value": value, "intended": intended,
     });
     script.before(drain, send);
-    script.later(drain, 100_000_000_000);
+    script.later(drain, 120_000_000_000);
     true
 }
