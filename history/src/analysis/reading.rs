@@ -55,7 +55,7 @@ pub(crate) fn steps(analysis: &Analysis<'_>) -> Vec<Step> {
     let shared = history.meta.configuration.reading == Reading::Share;
     let reads = Buckets::new(processes, delivers.len(), |row| {
         let read = &delivers[row];
-        let goes_on = !read.drained() && !(shared && read.group().is_some());
+        let goes_on = !(read.drained() || shared && read.group().is_some());
         goes_on.then(|| read.process.index())
     });
     let told = Buckets::new(processes, notes.len(), |note| {

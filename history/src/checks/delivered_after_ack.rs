@@ -12,6 +12,8 @@
 //! **Evidence limit.** Without polls, and without a bound on the clocks, a delivery of a message that waited long may
 //! have been on its way.
 //!
+//! An `acked` line of the history names a record and not one of its deliveries: it counts for nothing here.
+//!
 //! **Source.** The message machine of the reference; JetStream's double ack.
 
 use super::{Case, Check, Found, proof};

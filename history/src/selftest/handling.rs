@@ -177,7 +177,7 @@ fn dlq_acked(history: &History) -> Vec<Key> {
         let cause = send.cause().and_then(|value| naive::writer(history, value));
         let mut own =
             history.delivers().iter().filter(|read| !read.drained() && read.process == send.process);
-        let group = own.next().map(|read| read.group());
+        let group = own.next().map(crate::history::DeliverRow::group);
         let done = history.handled().iter().any(|one| {
             one.how == Handling::Ok
                 && one.event < send.invoke.0

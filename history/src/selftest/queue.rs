@@ -6,7 +6,7 @@ use crate::{
     checks::Case,
     guarantees::Reading,
     history::{
-        Advice, DeliverRow, GroupId, MessageId, Observation, Phase, ProcessId, SendRow, SettleRow,
+        Advice, DeliverRow, Drain, GroupId, MessageId, Observation, Phase, ProcessId, SendRow, SettleRow,
         Settlement, Status, TopicId, UnitId,
     },
     selftest::Dice,
@@ -137,15 +137,8 @@ fn delivered_after_ack(history: &History) -> Vec<Key> {
             history.delivers().iter().filter(|other| same_message(other, read)).collect();
         let acks =
             || message.iter().flat_map(|one| settles(history, one)).filter(|one| one.how == Settlement::Ack);
-        let noted = history.notes().iter().find_map(|(event, note)| match note {
-            Observation::Acked { group, value } => {
-                let known = naive::writer(history, *value).is_some();
-                (known && *group == read.group() && Some(*value) == read.value()).then_some(*event)
-            }
-            _ => None,
-        });
         let confirmed = acks().filter(|one| one.status == Status::Ok).filter_map(SettleRow::completion);
-        let confirmed = confirmed.chain(noted).min().filter(|ack| *ack < read.event);
+        let confirmed = confirmed.min().filter(|ack| *ack < read.event);
         let loose = acks().filter(|one| one.status == Status::Unknown).map(|one| one.invoke.0).min();
         let Some(ack) = confirmed else {
             return loose.filter(|ack| *ack < read.event).map(|_| Case::Unconfirmed);
@@ -493,11 +486,9 @@ fn passes(history: &History, process: ProcessId, unit: UnitId) -> Vec<(u64, u64,
             next = Some(read.position + 1);
         } else if let Some((_, note)) = history.notes().iter().find(|(one, _)| *one == event) {
             match note {
-                Observation::Drain(end) if process == ProcessId::DRAIN && end.unit == unit => {
-                    if end.complete && end.node.is_none() {
-                        list.push((next.unwrap_or(end.from), end.to, event));
-                        next = None;
-                    }
+                Observation::Drain(end) if process == ProcessId::DRAIN && ends(end, unit) => {
+                    list.push((next.unwrap_or(end.from), end.to, event));
+                    next = None;
                 }
                 note if history.process_of(event) == process && begins(note) => next = None,
                 _ => {}
@@ -505,6 +496,11 @@ fn passes(history: &History, process: ProcessId, unit: UnitId) -> Vec<(u64, u64,
         }
     }
     list
+}
+
+/// Whether the final drain of a unit came to its end, through whatever node.
+fn ends(drain: &Drain, unit: UnitId) -> bool {
+    drain.unit == unit && drain.complete && drain.node.is_none()
 }
 
 /// Whether a record is known at or behind a place, up to another: a reader goes from record to record.
