@@ -5,6 +5,7 @@
 //! delivered), when a finding is undecided, or when a final drain did not finish; else `valid`.
 
 mod judging;
+mod vacuous;
 
 pub(crate) use judging::{conclude, forbidden_first};
 pub use judging::{judge, judge_without};

@@ -141,14 +141,6 @@ impl<'h> Analysis<'h> {
             || self.history.send_extras().iter().any(|(_, extra)| own(extra))
     }
 
-    /// Whether a record may be gone by the end of the history because its time to live was over.
-    pub(crate) fn may_have_died(&self, send: u32) -> bool {
-        let sent = self.history.time(self.send(send).invoke.0);
-        let over =
-            |life| self.facts.clock_bound.is_none_or(|bound| sent + life <= self.history.end() + bound);
-        self.time_to_live(send).is_some_and(over)
-    }
-
     /// How long a record may live, if not for ever.
     pub(crate) fn time_to_live(&self, send: u32) -> Option<Duration> {
         let topic = self.history.topic_name(self.send(send).topic);

@@ -15,6 +15,7 @@ mod messages;
 mod places;
 mod reading;
 mod values;
+mod walk;
 mod words;
 
 pub(crate) use buckets::Buckets;
@@ -26,6 +27,7 @@ pub(crate) use grid::Grid;
 pub(crate) use messages::{Messages, before};
 pub use places::{Place, UnitLog};
 pub use reading::Step;
+pub(crate) use walk::{Turn, walk};
 pub(crate) use words::{short, span};
 
 use crate::history::{DeliverRow, History, MessageId, Observation, SendRow, TopicId, UnitId};
@@ -62,6 +64,9 @@ pub struct Analysis<'h> {
     pub unit_of: Vec<Option<UnitId>>,
     /// The first place in the log of each send's record: (unit, place), read or else only acknowledged.
     pub first_place: Vec<Option<(UnitId, u32)>>,
+    /// Where each send's record stands in the log, by its row: the position of its first place, unless that is the ack
+    /// of a record that is not there.
+    stands: Vec<u64>,
     /// A dense number for each producer session, by the send's row.
     pub session_of: Vec<u32>,
     /// How many producer sessions there are.
@@ -104,6 +109,7 @@ impl<'h> Analysis<'h> {
         }
         let order = order(history);
         let first_place = first_places(history, &units, &order);
+        let stands = standings(&units, &first_place);
         let unit_of = units_of_sends(history, &first_place);
         let (session_of, sessions) = sessions(history);
         let dlq = history.meta.configuration.dlq.as_deref().and_then(|name| history.find_topic(name));
@@ -127,6 +133,7 @@ impl<'h> Analysis<'h> {
             message_ids: message_ids(history),
             unit_of,
             first_place,
+            stands,
             session_of,
             sessions,
             dlq,
@@ -149,6 +156,13 @@ impl<'h> Analysis<'h> {
     #[must_use]
     pub fn writer(&self, value: u64) -> Option<u32> {
         self.writers.of(value)
+    }
+
+    /// Where a send's record stands in the log: unit and position.
+    #[must_use]
+    pub fn stands(&self, row: u32) -> Option<(UnitId, u64)> {
+        let (unit, _) = self.first_place[row as usize]?;
+        Some((unit, self.stands[row as usize])).filter(|(_, position)| *position != u64::MAX)
     }
 
     /// A send by its row.
@@ -239,6 +253,22 @@ fn first_places(history: &History, units: &[UnitLog], order: &[UnitId]) -> Vec<O
         }
     }
     first
+}
+
+/// Where records stand: at their first places. An ack alone counts only behind all that was read and drained.
+fn standings(units: &[UnitLog], first_place: &[Option<(UnitId, u32)>]) -> Vec<u64> {
+    // What is read is there; of the rest, what lies behind this position may be.
+    let seen_to = units.iter().map(|log| match log.complete_drain() {
+        Some(_) => None,
+        None => Some(log.bound().map_or(0, |bound| bound + 1)),
+    });
+    let seen_to: Vec<Option<u64>> = seen_to.collect();
+    let stands = |(unit, index): (UnitId, u32)| {
+        let place = &units[unit.index()].places[index as usize];
+        let behind = || seen_to[unit.index()].is_some_and(|from| place.position >= from);
+        (place.read().is_some() || behind()).then_some(place.position)
+    };
+    first_place.iter().map(|first| first.and_then(stands).unwrap_or(u64::MAX)).collect()
 }
 
 /// A send is in the unit that an ack or a reader named, or that it chose, or to which other records of its key

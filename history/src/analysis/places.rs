@@ -120,6 +120,8 @@ pub(crate) fn logs(history: &History, writers: &Writers, seen: &[bool], fates: &
     for (send, row) in history.sends().iter().zip(0u32..) {
         if let (Some(unit), Some(position)) = (send.unit(), send.position())
             && counts(seen[row as usize], fates[row as usize])
+            // The ack of a repeated message names the place of the first copy.
+            && !(send.duplicate && history.send_extra(row).message_id.is_some())
         {
             let ack = send.completion().unwrap_or(NONE);
             let place = Place { position, value: send.value, send: row, ack, read: NONE, drain: NONE };

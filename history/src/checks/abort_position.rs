@@ -18,9 +18,9 @@
 use super::{Case, Check, Found, proof};
 use crate::{
     Kind,
-    analysis::{Analysis, Grid},
+    analysis::{Analysis, Grid, Turn, walk},
     guarantees::Rules,
-    history::{DeliverRow, History, Observation, OpId, ProcessId, Status, What},
+    history::{DeliverRow, History, Observation, OpId, ProcessId, Status},
 };
 
 pub(super) const CHECK: Check = Check {
@@ -51,11 +51,9 @@ fn find(analysis: &Analysis<'_>) -> Vec<Found> {
     }
     let mut begun: Grid<Option<Begun>> = Grid::new(history.unit_count());
     let mut found = Vec::new();
-    for index in 0..history.len() as u32 {
-        let event = history.event(index);
-        match event.what {
-            What::Deliver => {
-                let read = &history.delivers()[event.row as usize];
+    for turn in walk(history) {
+        match turn {
+            Turn::Read(_, read) => {
                 let slot = begun.at(read.process.index(), read.unit.index());
                 let txn = txn_of(history, read);
                 match *slot {
@@ -63,10 +61,10 @@ fn find(analysis: &Analysis<'_>) -> Vec<Found> {
                     Some(known) => found.extend(compare(analysis, &known, read)),
                     None => {}
                 }
-                *slot = txn.map(|txn| Begun { txn, position: read.position, event: index });
+                *slot = txn.map(|txn| Begun { txn, position: read.position, event: read.event });
             }
-            What::Note => moved(&mut begun, event.process, &history.notes()[event.row as usize].1),
-            _ => {}
+            Turn::Note(event, note) => moved(&mut begun, history.process_of(event), note),
+            Turn::Commit(_) => {}
         }
     }
     found

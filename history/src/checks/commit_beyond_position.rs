@@ -16,9 +16,9 @@
 use super::{Case, Check, Found, proof};
 use crate::{
     Kind,
-    analysis::{Analysis, Grid, Place},
+    analysis::{Analysis, Grid, Place, Turn, walk},
     guarantees::Rules,
-    history::{CommitRow, Observation, ProcessId, Status, UnitId, What},
+    history::{CommitRow, Observation, ProcessId, Status, UnitId},
 };
 
 pub(super) const CHECK: Check = Check {
@@ -41,24 +41,21 @@ fn find(analysis: &Analysis<'_>) -> Vec<Found> {
     }
     let mut positions: Grid<Position> = Grid::new(history.unit_count());
     let mut found = Vec::new();
-    for index in 0..history.len() as u32 {
-        let event = history.event(index);
-        match event.what {
-            What::Deliver => {
-                let read = &history.delivers()[event.row as usize];
+    for turn in walk(history) {
+        match turn {
+            Turn::Read(_, read) if !read.drained() => {
                 let known = positions.at(read.process.index(), read.unit.index());
-                *known = (*known).max(Some((read.position + 1, index)));
+                *known = (*known).max(Some((read.position + 1, read.event)));
             }
-            What::Note => moved(&mut positions, event.process, index, &history.notes()[event.row as usize].1),
-            What::CommitInvoke => {
-                let commit = &history.commits()[event.row as usize];
-                let line = positions.row(event.process.index());
+            Turn::Read(..) => {}
+            Turn::Note(event, note) => moved(&mut positions, history.process_of(event), event, note),
+            Turn::Commit(commit) => {
+                let line = positions.row(commit.process.index());
                 let beyond = commit.positions.iter().filter(|_| commit.status != Status::Fail);
                 found.extend(
                     beyond.filter_map(|(unit, to)| ahead(analysis, commit, *unit, *to, line[unit.index()])),
                 );
             }
-            _ => {}
         }
     }
     found

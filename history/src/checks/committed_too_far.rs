@@ -17,9 +17,9 @@
 use super::{Case, Check, Found, proof};
 use crate::{
     Kind,
-    analysis::{Analysis, Grid},
+    analysis::{Analysis, Grid, Turn, walk},
     guarantees::{CommitPolicy, Delivery, Rules},
-    history::{CommitRow, GroupId, Handling, History, Observation, Status, UnitId, What},
+    history::{CommitRow, GroupId, Handling, History, Observation, Status, UnitId},
 };
 use std::collections::VecDeque;
 
@@ -46,34 +46,34 @@ fn find(analysis: &Analysis<'_>) -> Vec<Found> {
         (0..history.group_count() as u32).map(|group| done(analysis, group.into())).collect();
     let mut hands: Grid<Hand> = Grid::new(history.unit_count());
     let mut found = Vec::new();
-    for index in 0..history.len() as u32 {
-        let event = history.event(index);
-        match event.what {
-            What::Deliver => {
-                let read = &history.delivers()[event.row as usize];
-                let send = read.value().and_then(|value| analysis.writer(value));
-                if let (Some(row), Some(_)) = (send, read.group()) {
-                    take(hands.at(read.process.index(), read.unit.index()), (read.position, row, index));
+    for turn in walk(history) {
+        match turn {
+            Turn::Read(_, read) if read.group().is_some() => {
+                if let Some(row) = read.value().and_then(|value| analysis.writer(value)) {
+                    let record = (read.position, row, read.event);
+                    take(hands.at(read.process.index(), read.unit.index()), record);
                 }
             }
-            What::Note => match &history.notes()[event.row as usize].1 {
-                Observation::Assigned { units, .. } => {
-                    units.iter().for_each(|(unit, _)| hands.at(event.process.index(), unit.index()).clear());
+            Turn::Read(..) => {}
+            Turn::Note(event, note) => {
+                let process = history.process_of(event).index();
+                match note {
+                    Observation::Assigned { units, .. } => {
+                        units.iter().for_each(|(unit, _)| hands.at(process, unit.index()).clear());
+                    }
+                    Observation::Crashed => hands.clear(process),
+                    _ => {}
                 }
-                Observation::Crashed => hands.clear(event.process.index()),
-                _ => {}
-            },
-            What::CommitInvoke => {
-                let commit = &history.commits()[event.row as usize];
+            }
+            Turn::Commit(commit) => {
                 let done = &done[commit.group.index()];
                 if commit.status != Status::Fail && !done.is_empty() {
                     for (unit, to) in &commit.positions {
-                        let hand = hands.at(event.process.index(), unit.index());
+                        let hand = hands.at(commit.process.index(), unit.index());
                         found.extend(passed(commit, *unit, *to, hand, done));
                     }
                 }
             }
-            _ => {}
         }
     }
     found

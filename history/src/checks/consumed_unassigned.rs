@@ -16,9 +16,9 @@
 use super::{Case, Check, Found, proof};
 use crate::{
     Kind,
-    analysis::{Analysis, Grid},
+    analysis::{Analysis, Grid, Turn, walk},
     guarantees::{Reading, Rules},
-    history::{Observation, ProcessId, What},
+    history::{Observation, ProcessId},
 };
 
 pub(super) const CHECK: Check = Check {
@@ -36,8 +36,7 @@ pub(super) const CHECK: Check = Check {
 enum Owns {
     #[default]
     Never,
-    /// Since this event.
-    Yes(u32),
+    Yes,
     /// It gave the unit up in this event.
     NoMore(u32),
 }
@@ -55,29 +54,24 @@ fn find(analysis: &Analysis<'_>) -> Vec<Found> {
     }
     let mut owned: Grid<Owns> = Grid::new(history.unit_count());
     let mut found = Vec::new();
-    for index in 0..history.len() as u32 {
-        let event = history.event(index);
-        match event.what {
-            What::Deliver => {
-                let read = &history.delivers()[event.row as usize];
-                if read.group().is_none() || !assigned[read.process.index()] {
-                    continue;
-                }
+    for turn in walk(history) {
+        match turn {
+            Turn::Read(_, read) if read.group().is_some() && assigned[read.process.index()] => {
                 let since = match *owned.at(read.process.index(), read.unit.index()) {
-                    Owns::Yes(_) => continue,
+                    Owns::Yes => continue,
                     Owns::NoMore(event) => Some(event),
                     Owns::Never => None,
                 };
                 found.push(Found {
                     unit: Some(read.unit),
                     position: Some(read.position),
-                    ops: proof([since, Some(index)]),
+                    ops: proof([since, Some(read.event)]),
                     send: read.value().and_then(|value| analysis.writer(value)),
                     other: since,
                     case: Case::Plain,
                 });
             }
-            What::Note => note(&mut owned, event.process, index, &history.notes()[event.row as usize].1),
+            Turn::Note(event, told) => note(&mut owned, history.process_of(event), event, told),
             _ => {}
         }
     }
@@ -87,7 +81,7 @@ fn find(analysis: &Analysis<'_>) -> Vec<Found> {
 fn note(owned: &mut Grid<Owns>, process: ProcessId, event: u32, note: &Observation) {
     match note {
         Observation::Assigned { units, .. } => {
-            units.iter().for_each(|(unit, _)| *owned.at(process.index(), unit.index()) = Owns::Yes(event));
+            units.iter().for_each(|(unit, _)| *owned.at(process.index(), unit.index()) = Owns::Yes);
         }
         Observation::Revoked(units) | Observation::Lost(units) => {
             units.iter().for_each(|unit| *owned.at(process.index(), unit.index()) = Owns::NoMore(event));

@@ -62,7 +62,8 @@ fn find(analysis: &Analysis<'_>) -> Vec<Found> {
                 }
                 if fresh {
                     let kept = group.owned(process).filter(|unit| !units.iter().any(|(one, _)| one == unit));
-                    let kept: Vec<UnitId> = kept.collect();
+                    let mut kept: Vec<UnitId> = kept.collect();
+                    kept.sort_by_cached_key(|unit| history.unit_name(*unit));
                     kept.into_iter().for_each(|unit| group.conflicts(unit, process, *event, &mut found));
                 }
             }
@@ -94,6 +95,9 @@ impl Group {
     fn conflicts(&self, unit: UnitId, process: ProcessId, event: u32, found: &mut Vec<Found>) {
         let generation = self.generations.get(&process);
         let Some(owners) = self.owners.get(&unit) else { return };
+        // By event: the numbers of processes depend on who was named first.
+        let mut owners: Vec<(&ProcessId, &u32)> = owners.iter().collect();
+        owners.sort_unstable_by_key(|(_, assigned)| **assigned);
         for (other, assigned) in owners {
             if *other != process && self.generations.get(other) == generation {
                 found.push(Found {

@@ -6,7 +6,7 @@
 //! nothing, and a record that stands twice counts where it is delivered first: after a rebalance everything since the
 //! last commit comes again, and that is at least once, not disorder.
 //!
-//! **Algorithm.** Sends by key (a counting sort) and one walk; deliveries by key and one walk per consumer.
+//! **Algorithm.** One walk over the sends with the highest place of each key; one over the deliveries of each consumer.
 //! **Cost.** Linear.
 //!
 //! **Forbidden** under `order: per-key`; in the log also where the configuration keeps the order of sends; as
@@ -19,8 +19,9 @@ use crate::{
     Kind,
     analysis::{Analysis, Buckets},
     guarantees::Rules,
-    history::{DeliverRow, GroupId, KeyId},
+    history::{DeliverRow, GroupId, KeyId, UnitId},
 };
+use std::collections::HashMap;
 
 pub(super) const CHECK: Check = Check {
     kind: Kind::KeyOrder,
@@ -37,16 +38,27 @@ pub(super) const CHECK: Check = Check {
 
 fn find(analysis: &Analysis<'_>) -> Vec<Found> {
     let history = analysis.history;
-    // By key, and within a key by unit: two counting sorts, the second keeps the order of the first.
-    let by_unit = nonmonotonic_send::by_unit(analysis);
-    let rows: Vec<u32> = (0..by_unit.len()).flat_map(|unit| by_unit.of(unit)).copied().collect();
-    let by_key = Buckets::new(history.key_count(), rows.len(), |index| {
-        history.sends()[rows[index] as usize].key().map(KeyId::index)
-    });
-    let rows = (0..by_key.len())
-        .flat_map(|key| by_key.of(key).iter().map(move |index| (key as u32, *index)))
-        .map(|(key, index)| (key, rows[index as usize]));
-    let mut found = nonmonotonic_send::overtaken(analysis, rows, Case::InLog);
+    // Per key: the session and unit that it was met in first, and the send that stands highest there. Nearly all keys
+    // have one session and one unit; the rest is elsewhere.
+    let mut home: Vec<Option<(u32, UnitId, u64, u32)>> = vec![None; history.key_count()];
+    let mut elsewhere: HashMap<(KeyId, u32, UnitId), (u64, u32)> = HashMap::new();
+    let mut found = Vec::new();
+    for (row, send) in (0u32..).zip(history.sends()) {
+        let (Some(key), Some((unit, position))) = (send.key(), analysis.stands(row)) else { continue };
+        let session = analysis.session_of[row as usize];
+        let known = home[key.index()].get_or_insert((session, unit, position, row));
+        let (before, earlier) = if (known.0, known.1) == (session, unit) {
+            (&mut known.2, &mut known.3)
+        } else {
+            let known = elsewhere.entry((key, session, unit)).or_insert((position, row));
+            (&mut known.0, &mut known.1)
+        };
+        if *before > position {
+            found.push(nonmonotonic_send::overtaken(analysis, *earlier, row, Case::InLog));
+        } else {
+            (*before, *earlier) = (position, row);
+        }
+    }
     found.extend(deliveries(analysis));
     found
 }
@@ -63,8 +75,9 @@ fn deliveries(analysis: &Analysis<'_>) -> Vec<Found> {
     let mut found = Vec::new();
     for consumer in (0..slots).filter(|consumer| !of_slot.of(*consumer).is_empty()) {
         let mut handed = vec![false; history.sends().len()];
-        // Per key: the first delivery that stands highest so far.
+        // Per key and unit: the first delivery that stands highest so far. Nearly all keys stay in one unit.
         let mut fronts: Vec<Option<&DeliverRow>> = vec![None; history.key_count()];
+        let mut elsewhere: HashMap<(KeyId, UnitId), Option<&DeliverRow>> = HashMap::new();
         for index in of_slot.of(consumer) {
             let read = &history.delivers()[*index as usize];
             let Some(row) = read.value().and_then(|value| analysis.writer(value)) else { continue };
@@ -72,9 +85,13 @@ fn deliveries(analysis: &Analysis<'_>) -> Vec<Found> {
             if std::mem::replace(&mut handed[row as usize], true) {
                 continue;
             }
-            let front = &mut fronts[key.index()];
+            let home = &mut fronts[key.index()];
+            let front = match home {
+                Some(first) if first.unit != read.unit => elsewhere.entry((key, read.unit)).or_default(),
+                _ => home,
+            };
             match *front {
-                Some(before) if before.unit == read.unit && before.position > read.position => {
+                Some(before) if before.position > read.position => {
                     found.push(Found {
                         unit: Some(read.unit),
                         position: Some(read.position),

@@ -41,6 +41,8 @@ fn find(analysis: &Analysis<'_>) -> Vec<Found> {
             drained[row as usize] = true;
         }
     }
+    // What consumers took out of a work queue is gone for good.
+    let stays = !analysis.history.meta.configuration.exclusive;
     let mut found = Vec::new();
     for (unit, log) in analysis.logs() {
         let Some(bound) = log.bound() else { continue };
@@ -49,7 +51,7 @@ fn find(analysis: &Analysis<'_>) -> Vec<Found> {
             let send = analysis.send(row);
             let case = match analysis.seen[row as usize] {
                 false => Case::Plain,
-                true if !drained[row as usize] && in_drain(log, place) => Case::Vanished,
+                true if stays && !drained[row as usize] && in_drain(log, place) => Case::Vanished,
                 true => continue,
             };
             if analysis.happened(row) && analysis.twin(row).is_none() && !analysis.may_be_gone(row) {

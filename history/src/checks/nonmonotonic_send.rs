@@ -4,7 +4,7 @@
 //! before the first place of a record that was sent earlier. Only records that are in the log count: places that
 //! were read, or, without a finished drain, that lie behind everything read. A duplicate counts at its first place.
 //!
-//! **Algorithm.** Sends by unit (a counting sort), then one walk with the highest place of each session.
+//! **Algorithm.** One walk over the sends with the highest place of each session and unit.
 //! **Cost.** Linear.
 //!
 //! **Forbidden** when the configuration keeps the order of sends: idempotence, one request in flight, or no retries
@@ -15,7 +15,7 @@
 use super::{Case, Check, Found, proof};
 use crate::{
     Kind,
-    analysis::{Analysis, Buckets, Place},
+    analysis::{Analysis, Grid, Place},
     guarantees::Rules,
     history::UnitId,
 };
@@ -31,17 +31,20 @@ pub(super) const CHECK: Check = Check {
 };
 
 fn find(analysis: &Analysis<'_>) -> Vec<Found> {
-    let by_unit = by_unit(analysis);
-    let rows =
-        (0..by_unit.len()).flat_map(|unit| by_unit.of(unit).iter().map(move |row| (unit as u32, *row)));
-    overtaken(analysis, rows, Case::Plain)
-}
-
-/// The sends whose records stand somewhere, by unit.
-pub(super) fn by_unit(analysis: &Analysis<'_>) -> Buckets {
-    Buckets::new(analysis.units.len(), analysis.history.sends().len(), |row| {
-        standing(analysis, row as u32).map(|(unit, _)| unit.index())
-    })
+    // Per session and unit: the send that stands highest.
+    let mut highest: Grid<Option<(u64, u32)>> = Grid::new(analysis.units.len());
+    let mut found = Vec::new();
+    for (row, session) in (0u32..).zip(&analysis.session_of) {
+        let Some((unit, position)) = analysis.stands(row) else { continue };
+        let known = highest.at(*session as usize, unit.index());
+        match *known {
+            Some((before, earlier)) if before > position => {
+                found.push(overtaken(analysis, earlier, row, Case::Plain));
+            }
+            _ => *known = Some((position, row)),
+        }
+    }
+    found
 }
 
 /// Where a record stands in the log: its first place, unless that is the ack of a record that is not there.
@@ -54,44 +57,25 @@ pub(super) fn standing(analysis: &Analysis<'_>, row: u32) -> Option<(UnitId, Pla
     there.then_some((unit, place))
 }
 
-/// The sends that stand before an earlier one of the same session, bucket and unit. `rows` come as (bucket, row), all
-/// of one bucket and unit together and in their order.
-pub(super) fn overtaken(
-    analysis: &Analysis<'_>,
-    rows: impl Iterator<Item = (u32, u32)>,
-    case: Case,
-) -> Vec<Found> {
-    let mut found = Vec::new();
-    // Per session: the bucket in which it was last met, and its send that stands highest.
-    let mut highest: Vec<(u32, u32, u64, UnitId)> =
-        vec![(u32::MAX, 0, 0, UnitId::from(0)); analysis.sessions as usize];
-    for (bucket, row) in rows {
-        let Some((unit, place)) = standing(analysis, row) else { continue };
-        let known = &mut highest[analysis.session_of[row as usize] as usize];
-        if (known.0, known.3) != (bucket, unit) || known.2 <= place.position {
-            *known = (bucket, row, place.position, unit);
-            continue;
-        }
-        let (earlier, later) = (analysis.send(known.1), analysis.send(row));
-        let events = [
-            Some(earlier.invoke.0),
-            earlier.completion(),
-            Some(later.invoke.0),
-            later.completion(),
-            place.read(),
-        ];
-        found.push(Found {
-            unit: Some(unit),
-            position: Some(place.position),
-            ops: proof(events),
-            send: Some(row),
-            other: Some(known.1),
-            case,
-        });
+/// A send stands before an earlier one of the same session and unit.
+pub(super) fn overtaken(analysis: &Analysis<'_>, first: u32, second: u32, case: Case) -> Found {
+    let (earlier, later) = (analysis.send(first), analysis.send(second));
+    let (unit, place) = standing(analysis, second).unzip();
+    let events = [
+        Some(earlier.invoke.0),
+        earlier.completion(),
+        Some(later.invoke.0),
+        later.completion(),
+        place.and_then(|place| place.read()),
+    ];
+    Found {
+        unit,
+        position: place.map(|place| place.position),
+        ops: proof(events),
+        send: Some(second),
+        other: Some(first),
+        case,
     }
-    // In the order of the history, not of the numbers of units and keys.
-    found.sort_by_key(|one| one.send);
-    found
 }
 
 pub(super) fn tell(analysis: &Analysis<'_>, found: &Found) -> [String; 2] {

@@ -201,7 +201,7 @@ impl<'h> Walk<'_, 'h> {
                 }
             }
             Observation::Revoked(units) | Observation::Lost(units) => {
-                self.forget(process, |unit| units.contains(&unit))
+                self.forget(process, |unit| units.contains(&unit));
             }
             Observation::Sought { unit, .. } => self.forget(process, |other| other == *unit),
             Observation::Crashed => self.forget(process, |_| true),

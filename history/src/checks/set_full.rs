@@ -19,9 +19,9 @@
 use super::{Case, Check, Found, proof};
 use crate::{
     Kind,
-    analysis::{Analysis, Grid, Place, UnitLog},
+    analysis::{Analysis, Grid, Place, Turn, UnitLog, walk},
     guarantees::{Reading, Rules},
-    history::{DeliverRow, Drain, Observation, ProcessId, What},
+    history::{DeliverRow, Drain, Observation, ProcessId},
 };
 
 pub(super) const CHECK: Check = Check {
@@ -52,25 +52,24 @@ fn find(analysis: &Analysis<'_>) -> Vec<Found> {
     if history.meta.configuration.exclusive {
         return Vec::new();
     }
-    let mut walk = Walk {
+    let mut state = Walk {
         analysis,
         consumers: history.meta.configuration.reading != Reading::Share,
         marks: Grid::new(history.unit_count()),
         missed: vec![None; history.sends().len()],
     };
-    for index in 0..history.len() as u32 {
-        let event = history.event(index);
-        match event.what {
-            What::Deliver => walk.read(event.row, &history.delivers()[event.row as usize]),
-            What::Note => walk.noted(index, event.process, &history.notes()[event.row as usize].1),
-            _ => {}
+    for turn in walk(history) {
+        match turn {
+            Turn::Read(row, read) => state.read(row, read),
+            Turn::Note(event, note) => state.noted(event, history.process_of(event), note),
+            Turn::Commit(_) => {}
         }
     }
-    if walk.missed.iter().all(Option::is_none) {
+    if state.missed.iter().all(Option::is_none) {
         return Vec::new();
     }
     let last_read = last_reads(analysis);
-    let missed = (0u32..).zip(&walk.missed);
+    let missed = (0u32..).zip(&state.missed);
     missed.filter_map(|(row, missed)| finding(analysis, row, (*missed)?, last_read[row as usize])).collect()
 }
 
@@ -133,7 +132,7 @@ impl<'a, 'h> Walk<'a, 'h> {
         let Some((row, ack)) = place.send().zip(place.ack()) else { return };
         let analysis = self.analysis;
         let element = ack < event && analysis.happened(row) && analysis.twin(row).is_none();
-        if element && !analysis.may_have_died(row) {
+        if element && !analysis.may_be_gone(row) {
             let missed = self.missed[row as usize].get_or_insert(Missed { first: event, last: event });
             missed.last = event;
         }

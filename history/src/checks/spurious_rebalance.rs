@@ -54,10 +54,10 @@ fn find(analysis: &Analysis<'_>) -> Vec<Found> {
                 groups.insert(*group, Generation { event: *event, members, reason: false });
             }
             Observation::Crashed => groups.values_mut().filter(of).for_each(|group| group.reason = true),
-            Observation::Subscribed { topics: wanted, .. } => {
-                if topics.insert(process, wanted) != Some(wanted) {
-                    groups.values_mut().filter(of).for_each(|group| group.reason = true);
-                }
+            Observation::Subscribed { topics: wanted, .. }
+                if topics.insert(process, wanted) != Some(wanted) =>
+            {
+                groups.values_mut().filter(of).for_each(|group| group.reason = true);
             }
             _ => {}
         }

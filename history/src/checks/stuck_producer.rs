@@ -67,7 +67,10 @@ fn find(analysis: &Analysis<'_>) -> Vec<Found> {
         }
     }
     let stalls = clients.into_iter().filter_map(|(meter, _)| meter.finish());
-    stalls.filter(|stall| stall.lasts >= bound).map(|stall| finding(&stall)).collect()
+    let mut found: Vec<Found> =
+        stalls.filter(|stall| stall.lasts >= bound).map(|stall| finding(&stall)).collect();
+    found.sort_by_key(|one| one.ops.first().copied());
+    found
 }
 
 fn finding(stall: &Stall) -> Found {

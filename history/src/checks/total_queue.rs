@@ -62,7 +62,7 @@ fn find(analysis: &Analysis<'_>) -> Vec<Found> {
             None if missed(analysis, row) => found.push(lost(analysis, row)),
             Some(read) if times > 1 => found.push(taken(read, Some(row), Case::Repeated)),
             Some(read) if send.status == Status::Unknown => {
-                found.push(taken(read, Some(row), Case::Recovered))
+                found.push(taken(read, Some(row), Case::Recovered));
             }
             _ => {}
         }
@@ -78,7 +78,7 @@ fn taken(read: &DeliverRow, send: Option<u32>, case: Case) -> Found {
 /// Whether a record that never came out should have.
 fn missed(analysis: &Analysis<'_>, row: u32) -> bool {
     let work = analysis.is_work(analysis.send(row));
-    work && analysis.happened(row) && analysis.twin(row).is_none() && !analysis.may_have_died(row)
+    work && analysis.happened(row) && analysis.twin(row).is_none() && !analysis.may_be_gone(row)
 }
 
 fn lost(analysis: &Analysis<'_>, row: u32) -> Found {

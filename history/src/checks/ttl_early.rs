@@ -1,7 +1,7 @@
 //! `ttl_early`: a message vanished before its time to live was over.
 //!
-//! **Definition.** A message that may live for a time was acknowledged, nobody acknowledged or gave it up to the bus,
-//! and before its time, counted from when it was sent, was over, either the bus said that it expired, or the final
+//! **Definition.** A message that may live for a time was acknowledged, no consumer acknowledged it or gave it up, nor
+//! did the bus after its last delivery, and before its time, counted from when it was sent, was over, either the bus said that it expired, or the final
 //! drain of its unit finished without it.
 //!
 //! **Algorithm.** One walk over the sends. **Cost.** Linear.
@@ -19,7 +19,7 @@ use crate::{
     guarantees::Rules,
     history::{Advice, Observation, SettleRow, Settlement, UnitId},
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) const CHECK: Check = Check {
     kind: Kind::TtlEarly,
@@ -37,9 +37,14 @@ fn find(analysis: &Analysis<'_>) -> Vec<Found> {
     };
     let history = analysis.history;
     let mut expired: BTreeMap<(UnitId, u64), u32> = BTreeMap::new();
+    let mut given_up: BTreeSet<(UnitId, u64)> = BTreeSet::new();
     for (event, note) in history.notes() {
-        if let Observation::Advisory { unit, position, what: Advice::Expired, .. } = note {
-            expired.entry((*unit, *position)).or_insert(*event);
+        match note {
+            Observation::Advisory { unit, position, what: Advice::Expired, .. } => {
+                expired.entry((*unit, *position)).or_insert(*event);
+            }
+            Observation::Advisory { unit, position, .. } => drop(given_up.insert((*unit, *position))),
+            _ => {}
         }
     }
     let kept = kept(analysis);
@@ -48,7 +53,11 @@ fn find(analysis: &Analysis<'_>) -> Vec<Found> {
         let send = analysis.send(row);
         let place = send.unit().zip(send.position());
         let (Some(life), Some((unit, position))) = (analysis.time_to_live(row), place) else { continue };
-        if !analysis.happened(row) || analysis.twin(row).is_some() || kept[row as usize] {
+        if !analysis.happened(row)
+            || analysis.twin(row).is_some()
+            || kept[row as usize]
+            || given_up.contains(&(unit, position))
+        {
             continue;
         }
         let until = before(history.time(send.invoke.0) + life, bound);

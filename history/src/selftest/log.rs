@@ -55,7 +55,8 @@ fn lost_write(history: &History) -> Vec<Key> {
             let drained =
                 |value| history.delivers().iter().any(|read| read.drained() && read.value() == value);
             let gone = naive::finished(history, unit).is_some_and(|drain| drain.from <= position);
-            (gone && !drained(Some(send.value))).then_some(Case::Vanished)?
+            let stays = !history.meta.configuration.exclusive;
+            (stays && gone && !drained(Some(send.value))).then_some(Case::Vanished)?
         };
         (behind && happened).then(|| Key::new(unit, position, row, case))
     };

@@ -52,7 +52,12 @@ pub(super) fn placed(history: &History, send: &SendRow) -> Option<(UnitId, u64)>
         Status::Fail => false,
         Status::Unknown => seen(history, send),
     };
-    send.unit().zip(send.position()).filter(|_| counts)
+    // The ack of a repeated message names the place of the first copy.
+    let repeated = send.duplicate && {
+        let row = history.sends().iter().position(|other| other.invoke == send.invoke).expect("it is there");
+        history.send_extra(row as u32).message_id.is_some()
+    };
+    send.unit().zip(send.position()).filter(|_| counts && !repeated)
 }
 
 /// The drain of a unit: the last whole one, or else the first through a node that finished, or the last of those.

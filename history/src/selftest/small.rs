@@ -74,7 +74,7 @@ impl Small {
             configuration.ack_wait = (setup & 32 == 0).then_some(Duration::from_nanos(4000));
             configuration.max_deliver = Some(1);
             configuration.max_ack_pending = Some(1);
-            configuration.dedup_window = Some(Duration::from_nanos(6000));
+            configuration.dedup_window = Some(Duration::from_nanos(12_000));
         }
         configuration.exclusive = setup & 32 != 0;
         if setup & 64 != 0 {

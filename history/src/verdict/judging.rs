@@ -1,6 +1,6 @@
 //! From a history to its report.
 
-use super::{Counts, Report, Verdict};
+use super::{Counts, Report, Verdict, vacuous::vacuous};
 use crate::{
     Anomaly, Example, History, Kind, Ruling,
     analysis::Analysis,
@@ -9,7 +9,6 @@ use crate::{
     guarantees::Rules,
     history::{Observation, Status},
 };
-use squall_bus::Acks;
 
 /// Judges a history by the guarantees in its head.
 #[must_use]
@@ -84,37 +83,6 @@ fn example(check: &Check, analysis: &Analysis<'_>, found: Found) -> Example {
     }
 }
 
-/// Nothing sent, nothing acknowledged (where acks are asked for), nothing delivered, or nothing delivered to one
-/// of the groups.
-fn vacuous(counts: &Counts, analysis: &Analysis<'_>) -> Option<Anomaly> {
-    let configuration = &analysis.history.meta.configuration;
-    let idle = || configuration.groups.iter().find(|name| !was_handed_a_record(analysis, name));
-    let idle_reader = || !analysis.consumers.is_empty() && counts.delivered == 0;
-    let (clause, story) = if counts.sent == 0 {
-        ("nothing was sent".to_owned(), "The history has no send.".to_owned())
-    } else if configuration.acks != Acks::None && counts.acked == 0 {
-        let story = format!("{} records were sent, and none was acknowledged.", counts.sent);
-        ("nothing was acknowledged".to_owned(), story)
-    } else if idle_reader() || (counts.delivered == 0 && counts.drained == 0) {
-        let story = format!("{} records were acknowledged, and none was delivered.", counts.acked);
-        ("nothing was delivered".to_owned(), story)
-    } else if let Some(group) = idle() {
-        let story = format!("{} records were acknowledged, and {group} was handed none.", counts.acked);
-        (format!("nothing was delivered to the group {group}"), story)
-    } else {
-        return None;
-    };
-    let story = [story, "There is nothing to judge.".to_owned()];
-    let example = Example { unit: None, position: None, ops: Vec::new(), story, neighbourhood: Vec::new() };
-    let ruling = Ruling::UndecidedBecause(clause);
-    Some(Anomaly { kind: Kind::Vacuous, count: 1, ruling, examples: vec![example] })
-}
-
-fn was_handed_a_record(analysis: &Analysis<'_>, group: &str) -> bool {
-    let name = |id| analysis.history.group_name(id);
-    analysis.history.delivers().iter().any(|read| read.group().is_some_and(|id| name(id) == group))
-}
-
 /// Forbidden first, then undecided, then allowed; within these in the order of the checks.
 pub(crate) fn forbidden_first(anomalies: &mut [Anomaly]) {
     anomalies.sort_by_key(|anomaly| match anomaly.ruling {
@@ -151,27 +119,34 @@ pub(crate) fn conclude(anomalies: &[Anomaly], missing: Option<String>) -> (Verdi
 
 fn count(analysis: &Analysis<'_>, anomalies: &[Anomaly]) -> Counts {
     let history = analysis.history;
-    let work = || history.sends().iter().filter(|send| analysis.is_work(send));
-    let status = |status: Status| work().filter(|send| send.status == status).count() as u64;
-    let touches = || analysis.consumers.iter().flat_map(|consumer| &consumer.touches);
+    let (mut sent, mut by_status, mut poison) = (0, [0; 3], 0);
+    for (row, send) in (0u32..).zip(history.sends()).filter(|(_, send)| analysis.is_work(send)) {
+        sent += 1;
+        by_status[send.status as usize] += 1;
+        poison += u64::from(analysis.is_poison(row));
+    }
+    let status = |status: Status| by_status[status as usize];
+    let (mut redelivered, mut handled) = (0, 0);
+    for touch in analysis.consumers.iter().flat_map(|consumer| &consumer.touches) {
+        redelivered += u64::from(touch.delivered.saturating_sub(1));
+        handled += u64::from(touch.handled);
+    }
     let drained = history.delivers().iter().filter(|read| read.drained()).count() as u64;
     let of_kind = |kind: Kind| anomalies.iter().filter(|one| one.kind == kind).map(|one| one.count).sum();
     let worst = worst_outage(analysis);
-    let rows = || (0u32..).zip(history.sends());
     let mut dead: Vec<u32> = analysis.dlq_entries.iter().filter_map(|entry| entry.cause).collect();
     dead.sort_unstable();
     dead.dedup();
     Counts {
-        sent: work().count() as u64,
+        sent,
         acked: status(Status::Ok),
         failed: status(Status::Fail),
         unknown: status(Status::Unknown),
         delivered: history.delivers().len() as u64 - drained,
-        redelivered: touches().map(|touch| u64::from(touch.delivered.saturating_sub(1))).sum(),
-        handled: touches().map(|touch| u64::from(touch.handled)).sum(),
+        redelivered,
+        handled,
         duplicates: of_kind(Kind::Duplicate),
-        poison: rows().filter(|(row, send)| analysis.is_work(send) && analysis.is_poison(*row)).count()
-            as u64,
+        poison,
         dead_lettered: dead.len() as u64,
         drained,
         faults: analysis.facts.faults,

@@ -203,6 +203,17 @@ impl Tale {
         self.client_note(Observation::Subscribed { group, topics })
     }
 
+    /// The consumer wants another topic, as its group shares it out.
+    pub(crate) fn subscribed_to(&mut self, topic: &str) -> &mut Self {
+        let (group, topics) = (Some(self.history.group("group")), vec![self.history.topic(topic)]);
+        self.client_note(Observation::Subscribed { group, topics })
+    }
+
+    /// A delivery to a reader that is in no group.
+    pub(crate) fn reader_without_group(&mut self, value: u64, position: u64) -> &mut Self {
+        self.reads_so(value, position, |deliver| deliver.group = None)
+    }
+
     /// The group has a new generation with these members.
     pub(crate) fn rebalanced(&mut self, generation: u32, members: &[&str]) -> &mut Self {
         let group = self.history.group("group");

@@ -3,8 +3,8 @@
 
 use super::{Small, Step};
 use crate::history::{
-    Completion, Deliver, DeliverExtra, Invoke, Observation, OpId, ProcessId, Send, SendExtra, Settlement,
-    UnitId,
+    Completion, Deliver, DeliverExtra, GroupId, Handling, Invoke, Observation, OpId, ProcessId, Send,
+    SendExtra, Settlement, UnitId,
 };
 use squall_bus::Time;
 use std::time::Duration;
@@ -19,18 +19,31 @@ impl Small {
             36 => self.take_over(one, two, place, c),
             37 => self.two_owners(one, two, place.0, b, c),
             38 | 39 => self.transacted_poll(one, place, c),
+            40 if c % 3 == 2 => self.handled(one, place.2, b, c),
             40 => {
                 self.hand_out(one, place, None, None);
                 self.commit_at(one, place.0, place.1 + u64::from(c % 3));
             }
             41 | 42 => self.settled(one, two, place, c),
-            _ => self.send_again(one, a, b, c),
+            _ => {
+                self.send_again(one, a, b, c);
+                self.send_again(two, a, b, c / 2);
+            }
         }
     }
 
     fn end(&mut self, op: OpId, completion: Completion) {
         let now = self.now();
         self.history.complete(now, op, completion);
+    }
+
+    /// A client has one poll at a time: the one that is open ends before another begins.
+    fn begin_poll(&mut self, process: usize, group: Option<GroupId>, txn: Option<OpId>) -> OpId {
+        if let Some(open) = self.poll[process].take() {
+            self.others.retain(|other| *other != open);
+            self.end(open, Completion::Ok);
+        }
+        self.begin_op(process, Invoke::Poll { group, txn })
     }
 
     fn begin_op(&mut self, process: usize, invoke: Invoke) -> OpId {
@@ -84,7 +97,7 @@ impl Small {
     fn transacted_poll(&mut self, process: usize, place: (UnitId, u64, u64), c: u8) {
         let txn = self.begin_op(process, Invoke::Txn { id: None, epoch: None });
         let group = (c % 5 != 0).then_some(self.groups[0]);
-        let poll = self.begin_op(process, Invoke::Poll { group, txn: Some(txn) });
+        let poll = self.begin_poll(process, group, Some(txn));
         self.hand_out(process, place, Some(poll), None);
         self.end(poll, Completion::Ok);
         let aborted = Completion::Fail { error: "E".into() };
@@ -94,7 +107,7 @@ impl Small {
     /// A poll is handed a message and settles it; it may be handed to another one at once.
     fn settled(&mut self, one: usize, two: usize, place: (UnitId, u64, u64), c: u8) {
         let group = Some(self.groups[0]);
-        let poll = self.begin_op(one, Invoke::Poll { group, txn: None });
+        let poll = self.begin_poll(one, group, None);
         let deadline = (c % 3 == 1).then_some(Time(self.time + 4000));
         let delivery = self.hand_out(one, place, Some(poll), deadline);
         self.end(poll, Completion::Ok);
@@ -111,9 +124,27 @@ impl Small {
             }
         }
         if c > 11 {
-            let poll = self.begin_op(two, Invoke::Poll { group, txn: None });
+            let poll = self.begin_poll(two, group, None);
             self.hand_out(two, place, Some(poll), None);
             self.end(poll, Completion::Ok);
+        }
+    }
+
+    /// A record is processed, once or twice, and dead-lettered, once or twice.
+    fn handled(&mut self, process: usize, value: u64, b: u8, c: u8) {
+        let group = Some(self.groups[0]);
+        for how in [Handling::Ok, if b < 4 { Handling::Ok } else { Handling::Poison }] {
+            let (now, process) = (self.now(), self.process(process));
+            self.history.observe(now, process, Observation::Handled { group, value, how });
+        }
+        for _ in 0..c / 8 {
+            let (topic, letter, unit) = (self.history.topic("dead"), self.value, self.dead);
+            self.value += 1;
+            let send = Send { cause: Some(value), ..Send::new(topic, None, letter) };
+            let op = self.begin_op(process, Invoke::Send(send));
+            let position = Some(self.next_position(unit));
+            self.placed.extend(position.map(|position| (unit, position, letter)));
+            self.end(op, Completion::Sent { unit, position, duplicate: false });
         }
     }
 
