@@ -120,6 +120,9 @@ impl Rules<'_> {
     #[must_use]
     pub fn sight(&self, drained: bool) -> Ruling {
         match self.survival() {
+            Ruling::ForbiddenBy(_) if !drained && self.configuration.whole_reads => {
+                allowed("nobody is promised to read a list after its last record was written")
+            }
             Ruling::ForbiddenBy(clause) if !drained => Ruling::UndecidedBecause(format!(
                 "the final drain did not finish, so the record may still be there; {clause}"
             )),

@@ -7,7 +7,7 @@ use crate::{
     checks::Case,
     cycles::Dependency::{self, Process, Realtime, Rw, Wr, Ww},
     guarantees::TxnOrder,
-    history::{Observation, OpId, ProcessId, Status, UnitId},
+    history::{DeliverRow, Observation, OpId, ProcessId, Status, UnitId},
 };
 use std::collections::BTreeSet;
 
@@ -144,7 +144,7 @@ fn edges(history: &History, nodes: &[Node]) -> BTreeSet<Edge> {
     for poll in history.polls().iter().filter(|poll| poll.status == Status::Ok) {
         let Some(reader) = node(poll.txn().unwrap_or(poll.invoke)) else { continue };
         let reads = || history.delivers().iter().filter(|read| read.poll() == Some(poll.invoke));
-        for writer in reads().filter_map(|read| read.value()).filter_map(&writer) {
+        for writer in reads().filter_map(DeliverRow::value).filter_map(&writer) {
             edges.insert((writer, reader, Wr));
         }
         if let Some(unit) = read_whole(history, poll.process, poll.completion().unwrap_or(0)) {

@@ -176,7 +176,7 @@ fn commit_beyond_position(history: &History) -> Vec<Key> {
 }
 
 /// Whether a group's handlers are recorded.
-pub(super) fn handles(history: &History, group: GroupId) -> bool {
+fn handles(history: &History, group: GroupId) -> bool {
     let own = Some(group);
     let handled = history.handled().iter().any(|one| one.group == own);
     let named = history.meta.configuration.groups.iter().any(|name| name == history.group_name(group));
@@ -470,7 +470,7 @@ fn stuck_consumer(history: &History) -> Vec<Key> {
 }
 
 /// Whether a group (or the readers without one) reads the topic of a send.
-pub(super) fn reads_topic(history: &History, reader: Option<GroupId>, send: &SendRow) -> bool {
+fn reads_topic(history: &History, reader: Option<GroupId>, send: &SendRow) -> bool {
     let here = |unit: UnitId| history.unit_topic(unit) == send.topic;
     let delivered =
         history.delivers().iter().any(|read| !read.drained() && read.group() == reader && here(read.unit));

@@ -147,7 +147,7 @@ impl Small {
             return self.complete(txn, ending);
         }
         let id = (c < 12).then(|| self.history.transactional_id(["x", "y"][b % 2]));
-        let epoch = (c % 3 != 0).then_some(u32::from(c % 4));
+        let epoch = (!c.is_multiple_of(3)).then_some(u32::from(c % 4));
         self.txns[process] = Some(self.invoke(process, Invoke::Txn { id, epoch }));
     }
 
@@ -158,8 +158,9 @@ impl Small {
         let next = self.placed.iter().filter(|(other, ..)| *other == unit).map(|(_, at, _)| at + 1).max();
         let position = if c % 7 == 6 { u64::from(c % 4) } else { next.unwrap_or(0) };
         let extra = SendExtra {
-            amount: (unit < 2).then_some(if c % 2 == 0 { 1 } else { -1 }),
-            expected_position: (c % 6 == 1).then_some(position.saturating_sub(u64::from(c % 4 > 0))),
+            amount: (unit < 2).then_some(if c.is_multiple_of(2) { 1 } else { -1 }),
+            expected_position: (c % 6 == 1)
+                .then_some(position.saturating_sub(u64::from(!c.is_multiple_of(4)))),
             expected_value: (c % 6 == 3).then_some(value.saturating_sub(1 + u64::from(c % 3))),
             ..SendExtra::NONE
         };

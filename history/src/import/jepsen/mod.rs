@@ -13,7 +13,7 @@
 //! **What becomes of them.** A key is a unit, partition 0 of a topic of its name. An operation `txn`, or one of several
 //! micro-operations, or one of `append` and `r`, is a transaction: its sends and polls begin when it does and end just
 //! before it does. A fourth word: `crash` ends the life of a process. A process that polls in a history without any
-//! `assign` and `subscribe` is taken to have chosen all units. Values are unique per key only; where one stands under two
+//! `assign` and `subscribe` is taken to have chosen all units; of what a group shares out nobody says who owns it. Values are unique per key only; where one stands under two
 //! keys, the value `v` of the `n`-th key becomes `n`·10⁹ + `v`, and what is no such number gets a number from 2⁶².
 //!
 //! A read of a list is a read of the whole unit from its beginning: its places are the places in the list. If some
@@ -58,6 +58,16 @@ pub struct Imported {
     pub ops: usize,
     /// How many of these were skipped: of the nemesis, or such as only look around.
     pub skipped: usize,
+    /// The line of the operation that each event of the history is part of; 0 for those of a list's final drain.
+    lines: Vec<u32>,
+}
+
+impl Imported {
+    /// The line in the file, from 1, of the operation that an event of the history is part of: reports quote events.
+    #[must_use]
+    pub fn line(&self, event: u32) -> Option<u32> {
+        self.lines.get(event as usize).copied().filter(|line| *line > 0)
+    }
 }
 
 /// What is wrong with a file.

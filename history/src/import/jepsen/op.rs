@@ -11,13 +11,16 @@ pub(super) enum Side {
     Info,
 }
 
+/// What was read of each key: offsets, as far as they are known, and values.
+pub(super) type Records = Vec<(String, Vec<(Option<u64>, Form)>)>;
+
 /// A micro-operation. Keys are named, offsets are there if they are known.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Micro {
     /// A send, or an append to a list.
     Send { key: String, value: Form, offset: Option<u64> },
     /// A poll, and what it was handed, if it says so.
-    Poll(Option<Vec<(String, Vec<(Option<u64>, Form)>)>>),
+    Poll(Option<Records>),
     /// A read of a list, and what was in it.
     Read { key: String, list: Option<Vec<Form>> },
 }

@@ -3,7 +3,7 @@
 use super::{
     Fault, Imported, Problem, Workload,
     form::Form,
-    op::{Micro, Op, Side, Work},
+    op::{Micro, Op, Records, Side, Work},
     values::Values,
 };
 use crate::{
@@ -18,13 +18,15 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) fn tell(ops: &[Op], skipped: usize) -> Result<Imported, Fault> {
     let workload = workload(ops)?;
     let mut teller = Teller::new(ops, workload);
+    let mut lines = Vec::new();
     for op in ops {
         teller.line(op).map_err(|problem| (op.line, problem))?;
+        lines.resize(teller.history.len(), u32::try_from(op.line).unwrap_or(u32::MAX));
     }
     if workload == Workload::ListAppend {
         teller.drain_lists();
     }
-    Ok(Imported { history: teller.history, workload, ops: ops.len() + skipped, skipped })
+    Ok(Imported { history: teller.history, workload, ops: ops.len() + skipped, skipped, lines })
 }
 
 fn workload(ops: &[Op]) -> Result<Workload, Fault> {
@@ -48,8 +50,9 @@ fn promises(ops: &[Op], workload: Workload) -> Meta {
     let configuration = &mut meta.configuration;
     configuration.idempotent = true;
     configuration.isolation = Isolation::ReadCommitted;
+    // A group shares the units out, and nobody wrote down how: no member owns any, for all that is known.
     let subscribes = ops.iter().any(|op| matches!(op.work, Work::Subscribe(_)));
-    configuration.reading = if subscribes { Reading::Subscribe } else { Reading::Assign };
+    configuration.reading = if subscribes { Reading::Share } else { Reading::Assign };
     if workload == Workload::ListAppend {
         configuration.isolated_writes = true;
         configuration.txn_order = TxnOrder::Realtime;
@@ -200,7 +203,7 @@ impl Teller {
         for (micro, id) in told.iter().zip(&open.ops) {
             match micro {
                 Micro::Send { key, offset, .. } => self.end_send(op, key, *offset, *id, open.txn.is_some()),
-                Micro::Poll(records) => self.end_poll(op, records.as_deref().unwrap_or_default(), *id),
+                Micro::Poll(records) => self.end_poll(op, records.as_ref().unwrap_or(&Records::new()), *id),
                 Micro::Read { key, list } => self.end_read(op, key, list.as_deref(), *id),
             }
         }
@@ -243,7 +246,7 @@ impl Teller {
         }
     }
 
-    fn end_poll(&mut self, op: &Op, units: &[(String, Vec<(Option<u64>, Form)>)], id: OpId) {
+    fn end_poll(&mut self, op: &Op, units: &Records, id: OpId) {
         let group = self.groups.get(&op.process).copied();
         for (key, records) in units {
             for (offset, value) in records {

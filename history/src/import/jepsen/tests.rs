@@ -124,6 +124,42 @@ fn lists_that_are_read_as_they_were_appended() {
 }
 
 #[test]
+fn a_list_that_nobody_read_at_its_end_is_no_missing_evidence() {
+    let (report, _) = judged(&LISTS.replace("[:append :y 1]", "[:append :y 1] [:append :z 1]"));
+    assert_eq!(report.verdict, Verdict::Valid, "{report:#?}");
+}
+
+#[test]
+fn a_reader_that_leaves_records_out_or_goes_back() {
+    let history = |last: &str| {
+        format!(
+            r#"
+{{"process":0,"time":1,"type":"ok","f":"send","value":["send","x",[0,1]]}}
+{{"process":0,"time":2,"type":"ok","f":"send","value":["send","x",[1,2]]}}
+{{"process":0,"time":3,"type":"ok","f":"send","value":["send","x",[2,3]]}}
+{{"process":1,"time":4,"type":"ok","f":"poll","value":["poll",{{"x":[[0,1],[1,2],[2,3]]}}]}}
+{{"process":2,"time":5,"type":"ok","f":"poll","value":["poll",{{"x":[[0,1]]}}]}}
+{{"process":2,"time":6,"type":"ok","f":"poll","value":["poll",{{"x":{last}}}]}}
+"#
+        )
+    };
+    assert_eq!(kinds(&history("[[1,2],[2,3]]")), [""; 0]);
+    assert!(kinds(&history("[[2,3]]")).contains(&"poll_skip"));
+    assert!(kinds(&history("[[0,1],[1,2]]")).contains(&"nonmonotonic_poll"));
+    assert!(kinds(&history("[[1,2],[1,2],[2,3]]")).contains(&"int_nonmonotonic_poll"));
+    // A subscriber may be moved, and says so.
+    let subscribe = r#"{"process":2,"time":3,"type":"ok","f":"subscribe","value":["x"]}"#;
+    assert_eq!(kinds(&(subscribe.to_owned() + &history("[[2,3]]"))), [""; 0]);
+}
+
+#[test]
+fn events_know_the_lines_of_their_operations() {
+    let imported = read(VALID.as_bytes(), "history").expect("the history can be read");
+    let read = imported.history.delivers()[0].event;
+    assert_eq!((imported.line(read), imported.line(0)), (Some(8), Some(2)));
+}
+
+#[test]
 fn what_lists_tell() {
     let orders = LISTS.replace(":r :x [1 2]", ":r :x [2 1]");
     assert!(kinds(&orders).contains(&"inconsistent_offsets"), "{:?}", kinds(&orders));
