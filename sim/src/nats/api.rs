@@ -16,10 +16,7 @@ use super::{
     },
     server::{Server, env},
 };
-use crate::{
-    kernel::{Ctx, NodeId, mix},
-    nats::Env,
-};
+use crate::kernel::{Ctx, NodeId, mix};
 use std::sync::Arc;
 
 impl Server {

@@ -1,0 +1,105 @@
+//! How streams, consumers, records, inboxes and subjects are named in messages.
+
+use crate::kernel::{ConnId, NodeId, mix};
+
+/// A stream, interned: each topic is one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamIx(pub u32);
+
+/// A group of the workload, interned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GroupIx(pub u32);
+
+/// A consumer's name within its stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ConsumerName {
+    /// A group's durable consumer of one partition, or of all.
+    Durable(GroupIx, Option<u32>),
+    /// A consumer that its client made for itself; the number is random, as in NATS' generated names.
+    Ephemeral(u64),
+}
+
+/// A consumer of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConsumerId {
+    /// The stream.
+    pub stream: StreamIx,
+    /// Its name there.
+    pub name: ConsumerName,
+}
+
+impl ConsumerId {
+    /// A group's durable consumer.
+    #[must_use]
+    pub const fn durable(stream: StreamIx, group: GroupIx, partition: Option<u32>) -> Self {
+        Self { stream, name: ConsumerName::Durable(group, partition) }
+    }
+
+    /// A client's own consumer.
+    #[must_use]
+    pub const fn ephemeral(stream: StreamIx, number: u64) -> Self {
+        Self { stream, name: ConsumerName::Ephemeral(number) }
+    }
+
+    /// The first id in the order of a stream's consumers.
+    pub(in crate::nats) const fn first_of(stream: StreamIx) -> Self {
+        Self { stream, name: ConsumerName::Durable(GroupIx(0), None) }
+    }
+
+    /// The id in one word, for digests and choices.
+    #[must_use]
+    pub const fn word(self) -> u64 {
+        let name = match self.name {
+            ConsumerName::Durable(group, None) => mix(1, group.0 as u64),
+            ConsumerName::Durable(group, Some(partition)) => mix(mix(2, group.0 as u64), partition as u64),
+            ConsumerName::Ephemeral(number) => mix(3, number),
+        };
+        mix(name, self.stream.0 as u64)
+    }
+}
+
+/// `Nats-Msg-Id`: a producer's name for a record, the same in every retry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MsgId(pub u128);
+
+impl MsgId {
+    /// The id of a record that has a name of its own ([`Record::id`]).
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        let word = |start| name.bytes().fold(start, |hash, byte| mix(hash, u64::from(byte)));
+        Self(u128::from(word(1)) << 64 | u128::from(word(2)))
+    }
+}
+
+/// Where a reply goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ReplyTo {
+    /// The client's server.
+    pub server: NodeId,
+    /// Its connection there.
+    pub conn: ConnId,
+    /// The client's inbox.
+    pub inbox: u64,
+}
+
+/// What one server tells the others that it listens to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Subject {
+    /// A stream's subjects: it leads the stream.
+    Stream(StreamIx),
+    /// A consumer's requests and acks: it leads the consumer.
+    Consumer(ConsumerId),
+    /// What is said of messages of this stream that a group's consumers gave up: a client of it is in the group's
+    /// queue for that.
+    GivenUp(StreamIx, GroupIx),
+}
+
+impl Subject {
+    pub(super) const fn word(self) -> u64 {
+        match self {
+            Self::Stream(stream) => mix(1, stream.0 as u64),
+            Self::Consumer(consumer) => mix(2, consumer.word()),
+            Self::GivenUp(stream, group) => mix(mix(3, stream.0 as u64), group.0 as u64),
+        }
+    }
+}
