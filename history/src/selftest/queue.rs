@@ -486,11 +486,14 @@ fn passes(history: &History, process: ProcessId, unit: UnitId) -> Vec<(u64, u64,
             next = Some(read.position + 1);
         } else if let Some((_, note)) = history.notes().iter().find(|(one, _)| *one == event) {
             match note {
-                Observation::Drain(end) if process == ProcessId::DRAIN && end.unit == unit => {
-                    if end.complete && end.node.is_none() {
-                        list.push((next.unwrap_or(end.from), end.to, event));
-                        next = None;
-                    }
+                Observation::Drain(end)
+                    if process == ProcessId::DRAIN
+                        && end.unit == unit
+                        && end.complete
+                        && end.node.is_none() =>
+                {
+                    list.push((next.unwrap_or(end.from), end.to, event));
+                    next = None;
                 }
                 note if history.process_of(event) == process && begins(note) => next = None,
                 _ => {}
