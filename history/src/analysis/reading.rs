@@ -55,8 +55,8 @@ pub(crate) fn steps(analysis: &Analysis<'_>) -> Vec<Step> {
     let shared = history.meta.configuration.reading == Reading::Share;
     let reads = Buckets::new(processes, delivers.len(), |row| {
         let read = &delivers[row];
-        let goes_on = !(read.drained() || shared && read.group().is_some());
-        goes_on.then(|| read.process.index())
+        let is_member = shared && read.group().is_some();
+        (!read.drained() && !is_member).then(|| read.process.index())
     });
     let told = Buckets::new(processes, notes.len(), |note| {
         moves(&notes[note].1).then(|| history.process_of(notes[note].0).index())

@@ -10,7 +10,9 @@ use crate::{
     History, Kind,
     checks::Case,
     guarantees::CommitPolicy,
-    history::{CommitRow, GroupId, Handling, Observation, Phase, SendRow, Settlement, Status, UnitId},
+    history::{
+        CommitRow, DeliverRow, GroupId, Handling, Observation, Phase, SendRow, Settlement, Status, UnitId,
+    },
 };
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -177,7 +179,7 @@ fn dlq_acked(history: &History) -> Vec<Key> {
         let cause = send.cause().and_then(|value| naive::writer(history, value));
         let mut own =
             history.delivers().iter().filter(|read| !read.drained() && read.process == send.process);
-        let group = own.next().map(crate::history::DeliverRow::group);
+        let group = own.next().map(DeliverRow::group);
         let done = history.handled().iter().any(|one| {
             one.how == Handling::Ok
                 && one.event < send.invoke.0

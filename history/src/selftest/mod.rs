@@ -90,8 +90,11 @@ fn rows() -> impl Iterator<Item = &'static Row> {
         .flatten()
 }
 
-/// The clean histories: by name, from a seed.
-const CLEAN: &[(&str, fn(u64) -> History)] = &[("groups", clean::groups), ("queue", clean_queue::queue)];
+/// A clean history's name, and how it comes from a seed.
+type Clean = (&'static str, fn(u64) -> History);
+
+/// The clean histories.
+const CLEAN: &[Clean] = &[("groups", clean::groups), ("queue", clean_queue::queue)];
 
 /// How many clean histories of each kind are judged, and mutated by each mutator.
 const SEEDS: u64 = 20;

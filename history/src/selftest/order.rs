@@ -164,7 +164,8 @@ fn steps(history: &History, internal: bool, skips: bool) -> Vec<Key> {
 
 /// Whether a delivery is one of a reader that goes from record to record by itself.
 fn goes_on_in_order(read: &DeliverRow, shared: bool) -> bool {
-    !(read.drained() || shared && read.group().is_some())
+    let is_member = shared && read.group().is_some();
+    !read.drained() && !is_member
 }
 
 /// Where a reader had to go on, and whether that is a step within its operation.

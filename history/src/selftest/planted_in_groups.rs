@@ -41,10 +41,9 @@ pub(super) fn leave_the_first_out(script: &mut Script, dice: &mut Dice) -> bool 
     let at = |id: u64| script.at(id);
     let firsts = reads.iter().enumerate().filter_map(|(index, (id, member, unit, position, _))| {
         // The assignment that this read is the first of, and the next read of the same.
-        let before =
+        let mut before =
             script.all(|event| moves(event, member, unit)).into_iter().filter(|other| at(*other) < at(*id));
-        let assigned =
-            before.max_by_key(|other| at(*other)).filter(|last| script.get(*last)["f"] == "assigned")?;
+        let assigned = before.next_back().filter(|last| script.get(*last)["f"] == "assigned")?;
         let same = |one: &&(u64, String, String, u64, u64)| one.1 == *member && one.2 == *unit;
         let earlier = reads[..index].iter().filter(same).any(|one| at(one.0) > at(assigned));
         let next = reads[index + 1..].iter().find(same)?.0;
@@ -120,11 +119,11 @@ pub(super) fn forget_the_handling(script: &mut Script, dice: &mut Dice) -> bool 
     true
 }
 
-/// A place and the value of its record.
-type Place = (u64, u64);
+/// A position and the value that stands there.
+type Placed = (u64, u64);
 
 /// Two places of one unit, in order.
-fn two_places(script: &Script, dice: &mut Dice) -> Option<(String, Place, Place)> {
+fn two_places(script: &Script, dice: &mut Dice) -> Option<(String, Placed, Placed)> {
     let drained = script.drained();
     let pairs: Vec<usize> = (1..drained.len()).filter(|at| drained[at - 1].0 == drained[*at].0).collect();
     let at = dice.pick(&pairs)?;

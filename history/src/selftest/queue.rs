@@ -6,7 +6,7 @@ use crate::{
     checks::Case,
     guarantees::Reading,
     history::{
-        Advice, DeliverRow, Drain, GroupId, MessageId, Observation, Phase, ProcessId, SendRow, SettleRow,
+        Advice, DeliverRow, GroupId, MessageId, Observation, Phase, ProcessId, SendRow, SettleRow,
         Settlement, Status, TopicId, UnitId,
     },
     selftest::Dice,
@@ -486,7 +486,12 @@ fn passes(history: &History, process: ProcessId, unit: UnitId) -> Vec<(u64, u64,
             next = Some(read.position + 1);
         } else if let Some((_, note)) = history.notes().iter().find(|(one, _)| *one == event) {
             match note {
-                Observation::Drain(end) if process == ProcessId::DRAIN && ends(end, unit) => {
+                Observation::Drain(end)
+                    if process == ProcessId::DRAIN
+                        && end.unit == unit
+                        && end.complete
+                        && end.node.is_none() =>
+                {
                     list.push((next.unwrap_or(end.from), end.to, event));
                     next = None;
                 }
@@ -496,11 +501,6 @@ fn passes(history: &History, process: ProcessId, unit: UnitId) -> Vec<(u64, u64,
         }
     }
     list
-}
-
-/// Whether the final drain of a unit came to its end, through whatever node.
-fn ends(drain: &Drain, unit: UnitId) -> bool {
-    drain.unit == unit && drain.complete && drain.node.is_none()
 }
 
 /// Whether a record is known at or behind a place, up to another: a reader goes from record to record.

@@ -77,8 +77,8 @@ const TABLE: &[Row] = &[
         },
         ['a'; 5],
     ),
-    (Kind::Unexpected, "in the log", |tale| drop(tale.sent(1, 0).drain(1, 0).drain(9, 1)), ['F'; 5]),
-    (Kind::Corrupt, "in the log", |tale| drop(tale.sent(1, 0).read_damaged(Some(1), 0)), ['F'; 5]),
+    (Kind::Unexpected, "in the log", unexpected, ['F'; 5]),
+    (Kind::Corrupt, "in the log", damaged, ['F'; 5]),
     (Kind::ReplicaDivergence, "between nodes", diverged, ['F'; 5]),
 ];
 
@@ -153,6 +153,14 @@ fn interleaved(tale: &mut Tale) {
 
 fn inconsistent(tale: &mut Tale) {
     tale.sent(1, 0).unknown(2, None).read(1, 0).drain(2, 0);
+}
+
+fn unexpected(tale: &mut Tale) {
+    tale.sent(1, 0).drain(1, 0).drain(9, 1);
+}
+
+fn damaged(tale: &mut Tale) {
+    tale.sent(1, 0).read_damaged(Some(1), 0);
 }
 
 fn diverged(tale: &mut Tale) {

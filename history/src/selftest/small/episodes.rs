@@ -96,7 +96,7 @@ impl Small {
     /// A transaction polls, is handed a record, and ends.
     fn transacted_poll(&mut self, process: usize, place: (UnitId, u64, u64), c: u8) {
         let txn = self.begin_op(process, Invoke::Txn { id: None, epoch: None });
-        let group = (c % 5 != 0).then_some(self.groups[0]);
+        let group = (!c.is_multiple_of(5)).then_some(self.groups[0]);
         let poll = self.begin_poll(process, group, Some(txn));
         self.hand_out(process, place, Some(poll), None);
         self.end(poll, Completion::Ok);
