@@ -377,12 +377,18 @@ async fn committed(
         match found {
             Ok(consumer) => {
                 let info = consumer.cached_info();
+                let floor = info.ack_floor.stream_sequence;
                 // The floor stays where it is when the last message is given up; then nothing waits for an ack.
+                // What was delivered counts the whole stream, of which the unit is a part.
                 let done = match info.num_ack_pending {
-                    0 => info.delivered.stream_sequence.max(info.ack_floor.stream_sequence),
-                    _ => info.ack_floor.stream_sequence,
+                    0 => info.delivered.stream_sequence.max(floor),
+                    _ => floor,
                 };
-                return Ok((done > 0).then(|| Position(done + 1)));
+                if done == 0 {
+                    return Ok(None);
+                }
+                let (_, end) = bounds(context.clone(), unit.clone()).await?;
+                return Ok(Some(Position(done + 1).min(end.max(Position(floor + 1)))));
             }
             Err(error) => {
                 use jetstream::stream::ConsumerErrorKind;
