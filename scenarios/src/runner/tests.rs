@@ -6,7 +6,7 @@ use squall_bus::{
     AckModel, Admin, Bus, Capabilities, Clock, Consumer, ConsumerConfig, ConsumerEvent, Delivery, Error,
     ErrorClass, Incarnation, Outcome, Pending, Position, Producer, ProducerConfig, Sleep, Time, Unit,
 };
-use squall_history::history::{Handling, History, Observation};
+use squall_history::history::{Advice, Handling, History, Observation, SettleRow, Settlement, Status};
 use std::{
     collections::VecDeque,
     future::Future,
@@ -184,8 +184,10 @@ fn handled(history: &History) -> usize {
     history.handled().iter().filter(|handled| handled.how == Handling::Ok).count()
 }
 
+/// The acks that the bus confirmed.
 fn acked(history: &History) -> usize {
-    history.notes().iter().filter(|(_, note)| matches!(note, Observation::Acked { .. })).count()
+    let confirmed = |one: &&SettleRow| one.how == Settlement::Ack && one.status == Status::Ok;
+    history.settles().iter().filter(confirmed).count()
 }
 
 #[test]
@@ -197,11 +199,11 @@ fn every_processed_record_is_acknowledged_and_nothing_is_committed() {
 }
 
 #[test]
-fn an_ack_that_is_not_certain_is_tried_again_and_written_down_once() {
+fn an_ack_that_is_not_certain_is_tried_again_and_all_are_written_down() {
     let (history, consumer) = play("after-processing", [doubt(), doubt()]);
     assert_eq!((handled(&history), acked(&history)), (3, 3));
     let acks = consumer.script().acked.clone();
-    assert_eq!(acks.len(), 5, "{acks:?}");
+    assert_eq!((acks.len(), history.settles().len()), (5, 5), "{acks:?}");
 }
 
 #[test]
@@ -252,7 +254,9 @@ fn what_the_bus_gives_up_is_poison() {
     let told = history
         .notes()
         .iter()
-        .filter(|(_, note)| matches!(note, Observation::ClientError { error, .. } if error == "EXHAUSTED"));
+        .filter(|(_, note)| matches!(note, Observation::Advisory { what: Advice::MaxDeliveries, .. }));
+    let refusals = history.settles().iter().filter(|one| matches!(one.how, Settlement::Nak { .. }));
+    assert_eq!(refusals.count(), 3);
     assert_eq!(told.count(), 3);
 }
 
