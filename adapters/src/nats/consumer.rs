@@ -9,7 +9,7 @@
 //!   drops what comes beyond, statuses too. That is told as an error that the consumer survives, and the server delivers
 //!   the message again after the ack wait.
 //! - A member of a group with `max_deliver` is in the group's queue for the advisories about its durable consumers, and
-//!   tells what they gave up: see [`given_up`](super::given_up).
+//!   tells what they gave up: see `given_up`.
 //! - `ack`, `nack`, `term` and `extend` are answered when the server has taken them; without `confirm_acks` they are
 //!   only sent, and their outcome is unknown. A delivery waits for a word until an ack or term of it is taken.
 //!   There is nothing to commit.

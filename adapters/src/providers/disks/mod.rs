@@ -7,9 +7,9 @@
 //!    have ended, however that came, the kernel itself unmounts everything and frees the loop devices. The guard
 //!    watches the keeper as it watches nodes.
 //! 3. A node's disk outlives its process, so a node that was killed finds what it wrote, synced or not.
-//! 4. [`Disks::cut`] takes the power from a disk: the file system is shut down without its journal being written
+//! 4. `Disks::cut` takes the power from a disk: the file system is shut down without its journal being written
 //!    out (the ioctl FS_IOC_SHUTDOWN with EXT4_GOING_FLAGS_NOLOGFLUSH of Linux' ext4), so what was not synced, and
-//!    what the kernel had not written by itself, never reaches the disk. [`Disks::remount`] lets the file system
+//!    what the kernel had not written by itself, never reaches the disk. `Disks::remount` lets the file system
 //!    recover from its journal, as a machine does that boots.
 //! 5. No other file system is ever touched: before it is shut down, the one behind the open folder must lie on a
 //!    loop device whose file is this very disk's.

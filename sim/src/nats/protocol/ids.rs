@@ -63,7 +63,7 @@ impl ConsumerId {
 pub struct MsgId(pub u128);
 
 impl MsgId {
-    /// The id of a record that has a name of its own ([`Record::id`]).
+    /// The id of a record that has a name of its own ([`squall_bus::Record::id`]).
     #[must_use]
     pub fn named(name: &str) -> Self {
         let word = |start| name.bytes().fold(start, |hash, byte| mix(hash, u64::from(byte)));
