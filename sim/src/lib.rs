@@ -8,6 +8,7 @@
 //! | [`nats`] | NATS with JetStream: servers, Raft groups, streams, consumers, and the client library |
 //! | [`model`] | what the simulated bus asks of a model, whichever broker it models |
 //! | [`runtime`] | the user's async code: a stock tokio with paused time, processes, the watchdog |
+//! | [`nodes`] | sets of nodes, as bits |
 //! | `bus`, `cluster`, `nemesis` | the bus traits, the cluster and its faults over all that |
 //! | [`storm`] | a user's service under many seeds of faults, recorded and judged |
 //! | `targets` | simulated clusters by the name of their bus: [`open`] |
@@ -19,6 +20,7 @@ pub mod kernel;
 pub mod model;
 pub mod nats;
 mod nemesis;
+pub mod nodes;
 pub mod runtime;
 mod shared;
 pub mod storm;

@@ -15,7 +15,6 @@ use super::{
     error::ErrorCode,
     links::ReplyTo,
     metadata::{BrokerImage, Image, MetadataRecord, PartitionImage, TopicSettings},
-    nodes::NodeSet,
     protocol::{
         AlterPartitionRequest, AlteredPartition, BrokerHeartbeatRequest, BrokerHeartbeatResponse,
         BrokerRegistrationRequest, IsrProposal, PartitionId, ResponseBody,
@@ -23,6 +22,7 @@ use super::{
     rules::Rules,
 };
 use crate::kernel::NodeId;
+use crate::nodes::NodeSet;
 use squall_bus::Time;
 use std::{collections::VecDeque, sync::Arc};
 

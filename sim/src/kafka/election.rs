@@ -10,10 +10,10 @@
 
 use super::{
     metadata::{PartitionImage, TopicSettings},
-    nodes::NodeSet,
     rules::Rules,
 };
 use crate::kernel::NodeId;
+use crate::nodes::NodeSet;
 
 /// A change asked of a partition.
 #[derive(Clone, Copy, Debug)]

@@ -9,11 +9,11 @@ use super::{
     broker::{Broker, BrokerTimer, Env},
     error::ErrorCode,
     links::Lane,
-    nodes::NodeSet,
     protocol::{AlterPartitionRequest, AlteredPartition, IsrProposal, PartitionId, RequestBody},
     replica::Replica,
 };
 use crate::kernel::NodeId;
+use crate::nodes::NodeSet;
 use squall_bus::Time;
 
 /// Proposals of one broker.

@@ -3,11 +3,9 @@
 //! Every node keeps an image of its own, made from the part of the log that is committed and has reached it
 //! (rule A5); the active controller keeps another one that is ahead of it.
 
-use super::{
-    nodes::NodeSet,
-    protocol::{PartitionId, TopicIx},
-};
+use super::protocol::{PartitionId, TopicIx};
 use crate::kernel::NodeId;
+use crate::nodes::NodeSet;
 use std::sync::Arc;
 
 /// A partition as the controller sees it.

@@ -24,7 +24,6 @@ mod log;
 pub mod metadata;
 mod model;
 pub mod names;
-pub mod nodes;
 mod placement;
 mod produce;
 mod producers;
@@ -43,6 +42,7 @@ pub use error::ErrorCode;
 pub use names::Names;
 pub use rules::Rules;
 
+use crate::nodes::{MAX_NODES, NodeSet};
 use crate::{
     kernel::{Choices, Ctx, Digest, Event, Model, NodeId, Site, mix},
     model::{Call, Note, Output},
@@ -51,7 +51,6 @@ use broker::BrokerTimer;
 use client::Client;
 use controller::{default_settings, new_partitions};
 use metadata::{Image, MetadataRecord, PartitionImage, TopicSettings};
-use nodes::{MAX_NODES, NodeSet};
 use placement::place;
 use protocol::{GroupIx, Msg, PartitionId, TopicIx};
 use quorum::MetadataBatch;

@@ -36,7 +36,7 @@ pub(super) fn place(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kafka::nodes::NodeSet;
+    use crate::nodes::NodeSet;
 
     #[test]
     fn replicas_are_distinct_and_leaders_even() {

@@ -14,10 +14,10 @@ pub use super::batch::{
 
 use super::{
     error::ErrorCode,
-    nodes::NodeSet,
     quorum::{QuorumRequest, QuorumResponse},
 };
 use crate::kernel::NodeId;
+use crate::nodes::NodeSet;
 use squall_bus::Acks;
 use std::{fmt, sync::Arc, time::Duration};
 

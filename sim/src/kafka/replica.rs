@@ -13,12 +13,12 @@ use super::{
     broker::Env,
     log::Log,
     metadata::{Image, PartitionImage},
-    nodes::NodeSet,
     producers::Producers,
     protocol::{Batch, Entry, FetchPartition, PartitionId},
     rules::{Rules, WatermarkOver},
 };
 use crate::kernel::{ConnId, DiskError, FileId, NodeId};
+use crate::nodes::NodeSet;
 use squall_bus::Time;
 use std::collections::VecDeque;
 

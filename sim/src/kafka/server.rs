@@ -13,11 +13,11 @@ use super::{
     lifecycle::{Advice, Lifecycle, Stage},
     links::{Lane, Links, Own, ReplyTo},
     metadata::Image,
-    nodes::NodeSet,
     protocol::{Msg, PartitionId, Request, RequestBody, Response, ResponseBody},
     voter::Voter,
 };
 use crate::kernel::{Boot, ConnId, Ctx, Event, FileId, NodeId, Site};
+use crate::nodes::NodeSet;
 use std::time::Duration;
 
 const STARTUP: Site = Site::new("kafka.server.startup");

@@ -8,7 +8,6 @@ use super::{
     config::StreamConfig,
     error::ApiError,
     meta::Meta,
-    nodes::NodeSet,
     protocol::{ApiRequest, ApiResponse, ConsumerId, Reply, ReplyTo, StreamIx},
     raft::{
         Raft,
@@ -17,6 +16,7 @@ use super::{
     server::{Server, env},
 };
 use crate::kernel::{Ctx, NodeId, mix};
+use crate::nodes::NodeSet;
 use std::sync::Arc;
 
 impl Server {

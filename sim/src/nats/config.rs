@@ -1,10 +1,8 @@
 //! Configurations of streams and consumers, and where the meta group put them.
 
-use super::{
-    nodes::NodeSet,
-    protocol::{ConsumerId, ReplyTo, StreamIx},
-};
+use super::protocol::{ConsumerId, ReplyTo, StreamIx};
 use crate::kernel::NodeId;
+use crate::nodes::NodeSet;
 use std::{sync::Arc, time::Duration};
 
 /// A stream's configuration: file storage, retention by limits.

@@ -2,11 +2,11 @@
 
 use super::{
     config::{ConsumerAssignment, ConsumerConfig, StreamAssignment, StreamConfig},
-    nodes::NodeSet,
     protocol::{ConsumerId, ReplyTo, StreamIx},
     raft::message::{GroupId, Op},
 };
 use crate::kernel::{Choices, NodeId, Site};
+use crate::nodes::NodeSet;
 use std::{collections::BTreeMap, sync::Arc};
 
 const PLACE: Site = Site::new("nats.meta.place");

@@ -31,7 +31,6 @@ pub mod invariants;
 pub mod meta;
 mod model;
 pub mod names;
-pub mod nodes;
 pub mod profile;
 pub mod protocol;
 pub mod raft;
@@ -47,12 +46,12 @@ pub use error::ApiError;
 pub use names::Names;
 pub use rules::Rules;
 
+use crate::nodes::MAX_NODES;
 use crate::{
     kernel::{Boot, Choices, Ctx, Digest, Event, Model, NodeId, Site, mix},
     model::{Call, Note, Output},
 };
 use client::Client;
-use nodes::MAX_NODES;
 use protocol::{Msg, StreamIx};
 use raft::message::GroupId;
 use server::{Server, ServerTimer};

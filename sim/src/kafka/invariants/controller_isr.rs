@@ -2,8 +2,9 @@
 
 use super::committed::name;
 use crate::{
-    kafka::{Kafka, Touch, nodes::NodeSet, protocol::PartitionId},
+    kafka::{Kafka, Touch, protocol::PartitionId},
     kernel::{Invariant, NodeId},
+    nodes::NodeSet,
 };
 use squall_bus::Time;
 use std::collections::BTreeMap;

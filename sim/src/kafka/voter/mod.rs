@@ -17,12 +17,12 @@ use super::{
     Kafka, Timer,
     links::{Lane, Links, ReplyTo},
     metadata::MetadataRecord,
-    nodes::NodeSet,
     protocol::{RequestBody, ResponseBody},
     quorum::{MetadataBatch, QuorumRequest, QuorumResponse},
     rules::Rules,
 };
 use crate::kernel::{Ctx, Digest, NodeId, Site};
+use crate::nodes::NodeSet;
 use squall_bus::Time;
 use std::time::Duration;
 

@@ -18,10 +18,10 @@ pub use ids::{ConsumerId, ConsumerName, GroupIx, MsgId, ReplyTo, StreamIx, Subje
 use super::{
     config::{ConsumerConfig, StreamConfig},
     error::ApiError,
-    nodes::NodeSet,
     raft::message::{GroupId, RaftMsg},
 };
 use crate::kernel::{ConnId, NodeId};
+use crate::nodes::NodeSet;
 use bytes::Bytes;
 use squall_bus::{Record, Time};
 use std::{sync::Arc, time::Duration};

@@ -23,12 +23,12 @@ pub use log::Log;
 
 use super::{
     Env, Timer,
-    nodes::NodeSet,
     protocol::RouteMsg,
     rules::{CommitBy, Sync},
     server::ServerTimer,
 };
 use crate::kernel::{Boot, FileId, NodeId, Site, mix};
+use crate::nodes::NodeSet;
 use message::{Entry, Fit, GroupId, Op, RaftMsg};
 use squall_bus::Time;
 use std::{sync::Arc, time::Duration};

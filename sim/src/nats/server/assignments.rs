@@ -11,11 +11,11 @@ use crate::{
         config::{ConsumerAssignment, StreamAssignment},
         consumer::Consumer,
         meta::MetaChange,
-        nodes::NodeSet,
         protocol::{ApiResponse, ConsumerId, ConsumerName, Reply, Status, Subject},
         raft::{Raft, message::GroupId},
         stream::Stream,
     },
+    nodes::NodeSet,
 };
 use std::sync::Arc;
 

@@ -5,12 +5,12 @@ use crate::{
     kernel::{ConnId, Ctx, NodeId},
     nats::{
         Nats, Shared,
-        nodes::NodeSet,
         protocol::{
             ClientMsg, Msg, Reply, ReplyTo, RouteMsg, Routed, ServerInfo, ServerMsg, Status, Subject,
         },
         raft::message::GroupId,
     },
+    nodes::NodeSet,
 };
 
 impl Server {

@@ -18,7 +18,6 @@ use super::{
     clients::ClientConns,
     consumer::Consumer,
     meta::Meta,
-    nodes::NodeSet,
     protocol::{Advisory, Audience, ConsumerId, Msg, RouteMsg, StreamIx},
     raft::{
         Raft,
@@ -29,6 +28,7 @@ use super::{
     stream::Stream,
 };
 use crate::kernel::{Boot, Ctx, Digest, Event, FileId, NodeId, Site, mix};
+use crate::nodes::NodeSet;
 use std::{collections::BTreeMap, time::Duration};
 
 const STARTUP: Site = Site::new("nats.server.startup");

@@ -7,7 +7,6 @@ use crate::{
     nats::{
         ApiError, Names, Shared, Timer,
         config::StreamConfig,
-        nodes::NodeSet,
         profile::nats_2_15,
         protocol::{
             AckBody, AckToken, ApiRequest, ApiResponse, ClientMsg, ConsumerId, ConsumerInfo, Delivery,
@@ -15,6 +14,7 @@ use crate::{
             StreamInfo, StreamIx,
         },
     },
+    nodes::NodeSet,
 };
 use bytes::Bytes;
 use squall_bus::{
