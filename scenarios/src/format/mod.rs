@@ -41,7 +41,10 @@ pub use workload::{
 };
 
 pub use squall_history::guarantees::{Delivery, Dlq, Log, Order};
-pub(crate) use {faults::Verb, suggest::nearest};
+pub(crate) use {
+    faults::Verb,
+    suggest::{nearest, or_list},
+};
 
 use error::{Problem, Source};
 use scalar::Period;
