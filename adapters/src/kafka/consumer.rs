@@ -148,7 +148,10 @@ impl KafkaConsumer {
         let shared = Arc::clone(&self.shared);
         let spawned = thread::Builder::new().name(name.to_owned()).spawn(move || work(&shared, client));
         spawned.map(drop).map_err(|error| {
-            crate::codes::error(-196, format!("the threads of a consumer could not be started: {error}"))
+            crate::wire::codes::error(
+                -196,
+                format!("the threads of a consumer could not be started: {error}"),
+            )
         })
     }
 
@@ -231,7 +234,7 @@ impl Shared {
             match client.poll(within) {
                 Some(Ok(message)) => self.hold(&message),
                 Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
-                    let mut error = crate::codes::error(code as i32, "the consumer cannot go on");
+                    let mut error = crate::wire::codes::error(code as i32, "the consumer cannot go on");
                     error.class = ErrorClass::Fatal;
                     self.fatal(error);
                 }
@@ -373,7 +376,7 @@ impl Shared {
         }
         drop(state);
         if let Err(error) = sought {
-            self.error(crate::codes::error(
+            self.error(crate::wire::codes::error(
                 -172,
                 format!("{unit} could not be read from {position} on: {error}"),
             ));
@@ -446,7 +449,7 @@ fn commit_now(client: &Client, positions: &[(Unit, Position)]) -> Outcome<()> {
         Ok(()) => Outcome::Ok(()),
         Err(error) => {
             let (code, says) = number(&error);
-            crate::codes::failed_commit(code.unwrap_or(-196), says)
+            crate::wire::codes::failed_commit(code.unwrap_or(-196), says)
         }
     }
 }
@@ -539,7 +542,7 @@ impl Consumer for KafkaConsumer {
     }
 
     fn commit(&self, positions: Vec<(Unit, Position)>) -> Pending<Outcome<()>> {
-        let refuse = |code, says: &str| Pending::done(Outcome::Fail(crate::codes::error(code, says)));
+        let refuse = |code, says: &str| Pending::done(Outcome::Fail(crate::wire::codes::error(code, says)));
         if self.group.is_none() {
             return refuse(-179, "a consumer outside of any group has nothing to commit");
         }
@@ -560,7 +563,7 @@ impl Consumer for KafkaConsumer {
             return Err(Error::closed());
         }
         if !state.owned.contains_key(unit) {
-            return Err(crate::codes::error(-172, format!("{unit} is not assigned to this consumer")));
+            return Err(crate::wire::codes::error(-172, format!("{unit} is not assigned to this consumer")));
         }
         state.records.retain(|record| record.unit != *unit);
         state.seeks.push_back((unit.clone(), position));

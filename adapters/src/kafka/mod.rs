@@ -4,7 +4,7 @@
 //! and can end them all at once, as a crash would ([`KafkaBus::crash`]).
 //!
 //! - A producer's `send` enqueues and so fixes the order. Failed sends become `fail` or `unknown` as
-//!   [`crate::codes`] says; `unknown` is the answer whenever an attempt may have been appended.
+//!   [`crate::wire::codes`] says; `unknown` is the answer whenever an attempt may have been appended.
 //! - A consumer polls librdkafka only while its reader asks for a record (and a little ahead), so a reader
 //!   that is stuck exceeds `max.poll.interval.ms` as it would with the client alone. See [`consumer`].
 //! - Acks are prefixes: `ack` commits the position behind the delivery. There is no nack, term or extend.
@@ -189,7 +189,7 @@ fn number(error: &KafkaError) -> (Option<i32>, String) {
 /// The bus's error for a client's.
 fn bus_error(error: &KafkaError) -> Error {
     match number(error) {
-        (Some(number), says) => crate::codes::error(number, says),
+        (Some(number), says) => crate::wire::codes::error(number, says),
         (None, says) => Error::new(ErrorClass::Refused, "_INVALID_ARG", says),
     }
 }

@@ -105,7 +105,7 @@ impl KafkaProducer {
         };
         let otherwise = result.clone();
         let work = move || result(step(&client).map_err(|error| StepError::of(&error)));
-        let failed = |says| otherwise(Err(StepError::before(crate::codes::error(-196, says))));
+        let failed = |says| otherwise(Err(StepError::before(crate::wire::codes::error(-196, says))));
         Box::pin(offload(work, failed))
     }
 }
@@ -128,7 +128,7 @@ impl Producer for KafkaProducer {
         };
         let Some((ticket, sending)) = self.flight.take_off() else {
             let says = "the producer has no room: wait until it is ready";
-            return Pending::done(Outcome::Fail(crate::codes::error(-184, says)));
+            return Pending::done(Outcome::Fail(crate::wire::codes::error(-184, says)));
         };
         let sent = Box::new(Sent { topic: record.topic.clone(), ticket });
         let mut out: BaseRecord<'_, [u8], [u8], Box<Sent>> =
@@ -181,7 +181,7 @@ impl StepError {
 
     fn of(error: &KafkaError) -> Self {
         let (code, says) = number(error);
-        let mut bus = crate::codes::error(code.unwrap_or(-196), says);
+        let mut bus = crate::wire::codes::error(code.unwrap_or(-196), says);
         let KafkaError::Transaction(error) = error else { return Self { error: bus, no_effect: false } };
         if error.is_fatal() {
             bus.class = ErrorClass::Fatal;
