@@ -7,6 +7,7 @@
 //! | [`kafka`] | Kafka: brokers, controllers, groups, and the client libraries |
 //! | [`nats`] | NATS with JetStream: servers, Raft groups, streams, consumers, and the client library |
 //! | [`io`] | what a client library's state machine may touch |
+//! | [`minimize`] | delta debugging: as few items and as small numbers as still fail |
 //! | [`model`] | what the simulated bus asks of a model, whichever broker it models |
 //! | [`runtime`] | the user's async code: a stock tokio with paused time, processes, the watchdog |
 //! | [`nodes`] | sets of nodes, as bits |
@@ -20,6 +21,7 @@ mod interner;
 pub mod io;
 pub mod kafka;
 pub mod kernel;
+pub mod minimize;
 pub mod model;
 pub mod nats;
 mod nemesis;
