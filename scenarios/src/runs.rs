@@ -13,6 +13,7 @@ use squall_history::{
     judge,
 };
 use squall_reports::Measured;
+use squall_sim::kernel::{Mark, Marks};
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -42,6 +43,21 @@ pub struct Outcome {
     pub measured: Option<Measured>,
     /// What every client saw; `None` for a run that was not carried out.
     pub history: Option<History>,
+    /// The rare situations that the run passed through.
+    pub marks: Marks,
+}
+
+/// What came of carrying a plan out.
+struct Carried {
+    ran: Result<Ran, RunError>,
+    hash: Option<u64>,
+    marks: Marks,
+}
+
+impl Carried {
+    fn without_hash(ran: Result<Ran, RunError>) -> Self {
+        Self { ran, hash: None, marks: Marks::default() }
+    }
 }
 
 impl Job {
@@ -63,7 +79,7 @@ impl Job {
         let real = Instant::now();
         let plan = Arc::new(Plan::new(Arc::clone(&self.scenario), self.seed));
         self.begin(&plan, sink);
-        let (ran, hash) = self.carry_out(&plan, sink, note);
+        let Carried { ran, hash, marks } = self.carry_out(&plan, sink, note);
         let outcome = match ran {
             Ok(ran) => {
                 sink(RunEvent::Progress(judging(&ran, real.elapsed())));
@@ -75,7 +91,11 @@ impl Job {
                     latency: latency(&ran.recorder.publish.summary()),
                 };
                 let measured = measured(&ran.recorder, &impacts(&ran.history));
-                Outcome { finished, measured: Some(measured), history: Some(ran.history) }
+                let mut marks = marks.or(ran.marks);
+                if finished.report.counts.redelivered > 0 {
+                    marks.add(Mark::DeliveredAgain);
+                }
+                Outcome { finished, measured: Some(measured), history: Some(ran.history), marks }
             }
             Err(error) => {
                 let verdict = match &error {
@@ -89,7 +109,7 @@ impl Job {
                     hash: None,
                     latency: None,
                 };
-                Outcome { finished, measured: None, history: None }
+                Outcome { finished, measured: None, history: None, marks }
             }
         };
         end(&outcome.finished, sink);
@@ -120,22 +140,17 @@ impl Job {
         }));
     }
 
-    fn carry_out(
-        &self,
-        plan: &Arc<Plan>,
-        sink: &Sink,
-        note: &(dyn Fn(&str) + Sync),
-    ) -> (Result<Ran, RunError>, Option<u64>) {
+    fn carry_out(&self, plan: &Arc<Plan>, sink: &Sink, note: &(dyn Fn(&str) + Sync)) -> Carried {
         match &self.target {
             Target::Sim(bus) => self.simulate(bus, plan, sink),
-            Target::Local(bus) => (self.live(bus, plan, sink, note), None),
+            Target::Local(bus) => Carried::without_hash(self.live(bus, plan, sink, note)),
         }
     }
 
-    fn simulate(&self, bus: &str, plan: &Arc<Plan>, sink: &Sink) -> (Result<Ran, RunError>, Option<u64>) {
+    fn simulate(&self, bus: &str, plan: &Arc<Plan>, sink: &Sink) -> Carried {
         let simulation = match squall_sim::open(bus, plan.cluster(), plan.choices().clone()) {
             Ok(simulation) => simulation,
-            Err(error) => return (Err(RunError::Unsupported(error.to_string())), None),
+            Err(error) => return Carried::without_hash(Err(RunError::Unsupported(error.to_string()))),
         };
         let result: Arc<Mutex<Option<Result<Ran, RunError>>>> = Arc::default();
         let (kept, plan, sink, target) =
@@ -158,7 +173,7 @@ impl Job {
             (Ok(()), Some(ran)) => ran,
             (Ok(()), None) => Err(RunError::Broken("the simulated run ended without a result".to_owned())),
         };
-        (ran, Some(simulation.hash()))
+        Carried { ran, hash: Some(simulation.hash()), marks: simulation.marks() }
     }
 
     #[cfg(feature = "local")]

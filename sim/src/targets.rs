@@ -3,7 +3,7 @@
 use crate::{
     cluster::Simulation,
     kafka::{self, Kafka, invariants, profile},
-    kernel::{Choices, LinkSpec, TraceEvent, mix},
+    kernel::{Choices, LinkSpec, Marks, TraceEvent, mix},
     model::BusModel,
     nats::{self, Nats},
     runtime::{Broken, Options, ProcWarning},
@@ -31,6 +31,8 @@ pub trait Simulated: Send {
     fn start_tracing(&self);
     /// The recorded events; empty unless tracing.
     fn trace(&self) -> Vec<TraceEvent>;
+    /// Which marks were reached so far.
+    fn marks(&self) -> Marks;
     /// Handles that outlived their process' crash.
     fn warnings(&self) -> Vec<ProcWarning>;
 }
@@ -109,6 +111,10 @@ impl<M: BusModel> Simulated for Simulation<M> {
 
     fn trace(&self) -> Vec<TraceEvent> {
         Self::trace(self)
+    }
+
+    fn marks(&self) -> Marks {
+        Self::marks(self)
     }
 
     fn warnings(&self) -> Vec<ProcWarning> {

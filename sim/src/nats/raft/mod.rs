@@ -27,7 +27,7 @@ use super::{
     rules::{CommitBy, Sync},
     server::ServerTimer,
 };
-use crate::kernel::{Boot, FileId, NodeId, Site, mix};
+use crate::kernel::{Boot, FileId, Mark, NodeId, Site, mix};
 use crate::nodes::NodeSet;
 use message::{Entry, Fit, GroupId, Op, RaftMsg};
 use squall_bus::Time;
@@ -242,6 +242,7 @@ impl Raft {
 
     /// A new process finds what the last one left on its disk.
     pub fn recover(&mut self, boot: Boot, env: &mut Env<'_, '_>) {
+        self.mark_lost(env);
         if boot == Boot::Fresh {
             (self.term, self.vote) = (0, None);
         }
@@ -410,6 +411,7 @@ impl Raft {
     }
 
     fn follow(&mut self, leader: Option<NodeId>, env: &mut Env<'_, '_>) {
+        self.mark_lost(env);
         self.role = RaftRole::Follower;
         self.leader = leader;
         self.taking_over = false;
@@ -428,6 +430,13 @@ impl Raft {
         self.start_leading(env);
         self.changed(env);
         self.propose(Op::PeerState, env);
+    }
+
+    /// A stream's leader that is one no more, with messages that nobody was told of.
+    fn mark_lost(&self, env: &mut Env<'_, '_>) {
+        if self.role == RaftRole::Leader && self.in_flight() > 0 && matches!(self.group, GroupId::Stream(_)) {
+            env.ctx.mark(Mark::LeaderLostUnacked);
+        }
     }
 
     fn start_leading(&mut self, env: &mut Env<'_, '_>) {
@@ -697,6 +706,9 @@ impl Raft {
     }
 
     fn cut(&mut self, index: u64, env: &mut Env<'_, '_>) {
+        if index < self.log.last() {
+            env.ctx.mark(Mark::FollowerTruncated);
+        }
         self.log.truncate(index, env.ctx.disk());
         self.changed(env);
     }
