@@ -2,7 +2,7 @@
 
 use crate::{
     bus::{ClientNodes, SimAdmin, SimBus, SimClock},
-    kernel::{Choices, Invariant, LinkSpec, Marks, NodeId, TraceEvent, World},
+    kernel::{Choices, Invariant, LinkSpec, LogLine, Marks, NodeId, TraceEvent, World, log},
     model::{BusModel, Call, Note},
     nemesis,
     runtime::{self, Broken, Control, Options, Proc, ProcWarning, Spawner},
@@ -102,6 +102,14 @@ impl<M: BusModel> Simulation<M> {
     #[must_use]
     pub fn trace(&self) -> Vec<TraceEvent> {
         self.cluster.shared.lock().world.trace_mut().take()
+    }
+
+    /// The recorded events with names, one a line; empty unless [recorded](Self::record_trace).
+    #[must_use]
+    pub fn log(&self) -> Vec<LogLine> {
+        let mut state = self.cluster.shared.lock();
+        let names = state.world.labels();
+        log(&state.world.trace_mut().take(), &names)
     }
 
     /// What was drawn, where choices are recorded.

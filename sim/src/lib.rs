@@ -6,6 +6,7 @@
 //! | [`kernel`] | the clock, the event heap, choices, network, disks, node clocks, the trace, invariants |
 //! | [`kafka`] | Kafka: brokers, controllers, groups, and the client libraries |
 //! | [`nats`] | NATS with JetStream: servers, Raft groups, streams, consumers, and the client library |
+//! | [`minimize`] | delta debugging: as few items and as small numbers as still fail |
 //! | [`model`] | what the simulated bus asks of a model, whichever broker it models |
 //! | [`runtime`] | the user's async code: a stock tokio with paused time, processes, the watchdog |
 //! | [`nodes`] | sets of nodes, as bits |
@@ -17,6 +18,7 @@ mod bus;
 mod cluster;
 pub mod kafka;
 pub mod kernel;
+pub mod minimize;
 pub mod model;
 pub mod nats;
 mod nemesis;

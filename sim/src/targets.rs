@@ -3,7 +3,7 @@
 use crate::{
     cluster::Simulation,
     kafka::{self, Kafka, invariants, profile},
-    kernel::{Choices, LinkSpec, Marks, TraceEvent, mix},
+    kernel::{Choices, LinkSpec, LogLine, Marks, TraceEvent, mix},
     model::BusModel,
     nats::{self, Nats},
     runtime::{Broken, Options, ProcWarning},
@@ -33,6 +33,8 @@ pub trait Simulated: Send {
     fn trace(&self) -> Vec<TraceEvent>;
     /// Which marks were reached so far.
     fn marks(&self) -> Marks;
+    /// The recorded events with names; empty unless tracing. Takes them, as [`trace`](Self::trace) does.
+    fn log(&self) -> Vec<LogLine>;
     /// Handles that outlived their process' crash.
     fn warnings(&self) -> Vec<ProcWarning>;
 }
@@ -111,6 +113,10 @@ impl<M: BusModel> Simulated for Simulation<M> {
 
     fn trace(&self) -> Vec<TraceEvent> {
         Self::trace(self)
+    }
+
+    fn log(&self) -> Vec<LogLine> {
+        Self::log(self)
     }
 
     fn marks(&self) -> Marks {

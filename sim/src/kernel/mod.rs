@@ -12,6 +12,7 @@
 //! - [`NodeClock`]: offset and drift per node; only the kernel knows true time.
 //! - [`Trace`]: a rolling hash of all kernel events; when two runs differ, the first event that differs.
 //! - [`Mark`]: a rare situation that a run passed through, for sweeps to count; it changes nothing.
+//! - [`log()`]: a recorded trace for people, with names.
 //! - [`Invariant`]: what must hold after every event, told only what the event changed.
 //!
 //! Nothing in here reads a wall clock, starts a thread, hashes an address or draws a float.
@@ -21,6 +22,7 @@ mod clock;
 mod ctx;
 mod disk;
 mod invariant;
+mod log;
 mod marks;
 mod network;
 mod queue;
@@ -32,6 +34,7 @@ pub use clock::NodeClock;
 pub use ctx::Ctx;
 pub use disk::{Disk, DiskError, FileId, Recovered};
 pub use invariant::{Invariant, Violation};
+pub use log::{LONGEST, LogLine, log};
 pub use marks::{Mark, Marks};
 pub use network::{ConnId, LinkSpec, Network};
 pub use queue::{Queue, Ticket};

@@ -121,7 +121,9 @@ mod tests {
 
     #[test]
     fn reads_and_prints_ranges_and_says_what_to_write_instead() {
-        for (text, low, high, printed) in [("3..5", 3, 5, "3..5"), ("4", 4, 4, "4"), ("1 ..= 2", 1, 2, "1..2")] {
+        for (text, low, high, printed) in
+            [("3..5", 3, 5, "3..5"), ("4", 4, 4, "4"), ("1 ..= 2", 1, 2, "1..2")]
+        {
             let range: CountRange = text.parse().expect(text);
             assert_eq!((range.low(), range.high(), range.to_string().as_str()), (low, high, printed));
         }
