@@ -208,6 +208,9 @@ impl<M: BusModel> State<M> {
 
     /// Hands the model's outputs to whoever waits for them.
     pub(crate) fn settle(&mut self, wakers: &mut Vec<Waker>) {
+        if self.world.has_told_nothing() {
+            return;
+        }
         let now = self.world.now();
         let outputs: Vec<Output> = self.world.take_outputs().collect();
         for output in outputs {
