@@ -8,9 +8,10 @@ use crate::{
 use squall_bus::Time;
 use squall_history::{
     History, Report, RunEvent, Verdict,
+    analysis::Analysis,
     events::{Finished, Judged, Plan as Planned, PlannedFault, Progress, Stage, Started},
-    impact::impacts,
-    judge,
+    impact::{Impact, impacts},
+    verdict::judge_analysis,
 };
 use squall_reports::Measured;
 use std::{
@@ -67,14 +68,15 @@ impl Job {
         let outcome = match ran {
             Ok(ran) => {
                 sink(RunEvent::Progress(judging(&ran, real.elapsed())));
+                let (report, impacts) = judged(&ran.history);
                 let finished = Finished {
-                    report: judge(&ran.history),
+                    report,
                     time: ran.history.end(),
                     real_ms: millis(real.elapsed()),
                     hash: hash.map(|hash| format!("{hash:016x}")),
                     latency: latency(&ran.recorder.publish.summary()),
                 };
-                let measured = measured(&ran.recorder, &impacts(&ran.history));
+                let measured = measured(&ran.recorder, &impacts);
                 Outcome { finished, measured: Some(measured), history: Some(ran.history) }
             }
             Err(error) => {
@@ -204,6 +206,12 @@ fn end(finished: &Finished, sink: &Sink) {
         reason: finished.report.reason.clone(),
     }));
     sink(RunEvent::Finished(finished.clone()));
+}
+
+/// The judgement of a run and what each of its faults did, from one analysis.
+fn judged(history: &History) -> (Report, Vec<Impact>) {
+    let analysis = Analysis::new(history);
+    (judge_analysis(&analysis, &[]), impacts(&analysis))
 }
 
 fn judging(ran: &Ran, real: Duration) -> Progress {
