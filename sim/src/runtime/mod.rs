@@ -15,7 +15,7 @@
 mod process;
 mod watchdog;
 
-pub(crate) use process::Life as ProcLife;
+pub(crate) use process::{Life as ProcLife, panic_message};
 pub use process::{Proc, ProcWarning, Spawner};
 
 use crate::kernel::Violation;
