@@ -3,10 +3,10 @@
 use crate::{
     cluster::Simulation,
     kafka::{self, Kafka, invariants, profile},
-    kernel::{Choices, LinkSpec, TraceEvent, mix},
+    kernel::{Choices, LinkSpec, LogLine, Marks, TraceEvent, mix},
     model::BusModel,
     nats::{self, Nats},
-    runtime::{Broken, Options, ProcWarning},
+    runtime::{Broken, Options, ProcWarning, ambient::Ambient},
 };
 use squall_bus::{BoxFuture, Capabilities, Cluster, ClusterSpec, Error, ErrorClass, Fsync};
 use std::sync::Arc;
@@ -31,8 +31,14 @@ pub trait Simulated: Send {
     fn start_tracing(&self);
     /// The recorded events; empty unless tracing.
     fn trace(&self) -> Vec<TraceEvent>;
+    /// Which marks were reached so far.
+    fn marks(&self) -> Marks;
+    /// The recorded events with names; empty unless tracing. Takes them, as [`trace`](Self::trace) does.
+    fn log(&self) -> Vec<LogLine>;
     /// Handles that outlived their process' crash.
     fn warnings(&self) -> Vec<ProcWarning>;
+    /// What the run took from its surroundings, once it is over.
+    fn ambient(&self) -> Ambient;
 }
 
 /// The body of a simulated run.
@@ -111,7 +117,19 @@ impl<M: BusModel> Simulated for Simulation<M> {
         Self::trace(self)
     }
 
+    fn log(&self) -> Vec<LogLine> {
+        Self::log(self)
+    }
+
+    fn marks(&self) -> Marks {
+        Self::marks(self)
+    }
+
     fn warnings(&self) -> Vec<ProcWarning> {
         Self::warnings(self)
+    }
+
+    fn ambient(&self) -> Ambient {
+        Self::ambient(self)
     }
 }

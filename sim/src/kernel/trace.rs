@@ -14,6 +14,10 @@ pub struct TraceEvent {
     pub at: Time,
     /// Whose, if a node's.
     pub node: Option<NodeId>,
+    /// The other end of the connection that it is about, if it is about one.
+    pub peer: Option<NodeId>,
+    /// Whether it is a message that arrived.
+    pub message: bool,
     /// What, on one line.
     pub text: String,
     /// The rolling hash after it.
@@ -66,6 +70,7 @@ impl Trace {
         self.record.take().unwrap_or_default()
     }
 
+    /// Something that the harness did, or that is about no connection.
     #[inline]
     pub(super) fn note(
         &mut self,
@@ -75,13 +80,34 @@ impl Trace {
         digest: u64,
         text: impl FnOnce() -> String,
     ) {
+        self.note_told(at, node, kind, digest, || Told { text: text(), ..Told::default() });
+    }
+
+    #[inline]
+    pub(super) fn note_told(
+        &mut self,
+        at: Time,
+        node: Option<NodeId>,
+        kind: u64,
+        digest: u64,
+        told: impl FnOnce() -> Told,
+    ) {
         let who = node.map_or(u64::MAX, |node| u64::from(node.0));
         self.hash = mix(mix(self.hash ^ at.0, who << 8 | kind), digest);
         self.events += 1;
         if let Some(record) = &mut self.record {
-            record.push(TraceEvent { at, node, text: text(), hash: self.hash });
+            let Told { peer, message, text } = told();
+            record.push(TraceEvent { at, node, peer, message, text, hash: self.hash });
         }
     }
+}
+
+/// What a record tells beyond what is hashed.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    pub(super) peer: Option<NodeId>,
+    pub(super) message: bool,
+    pub(super) text: String,
 }
 
 /// The first place where two traces of one plan part: its index, and the event of each that still has one.
