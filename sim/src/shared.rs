@@ -232,7 +232,14 @@ impl<M: BusModel> State<M> {
                 },
                 Output::Room(node) => wakers.append(&mut self.client(node).room),
                 Output::Readable(node) => wakers.append(&mut self.client(node).readable),
-                Output::Eventful(node) => wakers.append(&mut self.client(node).eventful),
+                Output::Eventful(node) => {
+                    let client = self.client(node);
+                    // Who waits for records and takes no events has to ask again: that is how a client learns that
+                    // its caller does not mind a rebalance.
+                    let waiting =
+                        if client.eventful.is_empty() { &mut client.readable } else { &mut client.eventful };
+                    wakers.append(waiting);
+                }
                 Output::Note(note) => self.notes.push((now, note)),
             }
         }
