@@ -13,7 +13,7 @@ use squall_history::{
     judge,
 };
 use squall_reports::Measured;
-use squall_sim::kernel::LogLine;
+use squall_sim::kernel::{LogLine, Mark, Marks};
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -45,6 +45,8 @@ pub struct Outcome {
     pub history: Option<History>,
     /// The rules that the model followed, one `name: value` a line; empty on real targets.
     pub rules: String,
+    /// The rare situations that the run passed through.
+    pub marks: Marks,
 }
 
 /// What a simulated run leaves.
@@ -204,7 +206,7 @@ pub(crate) fn simulate(bus: &str, plan: &Arc<Plan>, sink: &Sink, how: How) -> Si
     let ran = result.lock().unwrap_or_else(PoisonError::into_inner).take();
     let ran = match (ended, ran) {
         (Err(broken), _) => Err(RunError::Broken(broken.to_string())),
-        (Ok(()), Some(ran)) => ran,
+        (Ok(()), Some(ran)) => ran.map(|ran| Ran { marks: ran.marks.or(simulation.marks()), ..ran }),
         (Ok(()), None) => Err(RunError::Broken("the simulated run ended without a result".to_owned())),
     };
     let (hash, events, rules) = (simulation.hash(), simulation.events(), simulation.rules());
@@ -239,7 +241,11 @@ fn conclude(
                 latency: latency(&ran.recorder.publish.summary()),
             };
             let measured = measured(&ran.recorder, &impacts(&ran.history));
-            Outcome { finished, measured: Some(measured), history: Some(ran.history), rules }
+            let mut marks = ran.marks;
+            if finished.report.counts.redelivered > 0 {
+                marks.add(Mark::DeliveredAgain);
+            }
+            Outcome { finished, measured: Some(measured), history: Some(ran.history), rules, marks }
         }
         Err(error) => {
             let finished = Finished {
@@ -249,7 +255,7 @@ fn conclude(
                 hash: None,
                 latency: None,
             };
-            Outcome { finished, measured: None, history: None, rules }
+            Outcome { finished, measured: None, history: None, rules, marks: Marks::default() }
         }
     };
     end(&outcome.finished, sink);

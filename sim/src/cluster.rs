@@ -3,7 +3,7 @@
 use crate::{
     bus::{ClientNodes, SimAdmin, SimBus, SimClock},
     guard::Footprint,
-    kernel::{Choices, Invariant, LinkSpec, LogLine, NodeId, TraceEvent, World, log},
+    kernel::{Choices, Invariant, LinkSpec, LogLine, Marks, NodeId, TraceEvent, World, log},
     model::{BusModel, Call, Note},
     nemesis,
     runtime::{self, Broken, Control, Options, Proc, ProcWarning, Spawner, ambient::Ambient},
@@ -141,6 +141,12 @@ impl<M: BusModel> Simulation<M> {
     #[must_use]
     pub fn rules(&self) -> String {
         self.cluster.shared.lock().world.model().rules()
+    }
+
+    /// Which marks were reached so far.
+    #[must_use]
+    pub fn marks(&self) -> Marks {
+        self.cluster.shared.lock().world.marks()
     }
 
     /// Handles that outlived their process' crash.

@@ -4,7 +4,7 @@ use crate::{
     cluster::Simulation,
     guard::Footprint,
     kafka::{self, Kafka, invariants, profile},
-    kernel::{Choices, LinkSpec, LogLine, TraceEvent, mix},
+    kernel::{Choices, LinkSpec, LogLine, Marks, TraceEvent, mix},
     model::BusModel,
     nats::{self, Nats},
     runtime::{Broken, Options, ProcWarning},
@@ -32,6 +32,8 @@ pub trait Simulated: Send {
     fn start_tracing(&self);
     /// The recorded events; empty unless tracing.
     fn trace(&self) -> Vec<TraceEvent>;
+    /// Which marks were reached so far.
+    fn marks(&self) -> Marks;
     /// The recorded events with names; empty unless tracing. Takes them, as [`trace`](Self::trace) does.
     fn log(&self) -> Vec<LogLine>;
     /// Handles that outlived their process' crash.
@@ -118,6 +120,10 @@ impl<M: BusModel> Simulated for Simulation<M> {
 
     fn log(&self) -> Vec<LogLine> {
         Self::log(self)
+    }
+
+    fn marks(&self) -> Marks {
+        Self::marks(self)
     }
 
     fn warnings(&self) -> Vec<ProcWarning> {
