@@ -5,7 +5,7 @@ use crate::{
     kernel::{Choices, Invariant, LinkSpec, LogLine, Marks, NodeId, TraceEvent, World, log},
     model::{BusModel, Call, Note},
     nemesis,
-    runtime::{self, Broken, Control, Options, Proc, ProcWarning, Spawner},
+    runtime::{self, Broken, Control, Options, Proc, ProcWarning, Spawner, ambient::Ambient},
     shared::Shared,
 };
 use squall_bus::{
@@ -75,9 +75,9 @@ impl<M: BusModel> Simulation<M> {
     {
         let cluster = Arc::clone(&self.cluster);
         let engine = Arc::new(self.cluster.shared.clone());
-        let result = runtime::run(engine, Arc::clone(&self.cluster.control), options, move || {
-            Box::pin(main(cluster))
-        })?;
+        let seed = self.cluster.shared.lock().world.choices().seed();
+        let control = Arc::clone(&self.cluster.control);
+        let result = runtime::run(engine, control, seed, options, move || Box::pin(main(cluster)))?;
         let mut state = self.cluster.shared.lock();
         state.world.check_all();
         match state.world.violation() {
@@ -110,6 +110,12 @@ impl<M: BusModel> Simulation<M> {
         let mut state = self.cluster.shared.lock();
         let names = state.world.labels();
         log(&state.world.trace_mut().take(), &names)
+    }
+
+    /// What the run took from its surroundings, once it is over.
+    #[must_use]
+    pub fn ambient(&self) -> Ambient {
+        self.cluster.control.ambient()
     }
 
     /// What was drawn, where choices are recorded.

@@ -6,6 +6,7 @@
 //! | [`kernel`] | the clock, the event heap, choices, network, disks, node clocks, the trace, invariants |
 //! | [`kafka`] | Kafka: brokers, controllers, groups, and the client libraries |
 //! | [`nats`] | NATS with JetStream: servers, Raft groups, streams, consumers, and the client library |
+//! | [`io`] | what a client library's state machine may touch |
 //! | [`minimize`] | delta debugging: as few items and as small numbers as still fail |
 //! | [`model`] | what the simulated bus asks of a model, whichever broker it models |
 //! | [`runtime`] | the user's async code: a stock tokio with paused time, processes, the watchdog |
@@ -16,6 +17,8 @@
 
 mod bus;
 mod cluster;
+mod interner;
+pub mod io;
 pub mod kafka;
 pub mod kernel;
 pub mod minimize;

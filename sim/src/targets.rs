@@ -6,7 +6,7 @@ use crate::{
     kernel::{Choices, LinkSpec, LogLine, Marks, TraceEvent, mix},
     model::BusModel,
     nats::{self, Nats},
-    runtime::{Broken, Options, ProcWarning},
+    runtime::{Broken, Options, ProcWarning, ambient::Ambient},
 };
 use squall_bus::{BoxFuture, Capabilities, Cluster, ClusterSpec, Error, ErrorClass, Fsync};
 use std::sync::Arc;
@@ -37,6 +37,8 @@ pub trait Simulated: Send {
     fn log(&self) -> Vec<LogLine>;
     /// Handles that outlived their process' crash.
     fn warnings(&self) -> Vec<ProcWarning>;
+    /// What the run took from its surroundings, once it is over.
+    fn ambient(&self) -> Ambient;
 }
 
 /// The body of a simulated run.
@@ -125,5 +127,9 @@ impl<M: BusModel> Simulated for Simulation<M> {
 
     fn warnings(&self) -> Vec<ProcWarning> {
         Self::warnings(self)
+    }
+
+    fn ambient(&self) -> Ambient {
+        Self::ambient(self)
     }
 }

@@ -112,6 +112,23 @@ pub enum Event<M, T> {
     Synced(FileId, Result<(), DiskError>),
 }
 
+impl<M, T> Event<M, T> {
+    /// The same event, its timer as `of` has it; `None` for a timer that `of` has nothing for.
+    #[must_use]
+    pub fn filter_map_timer<U>(self, of: impl FnOnce(T) -> Option<U>) -> Option<Event<M, U>> {
+        Some(match self {
+            Self::Timer(timer) => Event::Timer(of(timer)?),
+            Self::Started(boot) => Event::Started(boot),
+            Self::Stopping => Event::Stopping,
+            Self::Connected(conn) => Event::Connected(conn),
+            Self::Accepted(conn, node) => Event::Accepted(conn, node),
+            Self::Message(conn, message) => Event::Message(conn, message),
+            Self::Closed(conn) => Event::Closed(conn),
+            Self::Synced(file, result) => Event::Synced(file, result),
+        })
+    }
+}
+
 /// All state machines of one cluster.
 pub trait Model: Sized {
     /// What travels over connections.

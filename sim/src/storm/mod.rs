@@ -251,7 +251,8 @@ impl Storm {
             Err(broken) => (Report::unjudged(Verdict::Broken, broken.to_string()), None),
         };
         let (hash, warnings) = (Simulated::hash(&simulation), simulation.warnings());
-        Run { seed, report, hash, faults, history, warnings, repeats: None }
+        let events = Simulated::events(&simulation);
+        Run { seed, report, hash, events, faults, history, warnings, repeats: None }
     }
 
     /// The phases of one seed.
@@ -378,6 +379,15 @@ impl Run {
     /// A seed that was not run.
     fn broken(seed: u64, why: String) -> Self {
         let report = Report::unjudged(Verdict::Broken, why);
-        Self { seed, report, hash: 0, faults: Vec::new(), history: None, warnings: Vec::new(), repeats: None }
+        Self {
+            seed,
+            report,
+            hash: 0,
+            events: 0,
+            faults: Vec::new(),
+            history: None,
+            warnings: Vec::new(),
+            repeats: None,
+        }
     }
 }

@@ -17,6 +17,8 @@ pub struct Run {
     pub report: Report,
     /// The hash of all kernel events: equal for equal runs.
     pub hash: u64,
+    /// How many kernel events there were.
+    pub events: u64,
     /// The faults that the seed drew, in the order of their times, which count from the beginning of the body.
     pub faults: Vec<Fault>,
     /// What every client saw; `None` when the run is broken.

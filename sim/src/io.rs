@@ -1,10 +1,8 @@
 //! What a client's state machine may touch: its node's clock, choices, connections and timers.
 //!
-//! A trait, so that the same machines run in the whole [`Kafka`](super::super::Kafka) and, in tests, against a
-//! broker that a test plays by hand.
+//! A trait over the client's messages and timers, so that the same machines run in the whole model of a cluster and,
+//! in tests, against servers that a test plays by hand. A model's timer is made of the client's.
 
-use super::super::protocol::Msg;
-use super::Timer;
 use crate::{
     kernel::{Choices, ConnId, Ctx, Mark, Model, NodeId, Ticket},
     model::Output,
@@ -13,7 +11,7 @@ use squall_bus::Time;
 use std::time::Duration;
 
 /// A client's view of the world during one event.
-pub trait Io {
+pub trait Io<Msg, Timer> {
     /// The client's own node.
     fn node(&self) -> NodeId;
     /// The node's monotonic clock.
@@ -22,7 +20,7 @@ pub trait Io {
     fn wall(&self) -> Time;
     /// The run's choices.
     fn choices(&self) -> &Choices;
-    /// Opens a connection to a broker.
+    /// Opens a connection to a server.
     fn connect(&mut self, to: NodeId) -> ConnId;
     /// Sends on a connection.
     fn send(&mut self, conn: ConnId, message: Msg);
@@ -40,9 +38,10 @@ pub trait Io {
     fn exit(&mut self);
 }
 
-impl<M> Io for Ctx<'_, M>
+impl<M, Timer> Io<M::Msg, Timer> for Ctx<'_, M>
 where
-    M: Model<Msg = Msg, Timer = super::super::Timer, Output = Output>,
+    M: Model<Output = Output>,
+    Timer: Into<M::Timer>,
 {
     fn node(&self) -> NodeId {
         Ctx::node(self)
@@ -64,7 +63,7 @@ where
         Ctx::connect(self, to)
     }
 
-    fn send(&mut self, conn: ConnId, message: Msg) {
+    fn send(&mut self, conn: ConnId, message: M::Msg) {
         Ctx::send(self, conn, message);
     }
 
@@ -73,7 +72,7 @@ where
     }
 
     fn timer(&mut self, delay: Duration, timer: Timer) -> Ticket {
-        Ctx::timer(self, delay, super::super::Timer::Client(timer))
+        Ctx::timer(self, delay, timer.into())
     }
 
     fn cancel(&mut self, ticket: Ticket) {
