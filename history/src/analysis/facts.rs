@@ -30,7 +30,7 @@ pub struct Facts {
     /// When the schedule wanted no more sends.
     pub workload_over: Option<u32>,
     /// Why some leader may have changed, in words.
-    pub(crate) risk: Option<String>,
+    pub risk: Option<String>,
 }
 
 impl Facts {

@@ -19,7 +19,7 @@ use super::{
     },
 };
 use crate::{
-    kernel::{ConnId, Site, mix},
+    kernel::{ConnId, Mark, Site, mix},
     model::{Note, Output},
 };
 use squall_bus::{Acks, Time};
@@ -63,6 +63,13 @@ struct Shard {
     pending: BTreeMap<u64, Pending>,
     /// Member ids given out under this leadership.
     ids: u64,
+}
+
+impl Shard {
+    /// Whether a commit of this group is on its way.
+    fn commits(&self, id: GroupIx) -> bool {
+        self.pending.values().any(|pending| matches!(pending, Pending::Offsets { group, .. } if *group == id))
+    }
 }
 
 /// A broker's coordinator.
@@ -124,6 +131,9 @@ impl Coordinator {
             self.shards.resize_with(index + 1, || None);
         }
         if let Some(shard) = self.shards[index].take() {
+            if shard.groups.values().any(Group::has_members) {
+                env.ctx.mark(Mark::CoordinatorMoved);
+            }
             self.unload(shard);
         }
         if leads {
@@ -249,7 +259,10 @@ impl Coordinator {
             RequestBody::OffsetCommit(request) => {
                 match group.check_commit(request.member, rules, now) {
                     Ok(()) => self.commit(partition, conn, request, env),
-                    Err(error) => self.work.push_back(commit_answer(conn, &request.offsets, error)),
+                    Err(error) => {
+                        env.ctx.mark(Mark::CommitRefused);
+                        self.work.push_back(commit_answer(conn, &request.offsets, error));
+                    }
                 }
                 Vec::new()
             }
@@ -306,6 +319,9 @@ impl Coordinator {
                 Effect::Rebalanced(generation, members) => {
                     let group = env.names.group(id).to_owned();
                     let generation = generation.unsigned_abs();
+                    if self.shard(partition).is_some_and(|shard| shard.commits(id)) {
+                        env.ctx.mark(Mark::RebalanceDuringCommit);
+                    }
                     env.ctx.emit(Output::Note(Note::Rebalanced { group, generation, members }));
                 }
             }
@@ -398,6 +414,9 @@ impl Coordinator {
         let mut effects = Vec::new();
         for (id, group) in &mut shard.groups {
             if group.due_at().is_some_and(|due| due <= now) {
+                if group.is_missing_somebody(now) {
+                    env.ctx.mark(Mark::MemberExpired);
+                }
                 effects.push((*id, group.due(rules, now)));
             }
         }

@@ -48,9 +48,6 @@ pub(super) fn faults(ops: &[Op]) -> BTreeMap<usize, Vec<Observation>> {
     let mut told: BTreeMap<usize, Vec<Observation>> = BTreeMap::new();
     let mut open: Vec<(u32, &str)> = Vec::new();
     for (deed, id) in deeds.iter().zip(0..) {
-        if deed.f.starts_with("check") {
-            continue;
-        }
         let ends = ends(deed.f, kills);
         let healed: Vec<u32> = open.extract_if(.., |(_, verb)| ends.has(verb)).map(|(id, _)| id).collect();
         told.entry(deed.last).or_default().extend(healed.into_iter().map(|id| Observation::Heal { id }));
@@ -71,6 +68,9 @@ fn deeds(ops: &[Op]) -> Vec<Deed<'_>> {
     let mut deeds: Vec<Deed<'_>> = Vec::new();
     for (index, op) in ops.iter().enumerate() {
         let Work::Nemesis { f, value } = &op.work else { continue };
+        if f.starts_with("check") {
+            continue;
+        }
         let names = nodes(value);
         match deeds.last_mut() {
             Some(deed) if deed.f == f && deed.first == deed.last => {
