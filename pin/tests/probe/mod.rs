@@ -55,7 +55,7 @@ where
     });
     cluster.run(Options::default(), body).expect("nothing breaks");
     let value = result.lock().unwrap_or_else(PoisonError::into_inner).take().expect("the body ended");
-    (value, cluster.ambient())
+    (value, cluster.footprint().ambient)
 }
 
 /// Everything that a seed should decide, by name.
