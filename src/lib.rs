@@ -76,7 +76,10 @@ pub use squall_history as history;
 pub use squall_sim as sim;
 
 pub use squall_history::{Anomaly, Kind, Verdict};
-pub use squall_sim::storm::{BodyResult, Run, SEED_VARIABLE, Service, Sink, Storm, Sweep, Trial};
+pub use squall_sim::storm::{
+    BodyResult, CAPSULE_VARIABLE, FailedCheck, Finding, Key, Run, SEED_VARIABLE, SHRINK_VARIABLE, Service,
+    Shrunk, Sink, Storm, Sweep, Table, Transaction, Trial, Value,
+};
 
 /// What a storm can demand beyond what the bus promises.
 pub mod expect {
@@ -85,7 +88,9 @@ pub mod expect {
 
 /// What a test needs, in one `use`.
 pub mod prelude {
-    pub use crate::{Anomaly, Kind, Run, Service, Sink, Storm, Sweep, Trial, Verdict};
+    pub use crate::{
+        Anomaly, Finding, Kind, Run, Service, Sink, Storm, Sweep, Table, Transaction, Trial, Verdict,
+    };
     pub use bytes::Bytes;
     pub use squall_bus::{
         Acks, Bus, Clock, Consumer, ConsumerConfig, ConsumerEvent, Delivery, Error, ErrorClass, FaultKind,

@@ -19,7 +19,7 @@ pub mod ambient;
 mod process;
 mod watchdog;
 
-pub(crate) use process::Life as ProcLife;
+pub(crate) use process::{Life as ProcLife, panic_message};
 pub use process::{Proc, ProcWarning, Spawner};
 
 use crate::kernel::Violation;

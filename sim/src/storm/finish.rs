@@ -64,11 +64,12 @@ impl Finish {
         true
     }
 
-    /// Waits until every group has committed the end of every unit that it reads; `false` if the deadline came
-    /// first.
-    pub(super) async fn caught_up(&self, deadline: Time) -> bool {
+    /// Waits until every group has committed the end of every unit that it reads and this holds; `false` if the
+    /// deadline came first.
+    pub(super) async fn caught_up(&self, deadline: Time, holds: &(dyn Fn() -> bool + Sync)) -> bool {
         loop {
-            if self.is_caught_up().await {
+            // In this order: what the condition waits for may send further records.
+            if holds() && self.is_caught_up().await {
                 return true;
             }
             if self.is_late(deadline).await {

@@ -2,7 +2,7 @@
 //!
 //! Every record that is sent gets a value of its own, which travels in a header; the recording bus takes the
 //! header off again before the service sees the record. A delivery is `corrupt` when its key and payload are not
-//! what was sent under that value.
+//! what was sent under that value. A record that goes to the dead-letter topic is linked to the one that it stands for.
 
 use squall_bus::{
     Clock, ConsumerConfig, ConsumerEvent, Delivery, Election, Header, Outcome, Position, ProducerConfig,
@@ -35,6 +35,8 @@ struct Pages {
     values: BTreeMap<(Unit, Position), u64>,
     /// The last delivery of what stands at each place to each group, by its event; kept where records are settled.
     delivered: BTreeMap<(String, Unit, Position), u32>,
+    /// What each process was handed last with this checksum; kept where there is a dead-letter topic.
+    handed: BTreeMap<(String, u32), u64>,
     /// Per group the topics that its members read.
     groups: BTreeMap<String, BTreeSet<Topic>>,
     /// Delivered to a member of a group with a sink, and not handled by any.
@@ -62,6 +64,7 @@ impl Recorder {
             sessions: BTreeMap::new(),
             values: BTreeMap::new(),
             delivered: BTreeMap::new(),
+            handed: BTreeMap::new(),
             groups: BTreeMap::new(),
             unhandled: BTreeSet::new(),
             handled: BTreeSet::new(),
@@ -161,7 +164,10 @@ impl Recorder {
             pages.sent.push(checksum);
             let topic = history.topic(record.topic.as_str());
             let key = record.key.as_ref().map(|key| history.key(key));
-            let send = Send { session, partition: record.partition, ..Send::new(topic, key, value) };
+            let dead = history.meta.configuration.dlq.as_deref() == Some(record.topic.as_str());
+            // A dead letter is what it stands for: the same key and payload.
+            let cause = dead.then(|| pages.handed.get(&(process.to_owned(), checksum)).copied()).flatten();
+            let send = Send { session, partition: record.partition, cause, ..Send::new(topic, key, value) };
             let process = history.process(process);
             (history.invoke(now, process, Invoke::Send(send)), value)
         });
@@ -188,6 +194,9 @@ impl Recorder {
                 let pair = (group.to_owned(), value);
                 if !pages.handled.contains(&pair) {
                     pages.unhandled.insert(pair);
+                }
+                if history.meta.configuration.dlq.is_some() {
+                    pages.handed.insert((process.to_owned(), checksum(&delivery.record)), value);
                 }
             }
             let deliver = Deliver {
