@@ -488,7 +488,7 @@ impl Broker {
         }
         let mut watchers = std::mem::take(&mut replica.watchers);
         for conn in &watchers {
-            self.answer_fetch(*conn, false, env);
+            self.answer_grown_fetch(*conn, id, env);
         }
         // Who was not answered goes on watching.
         watchers.retain(|conn| {

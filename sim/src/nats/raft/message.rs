@@ -20,6 +20,7 @@ pub enum GroupId {
 }
 
 impl Ord for GroupId {
+    #[inline]
     fn cmp(&self, other: &Self) -> Ordering {
         self.packed().cmp(&other.packed())
     }
@@ -33,6 +34,7 @@ impl PartialOrd for GroupId {
 
 impl GroupId {
     /// The group as one number, in order.
+    #[inline]
     const fn packed(self) -> u128 {
         match self {
             Self::Meta => 0,
