@@ -448,7 +448,7 @@ impl Broker {
             .collect();
         for conn in due {
             self.expire_produce(conn, env);
-            self.answer_fetch(conn, true, env);
+            self.answer_fetch(conn, None, true, env);
         }
         if let Some(next) = self.conns.values().filter_map(until).min() {
             self.wake_at(next, env);

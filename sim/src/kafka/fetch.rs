@@ -31,13 +31,14 @@ impl Broker {
         request: FetchRequest,
         env: &mut Env<'_, '_>,
     ) {
-        let mut quiet = false;
+        // Of which partitions there may be something to say.
+        let mut open: Option<Vec<FetchPartition>> = None;
         if let Some((node, epoch)) = request.replica {
-            quiet = true;
+            let open = open.insert(Vec::new());
             for at in request.partitions.iter() {
                 if !self.is_still_caught_up(node, epoch, at, env) {
-                    quiet = false;
                     self.follower_at(node, epoch, at, env);
+                    open.push(*at);
                 }
             }
         }
@@ -45,7 +46,7 @@ impl Broker {
         let expired = request.max_wait.is_zero();
         if let Some(known) = self.conns.get_mut(&conn) {
             known.busy = Busy::Fetch(ParkedFetch { correlation, until, request });
-            if (quiet && !expired) || !self.answer_fetch(conn, expired, env) {
+            if !self.answer_fetch(conn, open.as_deref(), expired, env) {
                 self.watch(conn);
                 self.wake_at(until, env);
             }
@@ -119,11 +120,18 @@ impl Broker {
                 && (self.read_partition(at, follower, request.max_bytes, true, env))
                     .is_some_and(|fetched| fetched.is_urgent() || !fetched.entries.is_empty())
         };
-        request.partitions.iter().any(says) && self.answer_fetch(conn, false, env)
+        request.partitions.iter().any(says) && self.answer_fetch(conn, None, false, env)
     }
 
-    /// Answers a waiting Fetch if there is enough to say, or its time is up; whether it did.
-    pub(super) fn answer_fetch(&mut self, conn: ConnId, expired: bool, env: &mut Env<'_, '_>) -> bool {
+    /// Answers a waiting Fetch if there is enough to say, or its time is up; whether it did. `open`: the partitions of
+    /// which there may be something to say, if that is known.
+    pub(super) fn answer_fetch(
+        &mut self,
+        conn: ConnId,
+        open: Option<&[FetchPartition]>,
+        expired: bool,
+        env: &mut Env<'_, '_>,
+    ) -> bool {
         let Some(Busy::Fetch(parked)) = self.conns.get(&conn).map(|known| &known.busy) else { return false };
         let expired = expired && parked.until <= env.ctx.now();
         let (request, correlation) = (&parked.request, parked.correlation);
@@ -131,7 +139,7 @@ impl Broker {
         let mut said = Vec::new();
         let mut bytes = 0_u32;
         let mut urgent = false;
-        for at in request.partitions.iter() {
+        for at in open.unwrap_or(&request.partitions) {
             let left = request.max_bytes.saturating_sub(bytes);
             if let Some(fetched) = self.read_partition(at, follower, left, bytes == 0, env) {
                 let read = fetched.entries.iter().map(|entry| entry.batch.bytes);

@@ -35,7 +35,7 @@ impl PartialOrd for GroupId {
 impl GroupId {
     /// The group as one number, in order.
     #[inline]
-    const fn packed(self) -> u128 {
+    pub(super) const fn packed(self) -> u128 {
         match self {
             Self::Meta => 0,
             Self::Stream(stream) => 1 << 126 | stream.0 as u128,
