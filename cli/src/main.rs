@@ -7,8 +7,10 @@ mod brokers;
 mod check;
 mod explain;
 mod list;
+mod replay;
 mod run;
 mod show;
+mod shrink;
 
 use args::{Args, Command};
 use clap::Parser;
@@ -38,6 +40,8 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(args),
         Command::List(args) => list::list(args),
         Command::Explain(args) => explain::explain(args),
+        Command::Shrink(args) => shrink::run(args),
+        Command::Replay(args) => replay::run(args),
         Command::Check(args) => check::check(args),
         Command::Brokers(args) => brokers::brokers(args),
     };

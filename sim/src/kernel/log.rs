@@ -43,9 +43,7 @@ impl fmt::Display for LogLine {
 /// The lines of these events, with the names of the nodes in the order of their numbers.
 #[must_use]
 pub fn log(events: &[TraceEvent], names: &[String]) -> Vec<LogLine> {
-    let name = |node: super::NodeId| {
-        names.get(node.index()).cloned().unwrap_or_else(|| node.to_string())
-    };
+    let name = |node: super::NodeId| names.get(node.index()).cloned().unwrap_or_else(|| node.to_string());
     let line = |event: &TraceEvent| LogLine {
         at: event.at,
         node: event.node.map(name),
