@@ -181,6 +181,7 @@ pub fn schedule_line(fault: &squall_bus::Fault) -> String {
     let at = format::scalar::Period::of(fault.at.since(squall_bus::Time::ZERO));
     let by = match fault.kind {
         squall_bus::FaultKind::Delay(by) => format!(" by {}", format::scalar::Period::of(by)),
+        squall_bus::FaultKind::DropResponses(1) => " once".to_owned(),
         squall_bus::FaultKind::DropResponses(count) => format!(" {count} times"),
         _ => String::new(),
     };
@@ -218,7 +219,8 @@ fn fits(capsule: &Capsule, root: &Node) -> Vec<Problem> {
         let at = origin(&["edits", "fault_numbers"]);
         let faults = Plan::new(Arc::new(capsule.scenario.clone()), capsule.seed).faults().len();
         if numbers.len() != faults {
-            let message = format!("there are {} numbers for {faults} faults", numbers.len());
+            let message =
+                format!("each of the {faults} faults has one number, and here are {}", numbers.len());
             problems.push(
                 Problem::at(at, message)
                     .help("give each fault of the scenario one number, in the order of time"),
