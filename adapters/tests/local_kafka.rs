@@ -48,7 +48,7 @@ fn starts_answers_and_survives_the_loss_of_a_node() {
     assert!(wait(admin.coordinator("billing")).expect("an answer").is_some());
 
     let controller = wait(admin.controller()).expect("an answer").expect("a controller");
-    let victim = cluster.node(controller).expect("a node");
+    let victim = cluster.running().node(controller).expect("a node");
     victim.kill().expect("it can be killed");
     let end = Instant::now() + Duration::from_secs(20);
     while matches!(wait(admin.controller()), Ok(Some(now)) if now == controller) {
@@ -57,8 +57,10 @@ fn starts_answers_and_survives_the_loss_of_a_node() {
     victim.start().expect("it starts again");
     cluster.await_ready(Duration::from_secs(60)).expect("all are back");
 
-    let (folder, processes): (_, Vec<_>) =
-        (cluster.folder().to_owned(), (1..=3).filter_map(|node| cluster.node(node)?.watched()).collect());
+    let (folder, processes): (_, Vec<_>) = (
+        cluster.running().folder().to_owned(),
+        (1..=3).filter_map(|node| cluster.running().node(node)?.watched()).collect(),
+    );
     assert_eq!(processes.len(), 3);
     drop(cluster);
     assert!(!folder.exists());

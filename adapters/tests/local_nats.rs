@@ -26,7 +26,7 @@ fn starts_answers_and_survives_the_loss_of_a_node() {
     let cluster = start(NatsOptions::default());
     let controller = || wait(cluster.monitor().survey()).ok().and_then(|survey| survey.controller());
     let first = controller().expect("a controller");
-    let victim = cluster.node(first).expect("a node");
+    let victim = cluster.running().node(first).expect("a node");
     victim.kill().expect("it can be killed");
     let end = Instant::now() + Duration::from_secs(30);
     while controller().is_none_or(|now| now == first) {
@@ -36,8 +36,10 @@ fn starts_answers_and_survives_the_loss_of_a_node() {
     victim.start().expect("it starts again");
     cluster.await_ready(Duration::from_secs(60)).expect("all are back");
 
-    let (folder, processes): (_, Vec<_>) =
-        (cluster.folder().to_owned(), (1..=3).filter_map(|node| cluster.node(node)?.watched()).collect());
+    let (folder, processes): (_, Vec<_>) = (
+        cluster.running().folder().to_owned(),
+        (1..=3).filter_map(|node| cluster.running().node(node)?.watched()).collect(),
+    );
     assert_eq!(processes.len(), 3);
     drop(cluster);
     assert!(!folder.exists());

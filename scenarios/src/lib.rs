@@ -14,12 +14,14 @@
 //! | [`capsule`] | one simulated run in a file that replays anywhere |
 //! | [`replay`] | a capsule run again, and what differs from what was kept |
 //! | [`shrink`] | the least that still fails, from a run that fails |
+//! | [`explore`] | a scenario under a swarm of draws, until one fails; marks |
 //! | [`check`] | histories that are there already, judged |
 //! | [`target`] | where a bus under test is |
 //! | [`requirements`] | the ids that a scenario may say it covers |
 
 pub mod capsule;
 pub mod check;
+pub mod explore;
 pub mod format;
 pub mod library;
 mod measured;

@@ -8,12 +8,13 @@ use crate::{
 use squall_bus::Time;
 use squall_history::{
     History, Report, RunEvent, Verdict,
+    analysis::Analysis,
     events::{Finished, Judged, Plan as Planned, PlannedFault, Progress, Stage, Started},
-    impact::impacts,
-    judge,
+    impact::{Impact, impacts},
+    verdict::judge_analysis,
 };
 use squall_reports::Measured;
-use squall_sim::kernel::LogLine;
+use squall_sim::kernel::{LogLine, Mark, Marks};
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -45,6 +46,8 @@ pub struct Outcome {
     pub history: Option<History>,
     /// The rules that the model followed, one `name: value` a line; empty on real targets.
     pub rules: String,
+    /// The rare situations that the run passed through.
+    pub marks: Marks,
 }
 
 /// What a simulated run leaves.
@@ -204,7 +207,7 @@ pub(crate) fn simulate(bus: &str, plan: &Arc<Plan>, sink: &Sink, how: How) -> Si
     let ran = result.lock().unwrap_or_else(PoisonError::into_inner).take();
     let ran = match (ended, ran) {
         (Err(broken), _) => Err(RunError::Broken(broken.to_string())),
-        (Ok(()), Some(ran)) => ran,
+        (Ok(()), Some(ran)) => ran.map(|ran| Ran { marks: ran.marks.or(simulation.marks()), ..ran }),
         (Ok(()), None) => Err(RunError::Broken("the simulated run ended without a result".to_owned())),
     };
     let (hash, events, rules) = (simulation.hash(), simulation.events(), simulation.rules());
@@ -231,15 +234,20 @@ fn conclude(
     let outcome = match ran {
         Ok(ran) => {
             sink(RunEvent::Progress(judging(&ran, real.elapsed())));
+            let (report, impacts) = judged(&ran.history);
             let finished = Finished {
-                report: judge(&ran.history),
+                report,
                 time: ran.history.end(),
                 real_ms: millis(real.elapsed()),
                 hash: hash.map(|hash| format!("{hash:016x}")),
                 latency: latency(&ran.recorder.publish.summary()),
             };
-            let measured = measured(&ran.recorder, &impacts(&ran.history));
-            Outcome { finished, measured: Some(measured), history: Some(ran.history), rules }
+            let measured = measured(&ran.recorder, &impacts);
+            let mut marks = ran.marks;
+            if finished.report.counts.redelivered > 0 {
+                marks.add(Mark::DeliveredAgain);
+            }
+            Outcome { finished, measured: Some(measured), history: Some(ran.history), rules, marks }
         }
         Err(error) => {
             let finished = Finished {
@@ -249,7 +257,7 @@ fn conclude(
                 hash: None,
                 latency: None,
             };
-            Outcome { finished, measured: None, history: None, rules }
+            Outcome { finished, measured: None, history: None, rules, marks: Marks::default() }
         }
     };
     end(&outcome.finished, sink);
@@ -265,6 +273,12 @@ fn end(finished: &Finished, sink: &Sink) {
         reason: finished.report.reason.clone(),
     }));
     sink(RunEvent::Finished(finished.clone()));
+}
+
+/// The judgement of a run and what each of its faults did, from one analysis.
+fn judged(history: &History) -> (Report, Vec<Impact>) {
+    let analysis = Analysis::new(history);
+    (judge_analysis(&analysis, &[]), impacts(&analysis))
 }
 
 fn judging(ran: &Ran, real: Duration) -> Progress {

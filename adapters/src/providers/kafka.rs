@@ -20,7 +20,6 @@ use super::{
     link::{Link, LinkKind},
     once::last_lines,
     ports::Ports,
-    process::NodeProcess,
     running::{Planned, Running},
     state::State,
     turn::Turn,
@@ -29,9 +28,8 @@ use crate::wire::{Connection, WireAdmin, WireError};
 use std::{
     collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::Stdio,
-    sync::Arc,
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -273,22 +271,10 @@ impl LocalKafka {
         self.addresses.bootstrap()
     }
 
-    /// The run's folder, with a folder for each node: its configuration, its logs and its data.
+    /// The nodes' processes, and the run's folder with a folder for each node: its configuration, its logs and its data.
     #[must_use]
-    pub fn folder(&self) -> &Path {
-        self.running.folder()
-    }
-
-    /// How many nodes the cluster has.
-    #[must_use]
-    pub fn size(&self) -> u32 {
-        self.running.size()
-    }
-
-    /// The process of a node, from 1.
-    #[must_use]
-    pub fn node(&self, node: u32) -> Option<&Arc<NodeProcess>> {
-        self.running.node(node)
+    pub fn running(&self) -> &Running {
+        &self.running
     }
 
     /// The processes alone; they end with what this returns.
@@ -306,7 +292,7 @@ impl LocalKafka {
     /// Waits until every node names all nodes as live brokers and knows the controller.
     pub fn await_ready(&self, within: Duration) -> Result<(), ProviderError> {
         let (nodes, brokers) = (&self.addresses.nodes, self.addresses.nodes.len());
-        let output = |node: u32| Some(NodeFiles::new(self.folder(), node).output());
+        let output = |node: u32| Some(NodeFiles::new(self.running.folder(), node).output());
         self.running.await_ready(within, |index| is_ready(nodes[index].client, brokers), output)
     }
 

@@ -18,7 +18,6 @@ use super::{
     nats_files::{NodeFiles, name},
     nats_server::NatsServer,
     ports::Ports,
-    process::NodeProcess,
     running::{Planned, Running},
     state::State,
     turn::Turn,
@@ -27,8 +26,7 @@ use crate::monitor::{self, Monitor};
 use std::{
     collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr},
-    path::{Path, PathBuf},
-    sync::Arc,
+    path::PathBuf,
     time::Duration,
 };
 
@@ -243,22 +241,10 @@ impl LocalNats {
         self.addresses.bootstrap()
     }
 
-    /// The run's folder, with a folder for each node: its configuration, its log and its data.
+    /// The nodes' processes, and the run's folder with a folder for each node: its configuration, its logs and its data.
     #[must_use]
-    pub fn folder(&self) -> &Path {
-        self.running.folder()
-    }
-
-    /// How many nodes the cluster has.
-    #[must_use]
-    pub fn size(&self) -> u32 {
-        self.running.size()
-    }
-
-    /// The process of a node, from 1.
-    #[must_use]
-    pub fn node(&self, node: u32) -> Option<&Arc<NodeProcess>> {
-        self.running.node(node)
+    pub fn running(&self) -> &Running {
+        &self.running
     }
 
     /// The processes alone; they end with what this returns.
@@ -275,7 +261,7 @@ impl LocalNats {
 
     /// Waits until every node is ready.
     pub fn await_ready(&self, within: Duration) -> Result<(), ProviderError> {
-        let (nodes, size) = (&self.addresses.nodes, self.size());
+        let (nodes, size) = (&self.addresses.nodes, self.running.size());
         let ready = |index: usize| is_ready(nodes[index].monitor, index, size);
         self.running.await_ready(within, ready, |_| None)
     }

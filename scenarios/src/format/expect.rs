@@ -1,6 +1,6 @@
 //! What must hold, beyond what the configuration promises by itself.
 
-use super::scalar::Bound;
+use super::scalar::{Bound, MarkName};
 use serde::{Deserialize, Serialize};
 use squall_history::guarantees::{self, Delivery, Dlq, Log, Order};
 use std::time::Duration;
@@ -25,6 +25,10 @@ pub struct Expect {
     /// For how long a unit may take no records: from a missed intended send to the next ack, on the worst unit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unavailable: Option<Bound>,
+    /// Marks that a sweep over many seeds must reach, each in one seed at least; else it has not tried enough and is
+    /// `unknown`. Those that the bus of the target cannot reach are not asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub marks: Vec<MarkName>,
 }
 
 impl Expect {

@@ -10,7 +10,7 @@
 //! | `set` | `--set key=value` on the tree |
 //! | `typed` | tree to types, with places and suggestions |
 //! | [`scalar`] | durations, rates, ratios, bounds, roles: each a type with its unit |
-//! | `topology`, `workload`, `faults`, `expect` | the types |
+//! | `topology`, `workload`, `faults`, `expect`, `explore` | the types |
 //! | `check` | what no type can say: names that exist, numbers that fit together |
 //! | `error` | problems with their places, rendered |
 //!
@@ -20,6 +20,7 @@
 mod check;
 mod error;
 mod expect;
+mod explore;
 mod faults;
 pub mod scalar;
 mod set;
@@ -31,6 +32,7 @@ mod workload;
 
 pub use error::{Finding, ScenarioError};
 pub use expect::Expect;
+pub use explore::{Explore, Family};
 pub use faults::{DelayArgs, DropArgs, FaultSpec};
 pub use set::Override;
 pub use topology::{Fsync, TopicShape, Topology};
@@ -41,7 +43,12 @@ pub use workload::{
 };
 
 pub use squall_history::guarantees::{Delivery, Dlq, Log, Order};
-pub(crate) use {error::Problem, faults::Verb, suggest::nearest, tree::Node};
+pub(crate) use {
+    error::Problem,
+    faults::Verb,
+    suggest::{nearest, or_list},
+    tree::Node,
+};
 
 use error::Source;
 use scalar::Period;
@@ -76,6 +83,9 @@ pub struct Scenario {
     /// and the consumers to drain. What is missing then is unknown. 2 minutes unless said.
     #[serde(default = "two_minutes")]
     pub recovery: Period,
+    /// Within what bounds `squall explore` draws.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub explore: Option<Explore>,
 }
 
 fn two_minutes() -> Period {

@@ -94,6 +94,12 @@ pub enum Timer {
     Broker(BrokerTimer),
 }
 
+impl From<client::Timer> for Timer {
+    fn from(timer: client::Timer) -> Self {
+        Self::Client(timer)
+    }
+}
+
 impl Digest for Timer {
     fn digest(&self) -> u64 {
         match self {

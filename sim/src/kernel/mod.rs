@@ -11,6 +11,7 @@
 //!   failure drops what was not synced.
 //! - [`NodeClock`]: offset and drift per node; only the kernel knows true time.
 //! - [`Trace`]: a rolling hash of all kernel events; when two runs differ, the first event that differs.
+//! - [`Mark`]: a rare situation that a run passed through, for sweeps to count; it changes nothing.
 //! - [`log()`]: a recorded trace for people, with names.
 //! - [`Invariant`]: what must hold after every event, told only what the event changed.
 //!
@@ -22,6 +23,7 @@ mod ctx;
 mod disk;
 mod invariant;
 mod log;
+mod marks;
 mod network;
 mod queue;
 mod trace;
@@ -33,9 +35,10 @@ pub use ctx::Ctx;
 pub use disk::{Disk, DiskError, FileId, Recovered};
 pub use invariant::{Invariant, Violation};
 pub use log::{LONGEST, LogLine, log};
+pub use marks::{Mark, Marks};
 pub use network::{ConnId, LinkSpec, Network};
 pub use queue::{Queue, Ticket};
-pub use trace::{Trace, TraceEvent, first_difference};
+pub use trace::{CHECKPOINT, Trace, TraceEvent, first_difference};
 pub use world::{AlarmId, Life, World};
 
 #[cfg(test)]
@@ -107,6 +110,23 @@ pub enum Event<M, T> {
     Timer(T),
     /// A sync that this node asked for is done, or failed.
     Synced(FileId, Result<(), DiskError>),
+}
+
+impl<M, T> Event<M, T> {
+    /// The same event, its timer as `of` has it; `None` for a timer that `of` has nothing for.
+    #[must_use]
+    pub fn filter_map_timer<U>(self, of: impl FnOnce(T) -> Option<U>) -> Option<Event<M, U>> {
+        Some(match self {
+            Self::Timer(timer) => Event::Timer(of(timer)?),
+            Self::Started(boot) => Event::Started(boot),
+            Self::Stopping => Event::Stopping,
+            Self::Connected(conn) => Event::Connected(conn),
+            Self::Accepted(conn, node) => Event::Accepted(conn, node),
+            Self::Message(conn, message) => Event::Message(conn, message),
+            Self::Closed(conn) => Event::Closed(conn),
+            Self::Synced(file, result) => Event::Synced(file, result),
+        })
+    }
 }
 
 /// All state machines of one cluster.

@@ -31,6 +31,15 @@ impl Rate {
         self.per
     }
 
+    /// This many hundredths of it, at least one event in its time.
+    #[must_use]
+    pub fn percent(self, percent: u64) -> Self {
+        Self {
+            count: (self.count.saturating_mul(percent) / 100).clamp(1, FASTEST * self.per.as_secs()),
+            per: self.per,
+        }
+    }
+
     /// How many whole events fit into `span`.
     #[must_use]
     pub fn within(self, span: Duration) -> u64 {

@@ -26,7 +26,6 @@ mod consumer;
 mod defaults;
 mod fetcher;
 mod group;
-mod io;
 mod metadata;
 mod net;
 mod offsets;
@@ -39,10 +38,9 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
-pub use io::Io;
-
 use super::{Shared, protocol::Msg};
 use crate::{
+    io,
     kernel::{Digest, Event, NodeId, mix},
     model::Call,
 };
@@ -50,6 +48,10 @@ use consumer::Consumer;
 use producer::Producer;
 use settings::{ConsumerSettings, ProducerSettings};
 use squall_bus::{ConsumerConfig, ConsumerEvent, Delivery, Error, ErrorClass, ProducerConfig};
+
+/// What one of these clients may touch during one event: [`io::Io`] with their messages and timers.
+pub trait Io: io::Io<Msg, Timer> {}
+impl<T: io::Io<Msg, Timer> + ?Sized> Io for T {}
 
 /// A client's timers. Slots name connections, queues a producer's partitions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -141,17 +143,11 @@ impl Client {
 
     /// An event of the client's node.
     pub fn on(&mut self, event: Event<Msg, super::Timer>, io: &mut dyn Io, shared: &Shared) {
-        let event = match event {
-            Event::Timer(super::Timer::Client(timer)) => Event::Timer(timer),
-            Event::Timer(_) => return,
-            Event::Started(boot) => Event::Started(boot),
-            Event::Stopping => Event::Stopping,
-            Event::Connected(conn) => Event::Connected(conn),
-            Event::Accepted(conn, node) => Event::Accepted(conn, node),
-            Event::Message(conn, message) => Event::Message(conn, message),
-            Event::Closed(conn) => Event::Closed(conn),
-            Event::Synced(file, result) => Event::Synced(file, result),
+        let own = |timer| match timer {
+            super::Timer::Client(timer) => Some(timer),
+            _ => None,
         };
+        let Some(event) = event.filter_map_timer(own) else { return };
         match self {
             Self::Producer(producer) => producer.on(event, io, shared),
             Self::Consumer(consumer) => consumer.on(event, io, shared),

@@ -12,8 +12,8 @@ mod machines;
 pub(super) use machines::Kernel;
 
 use super::{
-    Boot, Choices, ConnId, Ctx, Digest, Disk, Event, Invariant, LinkSpec, Message, Model, Network, NodeClock,
-    NodeId, Queue, Ticket, Trace, Violation,
+    Boot, Choices, ConnId, Ctx, Digest, Disk, Event, Invariant, LinkSpec, Marks, Message, Model, Network,
+    NodeClock, NodeId, Queue, Ticket, Trace, Violation,
     network::{Packet, Way},
     trace::Told,
 };
@@ -60,6 +60,7 @@ impl<M: Model> World<M> {
             touched: Vec::new(),
             nodes: Vec::new(),
             trace: Trace::default(),
+            marks: Marks::default(),
             fired: Vec::new(),
         };
         Self { kernel, model, invariants: Vec::new(), check_fully: false, violation: None }
@@ -114,10 +115,22 @@ impl<M: Model> World<M> {
         &mut self.kernel.trace
     }
 
+    /// Which marks were reached so far.
+    #[must_use]
+    pub fn marks(&self) -> Marks {
+        self.kernel.marks
+    }
+
     /// The run's choices.
     #[must_use]
     pub fn choices(&self) -> &Choices {
         &self.kernel.choices
+    }
+
+    /// Whether there is neither an output nor an alarm to take.
+    #[must_use]
+    pub fn has_told_nothing(&self) -> bool {
+        self.kernel.outputs.is_empty() && self.kernel.fired.is_empty()
     }
 
     /// What the model told the world outside since the last time.

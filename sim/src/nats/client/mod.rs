@@ -24,7 +24,6 @@ mod connection;
 mod consumer;
 mod deadlines;
 mod given_up;
-mod io;
 mod link;
 mod outcome;
 mod producer;
@@ -33,10 +32,9 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
-pub use io::Io;
-
 use super::{Shared, protocol::Msg};
 use crate::{
+    io,
     kernel::{Digest, Event, mix},
     model::Call,
 };
@@ -44,6 +42,10 @@ use consumer::Consumer;
 use producer::Producer;
 use settings::{ConsumerSettings, ProducerSettings};
 use squall_bus::{ConsumerConfig, ConsumerEvent, Delivery, Error, ErrorClass, ProducerConfig};
+
+/// What one of these clients may touch during one event: [`io::Io`] with their messages and timers.
+pub trait Io: io::Io<Msg, Timer> {}
+impl<T: io::Io<Msg, Timer> + ?Sized> Io for T {}
 
 /// A client's timers. Those of a connection carry the number of its attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -101,18 +103,11 @@ impl Client {
 
     /// An event of the client's node.
     pub fn on(&mut self, event: Event<Msg, super::Timer>, io: &mut dyn Io, shared: &Shared) {
-        let event = match event {
-            Event::Timer(super::Timer::Client(timer)) => Event::Timer(timer),
-            #[allow(unreachable_patterns, reason = "servers have timers of their own")]
-            Event::Timer(_) => return,
-            Event::Started(boot) => Event::Started(boot),
-            Event::Stopping => Event::Stopping,
-            Event::Connected(conn) => Event::Connected(conn),
-            Event::Accepted(conn, node) => Event::Accepted(conn, node),
-            Event::Message(conn, message) => Event::Message(conn, message),
-            Event::Closed(conn) => Event::Closed(conn),
-            Event::Synced(file, result) => Event::Synced(file, result),
+        let own = |timer| match timer {
+            super::Timer::Client(timer) => Some(timer),
+            super::Timer::Server(_) => None,
         };
+        let Some(event) = event.filter_map_timer(own) else { return };
         match self {
             Self::Producer(producer) => producer.on(event, io, shared),
             Self::Consumer(consumer) => consumer.on(event, io, shared),

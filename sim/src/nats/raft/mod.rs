@@ -16,31 +16,26 @@
 //!   then it takes proposals that will not be committed.
 //! - With `sync_interval: always` an entry counts, for a leader or a follower, when it is synced.
 
+mod elections;
+mod following;
+mod leading;
 mod log;
 pub mod message;
 
 pub use log::Log;
 
-use super::{
-    Env, Timer,
-    protocol::RouteMsg,
-    rules::{CommitBy, Sync},
-    server::ServerTimer,
-};
-use crate::kernel::{Boot, FileId, NodeId, Site, mix};
+use super::{Env, Timer, protocol::RouteMsg, rules::Sync, server::ServerTimer};
+use crate::kernel::{Boot, FileId, NodeId};
 use crate::nodes::NodeSet;
+use following::{Append, Catchup};
 use message::{Entry, Fit, GroupId, Op, RaftMsg};
 use squall_bus::Time;
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-const ELECTION: Site = Site::new("nats.raft.election-timeout");
-const CAMPAIGN: Site = Site::new("nats.raft.campaign-delay");
 /// How long a member that was told to take over waits.
 const TRANSFER_DELAY: Duration = Duration::from_millis(10);
 /// How long a preferred member of a new group waits.
 const PREFERRED_DELAY: Duration = Duration::from_millis(50);
-/// A catch-up that brought nothing for so long is asked for again.
-const CATCHUP_STALLED: Duration = Duration::from_secs(2);
 
 /// What a member is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,16 +46,6 @@ pub enum RaftRole {
     Candidate,
     /// It leads.
     Leader,
-}
-
-/// A catch-up that a follower asked for.
-#[derive(Clone, Copy, Debug)]
-struct Catchup {
-    /// Done when the log ends here or behind.
-    upto: (u64, u64),
-    /// Where the log ended when it last grew.
-    last: u64,
-    since: Time,
 }
 
 /// One member of a group.
@@ -242,6 +227,7 @@ impl Raft {
 
     /// A new process finds what the last one left on its disk.
     pub fn recover(&mut self, boot: Boot, env: &mut Env<'_, '_>) {
+        self.mark_lost(env);
         if boot == Boot::Fresh {
             (self.term, self.vote) = (0, None);
         }
@@ -280,295 +266,7 @@ impl Raft {
         env.ctx.touch(super::Touch::Member(self.me, self.group));
     }
 
-    // Elections.
-
-    /// Stands for election after `delay`, whatever was planned.
-    fn arm(&mut self, delay: Duration, env: &mut Env<'_, '_>) {
-        self.deadline = env.ctx.now() + delay;
-        // An earlier timer finds out by itself that it is too early.
-        if self.timer_at.is_none_or(|at| at > self.deadline) {
-            self.timer_at = Some(self.deadline);
-            self.turn = self.turn.wrapping_add(1);
-            env.ctx.timer(delay, Timer::Server(ServerTimer::Election(self.group, self.turn)));
-        }
-    }
-
-    /// Drawn by group, member and term, so that no message more or less changes it.
-    fn drawn(&self, site: Site, least: Duration, most: Duration, env: &Env<'_, '_>) -> Duration {
-        let entity = mix(self.group.word(), u64::from(self.me.0));
-        let (least, most) = (least.as_nanos() as u64, most.as_nanos() as u64);
-        Duration::from_nanos(env.ctx.between(site, entity, self.term, least, most))
-    }
-
-    fn arm_election(&mut self, env: &mut Env<'_, '_>) {
-        let (least, most) = (env.rules.election_timeout_min, env.rules.election_timeout_max);
-        let delay = self.drawn(ELECTION, least, most, env);
-        self.arm(delay, env);
-    }
-
-    fn arm_campaign(&mut self, env: &mut Env<'_, '_>) {
-        let (least, most) = (env.rules.campaign_delay_min, env.rules.campaign_delay_max);
-        let delay = self.drawn(CAMPAIGN, least, most, env);
-        self.arm(delay, env);
-    }
-
-    /// The election timer fired.
-    pub fn on_election(&mut self, turn: u32, env: &mut Env<'_, '_>) {
-        if turn != self.turn {
-            return;
-        }
-        self.timer_at = None;
-        if self.role == RaftRole::Leader || self.failed {
-            return;
-        }
-        let now = env.ctx.now();
-        if now < self.deadline {
-            self.arm(self.deadline.since(now), env);
-            return;
-        }
-        if self.catchup.is_some() {
-            if self.is_catchup_stalled(env.ctx.now()) {
-                self.catchup = None;
-            }
-            self.arm_election(env);
-            return;
-        }
-        self.stand(env);
-    }
-
-    fn stand(&mut self, env: &mut Env<'_, '_>) {
-        self.term += 1;
-        self.vote = Some(self.me);
-        self.role = RaftRole::Candidate;
-        self.leader = None;
-        (self.votes, self.empty_votes) = (NodeSet::EMPTY.with(self.me), NodeSet::EMPTY);
-        if self.peers.len() == 1 {
-            self.lead(env);
-            return;
-        }
-        self.arm_election(env);
-        let (last_term, last_index) = (self.log.last_term(), self.log.last());
-        for peer in self.others() {
-            self.send(peer, RaftMsg::RequestVote { term: self.term, last_term, last_index }, env);
-        }
-        self.changed(env);
-    }
-
-    fn asked_for_vote(
-        &mut self,
-        from: NodeId,
-        (term, last_term, last_index): (u64, u64, u64),
-        env: &mut Env<'_, '_>,
-    ) {
-        let empty = self.log.last() == 0 && !self.initializing;
-        let mut granted = false;
-        if term >= self.term {
-            if term > self.term {
-                self.meet_term(term, None, env);
-                self.catchup = None;
-            }
-            let free = self.vote.is_none_or(|vote| vote == from) || !env.rules.vote_once;
-            let good = (last_term, last_index) >= (self.log.last_term(), self.log.last())
-                || !env.rules.vote_checks_log;
-            if free && good {
-                self.vote = Some(from);
-                granted = true;
-                self.arm_election(env);
-            } else if self.vote.is_none() && self.role != RaftRole::Candidate {
-                self.arm_campaign(env);
-            }
-        }
-        self.send(from, RaftMsg::Vote { term: self.term, granted, empty }, env);
-        self.changed(env);
-    }
-
-    fn voted(&mut self, from: NodeId, (term, granted, empty): (u64, bool, bool), env: &mut Env<'_, '_>) {
-        if term > self.term {
-            self.meet_term(term, None, env);
-            return;
-        }
-        if self.role != RaftRole::Candidate || !granted || term != self.term {
-            return;
-        }
-        self.heard[from.index()] = env.ctx.now();
-        if empty && env.rules.empty_votes_need_all {
-            self.empty_votes = self.empty_votes.with(from);
-        } else {
-            self.votes = self.votes.with(from);
-        }
-        let all = self.votes.or(self.empty_votes) == self.peers;
-        if self.votes.len() >= self.quorum() || all {
-            self.lead(env);
-        }
-    }
-
-    /// A later term: whatever it was, it follows now.
-    fn meet_term(&mut self, term: u64, leader: Option<NodeId>, env: &mut Env<'_, '_>) {
-        self.term = term;
-        self.vote = None;
-        self.follow(leader, env);
-    }
-
-    fn follow(&mut self, leader: Option<NodeId>, env: &mut Env<'_, '_>) {
-        self.role = RaftRole::Follower;
-        self.leader = leader;
-        self.taking_over = false;
-        self.arm_election(env);
-        self.changed(env);
-    }
-
-    // Leading.
-
-    fn lead(&mut self, env: &mut Env<'_, '_>) {
-        self.role = RaftRole::Leader;
-        self.leader = Some(self.me);
-        self.taking_over = false;
-        self.confirmed.fill(0);
-        self.first = self.log.last() + 1;
-        self.start_leading(env);
-        self.changed(env);
-        self.propose(Op::PeerState, env);
-    }
-
-    fn start_leading(&mut self, env: &mut Env<'_, '_>) {
-        let timer = |timer| Timer::Server(timer);
-        env.ctx.timer(env.rules.heartbeat, timer(ServerTimer::Heartbeat(self.group, self.term)));
-        env.ctx.timer(env.rules.lost_quorum_check, timer(ServerTimer::Quorum(self.group, self.term)));
-    }
-
-    /// Appends to the log and sends it to all. `None` if it does not lead or its disk refuses.
-    pub fn propose(&mut self, op: Op, env: &mut Env<'_, '_>) -> Option<u64> {
-        if self.role != RaftRole::Leader || self.failed {
-            return None;
-        }
-        let (prev_term, prev_index) = (self.log.last_term(), self.log.last());
-        let entry = Entry { term: self.term, op };
-        self.store(entry.clone(), env).then_some(())?;
-        self.sent = env.ctx.now();
-        let entries: Arc<[Entry]> = Arc::new([entry]);
-        for peer in self.others() {
-            self.send(peer, self.append_of(prev_term, prev_index, Arc::clone(&entries), false), env);
-        }
-        self.try_commit(env);
-        self.changed(env);
-        Some(self.log.last())
-    }
-
-    fn append_of(&self, prev_term: u64, prev_index: u64, entries: Arc<[Entry]>, catchup: bool) -> RaftMsg {
-        RaftMsg::Append { term: self.term, catchup, commit: self.commit, prev_term, prev_index, entries }
-    }
-
-    /// Time for a sign of life.
-    pub fn on_heartbeat(&mut self, term: u64, env: &mut Env<'_, '_>) {
-        if self.role != RaftRole::Leader || self.term != term {
-            return;
-        }
-        if env.ctx.now().since(self.sent) >= env.rules.heartbeat {
-            self.beat(env);
-        }
-        env.ctx.timer(env.rules.heartbeat, Timer::Server(ServerTimer::Heartbeat(self.group, term)));
-    }
-
-    fn beat(&mut self, env: &mut Env<'_, '_>) {
-        let none: Arc<[Entry]> = Arc::new([]);
-        for peer in self.others() {
-            let message = self.append_of(self.log.last_term(), self.log.last(), Arc::clone(&none), false);
-            self.send(peer, message, env);
-        }
-    }
-
-    /// Time to see whether a majority is there.
-    pub fn on_quorum_check(&mut self, term: u64, env: &mut Env<'_, '_>) {
-        if self.role != RaftRole::Leader || self.term != term {
-            return;
-        }
-        let (now, patience) = (env.ctx.now(), env.rules.lost_quorum);
-        let there = self.others().filter(|peer| now.since(self.heard[peer.index()]) < patience).count();
-        if there as u32 + 1 < self.quorum() {
-            self.follow(None, env);
-            return;
-        }
-        env.ctx.timer(env.rules.lost_quorum_check, Timer::Server(ServerTimer::Quorum(self.group, term)));
-    }
-
-    /// Steps down in good order: hands over to a member that was heard of lately, if there is one.
-    pub fn hand_over(&mut self, env: &mut Env<'_, '_>) {
-        if self.role != RaftRole::Leader {
-            return;
-        }
-        let (now, lately) = (env.ctx.now(), env.rules.heartbeat * 3);
-        let next = self
-            .others()
-            .filter(|peer| now.since(self.heard[peer.index()]) < lately)
-            .max_by_key(|peer| (self.confirmed[peer.index()], std::cmp::Reverse(*peer)));
-        if let Some(next) = next {
-            self.send(next, RaftMsg::Transfer { term: self.term }, env);
-        }
-        self.follow(None, env);
-    }
-
-    fn answered(&mut self, from: NodeId, (term, index, fit): (u64, u64, Fit), env: &mut Env<'_, '_>) {
-        if self.role != RaftRole::Leader {
-            return;
-        }
-        self.heard[from.index()] = env.ctx.now();
-        match fit {
-            Fit::Stored if term == self.term => {
-                let confirmed = &mut self.confirmed[from.index()];
-                *confirmed = (*confirmed).max(index);
-                if self.try_commit(env) {
-                    self.beat(env);
-                }
-            }
-            Fit::Stored => {}
-            Fit::Behind => self.catch_up(from, index, env),
-            Fit::Refused if term > self.term => self.meet_term(term, None, env),
-            Fit::Refused => {}
-        }
-    }
-
-    /// Sends a member everything behind this index, in pieces.
-    fn catch_up(&self, peer: NodeId, index: u64, env: &mut Env<'_, '_>) {
-        let mut prev = index.min(self.log.last());
-        while prev < self.log.last() {
-            let mut bytes = 0;
-            let fits = |entry: &&Entry| {
-                let room = bytes < env.rules.append_bytes;
-                bytes += entry.op.bytes();
-                room
-            };
-            let entries: Arc<[Entry]> = self.log.behind(prev).iter().take_while(fits).cloned().collect();
-            let prev_term = self.log.term_at(prev).unwrap_or(0);
-            let count = entries.len() as u64;
-            self.send(peer, self.append_of(prev_term, prev, entries, true), env);
-            prev += count;
-        }
-    }
-
-    fn try_commit(&mut self, env: &mut Env<'_, '_>) -> bool {
-        let own = match env.rules.sync {
-            Sync::Always => self.log.synced(env.ctx.disk()),
-            Sync::Every(_) => self.log.last(),
-        };
-        let index = match env.rules.commit_by {
-            CommitBy::LeaderOnly => own,
-            CommitBy::Majority => {
-                let mut indices: Vec<u64> =
-                    self.others().map(|peer| self.confirmed[peer.index()]).chain([own]).collect();
-                indices.sort_unstable_by(|a, b| b.cmp(a));
-                indices[self.quorum() as usize - 1]
-            }
-        };
-        // Nothing of its own term, nothing to count (Raft, 5.4.2).
-        if index <= self.commit || self.log.term_at(index) != Some(self.term) {
-            return false;
-        }
-        self.commit = index;
-        self.changed(env);
-        true
-    }
-
-    // Following.
+    // Messages and the log.
 
     /// A message of another member.
     pub fn on_message(&mut self, from: NodeId, message: RaftMsg, env: &mut Env<'_, '_>) {
@@ -592,113 +290,6 @@ impl Raft {
                 }
             }
         }
-    }
-
-    fn append(&mut self, from: NodeId, append: Append, env: &mut Env<'_, '_>) {
-        if self.role != RaftRole::Leader && !self.taking_over {
-            self.arm_election(env);
-        }
-        if append.term < self.term {
-            if !append.catchup {
-                self.answer(from, self.term, Fit::Refused, env);
-            }
-            return;
-        }
-        if append.term > self.term {
-            self.meet_term(append.term, Some(from), env);
-        } else if self.role != RaftRole::Follower {
-            self.follow(Some(from), env);
-        }
-        if append.catchup && append.prev.1 < self.log.last() && self.catchup.is_none() {
-            return;
-        }
-        if !self.takes_live(from, &append, env) {
-            return;
-        }
-        if !append.catchup && self.leader != Some(from) {
-            self.leader = Some(from);
-            self.changed(env);
-        }
-        self.heard[from.index()] = env.ctx.now();
-        if append.prev != (self.log.last_term(), self.log.last()) && !self.align(from, &append, env) {
-            return;
-        }
-        for entry in append.entries.iter() {
-            if !self.store(entry.clone(), env) {
-                return;
-            }
-        }
-        let commit = append.commit.min(self.log.last());
-        if commit > self.commit || !append.entries.is_empty() {
-            self.commit = self.commit.max(commit);
-            self.changed(env);
-        }
-        if !append.catchup {
-            self.respond(from, env);
-        }
-    }
-
-    /// Whether it takes entries of this kind now: while it is caught up it ignores live ones.
-    fn takes_live(&mut self, from: NodeId, append: &Append, env: &mut Env<'_, '_>) -> bool {
-        let Some(catchup) = self.catchup else { return true };
-        if (self.log.last_term(), self.log.last()) >= catchup.upto {
-            self.catchup = None;
-            return true;
-        }
-        if append.catchup {
-            return true;
-        }
-        if self.is_catchup_stalled(env.ctx.now()) {
-            self.ask_catchup(from, append, env);
-        }
-        false
-    }
-
-    fn is_catchup_stalled(&mut self, now: Time) -> bool {
-        let last = self.log.last();
-        match &mut self.catchup {
-            Some(catchup) if catchup.last == last => now.since(catchup.since) > CATCHUP_STALLED,
-            Some(catchup) => {
-                (catchup.last, catchup.since) = (last, now);
-                false
-            }
-            None => false,
-        }
-    }
-
-    fn ask_catchup(&mut self, leader: NodeId, append: &Append, env: &mut Env<'_, '_>) {
-        self.catchup = Some(Catchup { upto: append.prev, last: self.log.last(), since: env.ctx.now() });
-        self.answer(leader, self.log.last_term(), Fit::Behind, env);
-    }
-
-    /// The entries do not follow on its last one: cuts its log back or asks for what is missing. Whether they
-    /// follow now.
-    fn align(&mut self, from: NodeId, append: &Append, env: &mut Env<'_, '_>) -> bool {
-        let (prev_term, prev_index) = append.prev;
-        if prev_index > self.log.last() {
-            if self.catchup.is_some() {
-                self.catchup = None;
-            } else {
-                self.ask_catchup(from, append, env);
-            }
-            return false;
-        }
-        if prev_index < self.commit {
-            // It has these already.
-            return false;
-        }
-        if self.log.term_at(prev_index) == Some(prev_term) || !env.rules.check_previous {
-            self.cut(prev_index, env);
-            return true;
-        }
-        self.cut(prev_index.saturating_sub(1).max(self.commit), env);
-        self.catchup = None;
-        false
-    }
-
-    fn cut(&mut self, index: u64, env: &mut Env<'_, '_>) {
-        self.log.truncate(index, env.ctx.disk());
-        self.changed(env);
     }
 
     fn store(&mut self, entry: Entry, env: &mut Env<'_, '_>) -> bool {
@@ -732,38 +323,22 @@ impl Raft {
         }
     }
 
-    fn respond(&mut self, leader: NodeId, env: &mut Env<'_, '_>) {
-        if env.rules.sync == Sync::Always && self.log.synced(env.ctx.disk()) < self.log.last() {
-            self.owes = Some(leader);
-        } else if self.leader == Some(leader) {
-            self.answer(leader, self.log.last_term(), Fit::Stored, env);
-        }
-    }
-
-    fn answer(&self, to: NodeId, term: u64, fit: Fit, env: &mut Env<'_, '_>) {
-        self.send(to, RaftMsg::Appended { term, index: self.log.last(), fit }, env);
-    }
-
     fn send(&self, to: NodeId, message: RaftMsg, env: &mut Env<'_, '_>) {
         env.routes.send(to, RouteMsg::Raft(self.group, message), env.rules, env.ctx);
     }
 
+    /// Whether everything that it knows to be committed is applied.
+    #[must_use]
+    pub const fn has_applied_all(&self) -> bool {
+        self.applied >= self.commit
+    }
+
     /// The next committed entry that is not applied yet, with its index.
     pub fn next_committed(&mut self) -> Option<(u64, Op)> {
-        if self.applied >= self.commit {
+        if self.has_applied_all() {
             return None;
         }
         self.applied += 1;
         self.log.entry(self.applied).map(|entry| (self.applied, entry.op.clone()))
     }
-}
-
-/// A leader's entries.
-struct Append {
-    term: u64,
-    catchup: bool,
-    commit: u64,
-    /// Term and index of the entry before.
-    prev: (u64, u64),
-    entries: Arc<[Entry]>,
 }

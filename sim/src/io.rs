@@ -1,19 +1,17 @@
 //! What a client's state machine may touch: its node's clock, choices, connections and timers.
 //!
-//! A trait, so that the same machines run in the whole [`Kafka`](super::super::Kafka) and, in tests, against a
-//! broker that a test plays by hand.
+//! A trait over the client's messages and timers, so that the same machines run in the whole model of a cluster and,
+//! in tests, against servers that a test plays by hand. A model's timer is made of the client's.
 
-use super::super::protocol::Msg;
-use super::Timer;
 use crate::{
-    kernel::{Choices, ConnId, Ctx, Model, NodeId, Ticket},
+    kernel::{Choices, ConnId, Ctx, Mark, Model, NodeId, Ticket},
     model::Output,
 };
 use squall_bus::Time;
 use std::time::Duration;
 
 /// A client's view of the world during one event.
-pub trait Io {
+pub trait Io<Msg, Timer> {
     /// The client's own node.
     fn node(&self) -> NodeId;
     /// The node's monotonic clock.
@@ -22,7 +20,7 @@ pub trait Io {
     fn wall(&self) -> Time;
     /// The run's choices.
     fn choices(&self) -> &Choices;
-    /// Opens a connection to a broker.
+    /// Opens a connection to a server.
     fn connect(&mut self, to: NodeId) -> ConnId;
     /// Sends on a connection.
     fn send(&mut self, conn: ConnId, message: Msg);
@@ -34,13 +32,16 @@ pub trait Io {
     fn cancel(&mut self, ticket: Ticket);
     /// Tells the world outside.
     fn emit(&mut self, output: Output);
+    /// A run that comes here has reached this mark; a broker played by hand does not care.
+    fn mark(&mut self, _mark: Mark) {}
     /// Ends the process in good order.
     fn exit(&mut self);
 }
 
-impl<M> Io for Ctx<'_, M>
+impl<M, Timer> Io<M::Msg, Timer> for Ctx<'_, M>
 where
-    M: Model<Msg = Msg, Timer = super::super::Timer, Output = Output>,
+    M: Model<Output = Output>,
+    Timer: Into<M::Timer>,
 {
     fn node(&self) -> NodeId {
         Ctx::node(self)
@@ -62,7 +63,7 @@ where
         Ctx::connect(self, to)
     }
 
-    fn send(&mut self, conn: ConnId, message: Msg) {
+    fn send(&mut self, conn: ConnId, message: M::Msg) {
         Ctx::send(self, conn, message);
     }
 
@@ -71,7 +72,7 @@ where
     }
 
     fn timer(&mut self, delay: Duration, timer: Timer) -> Ticket {
-        Ctx::timer(self, delay, super::super::Timer::Client(timer))
+        Ctx::timer(self, delay, timer.into())
     }
 
     fn cancel(&mut self, ticket: Ticket) {
@@ -80,6 +81,10 @@ where
 
     fn emit(&mut self, output: Output) {
         Ctx::emit(self, output);
+    }
+
+    fn mark(&mut self, mark: Mark) {
+        Ctx::mark(self, mark);
     }
 
     fn exit(&mut self) {

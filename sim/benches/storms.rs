@@ -1,0 +1,195 @@
+//! What a developer waits for: seeds per second of a whole storm. Two services (one reads orders, sends an invoice for
+//! each and then acknowledges; one mails invoices) on three nodes, 500 orders in five seconds, and in every seed the
+//! leader of a unit killed, the first service crashed and a minority of the nodes cut off; then recovery, the drain and
+//! the judgement.
+//!
+//! - `storm`: all of that.
+//! - `calm`: the same without faults: what the faults and the recovery from them add.
+//! - `heap`: the limit: a bare binary heap that pops and pushes once for each kernel event of the storm, which no
+//!   simulation of these events on one heap can beat.
+//!
+//! And beside it what a cluster costs that nobody uses: `idle hour` is one simulated hour of three nodes without topics
+//! and with 26 partitions.
+
+#![allow(missing_docs, reason = "criterion's macros make undocumented functions")]
+
+use bytes::Bytes;
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use squall_bus::{
+    ClusterSpec, ConsumerConfig, Error, FaultKind, ProducerConfig, Record, Role, Topic, TopicSpec, Unit,
+};
+use squall_sim::{
+    BUSES, SimulatedMain,
+    kernel::{Choices, mix},
+    open,
+    runtime::Options,
+    storm::{Service, Storm, Trial},
+};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BinaryHeap},
+    hint::black_box,
+    time::Duration,
+};
+
+const ORDERS: u32 = 500;
+const WINDOW: Duration = Duration::from_secs(5);
+const PARTITIONS: u32 = 3;
+const HOUR: Duration = Duration::from_secs(3_600);
+
+fn options() -> Options {
+    Options { host_timers: false, watchdog: None, ..Options::default() }
+}
+
+fn record(topic: &str, number: u32) -> Record {
+    let key = Bytes::from(format!("customer-{}", number % 64));
+    Record::new(&Topic::new(topic), Some(key), Bytes::from(format!("order number {number:090}")))
+}
+
+/// Sends an invoice for every order, and acknowledges the order when the invoice is stored.
+async fn billing(service: Service) -> Result<(), Error> {
+    let producer = service
+        .bus()
+        .producer(ProducerConfig { idempotent: true, ..ProducerConfig::new("billing-producer") })?;
+    let orders =
+        service.bus().consumer(ConsumerConfig::group("billing-consumer", "billing", &["orders".into()]))?;
+    let sink = service.sink("billing");
+    loop {
+        let order = orders.next().await?;
+        let invoice = Record::new(&"invoices".into(), order.record.key.clone(), order.record.value.clone());
+        producer.ready().await?;
+        if producer.send(invoice).await.is_ok() {
+            sink.processed(&order);
+            let _ = orders.ack(&order).await;
+        }
+    }
+}
+
+async fn mail(service: Service) -> Result<(), Error> {
+    let invoices =
+        service.bus().consumer(ConsumerConfig::group("mail-consumer", "mail", &["invoices".into()]))?;
+    let sink = service.sink("mail");
+    loop {
+        let invoice = invoices.next().await?;
+        sink.processed(&invoice);
+        let _ = invoices.ack(&invoice).await;
+    }
+}
+
+async fn shop(trial: Trial) -> Result<(), Error> {
+    trial.start("billing", |service| async move {
+        let _ = billing(service).await;
+    });
+    trial.start("mail", |service| async move {
+        let _ = mail(service).await;
+    });
+    let (bus, clock) = (trial.bus("shop"), trial.clock());
+    let producer = bus.producer(ProducerConfig { idempotent: true, ..ProducerConfig::new("shop") })?;
+    let mut under_way = Vec::new();
+    for number in 0..ORDERS {
+        producer.ready().await?;
+        under_way.push(producer.send(record("orders", number)));
+        clock.sleep(WINDOW / ORDERS).await;
+    }
+    producer.flush().await?;
+    for sending in under_way {
+        let _ = sending.await;
+    }
+    Ok(())
+}
+
+fn storm(bus: &str, faults: bool) -> Storm {
+    let storm = match bus {
+        "kafka" => Storm::kafka(),
+        "nats" => Storm::nats(),
+        _ => panic!("there are no storms on {bus}"),
+    };
+    let storm = storm
+        .topic("orders", PARTITIONS)
+        .topic("invoices", PARTITIONS)
+        .during(WINDOW)
+        .handling(Duration::from_secs(5))
+        .options(options());
+    if !faults {
+        return storm;
+    }
+    storm
+        .kill(Role::Leader(Unit::new(&"orders".into(), 0)), 1)
+        .kill(Role::Client("billing".to_owned()), 1)
+        .strike(FaultKind::Partition, Role::Minority, 1)
+}
+
+/// One seed, judged: it may find what it finds, but it must have been judged.
+fn judged(bus: &str, seed: u64, faults: bool) {
+    let sweep = storm(bus, faults).seeds(seed..seed + 1).run(shop);
+    assert!(sweep.runs[0].history.is_some(), "{sweep}");
+}
+
+/// Kernel events of the same, in the mean of these seeds.
+fn events(bus: &str, faults: bool) -> u64 {
+    let sweep = storm(bus, faults).seeds(0..10).run(shop);
+    sweep.runs.iter().map(|run| run.events).sum::<u64>() / sweep.runs.len() as u64
+}
+
+fn bare_heap(events: u64) {
+    let mut heap: BinaryHeap<_> = (0..64_u64).map(|sequence| Reverse((sequence, sequence, 0_u64))).collect();
+    for sequence in 64..64 + events {
+        let Some(Reverse((time, _, payload))) = heap.pop() else { break };
+        heap.push(Reverse((time + mix(payload, sequence) % 1_000_000, sequence, payload + 1)));
+    }
+    black_box(heap.len());
+}
+
+/// An hour of a cluster that nobody uses.
+fn idle(bus: &str, partitions: u32) {
+    let simulation = open(bus, ClusterSpec::of(3), Choices::new(1)).expect("a model of the bus");
+    let main: SimulatedMain = Box::new(move |cluster| {
+        Box::pin(async move {
+            let spec = TopicSpec {
+                topic: Topic::new("orders"),
+                partitions,
+                replicas: 3,
+                min_insync: 2,
+                config: BTreeMap::new(),
+            };
+            let (admin, clock, specs) = (cluster.admin(), cluster.clock(), [spec]);
+            while partitions > 0 && admin.create_topics(&specs).await.is_err() {
+                clock.sleep(Duration::from_millis(100)).await;
+            }
+            clock.sleep(HOUR).await;
+        })
+    });
+    simulation.run(options(), main).expect("the hour passes");
+}
+
+fn storms(c: &mut Criterion) {
+    let mut group = c.benchmark_group("seeds");
+    group.throughput(Throughput::Elements(1)).sample_size(20);
+    for bus in BUSES {
+        for (line, faults) in [("storm", true), ("calm", false)] {
+            let mut seed = 0;
+            group.bench_function(BenchmarkId::new(line, bus), |b| {
+                b.iter(|| {
+                    seed += 1;
+                    judged(bus, seed, faults);
+                });
+            });
+        }
+        let events = events(bus, true);
+        println!("storm/{bus}: {events} kernel events a seed");
+        group.bench_function(BenchmarkId::new("heap", bus), |b| b.iter(|| bare_heap(events)));
+    }
+    group.finish();
+
+    let mut group = c.benchmark_group("idle hour");
+    group.sample_size(10);
+    for bus in BUSES {
+        for (line, partitions) in [("no topics", 0), ("26 partitions", 26)] {
+            group.bench_function(BenchmarkId::new(line, bus), |b| b.iter(|| idle(bus, partitions)));
+        }
+    }
+    group.finish();
+}
+
+criterion_group!(benches, storms);
+criterion_main!(benches);
