@@ -8,8 +8,10 @@ mod check;
 mod explain;
 mod explore;
 mod list;
+mod replay;
 mod run;
 mod show;
+mod shrink;
 
 use args::{Args, Command};
 use clap::Parser;
@@ -40,6 +42,8 @@ fn main() -> ExitCode {
         Command::Explore(args) => explore::explore(args),
         Command::List(args) => list::list(args),
         Command::Explain(args) => explain::explain(args),
+        Command::Shrink(args) => shrink::run(args),
+        Command::Replay(args) => replay::run(args),
         Command::Check(args) => check::check(args),
         Command::Brokers(args) => brokers::brokers(args),
     };
