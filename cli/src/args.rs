@@ -24,7 +24,7 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Run a scenario under a swarm of draws, seed after seed on all cores, until one fails.
     Explore(ExploreArgs),
-    /// List the scenarios of the library.
+    /// List the scenarios of the library, or the marks.
     List(ListArgs),
     /// Print what a seed makes of a scenario: every fault with its time, the first records, what is promised.
     Explain(ExplainArgs),
@@ -143,6 +143,9 @@ pub(crate) struct ExploreArgs {
 
 #[derive(clap::Args)]
 pub(crate) struct ListArgs {
+    /// List the marks instead: the rare situations that a sweep counts and a scenario may require.
+    #[arg(long)]
+    pub(crate) marks: bool,
     /// Print one JSON object instead of the table.
     #[arg(long)]
     pub(crate) json: bool,
