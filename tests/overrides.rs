@@ -22,7 +22,7 @@ const PIN: &str = "squall-pin";
 fn defined(path: &Path) -> Option<Vec<String>> {
     let cache = ReadCache::new(fs::File::open(path).ok()?);
     let file = object::File::parse(&cache).ok()?;
-    let symbols = file.symbols().chain(file.dynamic_symbols()).filter(|symbol| symbol.is_definition());
+    let symbols = file.symbols().chain(file.dynamic_symbols()).filter(object::ObjectSymbol::is_definition);
     let names = symbols.filter_map(|symbol| symbol.name().ok().map(str::to_owned));
     let names: BTreeSet<String> = names.filter(|name| OVERRIDES.contains(&&**name)).collect();
     Some(names.into_iter().collect())

@@ -8,9 +8,10 @@ use crate::{
 use squall_bus::Time;
 use squall_history::{
     History, Report, RunEvent, Verdict,
+    analysis::Analysis,
     events::{Finished, Judged, Plan as Planned, PlannedFault, Progress, Stage, Started},
-    impact::impacts,
-    judge,
+    impact::{Impact, impacts},
+    verdict::judge_analysis,
 };
 use squall_reports::Measured;
 use squall_sim::kernel::{LogLine, Mark, Marks};
@@ -233,14 +234,15 @@ fn conclude(
     let outcome = match ran {
         Ok(ran) => {
             sink(RunEvent::Progress(judging(&ran, real.elapsed())));
+            let (report, impacts) = judged(&ran.history);
             let finished = Finished {
-                report: judge(&ran.history),
+                report,
                 time: ran.history.end(),
                 real_ms: millis(real.elapsed()),
                 hash: hash.map(|hash| format!("{hash:016x}")),
                 latency: latency(&ran.recorder.publish.summary()),
             };
-            let measured = measured(&ran.recorder, &impacts(&ran.history));
+            let measured = measured(&ran.recorder, &impacts);
             let mut marks = ran.marks;
             if finished.report.counts.redelivered > 0 {
                 marks.add(Mark::DeliveredAgain);
@@ -271,6 +273,12 @@ fn end(finished: &Finished, sink: &Sink) {
         reason: finished.report.reason.clone(),
     }));
     sink(RunEvent::Finished(finished.clone()));
+}
+
+/// The judgement of a run and what each of its faults did, from one analysis.
+fn judged(history: &History) -> (Report, Vec<Impact>) {
+    let analysis = Analysis::new(history);
+    (judge_analysis(&analysis, &[]), impacts(&analysis))
 }
 
 fn judging(ran: &Ran, real: Duration) -> Progress {

@@ -2,6 +2,7 @@
 
 use crate::{
     bus::{ClientNodes, SimAdmin, SimBus, SimClock},
+    guard::Footprint,
     kernel::{Choices, Invariant, LinkSpec, LogLine, Marks, NodeId, TraceEvent, World, log},
     model::{BusModel, Call, Note},
     nemesis,
@@ -75,7 +76,13 @@ impl<M: BusModel> Simulation<M> {
     {
         let cluster = Arc::clone(&self.cluster);
         let engine = Arc::new(self.cluster.shared.clone());
-        let seed = self.cluster.shared.lock().world.choices().seed();
+        let seed = {
+            let mut state = self.cluster.shared.lock();
+            if let Some(checkpoint) = options.record_from {
+                state.world.trace_mut().record_from(checkpoint);
+            }
+            state.world.choices().seed()
+        };
         let control = Arc::clone(&self.cluster.control);
         let result = runtime::run(engine, control, seed, options, move || Box::pin(main(cluster)))?;
         let mut state = self.cluster.shared.lock();
@@ -110,6 +117,12 @@ impl<M: BusModel> Simulation<M> {
         let mut state = self.cluster.shared.lock();
         let names = state.world.labels();
         log(&state.world.trace_mut().take(), &names)
+    }
+
+    /// What the run left, to be compared with that of another run of the same plan.
+    #[must_use]
+    pub fn footprint(&self) -> Footprint {
+        Footprint::of(self.cluster.shared.lock().world.trace(), self.ambient())
     }
 
     /// What the run took from its surroundings, once it is over.

@@ -2,11 +2,12 @@
 
 use crate::{
     cluster::Simulation,
+    guard::Footprint,
     kafka::{self, Kafka, invariants, profile},
     kernel::{Choices, LinkSpec, LogLine, Marks, TraceEvent, mix},
     model::BusModel,
     nats::{self, Nats},
-    runtime::{Broken, Options, ProcWarning, ambient::Ambient},
+    runtime::{Broken, Options, ProcWarning},
 };
 use squall_bus::{BoxFuture, Capabilities, Cluster, ClusterSpec, Error, ErrorClass, Fsync};
 use std::sync::Arc;
@@ -37,8 +38,8 @@ pub trait Simulated: Send {
     fn log(&self) -> Vec<LogLine>;
     /// Handles that outlived their process' crash.
     fn warnings(&self) -> Vec<ProcWarning>;
-    /// What the run took from its surroundings, once it is over.
-    fn ambient(&self) -> Ambient;
+    /// What the run left, to be compared with that of another run of the same plan.
+    fn footprint(&self) -> Footprint;
 }
 
 /// The body of a simulated run.
@@ -129,7 +130,7 @@ impl<M: BusModel> Simulated for Simulation<M> {
         Self::warnings(self)
     }
 
-    fn ambient(&self) -> Ambient {
-        Self::ambient(self)
+    fn footprint(&self) -> Footprint {
+        Self::footprint(self)
     }
 }

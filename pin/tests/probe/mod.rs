@@ -3,6 +3,8 @@
 // Each test binary uses its own part of this.
 #![allow(dead_code)]
 
+pub(crate) mod storms;
+
 use squall_bus::{ClusterSpec, Outcome, ProducerConfig, Record, Topic, TopicSpec};
 use squall_sim::{
     kernel::Choices,
@@ -55,7 +57,7 @@ where
     });
     cluster.run(Options::default(), body).expect("nothing breaks");
     let value = result.lock().unwrap_or_else(PoisonError::into_inner).take().expect("the body ended");
-    (value, cluster.ambient())
+    (value, cluster.footprint().ambient)
 }
 
 /// Everything that a seed should decide, by name.

@@ -38,7 +38,7 @@ pub use log::{LONGEST, LogLine, log};
 pub use marks::{Mark, Marks};
 pub use network::{ConnId, LinkSpec, Network};
 pub use queue::{Queue, Ticket};
-pub use trace::{Trace, TraceEvent, first_difference};
+pub use trace::{CHECKPOINT, Trace, TraceEvent, first_difference};
 pub use world::{AlarmId, Life, World};
 
 #[cfg(test)]

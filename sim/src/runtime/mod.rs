@@ -64,11 +64,19 @@ pub struct Options {
     /// The run is broken after so much wall time without progress. `None` runs on the caller's thread, where
     /// nothing could watch; with a watchdog the run has a thread of its own.
     pub watchdog: Option<Duration>,
+    /// The events that lead from this checkpoint, counted from 0, to the next are recorded for the run's
+    /// [footprint](crate::guard::Footprint).
+    pub record_from: Option<u64>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { host_timers: true, max_events: 200_000_000, watchdog: Some(Duration::from_secs(10)) }
+        Self {
+            host_timers: true,
+            max_events: 200_000_000,
+            watchdog: Some(Duration::from_secs(10)),
+            record_from: None,
+        }
     }
 }
 

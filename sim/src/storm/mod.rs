@@ -14,7 +14,7 @@
 //! through them. What a service *did* with a record no bus can see: it says so to its [`Sink`]. The checks and
 //! guarantees are those of `squall-history`, the same that judge scenarios.
 //!
-//! The first seed that fails is [shrunk](shrink) and written down as a [capsule](capsule). Capsules that are kept in a
+//! The first seed that fails is run again alone, in this process and in a [fresh one](confirm). It is [shrunk](shrink) and written down as a [capsule](capsule). Capsules that are kept in a
 //! folder, the *corpus*, are [replayed](replay) before the seeds.
 //!
 //! The environment variable `SQUALL_SEED` replaces the seeds of every storm in the process by that one, and
@@ -22,6 +22,7 @@
 
 mod capsule;
 mod checks;
+mod confirm;
 mod faults;
 mod files;
 mod finding;
@@ -46,6 +47,7 @@ pub use trial::{Service, Sink, Trial};
 
 use crate::{
     cluster::Simulation,
+    guard::Footprint,
     kernel::Choices,
     model::BusModel,
     runtime::{Options, ProcWarning},
@@ -253,8 +255,12 @@ impl Storm {
         Fut: Future<Output = BodyResult> + Send + 'static,
     {
         let body: Body = Arc::new(move |trial| Box::pin(body(trial)));
+        let place = confirm::Place::next();
+        if let Some((seed, from)) = place.asked() {
+            place.answer(&self.footprint(seed, from, &body));
+        }
         match self.todo() {
-            Ok(todo) => self.sweep(todo, &body),
+            Ok(todo) => self.sweep(todo, &place, &body),
             Err(why) => Sweep { runs: vec![Run::broken(0, why)], replays: Vec::new() },
         }
     }
@@ -280,7 +286,7 @@ impl Storm {
         Ok(Todo { capsules, seeds: self.seeds.clone() })
     }
 
-    fn sweep(&self, todo: Todo, body: &Body) -> Sweep {
+    fn sweep(&self, todo: Todo, place: &confirm::Place, body: &Body) -> Sweep {
         let replays = todo.capsules.iter().map(|filed| self.replay(filed, body)).collect();
         let mut runs: Vec<Run> = Vec::new();
         let mut failed = false;
@@ -288,13 +294,19 @@ impl Storm {
             let mut run = self.run_seed(seed, None, body);
             if !run.is_valid() && !failed {
                 failed = true;
-                run.repeats = Some(self.run_seed(seed, None, body).hash == run.hash);
+                place.confirm(&mut run, &mut |from| self.footprint(seed, from, body));
                 self.shrink(&mut run, body);
                 self.write_down(&mut run);
             }
             runs.push(run);
         }
         Sweep { runs, replays }
+    }
+
+    /// What a run of this seed leaves, with the events behind this checkpoint.
+    fn footprint(&self, seed: u64, record_from: Option<u64>, body: &Body) -> Footprint {
+        let storm = self.clone().options(Options { record_from, ..self.options.clone() });
+        storm.run_seed(seed, None, body).footprint
     }
 
     /// Looks for fewer faults with which a seed shows the same.
@@ -346,7 +358,8 @@ impl Storm {
             async move { storm.work(Arc::new(shared), planned, body).await }
         });
         let (hash, events) = (Simulated::hash(&simulation), Simulated::events(&simulation));
-        let run = Run { hash, events, faults, ..Run::empty(seed) };
+        let (warnings, footprint) = (simulation.warnings(), simulation.footprint());
+        let run = Run { hash, events, faults, warnings, footprint, ..Run::empty(seed) };
         match ended {
             Ok(Ok(Worked { history, failed_checks, warnings })) => {
                 let report = checks::with_failed(judge(&history), &failed_checks);

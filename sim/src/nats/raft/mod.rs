@@ -20,9 +20,11 @@ mod elections;
 mod following;
 mod leading;
 mod log;
+mod members;
 pub mod message;
 
 pub use log::Log;
+pub use members::Members;
 
 use super::{Env, Timer, protocol::RouteMsg, rules::Sync, server::ServerTimer};
 use crate::kernel::{Boot, FileId, NodeId};
@@ -327,9 +329,15 @@ impl Raft {
         env.routes.send(to, RouteMsg::Raft(self.group, message), env.rules, env.ctx);
     }
 
+    /// Whether everything that it knows to be committed is applied.
+    #[must_use]
+    pub const fn has_applied_all(&self) -> bool {
+        self.applied >= self.commit
+    }
+
     /// The next committed entry that is not applied yet, with its index.
     pub fn next_committed(&mut self) -> Option<(u64, Op)> {
-        if self.applied >= self.commit {
+        if self.has_applied_all() {
             return None;
         }
         self.applied += 1;
