@@ -6,6 +6,8 @@ mod args;
 mod brokers;
 mod check;
 mod explain;
+mod explore;
+mod guard;
 mod list;
 mod run;
 mod show;
@@ -36,10 +38,12 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let result = match &args.command {
         Command::Run(args) => run::run(args),
+        Command::Explore(args) => explore::explore(args),
         Command::List(args) => list::list(args),
         Command::Explain(args) => explain::explain(args),
         Command::Check(args) => check::check(args),
         Command::Brokers(args) => brokers::brokers(args),
+        Command::Footprint(args) => guard::footprint(args),
     };
     match result {
         Ok(code) => ExitCode::from(code),

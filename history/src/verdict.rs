@@ -8,7 +8,7 @@ mod judging;
 mod vacuous;
 
 pub(crate) use judging::{conclude, forbidden_first};
-pub use judging::{judge, judge_without};
+pub use judging::{judge, judge_analysis, judge_without};
 
 use crate::Anomaly;
 use serde::{Deserialize, Serialize};

@@ -208,6 +208,9 @@ impl<M: BusModel> State<M> {
 
     /// Hands the model's outputs to whoever waits for them.
     pub(crate) fn settle(&mut self, wakers: &mut Vec<Waker>) {
+        if self.world.has_told_nothing() {
+            return;
+        }
         let now = self.world.now();
         let outputs: Vec<Output> = self.world.take_outputs().collect();
         for output in outputs {
@@ -229,7 +232,14 @@ impl<M: BusModel> State<M> {
                 },
                 Output::Room(node) => wakers.append(&mut self.client(node).room),
                 Output::Readable(node) => wakers.append(&mut self.client(node).readable),
-                Output::Eventful(node) => wakers.append(&mut self.client(node).eventful),
+                Output::Eventful(node) => {
+                    let client = self.client(node);
+                    // Who waits for records and takes no events has to ask again: that is how a client learns that
+                    // its caller does not mind a rebalance.
+                    let waiting =
+                        if client.eventful.is_empty() { &mut client.readable } else { &mut client.eventful };
+                    wakers.append(waiting);
+                }
                 Output::Note(note) => self.notes.push((now, note)),
             }
         }

@@ -149,7 +149,7 @@ fn run(storm: &Storm, hastily: bool) -> Sweep {
 #[test]
 fn the_first_version_loses_payments_and_dead_letters() {
     for bus in [Storm::kafka(), Storm::nats()] {
-        let sweep = run(&storm(bus).seeds(0..60), true);
+        let sweep = run(&storm(bus).seeds(0..40), true);
         println!("{sweep}");
         let found: Vec<Finding> = sweep.failures().flat_map(Run::findings).collect();
         assert!(found.contains(&Finding::Check("each payment is booked once".to_owned())), "{sweep}");
@@ -160,6 +160,6 @@ fn the_first_version_loses_payments_and_dead_letters() {
 #[test]
 fn the_second_version_books_each_payment_once() {
     for bus in [Storm::kafka(), Storm::nats()] {
-        run(&storm(bus).seeds(0..100), false).assert_valid();
+        run(&storm(bus).seeds(0..60), false).assert_valid();
     }
 }

@@ -30,7 +30,10 @@ pub use reading::Step;
 pub(crate) use walk::{Turn, walk};
 pub(crate) use words::{short, span};
 
-use crate::history::{DeliverRow, History, MessageId, Observation, SendRow, TopicId, UnitId};
+use crate::{
+    checks::Lost,
+    history::{DeliverRow, History, MessageId, Observation, SendRow, TopicId, UnitId},
+};
 use std::{collections::HashMap, sync::OnceLock};
 pub(crate) use values::Writers;
 
@@ -87,9 +90,11 @@ pub struct Analysis<'h> {
     pub(crate) messages: Messages,
     writers: Writers,
     gone: Vec<bool>,
-    /// The first send of each message id in each topic. Only asked, never walked.
     /// The circles among transactions, from when the first check asks for them.
     circles: OnceLock<Circles>,
+    /// What is lost, from when the first check asks for it.
+    lost: OnceLock<Lost>,
+    /// The first send of each message id in each topic. Only asked, never walked.
     message_ids: HashMap<(TopicId, MessageId), u32>,
 }
 
@@ -128,6 +133,7 @@ impl<'h> Analysis<'h> {
             fates,
             txn_fates,
             circles: OnceLock::new(),
+            lost: OnceLock::new(),
             phases: messages::phases(history),
             messages: Messages::new(history),
             message_ids: message_ids(history),
@@ -180,6 +186,11 @@ impl<'h> Analysis<'h> {
     /// The circles among transactions.
     pub(crate) fn circles(&self) -> &Circles {
         self.circles.get_or_init(|| Circles::of(self))
+    }
+
+    /// The records that are lost or were never seen.
+    pub(crate) fn lost(&self) -> &Lost {
+        self.lost.get_or_init(|| Lost::of(self))
     }
 
     /// Whether a delivery belongs to a read that succeeded.

@@ -81,6 +81,7 @@ mod unseen;
 mod zombie_not_fenced;
 
 pub(crate) use duplicate::duplicated_sends;
+pub(crate) use lost_parts::Lost;
 pub(crate) use unavailability::{gaps, worst_outage};
 
 #[cfg(test)]

@@ -23,16 +23,18 @@ pub(super) const CHECK: Check = Check {
     about: "an acknowledged record was never read, nor anything behind it",
     forbidden: "like lost_write once the final drain finished; undecided before",
     source: "Jepsen kafka: unseen",
-    find,
+    find: |analysis| analysis.lost().unseen.clone(),
     tell,
     rule: |rules, found| Rules::sight(rules, found.case == Case::Drained),
 };
 
-fn find(analysis: &Analysis<'_>) -> Vec<Found> {
+pub(super) fn find(analysis: &Analysis<'_>) -> Vec<Found> {
     let mut found = Vec::new();
     for (row, send) in (0u32..).zip(analysis.history.sends()) {
-        let looked_for = analysis.happened(row) && analysis.twin(row).is_none() && !analysis.may_be_gone(row);
-        if !looked_for || analysis.seen[row as usize] || proved_lost(analysis, send) {
+        if analysis.seen[row as usize] || !analysis.happened(row) || proved_lost(analysis, send) {
+            continue;
+        }
+        if analysis.twin(row).is_some() || analysis.may_be_gone(row) {
             continue;
         }
         let unit = analysis.unit_of[row as usize];

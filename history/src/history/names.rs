@@ -1,5 +1,6 @@
 //! Interned names: processes, topics, units, record keys, groups and names of errors as dense numbers.
 
+use foldhash::fast::FixedState;
 use squall_bus::{Topic, Unit};
 use std::{collections::HashMap, fmt, hash::Hash};
 
@@ -59,12 +60,12 @@ impl ProcessId {
 #[derive(Clone, Debug)]
 pub(crate) struct Names<T> {
     list: Vec<T>,
-    numbers: HashMap<T, u32>,
+    numbers: HashMap<T, u32, FixedState>,
 }
 
 impl<T> Default for Names<T> {
     fn default() -> Self {
-        Self { list: Vec::new(), numbers: HashMap::new() }
+        Self { list: Vec::new(), numbers: HashMap::default() }
     }
 }
 

@@ -1,6 +1,7 @@
 //! From a file to its history.
 
 mod event;
+mod scan;
 
 #[cfg(any(test, feature = "schema"))]
 pub(super) use event::{KNOWN, OPERATIONS};
@@ -11,6 +12,7 @@ use crate::{
     history::{History, Meta},
 };
 use event::Reader;
+use scan::{Line, Plain};
 use serde::Deserialize;
 use std::{
     fs::File,
@@ -188,8 +190,13 @@ fn words(error: &serde_json::Error) -> String {
     }
 }
 
-fn body<'a, T: Deserialize<'a>>(line: &'a [u8]) -> Result<T, Problem> {
-    serde_json::from_slice(line).map_err(|error| Problem::Damaged(words(&error)))
+fn body<'a, T: Deserialize<'a>>(line: &Line<'a>) -> Result<T, Problem> {
+    serde_json::from_slice(line.bytes).map_err(|error| Problem::Damaged(words(&error)))
+}
+
+/// The body of a line that is plain most of the time.
+fn plain_body<'a, T: Plain<'a>>(line: &Line<'a>) -> Result<T, Problem> {
+    line.body().map_or_else(|| body(line), Ok)
 }
 
 /// A value or position: any number but the reserved one.

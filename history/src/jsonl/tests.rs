@@ -1,4 +1,4 @@
-mod random;
+pub(super) mod random;
 
 use super::*;
 

@@ -19,7 +19,13 @@ pub fn judge(history: &History) -> Report {
 /// Judges a history by the guarantees in its head, as if nobody had looked for anomalies of these kinds.
 #[must_use]
 pub fn judge_without(history: &History, ignored: &[Kind]) -> Report {
-    let analysis = Analysis::new(history);
+    judge_analysis(&Analysis::new(history), ignored)
+}
+
+/// Judges a history that is analysed already, as if nobody had looked for anomalies of these kinds.
+#[must_use]
+pub fn judge_analysis(analysis: &Analysis<'_>, ignored: &[Kind]) -> Report {
+    let history = analysis.history;
     if let Some((one, two)) = analysis.clash {
         let (one, two) = (analysis.send(one), analysis.send(two));
         let reason = format!(
@@ -33,10 +39,10 @@ pub fn judge_without(history: &History, ignored: &[Kind]) -> Report {
         expect: &history.meta.expect,
         facts: &analysis.facts,
     };
-    let mut anomalies: Vec<Anomaly> = CHECKS.iter().flat_map(|check| run(check, &analysis, &rules)).collect();
-    let counts = count(&analysis, &anomalies);
+    let mut anomalies: Vec<Anomaly> = CHECKS.iter().flat_map(|check| run(check, analysis, &rules)).collect();
+    let counts = count(analysis, &anomalies);
     anomalies.retain(|anomaly| !ignored.contains(&anomaly.kind));
-    anomalies.extend(vacuous(&counts, &analysis));
+    anomalies.extend(vacuous(&counts, analysis));
     forbidden_first(&mut anomalies);
     let unfinished = history.notes().iter().find_map(|(_, note)| match note {
         Observation::Drain(drain) if !drain.complete => Some(drain.unit),

@@ -124,30 +124,34 @@ impl Broker {
             Ok(replica) => replica,
             Err(error) => return Some(refused(at.id, error, env)),
         };
+        let diverging = replica.divergence(at);
+        let (start, end) = (replica.log.start(), replica.log.end());
+        let limit = if follower.is_some() { end } else { replica.high_watermark };
+        let in_range = (start..=end).contains(&at.offset);
+        let news = follower.is_some_and(|node| is_news(replica, node));
+        if diverging.is_none() && in_range && at.offset >= limit && !news {
+            return None;
+        }
         let mut fetched = FetchedPartition {
             id: at.id,
             error: ErrorCode::None,
             high_watermark: replica.high_watermark,
-            log_start: replica.log.start(),
+            log_start: start,
             entries: Vec::new(),
-            diverging: None,
+            diverging,
             leader: None,
         };
-        if let Some(diverging) = replica.divergence(at) {
-            fetched.diverging = Some(diverging);
+        if diverging.is_some() {
             return Some(fetched);
         }
-        let end = replica.log.end();
-        if at.offset > end || at.offset < replica.log.start() {
+        if !in_range {
             fetched.error = ErrorCode::OffsetOutOfRange;
             return Some(fetched);
         }
-        let limit = if follower.is_some() { end } else { replica.high_watermark };
         if at.offset < limit && (first || max_bytes > 0) {
             let entries = replica.log.read(at.offset, limit, at.max_bytes.min(max_bytes));
             fetched.entries = entries.to_vec();
         }
-        let news = follower.is_some_and(|node| is_news(replica, node));
         (news || !fetched.entries.is_empty()).then_some(fetched)
     }
 }

@@ -104,6 +104,12 @@ impl Log {
     /// The largest epoch not above `epoch`, and where it ends. An epoch below all that the log knows ends where
     /// the first one begins. `None` if the log knows no epoch.
     pub(super) fn epoch_end(&self, epoch: u32) -> Option<(u32, u64)> {
+        // Readers are mostly in the epoch that the log is in.
+        if let Some((last, _)) = self.epochs.last()
+            && *last <= epoch
+        {
+            return Some((*last, self.end));
+        }
         let after = self.epochs.partition_point(|(known, _)| *known <= epoch);
         let end = self.epochs.get(after).map_or(self.end, |(_, start)| *start);
         match self.epochs[..after].last() {

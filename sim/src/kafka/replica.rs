@@ -220,6 +220,9 @@ impl Replica {
     /// Raises the high watermark as far as it may; whether it rose.
     pub(super) fn raise_high_watermark(&mut self, image: &Image, rules: &Rules, now: Time) -> bool {
         let Role::Leader(leading) = &self.role else { return false };
+        if self.high_watermark >= self.log.end() {
+            return false;
+        }
         if rules.freeze_below_min_isr && self.is_under_min_isr() {
             return false;
         }

@@ -404,8 +404,8 @@ impl Storm {
         recorder.phase(Phase::Healed);
         let deadline = clock.now() + self.recovery;
         finish.whole(deadline).await;
-        let failed = if finish.caught_up(deadline, &|| shared.checks().hold_by_now()).await {
-            finish.handled(self.handling).await;
+        let holds = || shared.checks().hold_by_now();
+        let failed = if finish.caught_up(deadline, self.handling, &holds).await {
             recorder.phase(Phase::CaughtUp);
             shared.checks().assert()
         } else {

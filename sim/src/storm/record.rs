@@ -39,6 +39,8 @@ struct Pages {
     handed: BTreeMap<(String, u32), u64>,
     /// Per group the topics that its members read.
     groups: BTreeMap<String, BTreeSet<Topic>>,
+    /// Sends without an outcome, with the process that waits for it.
+    open: BTreeMap<OpId, String>,
     /// Delivered to a member of a group with a sink, and not handled by any.
     unhandled: BTreeSet<(String, u64)>,
     handled: BTreeSet<(String, u64)>,
@@ -66,6 +68,7 @@ impl Recorder {
             delivered: BTreeMap::new(),
             handed: BTreeMap::new(),
             groups: BTreeMap::new(),
+            open: BTreeMap::new(),
             unhandled: BTreeSet::new(),
             handled: BTreeSet::new(),
             producers: 0,
@@ -168,8 +171,11 @@ impl Recorder {
             // A dead letter is what it stands for: the same key and payload.
             let cause = dead.then(|| pages.handed.get(&(process.to_owned(), checksum)).copied()).flatten();
             let send = Send { session, partition: record.partition, cause, ..Send::new(topic, key, value) };
-            let process = history.process(process);
-            (history.invoke(now, process, Invoke::Send(send)), value)
+            let id = history.process(process);
+            let op = history.invoke(now, id, Invoke::Send(send));
+            pages.open.insert(op, process.to_owned());
+            pages.last = now;
+            (op, value)
         });
         match sent {
             Some((op, value)) => (Some(op), record.header(VALUE_HEADER, value.to_string())),
@@ -179,7 +185,11 @@ impl Recorder {
 
     /// A send ended.
     pub(super) fn sent(&self, op: OpId, outcome: &Outcome<squall_bus::Ack>) {
-        self.write(|_, history, now| history.complete_send(now, op, outcome));
+        self.write(|pages, history, now| {
+            pages.open.remove(&op);
+            pages.last = now;
+            history.complete_send(now, op, outcome);
+        });
     }
 
     /// A record reached a reader: the delivery without its value. Without a group for readers without one.
@@ -324,6 +334,11 @@ impl Recorder {
         self.observe(ProcessId::HARNESS, observation);
     }
 
+    /// A process has ended, by a fault: it waits for nothing any more.
+    pub(super) fn ended_process(&self, process: &str) {
+        self.pages().open.retain(|_, waits| waits != process);
+    }
+
     /// How far the drain came in a unit.
     pub(super) fn drained(&self, unit: &Unit, from: Position, to: Position, complete: bool) {
         self.write(|_, history, now| {
@@ -338,15 +353,16 @@ impl Recorder {
         self.pages().groups.clone()
     }
 
-    /// Whether a delivered record waits for a handler of a group that tells what it handles.
+    /// Whether a send waits for its outcome, or a delivered record for a handler of a group that tells what it
+    /// handles.
     pub(super) fn is_waiting(&self) -> bool {
         let pages = self.pages();
         let Some(history) = &pages.history else { return false };
         let tells = |group: &String| history.meta.configuration.groups.contains(group);
-        pages.unhandled.iter().any(|(group, _)| tells(group))
+        !pages.open.is_empty() || pages.unhandled.iter().any(|(group, _)| tells(group))
     }
 
-    /// When a record was last delivered or handled.
+    /// When a record was last sent, delivered or handled.
     pub(super) fn last(&self) -> Time {
         self.pages().last
     }

@@ -1,6 +1,7 @@
 //! Shrinking: the fewest and shortest faults with which a seed still shows what it showed.
 //!
-//! What the body sends is the body's own and stays. Three steps, over [`crate::minimize`]:
+//! What the body sends is the body's own and stays. Three steps, over [`crate::minimize`], until none of them changes
+//! anything:
 //!
 //! 1. Faults are left out, as many as can be.
 //! 2. Each that is left lasts as short as one of the round [times](LASTS) allows.
@@ -35,22 +36,40 @@ pub(super) struct Smaller {
 /// The smallest schedule that was found to show the same.
 pub(super) fn shrink(faults: &[Fault], tries: u64, mut shows: impl FnMut(&Vec<Fault>) -> bool) -> Smaller {
     let mut budget = Budget::of(tries);
-    let mut faults = minimize::list(faults.to_vec(), &mut budget, &mut shows);
-    for candidates in [shorter, rounder] {
-        for place in 0..faults.len() {
-            let with = |fault: Fault| {
-                let mut changed = faults.clone();
-                changed[place] = fault;
-                changed
-            };
-            let candidates: Vec<Vec<Fault>> = candidates(&faults[place]).into_iter().map(with).collect();
-            if let Some(found) = minimize::first(candidates, &mut budget, &mut shows) {
-                faults = found;
-            }
+    let mut faults = faults.to_vec();
+    loop {
+        let before = faults.clone();
+        faults = minimize::list(faults, &mut budget, &mut shows);
+        for candidates in [shorter, rounder] {
+            faults = each(faults, candidates, &mut budget, &mut shows);
+        }
+        if faults == before || budget.is_spent() {
+            break;
         }
     }
     faults.sort_by_key(|fault| (fault.at, fault.id));
     Smaller { faults, tries: budget.spent() }
+}
+
+/// Every fault in turn as the first of its candidates that shows the same.
+fn each(
+    mut faults: Vec<Fault>,
+    candidates: fn(&Fault) -> Vec<Fault>,
+    budget: &mut Budget,
+    shows: &mut impl FnMut(&Vec<Fault>) -> bool,
+) -> Vec<Fault> {
+    for place in 0..faults.len() {
+        let with = |fault: Fault| {
+            let mut changed = faults.clone();
+            changed[place] = fault;
+            changed
+        };
+        let candidates: Vec<Vec<Fault>> = candidates(&faults[place]).into_iter().map(with).collect();
+        if let Some(found) = minimize::first(candidates, budget, shows) {
+            faults = found;
+        }
+    }
+    faults
 }
 
 /// The same fault for less long.

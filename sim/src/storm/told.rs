@@ -2,6 +2,7 @@
 
 use super::{
     capsule::{hit_words, print},
+    finding::Finding,
     sweep::{Run, Sweep},
 };
 use squall_bus::Time;
@@ -32,6 +33,22 @@ fn findings(run: &Run, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     Ok(())
 }
 
+/// So many of something.
+fn many(count: impl TryInto<u64>, what: &str) -> String {
+    let count = count.try_into().unwrap_or(u64::MAX);
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+/// A finding, in a list of findings.
+fn name(finding: &Finding) -> String {
+    match finding {
+        Finding::Anomaly(kind) => kind.to_string(),
+        Finding::Check(name) => format!("check `{name}`"),
+        Finding::Panic(process) => format!("panic of {process}"),
+        Finding::Unknown | Finding::Broken => finding.to_string(),
+    }
+}
+
 impl fmt::Display for Run {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.replayed {
@@ -42,9 +59,9 @@ impl fmt::Display for Run {
         match &self.shrunk {
             None => findings(self, f)?,
             Some(shrunk) => {
-                let (before, after) = (self.faults.len(), shrunk.run.faults.len());
-                let tries = shrunk.tries;
-                writeln!(f, "  shrunk from {before} faults to {after} in {tries} runs, and then:")?;
+                let (before, after) = (many(self.faults.len(), "fault"), shrunk.run.faults.len());
+                let tries = many(shrunk.tries, "run");
+                writeln!(f, "  shrunk from {before} to {after} in {tries}, and then:")?;
                 findings(&shrunk.run, f)?;
             }
         }
@@ -78,7 +95,11 @@ impl Sweep {
         }
         let mut counts: Vec<_> = counts.into_iter().collect();
         counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-        counts.iter().map(|(finding, count)| format!("{finding} in {count}")).collect::<Vec<_>>().join(", ")
+        counts
+            .iter()
+            .map(|(finding, count)| format!("{} in {count}", name(finding)))
+            .collect::<Vec<_>>()
+            .join(", ")
     }
 }
 

@@ -22,14 +22,25 @@ struct Committed {
     batch: Arc<Batch>,
 }
 
+/// How far a log was found to equal what is committed.
+#[derive(Clone, Copy, Debug, Default)]
+struct Verified {
+    /// The offset behind the last equal entry.
+    upto: u64,
+    /// How many entries that is.
+    entries: usize,
+    /// How often the log had been cut by then.
+    cuts: u32,
+}
+
 /// One partition's committed records.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Partition {
     entries: Vec<Committed>,
     /// The offset behind the last committed record.
     pub(super) end: u64,
-    /// Up to which offset each node's log was found to equal it, and how often it had been cut by then.
-    verified: BTreeMap<NodeId, (u64, u32)>,
+    /// How far each node's log was found to equal it, by node.
+    verified: Vec<Verified>,
     /// Unclean elections that were taken into account.
     unclean: u32,
     /// Something was lost that may be lost: replicas out of sync may still hold what the others have not.
@@ -48,13 +59,13 @@ impl CommittedLogs {
         let partition = self.0.entry(id).or_default();
         let Some(truth) = model.truth().partition(id) else { return partition };
         let replicas = truth.replicas.iter().filter_map(|node| replica(model, *node, id));
-        let losses: Vec<u32> = replicas.map(|replica| replica.losses).collect();
-        let lossy = losses.iter().filter(|losses| **losses > 0).count() as u32;
+        let (total, lossy) = replicas.fold((0, 0), |(total, lossy), replica| {
+            (total + replica.losses, lossy + u32::from(replica.losses > 0))
+        });
         let min_insync =
-            model.truth().topic(id.topic).map_or(1, |topic| truth.effective_min_insync(&topic.settings));
-        let total = losses.iter().sum();
+            || model.truth().topic(id.topic).map_or(1, |topic| truth.effective_min_insync(&topic.settings));
         let unclean = model.unclean_elections.get(&id).copied().unwrap_or(0);
-        let lost = total > partition.losses && lossy >= min_insync;
+        let lost = total > partition.losses && lossy >= min_insync();
         if unclean != partition.unclean || lost {
             *partition = Partition { unclean, tainted: true, ..Partition::default() };
         }
@@ -111,15 +122,17 @@ impl Partition {
 
     /// Compares a log with what is committed up to `upto`; the first offset that differs, if any does.
     fn verify(&mut self, node: NodeId, replica: &Replica, upto: u64) -> Result<(), u64> {
-        let (verified, cuts) = self.verified.entry(node).or_default();
-        if *cuts != replica.cuts {
+        if node.index() >= self.verified.len() {
+            self.verified.resize(node.index() + 1, Verified::default());
+        }
+        let verified = &mut self.verified[node.index()];
+        if verified.cuts != replica.cuts {
             // Where it was cut is not known: it has to be looked at again.
-            (*verified, *cuts) = (0, replica.cuts);
+            *verified = Verified { cuts: replica.cuts, ..Verified::default() };
         }
         let upto = upto.min(self.end).min(replica.log.end());
-        let mut place = self.entries.partition_point(|entry| entry.base_offset < *verified);
-        while *verified < upto {
-            let Some(expected) = self.entries.get(place) else { break };
+        while verified.upto < upto {
+            let Some(expected) = self.entries.get(verified.entries) else { break };
             let found = replica.log.entries().get(replica.log.index_of(expected.base_offset));
             let equal = found.is_some_and(|found| {
                 found.base_offset == expected.base_offset
@@ -129,8 +142,8 @@ impl Partition {
             if !equal {
                 return Err(expected.base_offset);
             }
-            *verified = expected.base_offset + u64::from(expected.batch.count());
-            place += 1;
+            verified.upto = expected.base_offset + u64::from(expected.batch.count());
+            verified.entries += 1;
         }
         Ok(())
     }

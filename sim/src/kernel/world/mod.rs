@@ -127,6 +127,12 @@ impl<M: Model> World<M> {
         &self.kernel.choices
     }
 
+    /// Whether there is neither an output nor an alarm to take.
+    #[must_use]
+    pub fn has_told_nothing(&self) -> bool {
+        self.kernel.outputs.is_empty() && self.kernel.fired.is_empty()
+    }
+
     /// What the model told the world outside since the last time.
     pub fn take_outputs(&mut self) -> std::vec::Drain<'_, M::Output> {
         self.kernel.outputs.drain(..)

@@ -1,12 +1,12 @@
 //! What is committed, as the members of the groups find out.
 
-use super::{GroupKey, key};
+use super::{
+    GroupKey, key,
+    seen::{Looked, Members},
+};
 use crate::{
     kernel::NodeId,
-    nats::raft::{
-        Raft,
-        message::{Entry, GroupId},
-    },
+    nats::raft::{Raft, message::Entry},
 };
 use std::collections::BTreeMap;
 
@@ -14,18 +14,18 @@ use std::collections::BTreeMap;
 #[derive(Default)]
 pub(super) struct Committed {
     pub(super) entries: BTreeMap<GroupKey, Vec<Entry>>,
-    looked: BTreeMap<(NodeId, GroupId), (u64, u64)>,
+    looked: Members<Looked>,
 }
 
 impl Committed {
     /// Takes in what a member knows to be committed; the first index where it contradicts another.
     pub(super) fn take(&mut self, node: NodeId, raft: &Raft) -> Option<u64> {
-        let looked = self.looked.entry((node, raft.group)).or_default();
-        let upto = raft.commit().min(raft.log().last());
-        let from = if looked.1 == raft.log().cuts() { looked.0.min(upto) } else { 0 };
-        *looked = (upto, raft.log().cuts());
+        let news = self.looked.of(node, raft).news(raft.commit().min(raft.log().last()), raft);
+        if news.is_empty() {
+            return None;
+        }
         let entries = self.entries.entry(key(raft)).or_default();
-        for index in from + 1..=upto {
+        for index in news {
             let entry = raft.log().entry(index)?;
             match entries.get(index as usize - 1) {
                 None => entries.push(entry.clone()),

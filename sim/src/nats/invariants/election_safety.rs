@@ -1,6 +1,6 @@
 //! At most one leader is elected in a term.
 
-use super::{GroupKey, key, member, members};
+use super::{GroupKey, key, member, members, seen::Members};
 use crate::{
     kernel::{Invariant, NodeId},
     nats::{
@@ -15,6 +15,8 @@ use std::collections::BTreeMap;
 #[derive(Default)]
 pub(super) struct ElectionSafety {
     leaders: BTreeMap<(GroupKey, u64), NodeId>,
+    /// The term in which each member was last seen to lead.
+    elected: Members<u64>,
 }
 
 fn two(raft: &Raft, a: NodeId, b: NodeId) -> String {
@@ -39,6 +41,9 @@ impl Invariant<Nats> for ElectionSafety {
             let Some(raft) = member(nats, node, group).filter(|raft| raft.role() == RaftRole::Leader) else {
                 continue;
             };
+            if std::mem::replace(self.elected.of(node, raft), raft.term()) == raft.term() {
+                continue;
+            }
             let leader = *self.leaders.entry((key(raft), raft.term())).or_insert(node);
             if leader != node {
                 return Err(two(raft, leader, node));

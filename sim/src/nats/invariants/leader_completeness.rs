@@ -1,6 +1,6 @@
 //! A leader has everything that was committed before it was elected.
 
-use super::{GroupKey, committed::Committed, key, member, members};
+use super::{committed::Committed, key, member, members, seen::Members};
 use crate::{
     kernel::Invariant,
     nats::{
@@ -9,13 +9,12 @@ use crate::{
     },
 };
 use squall_bus::Time;
-use std::collections::BTreeSet;
 
-/// What is committed, and which elections were looked at.
+/// What is committed, and up to which term each member's elections were looked at.
 #[derive(Default)]
 pub(super) struct LeaderCompleteness {
     committed: Committed,
-    elections: BTreeSet<(GroupKey, u64)>,
+    elections: Members<u64>,
 }
 
 /// What a new leader lacks.
@@ -52,8 +51,11 @@ impl Invariant<Nats> for LeaderCompleteness {
         for touch in touched {
             let Touch::Member(node, group) = *touch else { continue };
             let Some(raft) = member(nats, node, group) else { continue };
-            if raft.role() == RaftRole::Leader && self.elections.insert((key(raft), raft.term())) {
-                complete(&self.committed, raft)?;
+            if raft.role() == RaftRole::Leader {
+                let elected = std::mem::replace(self.elections.of(node, raft), raft.term());
+                if elected != raft.term() {
+                    complete(&self.committed, raft)?;
+                }
             }
             self.committed.take(node, raft);
         }

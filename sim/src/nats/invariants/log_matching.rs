@@ -2,19 +2,19 @@
 //!
 //! Equivalent, and cheaper to watch: an index and a term name one entry, and the term of the one before.
 
-use super::{GroupKey, key, member, members};
+use super::{
+    GroupKey, key, member, members,
+    seen::{Looked, Members},
+};
 use crate::{
-    kernel::{Invariant, NodeId},
+    kernel::Invariant,
     nats::{
         Nats, Touch,
-        raft::{
-            Raft,
-            message::{GroupId, Op},
-        },
+        raft::{Raft, message::Op},
     },
 };
 use squall_bus::Time;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::RangeInclusive};
 
 /// What was ever seen at an index: term, term before, what it does.
 type Seen = Vec<(u64, u64, Op)>;
@@ -23,12 +23,11 @@ type Seen = Vec<(u64, u64, Op)>;
 #[derive(Default)]
 pub(super) struct LogMatching {
     seen: BTreeMap<GroupKey, Vec<Seen>>,
-    /// Up to where each member's log was looked at, and how often it had been cut by then.
-    looked: BTreeMap<(NodeId, GroupId), (u64, u64)>,
+    looked: Members<Looked>,
 }
 
-fn look(seen: &mut Vec<Seen>, raft: &Raft, from: u64) -> Result<(), String> {
-    for index in from + 1..=raft.log().last() {
+fn look(seen: &mut Vec<Seen>, raft: &Raft, indices: RangeInclusive<u64>) -> Result<(), String> {
+    for index in indices {
         let (Some(entry), Some(before)) = (raft.log().entry(index), raft.log().term_at(index - 1)) else {
             break;
         };
@@ -67,10 +66,10 @@ impl Invariant<Nats> for LogMatching {
         for touch in touched {
             let Touch::Member(node, group) = *touch else { continue };
             let Some(raft) = member(nats, node, group) else { continue };
-            let looked = self.looked.entry((node, group)).or_default();
-            let from = if looked.1 == raft.log().cuts() { looked.0.min(raft.log().last()) } else { 0 };
-            *looked = (raft.log().last(), raft.log().cuts());
-            look(self.seen.entry(key(raft)).or_default(), raft, from)?;
+            let news = self.looked.of(node, raft).news(raft.log().last(), raft);
+            if !news.is_empty() {
+                look(self.seen.entry(key(raft)).or_default(), raft, news)?;
+            }
         }
         Ok(())
     }
@@ -80,6 +79,7 @@ impl Invariant<Nats> for LogMatching {
             return Ok(());
         }
         let mut seen: BTreeMap<GroupKey, Vec<Seen>> = BTreeMap::new();
-        members(nats).try_for_each(|(_, raft)| look(seen.entry(key(raft)).or_default(), raft, 0))
+        members(nats)
+            .try_for_each(|(_, raft)| look(seen.entry(key(raft)).or_default(), raft, 1..=raft.log().last()))
     }
 }

@@ -10,6 +10,7 @@ mod deduplication;
 mod election_safety;
 mod leader_completeness;
 mod log_matching;
+mod seen;
 mod state_machine_safety;
 
 use super::{

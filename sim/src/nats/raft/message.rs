@@ -6,10 +6,10 @@ use super::super::{
 };
 use crate::kernel::mix;
 use squall_bus::{Record, Time};
-use std::sync::Arc;
+use std::{cmp::Ordering, sync::Arc};
 
-/// A Raft group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// A Raft group. The meta group comes first, then the streams, then the consumers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum GroupId {
     /// All servers: which streams and consumers there are, and where.
     Meta,
@@ -19,7 +19,28 @@ pub enum GroupId {
     Consumer(ConsumerId),
 }
 
+impl Ord for GroupId {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.packed().cmp(&other.packed())
+    }
+}
+
+impl PartialOrd for GroupId {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
 impl GroupId {
+    /// The group as one number, in order.
+    const fn packed(self) -> u128 {
+        match self {
+            Self::Meta => 0,
+            Self::Stream(stream) => 1 << 126 | stream.0 as u128,
+            Self::Consumer(consumer) => 1 << 127 | consumer.packed(),
+        }
+    }
+
     /// The group in one word, for digests and choices.
     #[must_use]
     pub const fn word(self) -> u64 {

@@ -327,9 +327,15 @@ impl Raft {
         env.routes.send(to, RouteMsg::Raft(self.group, message), env.rules, env.ctx);
     }
 
+    /// Whether everything that it knows to be committed is applied.
+    #[must_use]
+    pub const fn has_applied_all(&self) -> bool {
+        self.applied >= self.commit
+    }
+
     /// The next committed entry that is not applied yet, with its index.
     pub fn next_committed(&mut self) -> Option<(u64, Op)> {
-        if self.applied >= self.commit {
+        if self.has_applied_all() {
             return None;
         }
         self.applied += 1;

@@ -37,9 +37,13 @@ impl Server {
     }
 
     fn settle(&mut self, group: GroupId, ctx: &mut Ctx<'_, Nats>, shared: &Shared) {
-        let is_active = self.rafts.get(&group).is_some_and(Raft::is_active);
-        if !is_active {
+        let (active, applied) =
+            self.rafts.get(&group).map_or((false, true), |raft| (raft.is_active(), raft.has_applied_all()));
+        if !active {
             self.leave_office(group, ctx, shared);
+        }
+        if applied && !active {
+            return;
         }
         let mut grew = false;
         while let Some((index, op)) = self.rafts.get_mut(&group).and_then(Raft::next_committed) {
