@@ -155,7 +155,7 @@ pub(crate) struct CheckArgs {
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) guarantee: Vec<String>,
     /// Judge as if nobody had looked for this kind of anomaly; may be given several times.
-    #[arg(long, value_name = "KIND", value_parser = crate::check::kind)]
+    #[arg(long, value_name = "KIND", value_parser = squall_scenarios::check::kind)]
     pub(crate) ignore: Vec<Kind>,
     /// The files are histories of another tool: of Jepsen's Kafka or list-append workload, EDN or JSON Lines.
     #[arg(long, value_name = "TOOL", value_parser = ["jepsen"])]

@@ -9,6 +9,7 @@ mod vacuous;
 
 pub(crate) use judging::{conclude, forbidden_first};
 pub use judging::{judge, judge_analysis, judge_without};
+pub use vacuous::VACUOUS;
 
 use crate::Anomaly;
 use serde::{Deserialize, Serialize};

@@ -7,6 +7,7 @@
 mod buckets;
 mod circles;
 mod consumption;
+mod dead;
 mod facts;
 mod fates;
 mod gone;
@@ -21,12 +22,14 @@ mod words;
 pub(crate) use buckets::Buckets;
 pub(crate) use circles::{Circle, Circles};
 pub use consumption::{Consumer, Touch};
+pub(crate) use dead::{DeadCopy, own_dlq};
 pub use facts::Facts;
 pub use fates::Fate;
 pub(crate) use grid::Grid;
 pub(crate) use messages::{Messages, before};
 pub use places::{Place, UnitLog};
 pub use reading::Step;
+pub(crate) use reading::{operation, operation_end};
 pub(crate) use walk::{Turn, walk};
 pub(crate) use words::{short, span};
 
@@ -34,7 +37,10 @@ use crate::{
     checks::Lost,
     history::{DeliverRow, History, MessageId, Observation, SendRow, TopicId, UnitId},
 };
-use std::{collections::HashMap, sync::OnceLock};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::OnceLock,
+};
 pub(crate) use values::Writers;
 
 /// An entry of the dead-letter topic: a send to it that happened.
@@ -80,6 +86,10 @@ pub struct Analysis<'h> {
     pub dlq: Option<TopicId>,
     /// Its entries, in the order in which they were sent.
     pub dlq_entries: Vec<DlqEntry>,
+    /// What the bus itself put into the dead-letter topic, in the order in which it was read.
+    pub(crate) dead_copies: Vec<DeadCopy>,
+    /// The records that were exhausted, by the rows of their sends, with the first event that says so.
+    pub(crate) exhausted: BTreeMap<u32, u32>,
     /// Two sends of one value, as rows: such a history cannot be judged.
     pub clash: Option<(u32, u32)>,
     /// Where readers left records out or went back, in the order of the deliveries.
@@ -126,6 +136,8 @@ impl<'h> Analysis<'h> {
             dlq_entries: dlq
                 .map(|dlq| dlq_entries(history, &writers, &seen, &fates, dlq))
                 .unwrap_or_default(),
+            dead_copies: dead::copies(history, &writers),
+            exhausted: dead::exhausted(history, &units, &writers),
             history,
             units,
             order,

@@ -5,7 +5,10 @@
 //! that was read and is not lost. Without any such there is no middle and no prefix: all is postfix.
 
 use super::{Case, Found, lost_write, unseen};
-use crate::{analysis::Analysis, history::UnitId};
+use crate::{
+    analysis::Analysis,
+    history::{SendRow, UnitId},
+};
 use std::collections::HashMap;
 
 /// Which part of its writer's sends a lost record is in.
@@ -88,7 +91,8 @@ pub(super) fn tell(analysis: &Analysis<'_>, found: &Found, part: Part) -> [Strin
     let Some(send) = found.send.map(|row| analysis.send(row)) else { return Default::default() };
     let who = analysis.history.process_name(send.process);
     let other = found.other.map(|row| analysis.send(row));
-    let other = other.map(|other| format!("{} (event {})", analysis.record(other), other.invoke.0));
+    let quoted = |send: &SendRow| analysis.history.quoted(send.invoke.0);
+    let other = other.map(|other| format!("{} ({})", analysis.record(other), quoted(other)));
     let second = match (part, other) {
         (Part::Prefix, Some(first)) => {
             format!("The first record of {who} there that was read is {first}, which it sent later.")

@@ -1,7 +1,8 @@
 //! `unseen`: an acknowledged record was never read, and nothing shows that the log was read beyond it.
 //!
 //! **Definition.** A record acknowledged, its value read by nobody, and not a `lost_write`: its position lies
-//! behind everything that was read, or the ack named no position.
+//! behind everything that was read, or the ack named no position. Once the final drain of its unit finished, so is one
+//! that nobody acknowledged of a transaction that was committed.
 //!
 //! **Algorithm.** One walk over the sends. **Cost.** Linear.
 //!
@@ -15,7 +16,7 @@ use crate::{
     Kind,
     analysis::{Analysis, UnitLog},
     guarantees::Rules,
-    history::{SendRow, UnitId},
+    history::{SendRow, Status, UnitId},
 };
 
 pub(super) const CHECK: Check = Check {
@@ -39,6 +40,10 @@ pub(super) fn find(analysis: &Analysis<'_>) -> Vec<Found> {
         }
         let unit = analysis.unit_of[row as usize];
         let case = if drained(analysis, send, unit) { Case::Drained } else { Case::Plain };
+        // That a transaction was committed does not say when: what nobody acknowledged may be on its way.
+        if case == Case::Plain && send.status != Status::Ok {
+            continue;
+        }
         let drain = unit.and_then(|unit| analysis.units[unit.index()].drain).map(|(event, _)| event);
         let ops = proof([Some(send.invoke.0), send.completion(), drain]);
         found.push(Found { unit, position: send.position(), ops, send: Some(row), other: drain, case });

@@ -29,8 +29,10 @@ pub fn judge_analysis(analysis: &Analysis<'_>, ignored: &[Kind]) -> Report {
     if let Some((one, two)) = analysis.clash {
         let (one, two) = (analysis.send(one), analysis.send(two));
         let reason = format!(
-            "value {} was sent twice (events {} and {}): without a unique value a record cannot be told from another",
-            one.value, one.invoke.0, two.invoke.0
+            "value {} was sent twice ({} and {}): without a unique value a record cannot be told from another",
+            one.value,
+            history.quoted(one.invoke.0),
+            history.quoted(two.invoke.0)
         );
         return Report::unjudged(Verdict::Unknown, reason);
     }
@@ -85,8 +87,17 @@ fn example(check: &Check, analysis: &Analysis<'_>, found: Found) -> Example {
         position: found.position,
         story,
         neighbourhood: place.map(|(unit, at)| analysis.neighbourhood(unit, at)).unwrap_or_default(),
+        lines: lines(analysis, &found.ops),
         ops: found.ops,
     }
+}
+
+/// The lines of events, for a history that was read from a file in another format.
+fn lines(analysis: &Analysis<'_>, ops: &[u32]) -> Vec<u32> {
+    let mut lines: Vec<u32> = ops.iter().filter_map(|event| analysis.history.line(*event)).collect();
+    lines.sort_unstable();
+    lines.dedup();
+    lines
 }
 
 /// Forbidden first, then undecided, then allowed; within these in the order of the checks.

@@ -6,6 +6,7 @@ use super::{
     summary::{Group, Summary, Tally},
 };
 use crate::Plan;
+use squall_bus::{FaultKind, Time};
 use std::{fmt, sync::Arc, time::Duration};
 
 /// So many faults of a draw are listed.
@@ -98,7 +99,12 @@ impl fmt::Display for Group {
         for fault in plan.faults().iter().take(LISTED) {
             let lasts =
                 if fault.lasts.is_zero() { String::new() } else { format!(" for {}", seconds(fault.lasts)) };
-            writeln!(f, "    {} {fault}{lasts}", seconds(fault.at.since(squall_bus::Time::ZERO)))?;
+            let by = match fault.kind {
+                FaultKind::Delay(by) => format!(" by {}", seconds(by)),
+                FaultKind::DropResponses(count) => format!(" of {count}"),
+                _ => String::new(),
+            };
+            writeln!(f, "    {} {fault}{by}{lasts}", seconds(fault.at.since(Time::ZERO)))?;
         }
         if plan.faults().len() > LISTED {
             writeln!(f, "    and {} more", plan.faults().len() - LISTED)?;

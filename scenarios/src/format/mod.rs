@@ -43,7 +43,12 @@ pub use workload::{
 };
 
 pub use squall_history::guarantees::{Delivery, Dlq, Log, Order};
-pub(crate) use {error::Problem, faults::Verb, suggest::nearest, tree::Node};
+pub(crate) use {
+    error::Problem,
+    faults::Verb,
+    suggest::{nearest, or_list},
+    tree::Node,
+};
 
 use error::Source;
 use scalar::Period;

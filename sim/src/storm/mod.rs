@@ -50,7 +50,7 @@ use crate::{
     guard::Footprint,
     kernel::Choices,
     model::BusModel,
-    runtime::Options,
+    runtime::{Options, ProcWarning},
     targets::{self, Simulated},
 };
 use finish::Finish;
@@ -343,13 +343,14 @@ impl Storm {
     ) -> Run {
         let (storm, body, planned) = (self.clone(), Arc::clone(body), faults.clone());
         let ended = simulation.run(self.options.clone(), move |cluster| {
-            let procs = Arc::clone(&cluster);
+            let (procs, leaks) = (Arc::clone(&cluster), Arc::clone(&cluster));
             let shares = !cluster.capabilities().assignment;
             let recorder = Recorder::new(storm.meta(seed), shares, cluster.clock());
             let shared = Shared {
                 seed,
                 cluster,
                 proc_of: Box::new(move |name| procs.proc(name)),
+                warnings: Box::new(move || leaks.warnings()),
                 recorder,
                 services: std::sync::Mutex::default(),
                 checks: std::sync::Mutex::default(),
@@ -360,9 +361,9 @@ impl Storm {
         let (warnings, footprint) = (simulation.warnings(), simulation.footprint());
         let run = Run { hash, events, faults, warnings, footprint, ..Run::empty(seed) };
         match ended {
-            Ok(Ok((history, failed_checks))) => {
+            Ok(Ok(Worked { history, failed_checks, warnings })) => {
                 let report = checks::with_failed(judge(&history), &failed_checks);
-                Run { report, history: Some(history), failed_checks, ..run }
+                Run { report, history: Some(history), failed_checks, warnings, ..run }
             }
             Ok(Err(trouble)) => Run { report: broken(&trouble), ..run },
             Err(why) => Run { report: broken(&why), broken: Some(why), ..run },
@@ -370,12 +371,7 @@ impl Storm {
     }
 
     /// The phases of one seed.
-    async fn work(
-        &self,
-        shared: Arc<Shared>,
-        planned: Vec<Fault>,
-        body: Body,
-    ) -> Result<(History, Vec<FailedCheck>), Trouble> {
+    async fn work(&self, shared: Arc<Shared>, planned: Vec<Fault>, body: Body) -> Result<Worked, Trouble> {
         let (cluster, recorder) = (Arc::clone(&shared.cluster), Arc::clone(&shared.recorder));
         let finish = Finish {
             cluster: Arc::clone(&cluster),
@@ -405,7 +401,7 @@ impl Storm {
         let deadline = clock.now() + self.recovery;
         finish.whole(deadline).await;
         let holds = || shared.checks().hold_by_now();
-        let failed = if finish.caught_up(deadline, self.handling, &holds).await {
+        let failed_checks = if finish.caught_up(deadline, self.handling, &holds).await {
             recorder.phase(Phase::CaughtUp);
             shared.checks().assert()
         } else {
@@ -417,8 +413,10 @@ impl Storm {
         elections.abort();
         recorder.elected(cluster.elections().await);
         let history = recorder.close();
+        // A service that is ended here holds its handles until it is polled again, which is no leak.
+        let warnings = (shared.warnings)();
         shared.end_services();
-        Ok((history, failed))
+        Ok(Worked { history, failed_checks, warnings })
     }
 
     async fn prepare(&self, finish: &Finish) -> Result<(), Trouble> {
@@ -464,6 +462,13 @@ impl Storm {
             expect: self.expect.clone(),
         }
     }
+}
+
+/// What came of the phases of a seed.
+struct Worked {
+    history: History,
+    failed_checks: Vec<FailedCheck>,
+    warnings: Vec<ProcWarning>,
 }
 
 /// Why a seed could not be judged.
