@@ -7,6 +7,7 @@
 use crate::{
     Failure,
     args::{RunArgs, overrides},
+    guard,
     show::{Show, say},
     shrink,
 };
@@ -50,6 +51,9 @@ pub(crate) fn run(args: &RunArgs) -> Result<u8, Failure> {
         .flat_map(|target| (args.seed..=last).map(move |seed| (target, seed)))
         .map(|(target, seed)| job(target, seed))
         .collect();
+    if args.guard {
+        guard::refuse_real(&jobs)?;
+    }
     let desk = Desk::new(&args.out, jobs.len())?;
     carry_out(&jobs, &desk);
     desk.show.finish();
@@ -58,7 +62,8 @@ pub(crate) fn run(args: &RunArgs) -> Result<u8, Failure> {
     if let Some(capsule) = desk.first_failure() {
         keep(args, &capsule)?;
     }
-    Ok(exit_code(&runs))
+    let guarded = if args.guard { guard::guard(&jobs)? } else { Verdict::Valid };
+    Ok(guarded.worst(verdict(&runs)).exit_code())
 }
 
 /// Keeps the first simulated failure as a capsule: the least of it that still fails, unless told not to. What is said of
@@ -227,6 +232,6 @@ fn print(args: &RunArgs, runs: &Runs) -> Result<(), Failure> {
     Ok(())
 }
 
-fn exit_code(runs: &Runs) -> u8 {
-    runs.runs.iter().map(Run::verdict).fold(Verdict::Valid, Verdict::worst).exit_code()
+fn verdict(runs: &Runs) -> Verdict {
+    runs.runs.iter().map(Run::verdict).fold(Verdict::Valid, Verdict::worst)
 }
