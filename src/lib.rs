@@ -39,8 +39,14 @@
 //!     .assert_valid();
 //! ```
 //!
-//! When a seed fails, [`Sweep::assert_valid`] panics with what was found, the story in two lines, the faults of
-//! that seed and the command that runs it again.
+//! When a seed fails, [`Sweep::assert_valid`] panics with what was found, the story in two lines, and the fewest and
+//! shortest faults with which the seed still shows it; they are written to a file, a *capsule*. Two commands are
+//! printed: one replays the capsule, the other runs the whole seed. [`Storm::corpus`] names a folder of capsules that
+//! are replayed before the seeds.
+//!
+//! What services keep goes into a [`Table`] through a [`Transaction`]; what must hold over tables is asserted with
+//! [`Trial::check`] and [`Trial::eventually`]. The examples in the repository, `examples/outbox` and
+//! `examples/payments`, show both, each first with a bug and then without.
 //!
 //! # What to know
 //!
@@ -76,7 +82,10 @@ pub use squall_history as history;
 pub use squall_sim as sim;
 
 pub use squall_history::{Anomaly, Kind, Verdict};
-pub use squall_sim::storm::{BodyResult, Run, SEED_VARIABLE, Service, Sink, Storm, Sweep, Trial};
+pub use squall_sim::storm::{
+    BodyResult, CAPSULE_VARIABLE, FailedCheck, Finding, Key, Run, SEED_VARIABLE, SHRINK_VARIABLE, Service,
+    Shrunk, Sink, Storm, Sweep, Table, Transaction, Trial, Value,
+};
 
 /// What a storm can demand beyond what the bus promises.
 pub mod expect {
@@ -85,7 +94,9 @@ pub mod expect {
 
 /// What a test needs, in one `use`.
 pub mod prelude {
-    pub use crate::{Anomaly, Kind, Run, Service, Sink, Storm, Sweep, Trial, Verdict};
+    pub use crate::{
+        Anomaly, Finding, Kind, Run, Service, Sink, Storm, Sweep, Table, Transaction, Trial, Verdict,
+    };
     pub use bytes::Bytes;
     pub use squall_bus::{
         Acks, Bus, Clock, Consumer, ConsumerConfig, ConsumerEvent, Delivery, Error, ErrorClass, FaultKind,

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | [`providers`] | | `local:kafka`, `local:nats`: a cluster of real processes on loopback that never outlives its run |
 //! | [`wire`] | | an administrator of a Kafka cluster without C code: leaders, coordinators, ends |
-//! | [`codes`] | | Kafka's error codes as data: which failed send is `fail` and which `unknown` |
+//! | [`codes`] | | error codes as data: which failed send is `fail` and which `unknown` |
 //! | `kafka` | `kafka` | the bus over librdkafka |
 //! | [`monitor`] | | what the nodes of a NATS cluster tell of themselves: leaders, copies |
 //! | `nats` | `nats` | the bus over async-nats |

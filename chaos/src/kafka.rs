@@ -127,6 +127,7 @@ impl<const HEAD: usize> Frames<HEAD> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::testing::passes;
     use proptest::prelude::*;
 
     fn request(key: i16, correlation: i32, client: &str, body: usize) -> Vec<u8> {
@@ -182,24 +183,9 @@ mod tests {
                 if index == doomed { before = responses.len(); }
                 responses.extend(response(index as i32, *body));
             }
-            let mut filter = Kafka.filter();
-            let mut sizes = pieces.iter().cycle();
-            let mut left = &requests[..];
-            while !left.is_empty() {
-                let (piece, rest) = left.split_at((*sizes.next().unwrap_or(&1)).min(left.len()));
-                filter.requests(piece, &mut |kind| kind == PRODUCE);
-                left = rest;
-            }
+            let passed = passes(&mut *Kafka.filter(), PRODUCE, &requests, &responses, &pieces);
             // A response whose head was cut into pieces is doomed only once its head is complete: what passed
             // of it is a part of its head.
-            let mut passed = 0;
-            while passed < responses.len() {
-                let piece = (*sizes.next().unwrap_or(&1)).min(responses.len() - passed);
-                match filter.responses(&responses[passed..passed + piece]) {
-                    Pass::All => passed += piece,
-                    Pass::Until(some) => { passed += some; break; }
-                }
-            }
             prop_assert!(passed >= before && passed < before + 8, "{passed} {before}");
         }
     }

@@ -156,6 +156,7 @@ fn payload(operation: &[&[u8]]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::testing::passes;
     use proptest::prelude::*;
 
     #[test]
@@ -230,24 +231,9 @@ mod tests {
                 if index == doomed { (before, head) = (responses.len(), line.len()); }
                 responses.extend([line.as_bytes(), body, b"\r\n"].concat());
             }
-            let mut filter = Nats.filter();
-            let mut sizes = pieces.iter().cycle();
-            let mut left = &requests[..];
-            while !left.is_empty() {
-                let (piece, rest) = left.split_at((*sizes.next().unwrap_or(&1)).min(left.len()));
-                filter.requests(piece, &mut |kind| kind == PUBLISH);
-                left = rest;
-            }
+            let passed = passes(&mut *Nats.filter(), PUBLISH, &requests, &responses, &pieces);
             // A response whose line was cut into pieces is doomed only once its line is complete: what passed of it
             // is a part of its line.
-            let mut passed = 0;
-            while passed < responses.len() {
-                let piece = (*sizes.next().unwrap_or(&1)).min(responses.len() - passed);
-                match filter.responses(&responses[passed..passed + piece]) {
-                    Pass::All => passed += piece,
-                    Pass::Until(some) => { passed += some; break; }
-                }
-            }
             prop_assert!(passed >= before && passed < before + head, "{passed} {before} {head}");
         }
     }

@@ -114,6 +114,40 @@ impl FrameFilter for Opaque {
     }
 }
 
+/// For the tests of protocols.
+#[cfg(test)]
+pub(crate) mod testing {
+    use super::{FrameFilter, Pass};
+
+    /// How many of the response bytes pass when both directions come in pieces of these sizes, over and over, and
+    /// the response to every request of this kind is doomed.
+    pub(crate) fn passes(
+        filter: &mut dyn FrameFilter,
+        kind: i16,
+        requests: &[u8],
+        responses: &[u8],
+        pieces: &[usize],
+    ) -> usize {
+        let mut sizes = pieces.iter().cycle();
+        let mut size = |left: usize| (*sizes.next().unwrap_or(&1)).min(left);
+        let mut left = requests;
+        while !left.is_empty() {
+            let (piece, rest) = left.split_at(size(left.len()));
+            filter.requests(piece, &mut |seen| seen == kind);
+            left = rest;
+        }
+        let mut passed = 0;
+        while passed < responses.len() {
+            let piece = size(responses.len() - passed);
+            match filter.responses(&responses[passed..passed + piece]) {
+                Pass::All => passed += piece,
+                Pass::Until(some) => return passed + some,
+            }
+        }
+        passed
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 use squall_adapters::providers::BUSES;
 use squall_history::Kind;
-use squall_scenarios::{Override, Target};
+use squall_scenarios::{Override, Target, format::scalar::Period};
 use std::path::PathBuf;
 
 /// Deterministic simulation and tests for event buses: one scenario, on a simulated cluster and on real brokers.
@@ -22,6 +22,8 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Run a scenario and judge what its clients saw.
     Run(RunArgs),
+    /// Run a scenario under a swarm of draws, seed after seed on all cores, until one fails.
+    Explore(ExploreArgs),
     /// List the scenarios of the library.
     List(ListArgs),
     /// Print what a seed makes of a scenario: every fault with its time, the first records, what is promised.
@@ -54,6 +56,42 @@ pub(crate) struct RunArgs {
     /// Where the reports go.
     #[arg(long, value_name = "FOLDER", default_value = "squall-out")]
     pub(crate) out: PathBuf,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct ExploreArgs {
+    /// A scenario of the library (`squall list`), or the path of a scenario file.
+    pub(crate) scenario: String,
+    /// Which simulated bus to explore; may be given several times. Without it, every one that can run the scenario.
+    #[arg(long = "on", value_name = "TARGET", value_parser = target)]
+    pub(crate) on: Vec<Target>,
+    /// The first seed; alone, the only one. 1 unless said.
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// How many seeds on each target, counting up from the first.
+    #[arg(long, conflicts_with = "budget", value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    pub(crate) seeds: Option<u64>,
+    /// For how long, on all targets together. 60s unless seeds are given.
+    #[arg(long, value_name = "DURATION", value_parser = period)]
+    pub(crate) budget: Option<Period>,
+    /// Draw little: short runs within the fault budget.
+    #[arg(long, conflicts_with = "storm")]
+    pub(crate) lite: bool,
+    /// Draw much: nearly all families of faults, close together, mostly beyond the fault budget.
+    #[arg(long)]
+    pub(crate) storm: bool,
+    /// Go on after a failure, and show one of each kind.
+    #[arg(long)]
+    pub(crate) keep_going: bool,
+    /// On how many threads. As many as there are cores unless said; what is found does not depend on it.
+    #[arg(long, value_parser = threads)]
+    pub(crate) threads: Option<usize>,
+    /// Override any key of the scenario, as in workload.producers.acks=1; may be given several times.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Print one JSON object instead of the summary.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(clap::Args)]
@@ -93,7 +131,7 @@ pub(crate) struct CheckArgs {
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) guarantee: Vec<String>,
     /// Judge as if nobody had looked for this kind of anomaly; may be given several times.
-    #[arg(long, value_name = "KIND", value_parser = crate::check::kind)]
+    #[arg(long, value_name = "KIND", value_parser = squall_scenarios::check::kind)]
     pub(crate) ignore: Vec<Kind>,
     /// The files are histories of another tool: of Jepsen's Kafka or list-append workload, EDN or JSON Lines.
     #[arg(long, value_name = "TOOL", value_parser = ["jepsen"])]
@@ -147,6 +185,19 @@ pub(crate) enum BrokersCommand {
         #[arg(long)]
         json: bool,
     },
+}
+
+fn threads(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(threads @ 1..=1024) => Ok(threads),
+        _ => Err("write a number from 1 to 1024".to_owned()),
+    }
+}
+
+fn period(text: &str) -> Result<Period, String> {
+    text.parse().map_err(|error: squall_scenarios::format::scalar::ScalarError| {
+        format!("{}; {}", error.message, error.help)
+    })
 }
 
 fn target(text: &str) -> Result<Target, String> {

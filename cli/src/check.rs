@@ -9,7 +9,11 @@ use crate::{
     show::{as_error, say},
 };
 use serde::Serialize;
-use squall_history::{Kind, Verdict, checks::CHECKS};
+use squall_history::{
+    Kind, Verdict,
+    checks::{self, CHECKS},
+    verdict::VACUOUS,
+};
 use squall_reports::{Exporter, Folder, Run, Runs, Text, check_json};
 use squall_scenarios::check::{Check, Guarantees, Import};
 use std::io::{IsTerminal, stdout};
@@ -92,15 +96,15 @@ fn print(args: &CheckArgs, runs: &Runs, unread: &[(String, Option<u64>, String)]
 
 /// Every check there is.
 fn list(json: bool) -> Result<u8, Failure> {
-    let checks: Vec<ListedCheck> = CHECKS
-        .iter()
-        .map(|check| ListedCheck {
-            id: check.kind.id(),
-            about: check.about,
-            forbidden: check.forbidden,
-            source: check.source,
-        })
-        .collect();
+    let listed = |check: &checks::Check| ListedCheck {
+        id: check.kind.id(),
+        about: check.about,
+        forbidden: check.forbidden,
+        source: check.source,
+    };
+    let [about, forbidden, source] = VACUOUS;
+    let vacuous = ListedCheck { id: Kind::Vacuous.id(), about, forbidden, source };
+    let checks: Vec<ListedCheck> = CHECKS.iter().map(listed).chain([vacuous]).collect();
     if json {
         say(format_args!("{}", serde_json::to_string(&Listed { checks }).map_err(Failure::broken)?))?;
         return Ok(0);
@@ -112,12 +116,4 @@ fn list(json: bool) -> Result<u8, Failure> {
         say(format_args!("{:width$}  source: {}", "", check.source))?;
     }
     Ok(0)
-}
-
-/// The kind of this id.
-pub(crate) fn kind(text: &str) -> Result<Kind, String> {
-    Kind::ALL.iter().copied().find(|kind| kind.id() == text).ok_or_else(|| {
-        let ids: Vec<&str> = Kind::ALL.iter().map(|kind| kind.id()).collect();
-        format!("there is no such anomaly; there are {}", ids.join(", "))
-    })
 }

@@ -6,6 +6,7 @@ mod args;
 mod brokers;
 mod check;
 mod explain;
+mod explore;
 mod list;
 mod run;
 mod show;
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let result = match &args.command {
         Command::Run(args) => run::run(args),
+        Command::Explore(args) => explore::explore(args),
         Command::List(args) => list::list(args),
         Command::Explain(args) => explain::explain(args),
         Command::Check(args) => check::check(args),

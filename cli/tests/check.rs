@@ -84,7 +84,7 @@ fn guarantees_replace_those_of_the_head_and_kinds_can_be_left_out() {
     for (words, says) in [
         (&["--guarantee", "akcs=0"][..], "there is no guarantee `configuration.akcs`"),
         (&["--guarantee", "acks=9"], "`9` is not a kind of acks"),
-        (&["--ignore", "lost_wriet"], "there is no such anomaly"),
+        (&["--ignore", "lost_wriet"], "there is no such anomaly; did you mean `lost_write`?"),
     ] {
         let output = with(words);
         assert_eq!(code(&output), 2, "{}", text(&output));
@@ -96,7 +96,8 @@ fn guarantees_replace_those_of_the_head_and_kinds_can_be_left_out() {
 fn every_check_is_listed_with_its_rule_and_its_source() {
     let listed = json(&squall(&["check", "--list", "--json"]));
     let checks = listed["checks"].as_array().expect("checks");
-    assert_eq!(checks.len(), squall_history::checks::CHECKS.len());
+    // And what the verdict itself says.
+    assert_eq!(checks.len(), squall_history::checks::CHECKS.len() + 1);
     for check in checks {
         for field in ["id", "about", "forbidden", "source"] {
             assert!(!check[field].as_str().expect(field).is_empty(), "{check}");
@@ -113,4 +114,47 @@ fn reports_are_written_where_they_are_wanted() {
     squall(&["check", &sample("log-invalid.jsonl"), "--out", out.to_str().expect("utf-8")]);
     let page = std::fs::read_to_string(out.join("report.html")).expect("a page");
     assert!(page.contains("class=\"moments\""), "the neighbourhood over time");
+}
+
+#[test]
+fn files_that_editors_touched_are_read_and_broken_ones_are_told_with_their_line() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let valid = std::fs::read(sample("valid.jsonl")).expect("the sample is there");
+    let lines = String::from_utf8(valid.clone()).expect("it is text");
+    let head = lines.lines().next().expect("a head");
+    let edited = |with: &str| lines.replace('\n', with).into_bytes();
+    let files: &[(&str, Vec<u8>, i32, &str)] = &[
+        ("bom.jsonl", [&b"\xef\xbb\xbf"[..], &valid].concat(), 0, "valid"),
+        ("crlf.jsonl", edited("\r\n"), 0, "valid"),
+        ("blank.jsonl", edited("\n\n"), 0, "valid"),
+        ("end.jsonl", lines.trim_end().as_bytes().to_vec(), 0, "valid"),
+        ("head.jsonl", head.as_bytes().to_vec(), 3, "nothing was sent"),
+        ("empty.jsonl", Vec::new(), 2, "empty.jsonl:1: the file is empty"),
+        ("spaces.jsonl", b" \n\n".to_vec(), 2, "the file is empty"),
+        ("binary.jsonl", vec![0xff, 0, 7, 0xc3, b'\n', 3], 2, "binary.jsonl:1: "),
+        (
+            "giant.jsonl",
+            [head.as_bytes(), &b"\n"[..], &vec![b'a'; 17 << 20]].concat(),
+            2,
+            "giant.jsonl:2: the line is longer",
+        ),
+        ("deep.jsonl", [head.as_bytes(), &b"\n"[..], &vec![b'['; 100_000]].concat(), 2, "deep.jsonl:2: "),
+        ("jepsen.jsonl", b"{\"process\":0,\"type\":\"ok\"}\n".to_vec(), 2, "needs --import"),
+    ];
+    for (name, bytes, exit, says) in files {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).expect("it is written");
+        let output = squall(&["check", path.to_str().expect("utf-8")]);
+        assert_eq!(code(&output), *exit, "{name}: {}", text(&output));
+        assert!(text(&output).contains(says), "{name}: {}", text(&output));
+    }
+}
+
+#[test]
+fn what_was_imported_is_told_with_the_lines_of_the_file() {
+    let output = squall(&["check", &sample("jepsen-kafka.jsonl"), "--import", "jepsen"]);
+    assert!(text(&output).contains("(line 3)") && !text(&output).contains("(event"), "{}", text(&output));
+    let output = squall(&["check", &sample("jepsen-kafka.jsonl"), "--import", "jepsen", "--json"]);
+    let lost = json(&output)["runs"][0]["anomalies"][0].clone();
+    assert_eq!((&lost["kind"], &lost["lines"]), (&"lost_write".into(), &serde_json::json!([3, 6])), "{lost}");
 }

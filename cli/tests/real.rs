@@ -126,7 +126,7 @@ fn a_rotating_part_of_the_table() {
 
 /// Every row of the table; minutes: `cargo test -p squall-cli --test real -- --ignored --nocapture`.
 #[test]
-#[ignore = "the whole library on real clusters takes about twenty minutes"]
+#[ignore = "the whole library on real clusters takes more than a minute for each row"]
 fn every_row_of_the_table() {
     for listed in squall_scenarios::library::list().expect("the library") {
         for bus in BUSES {

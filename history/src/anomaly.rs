@@ -82,6 +82,8 @@ kinds! {
     StaleRead = "stale_read",
     /// A record was read whose send had definitely failed, or whose transaction was aborted.
     AbortedRead = "G1a",
+    /// A transaction's read of a list does not agree with what it read and wrote itself before.
+    Internal = "internal",
     /// A transaction read what it had itself sent, before it was committed.
     PrecommittedRead = "precommitted_read",
     /// A reader saw a part of a transaction and went past the rest.
@@ -272,6 +274,9 @@ pub struct Example {
     pub position: Option<u64>,
     /// The indexes of the events that prove it, in order.
     pub ops: Vec<u32>,
+    /// Of a history that was read from a file in another format: the lines, from 1, that prove it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lines: Vec<u32>,
     /// The story in two lines: what was promised, and what was seen.
     pub story: [String; 2],
     /// The unit around the place: three known positions to either side.

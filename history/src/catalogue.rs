@@ -66,7 +66,7 @@ mod tests {
         ids.sort_unstable();
         let all = ids.len();
         ids.dedup();
-        assert_eq!((ids.len(), all), (73, 73));
+        assert_eq!((ids.len(), all), (74, 74));
         let families = ["log", "order", "transactions", "groups", "queue", "own"];
         assert!(rows().all(|row| families.contains(&row.family) && row.rule.len() > 20));
     }

@@ -33,21 +33,21 @@ pub struct Impact {
 
 /// The impact of each fault, in the order in which they struck.
 #[must_use]
-pub fn impacts(history: &History) -> Vec<Impact> {
+pub fn impacts(analysis: &Analysis<'_>) -> Vec<Impact> {
+    let history = analysis.history;
     let mut shares = shares(history);
     if shares.is_empty() {
         return shares;
     }
-    let analysis = Analysis::new(history);
     let mut worst: Vec<Option<(Duration, UnitId)>> = vec![None; shares.len()];
-    gaps(&analysis, |unit, intended, lasts| {
+    gaps(analysis, |unit, intended, lasts| {
         if let Some(index) = share_of(&shares, intended)
             && worst[index].is_none_or(|(longest, _)| longest < lasts)
         {
             worst[index] = Some((lasts, unit));
         }
     });
-    for row in duplicated_sends(&analysis) {
+    for row in duplicated_sends(analysis) {
         let send = analysis.send(row);
         if let Some(index) = share_of(&shares, history.time(send.invoke.0)) {
             shares[index].duplicates += 1;
@@ -102,7 +102,7 @@ mod tests {
         tale.at(10).fault("kill", &[1]).at(20).intend(2).at(100).ok(2, 1);
         tale.at(200).fault("drop-responses", &[2]).at(210).intend(3).at(215).ok(3, 3);
         tale.drain(1, 0).drain(2, 1).drain(3, 2).drain(3, 3).drained(4);
-        let told: Vec<_> = impacts(tale.history())
+        let told: Vec<_> = impacts(&Analysis::new(tale.history()))
             .into_iter()
             .map(|impact| {
                 let unavailable = impact.unavailable.map(|lasts| lasts.as_millis());
@@ -120,6 +120,6 @@ mod tests {
     fn without_a_fault_there_is_no_impact() {
         let mut tale = tale();
         tale.sent(1, 0).read(1, 0);
-        assert_eq!(impacts(tale.history()), []);
+        assert_eq!(impacts(&Analysis::new(tale.history())), []);
     }
 }

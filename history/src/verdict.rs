@@ -8,7 +8,8 @@ mod judging;
 mod vacuous;
 
 pub(crate) use judging::{conclude, forbidden_first};
-pub use judging::{judge, judge_without};
+pub use judging::{judge, judge_analysis, judge_without};
+pub use vacuous::VACUOUS;
 
 use crate::Anomaly;
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,7 @@ use std::{fmt, time::Duration};
 
 /// The verdict on a run. Only `valid` is a pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// Nothing forbidden was found, and the evidence is complete.

@@ -129,16 +129,25 @@ struct Found<'a> {
     clause: &'a str,
     count: u64,
     story: String,
+    /// The indexes of the events that prove the first one.
+    #[serde(skip_serializing_if = "<[u32]>::is_empty")]
+    ops: &'a [u32],
+    /// Of a file in another format: its lines that prove the first one.
+    #[serde(skip_serializing_if = "<[u32]>::is_empty")]
+    lines: &'a [u32],
 }
 
 impl<'a> Found<'a> {
     fn of(anomaly: &'a Anomaly) -> Self {
+        let first = anomaly.examples.first();
         Self {
             kind: anomaly.kind.id(),
             forbidden: anomaly.forbidden(),
             clause: anomaly.clause(),
             count: anomaly.count,
             story: anomaly.story(),
+            ops: first.map_or(&[], |example| &example.ops),
+            lines: first.map_or(&[], |example| &example.lines),
         }
     }
 }

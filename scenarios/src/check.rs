@@ -8,7 +8,7 @@ mod guarantees;
 
 pub use guarantees::{Guarantees, GuaranteesError};
 
-use crate::runs::quoted;
+use crate::{format::or_list, runs::quoted};
 use squall_history::{
     History, Kind,
     events::{FaultHealed, FaultResolved, Finished, Judged, RunEvent, Started},
@@ -25,6 +25,17 @@ use std::{
     path::{Path, PathBuf},
     time::Instant,
 };
+
+/// The kind of anomaly with this id.
+///
+/// # Errors
+/// When there is none: a sentence that names the one that may be meant.
+pub fn kind(id: &str) -> Result<Kind, String> {
+    Kind::ALL.iter().copied().find(|kind| kind.id() == id).ok_or_else(|| {
+        let ids = Kind::ALL.iter().map(|kind| kind.id());
+        format!("there is no such anomaly; {}", or_list(id, ids, "there are"))
+    })
+}
 
 /// How to judge.
 #[derive(Clone, Debug, Default)]

@@ -11,11 +11,13 @@
 //! | [`library`] | the scenarios that come with Squall, and what each is expected to show on each target |
 //! | [`runner`] | one plan on one cluster, simulated or real: what came of it as a history |
 //! | [`runs`] | a scenario, a target and a seed, carried out and judged |
+//! | [`explore`] | a scenario under a swarm of draws, until one fails; marks |
 //! | [`check`] | histories that are there already, judged |
 //! | [`target`] | where a bus under test is |
 //! | [`requirements`] | the ids that a scenario may say it covers |
 
 pub mod check;
+pub mod explore;
 pub mod format;
 pub mod library;
 mod measured;

@@ -22,7 +22,7 @@ macro_rules! entries {
     };
 }
 
-const ENTRIES: [Entry; 12] = entries!(
+const ENTRIES: [Entry; 13] = entries!(
     "leader-failover"
     "rolling-restart"
     "follower-loss"
@@ -35,6 +35,7 @@ const ENTRIES: [Entry; 12] = entries!(
     "lone-leader-acks1"
     "isolated-leader"
     "power-loss"
+    "storm"
 );
 
 const EXPECTED: &str = include_str!("../library/expected.yaml");

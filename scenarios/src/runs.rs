@@ -8,11 +8,13 @@ use crate::{
 use squall_bus::Time;
 use squall_history::{
     History, Report, RunEvent, Verdict,
+    analysis::Analysis,
     events::{Finished, Judged, Plan as Planned, PlannedFault, Progress, Stage, Started},
-    impact::impacts,
-    judge,
+    impact::{Impact, impacts},
+    verdict::judge_analysis,
 };
 use squall_reports::Measured;
+use squall_sim::kernel::{LogLine, Mark, Marks};
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -42,6 +44,33 @@ pub struct Outcome {
     pub measured: Option<Measured>,
     /// What every client saw; `None` for a run that was not carried out.
     pub history: Option<History>,
+    /// The rules that the model followed, one `name: value` a line; empty on real targets.
+    pub rules: String,
+    /// The rare situations that the run passed through.
+    pub marks: Marks,
+}
+
+/// What a simulated run leaves.
+pub(crate) struct SimulatedRun {
+    /// What came of it.
+    pub(crate) ran: Result<Ran, RunError>,
+    /// The hash of everything that happened, rules included.
+    pub(crate) hash: u64,
+    /// How many events the kernel went through.
+    pub(crate) events: u64,
+    /// The rules that the model followed, one `name: value` a line.
+    pub(crate) rules: String,
+    /// The kernel's events, with names; empty unless asked for.
+    pub(crate) log: Vec<LogLine>,
+}
+
+/// How a simulated run is carried out.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct How {
+    /// Every event is kept.
+    pub(crate) logged: bool,
+    /// The run is broken off after so many events, instead of the simulator's own number.
+    pub(crate) max_events: Option<u64>,
 }
 
 impl Job {
@@ -62,47 +91,40 @@ impl Job {
     pub fn run(&self, sink: &Sink, note: &(dyn Fn(&str) + Sync)) -> Outcome {
         let real = Instant::now();
         let plan = Arc::new(Plan::new(Arc::clone(&self.scenario), self.seed));
-        self.begin(&plan, sink);
-        let (ran, hash) = self.carry_out(&plan, sink, note);
-        let outcome = match ran {
-            Ok(ran) => {
-                sink(RunEvent::Progress(judging(&ran, real.elapsed())));
-                let finished = Finished {
-                    report: judge(&ran.history),
-                    time: ran.history.end(),
-                    real_ms: millis(real.elapsed()),
-                    hash: hash.map(|hash| format!("{hash:016x}")),
-                    latency: latency(&ran.recorder.publish.summary()),
-                };
-                let measured = measured(&ran.recorder, &impacts(&ran.history));
-                Outcome { finished, measured: Some(measured), history: Some(ran.history) }
+        self.begin(&plan, self.reproduce(), sink);
+        let (ran, hash, rules) = match &self.target {
+            Target::Sim(bus) => {
+                let SimulatedRun { ran, hash, rules, .. } = simulate(bus, &plan, sink, How::default());
+                (ran, Some(hash), rules)
             }
-            Err(error) => {
-                let verdict = match &error {
-                    RunError::Unsupported(_) => Verdict::Unsupported,
-                    RunError::Broken(_) => Verdict::Broken,
-                };
-                let finished = Finished {
-                    report: Report::unjudged(verdict, error.to_string()),
-                    time: Time::ZERO,
-                    real_ms: millis(real.elapsed()),
-                    hash: None,
-                    latency: None,
-                };
-                Outcome { finished, measured: None, history: None }
-            }
+            Target::Local(bus) => (self.live(bus, &plan, sink, note), None, String::new()),
         };
-        end(&outcome.finished, sink);
-        outcome
+        conclude(ran, hash, rules, real, sink)
     }
 
-    fn begin(&self, plan: &Plan, sink: &Sink) {
+    /// Carries out what became of its plan, in the simulator, with the log of its events. `reproduce` is the command
+    /// that does this again.
+    pub(crate) fn run_logged(
+        &self,
+        bus: &str,
+        plan: &Arc<Plan>,
+        reproduce: String,
+        how: How,
+        sink: &Sink,
+    ) -> (Outcome, Vec<LogLine>) {
+        let real = Instant::now();
+        self.begin(plan, reproduce, sink);
+        let SimulatedRun { ran, hash, rules, log, .. } = simulate(bus, plan, sink, how);
+        (conclude(ran, Some(hash), rules, real, sink), log)
+    }
+
+    fn begin(&self, plan: &Plan, reproduce: String, sink: &Sink) {
         sink(RunEvent::Started(Started {
             scenario: self.scenario.name.clone(),
             about: self.scenario.about.clone(),
             target: self.target.to_string(),
             seed: self.seed,
-            reproduce: self.reproduce(),
+            reproduce,
             options: plan.options(),
             warnings: plan.warnings().iter().map(ToString::to_string).collect(),
         }));
@@ -118,47 +140,6 @@ impl Job {
             lasts: Time::ZERO + self.scenario.workload.lasts.get(),
             faults: faults.collect(),
         }));
-    }
-
-    fn carry_out(
-        &self,
-        plan: &Arc<Plan>,
-        sink: &Sink,
-        note: &(dyn Fn(&str) + Sync),
-    ) -> (Result<Ran, RunError>, Option<u64>) {
-        match &self.target {
-            Target::Sim(bus) => self.simulate(bus, plan, sink),
-            Target::Local(bus) => (self.live(bus, plan, sink, note), None),
-        }
-    }
-
-    fn simulate(&self, bus: &str, plan: &Arc<Plan>, sink: &Sink) -> (Result<Ran, RunError>, Option<u64>) {
-        let simulation = match squall_sim::open(bus, plan.cluster(), plan.choices().clone()) {
-            Ok(simulation) => simulation,
-            Err(error) => return (Err(RunError::Unsupported(error.to_string())), None),
-        };
-        let result: Arc<Mutex<Option<Result<Ran, RunError>>>> = Arc::default();
-        let (kept, plan, sink, target) =
-            (Arc::clone(&result), Arc::clone(plan), Arc::clone(sink), self.target.to_string());
-        // The workload uses the bus's clock alone, and nothing of the user's runs in here that could hang.
-        let options =
-            squall_sim::runtime::Options { host_timers: false, watchdog: None, ..Default::default() };
-        let ended = simulation.run(
-            options,
-            Box::new(move |cluster| {
-                Box::pin(async move {
-                    let ran = runner::run(cluster, plan, &target, sink).await;
-                    *kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(ran);
-                })
-            }),
-        );
-        let ran = result.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let ran = match (ended, ran) {
-            (Err(broken), _) => Err(RunError::Broken(broken.to_string())),
-            (Ok(()), Some(ran)) => ran,
-            (Ok(()), None) => Err(RunError::Broken("the simulated run ended without a result".to_owned())),
-        };
-        (ran, Some(simulation.hash()))
     }
 
     #[cfg(feature = "local")]
@@ -195,6 +176,94 @@ impl Job {
     }
 }
 
+/// Carries out a plan on the model of this bus.
+pub(crate) fn simulate(bus: &str, plan: &Arc<Plan>, sink: &Sink, how: How) -> SimulatedRun {
+    let simulation = match squall_sim::open(bus, plan.cluster(), plan.choices().clone()) {
+        Ok(simulation) => simulation,
+        Err(error) => {
+            let ran = Err(RunError::Unsupported(error.to_string()));
+            return SimulatedRun { ran, hash: 0, events: 0, rules: String::new(), log: Vec::new() };
+        }
+    };
+    if how.logged {
+        simulation.start_tracing();
+    }
+    let result: Arc<Mutex<Option<Result<Ran, RunError>>>> = Arc::default();
+    let (kept, plan, sink, target) =
+        (Arc::clone(&result), Arc::clone(plan), Arc::clone(sink), format!("sim:{bus}"));
+    // The workload uses the bus's clock alone, and nothing of the user's runs in here that could hang.
+    let mut options =
+        squall_sim::runtime::Options { host_timers: false, watchdog: None, ..Default::default() };
+    options.max_events = how.max_events.unwrap_or(options.max_events);
+    let ended = simulation.run(
+        options,
+        Box::new(move |cluster| {
+            Box::pin(async move {
+                let ran = runner::run(cluster, plan, &target, sink).await;
+                *kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(ran);
+            })
+        }),
+    );
+    let ran = result.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let ran = match (ended, ran) {
+        (Err(broken), _) => Err(RunError::Broken(broken.to_string())),
+        (Ok(()), Some(ran)) => ran.map(|ran| Ran { marks: ran.marks.or(simulation.marks()), ..ran }),
+        (Ok(()), None) => Err(RunError::Broken("the simulated run ended without a result".to_owned())),
+    };
+    let (hash, events, rules) = (simulation.hash(), simulation.events(), simulation.rules());
+    SimulatedRun { ran, hash, events, rules, log: simulation.log() }
+}
+
+/// The judgement on what was not carried out.
+pub(crate) fn unjudged(error: &RunError) -> Report {
+    let verdict = match error {
+        RunError::Unsupported(_) => Verdict::Unsupported,
+        RunError::Broken(_) => Verdict::Broken,
+    };
+    Report::unjudged(verdict, error.to_string())
+}
+
+/// Judges what came of a run, and tells.
+fn conclude(
+    ran: Result<Ran, RunError>,
+    hash: Option<u64>,
+    rules: String,
+    real: Instant,
+    sink: &Sink,
+) -> Outcome {
+    let outcome = match ran {
+        Ok(ran) => {
+            sink(RunEvent::Progress(judging(&ran, real.elapsed())));
+            let (report, impacts) = judged(&ran.history);
+            let finished = Finished {
+                report,
+                time: ran.history.end(),
+                real_ms: millis(real.elapsed()),
+                hash: hash.map(|hash| format!("{hash:016x}")),
+                latency: latency(&ran.recorder.publish.summary()),
+            };
+            let measured = measured(&ran.recorder, &impacts);
+            let mut marks = ran.marks;
+            if finished.report.counts.redelivered > 0 {
+                marks.add(Mark::DeliveredAgain);
+            }
+            Outcome { finished, measured: Some(measured), history: Some(ran.history), rules, marks }
+        }
+        Err(error) => {
+            let finished = Finished {
+                report: unjudged(&error),
+                time: Time::ZERO,
+                real_ms: millis(real.elapsed()),
+                hash: None,
+                latency: None,
+            };
+            Outcome { finished, measured: None, history: None, rules, marks: Marks::default() }
+        }
+    };
+    end(&outcome.finished, sink);
+    outcome
+}
+
 fn end(finished: &Finished, sink: &Sink) {
     for anomaly in &finished.report.anomalies {
         sink(RunEvent::Anomaly(anomaly.clone()));
@@ -204,6 +273,12 @@ fn end(finished: &Finished, sink: &Sink) {
         reason: finished.report.reason.clone(),
     }));
     sink(RunEvent::Finished(finished.clone()));
+}
+
+/// The judgement of a run and what each of its faults did, from one analysis.
+fn judged(history: &History) -> (Report, Vec<Impact>) {
+    let analysis = Analysis::new(history);
+    (judge_analysis(&analysis, &[]), impacts(&analysis))
 }
 
 fn judging(ran: &Ran, real: Duration) -> Progress {

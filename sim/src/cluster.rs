@@ -2,10 +2,11 @@
 
 use crate::{
     bus::{ClientNodes, SimAdmin, SimBus, SimClock},
-    kernel::{Choices, Invariant, LinkSpec, NodeId, TraceEvent, World},
+    guard::Footprint,
+    kernel::{Choices, Invariant, LinkSpec, LogLine, Marks, NodeId, TraceEvent, World, log},
     model::{BusModel, Call, Note},
     nemesis,
-    runtime::{self, Broken, Control, Options, Proc, ProcWarning, Spawner},
+    runtime::{self, Broken, Control, Options, Proc, ProcWarning, Spawner, ambient::Ambient},
     shared::Shared,
 };
 use squall_bus::{
@@ -75,9 +76,15 @@ impl<M: BusModel> Simulation<M> {
     {
         let cluster = Arc::clone(&self.cluster);
         let engine = Arc::new(self.cluster.shared.clone());
-        let result = runtime::run(engine, Arc::clone(&self.cluster.control), options, move || {
-            Box::pin(main(cluster))
-        })?;
+        let seed = {
+            let mut state = self.cluster.shared.lock();
+            if let Some(checkpoint) = options.record_from {
+                state.world.trace_mut().record_from(checkpoint);
+            }
+            state.world.choices().seed()
+        };
+        let control = Arc::clone(&self.cluster.control);
+        let result = runtime::run(engine, control, seed, options, move || Box::pin(main(cluster)))?;
         let mut state = self.cluster.shared.lock();
         state.world.check_all();
         match state.world.violation() {
@@ -104,6 +111,26 @@ impl<M: BusModel> Simulation<M> {
         self.cluster.shared.lock().world.trace_mut().take()
     }
 
+    /// The recorded events with names, one a line; empty unless [recorded](Self::record_trace).
+    #[must_use]
+    pub fn log(&self) -> Vec<LogLine> {
+        let mut state = self.cluster.shared.lock();
+        let names = state.world.labels();
+        log(&state.world.trace_mut().take(), &names)
+    }
+
+    /// What the run left, to be compared with that of another run of the same plan.
+    #[must_use]
+    pub fn footprint(&self) -> Footprint {
+        Footprint::of(self.cluster.shared.lock().world.trace(), self.ambient())
+    }
+
+    /// What the run took from its surroundings, once it is over.
+    #[must_use]
+    pub fn ambient(&self) -> Ambient {
+        self.cluster.control.ambient()
+    }
+
     /// What was drawn, where choices are recorded.
     #[must_use]
     pub fn choices(&self) -> Choices {
@@ -116,10 +143,16 @@ impl<M: BusModel> Simulation<M> {
         self.cluster.shared.lock().world.model().rules()
     }
 
+    /// Which marks were reached so far.
+    #[must_use]
+    pub fn marks(&self) -> Marks {
+        self.cluster.shared.lock().world.marks()
+    }
+
     /// Handles that outlived their process' crash.
     #[must_use]
     pub fn warnings(&self) -> Vec<ProcWarning> {
-        self.cluster.processes().values().flat_map(|process| process.proc.warnings()).collect()
+        self.cluster.warnings()
     }
 }
 
@@ -150,6 +183,12 @@ pub struct SimCluster<M: BusModel> {
 impl<M: BusModel> SimCluster<M> {
     fn processes(&self) -> MutexGuard<'_, BTreeMap<String, Process>> {
         self.processes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Handles that outlived their process' crash and are still held: those of tasks are let go of when the run ends.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<ProcWarning> {
+        self.processes().values().flat_map(|process| process.proc.warnings()).collect()
     }
 
     /// The process of this name; begun, without a main, if there is none.

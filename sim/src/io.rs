@@ -4,7 +4,7 @@
 //! in tests, against servers that a test plays by hand. A model's timer is made of the client's.
 
 use crate::{
-    kernel::{Choices, ConnId, Ctx, Model, NodeId, Ticket},
+    kernel::{Choices, ConnId, Ctx, Mark, Model, NodeId, Ticket},
     model::Output,
 };
 use squall_bus::Time;
@@ -32,6 +32,8 @@ pub trait Io<Msg, Timer> {
     fn cancel(&mut self, ticket: Ticket);
     /// Tells the world outside.
     fn emit(&mut self, output: Output);
+    /// A run that comes here has reached this mark; a broker played by hand does not care.
+    fn mark(&mut self, _mark: Mark) {}
     /// Ends the process in good order.
     fn exit(&mut self);
 }
@@ -79,6 +81,10 @@ where
 
     fn emit(&mut self, output: Output) {
         Ctx::emit(self, output);
+    }
+
+    fn mark(&mut self, mark: Mark) {
+        Ctx::mark(self, mark);
     }
 
     fn exit(&mut self) {

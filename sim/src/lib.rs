@@ -7,8 +7,10 @@
 //! | [`kafka`] | Kafka: brokers, controllers, groups, and the client libraries |
 //! | [`nats`] | NATS with JetStream: servers, Raft groups, streams, consumers, and the client library |
 //! | [`io`] | what a client library's state machine may touch |
+//! | [`minimize`] | delta debugging: as few items and as small numbers as still fail |
 //! | [`model`] | what the simulated bus asks of a model, whichever broker it models |
 //! | [`runtime`] | the user's async code: a stock tokio with paused time, processes, the watchdog |
+//! | [`guard`] | two runs of one plan compared: the first event that differs, and the likely cause |
 //! | [`nodes`] | sets of nodes, as bits |
 //! | `bus`, `cluster`, `nemesis` | the bus traits, the cluster and its faults over all that |
 //! | [`storm`] | a user's service under many seeds of faults, recorded and judged |
@@ -16,10 +18,12 @@
 
 mod bus;
 mod cluster;
+pub mod guard;
 mod interner;
 pub mod io;
 pub mod kafka;
 pub mod kernel;
+pub mod minimize;
 pub mod model;
 pub mod nats;
 mod nemesis;

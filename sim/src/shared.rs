@@ -229,7 +229,14 @@ impl<M: BusModel> State<M> {
                 },
                 Output::Room(node) => wakers.append(&mut waiters_at(clients, node).room),
                 Output::Readable(node) => wakers.append(&mut waiters_at(clients, node).readable),
-                Output::Eventful(node) => wakers.append(&mut waiters_at(clients, node).eventful),
+                Output::Eventful(node) => {
+                    let client = waiters_at(clients, node);
+                    // Who waits for records and takes no events has to ask again: that is how a client learns that
+                    // its caller does not mind a rebalance.
+                    let waiting =
+                        if client.eventful.is_empty() { &mut client.readable } else { &mut client.eventful };
+                    wakers.append(waiting);
+                }
                 Output::Note(note) => notes.push((now, note)),
             }
         }

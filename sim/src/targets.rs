@@ -2,8 +2,9 @@
 
 use crate::{
     cluster::Simulation,
+    guard::Footprint,
     kafka::{self, Kafka, invariants, profile},
-    kernel::{Choices, LinkSpec, TraceEvent, mix},
+    kernel::{Choices, LinkSpec, LogLine, Marks, TraceEvent, mix},
     model::BusModel,
     nats::{self, Nats},
     runtime::{Broken, Options, ProcWarning},
@@ -31,8 +32,14 @@ pub trait Simulated: Send {
     fn start_tracing(&self);
     /// The recorded events; empty unless tracing.
     fn trace(&self) -> Vec<TraceEvent>;
+    /// Which marks were reached so far.
+    fn marks(&self) -> Marks;
+    /// The recorded events with names; empty unless tracing. Takes them, as [`trace`](Self::trace) does.
+    fn log(&self) -> Vec<LogLine>;
     /// Handles that outlived their process' crash.
     fn warnings(&self) -> Vec<ProcWarning>;
+    /// What the run left, to be compared with that of another run of the same plan.
+    fn footprint(&self) -> Footprint;
 }
 
 /// The body of a simulated run.
@@ -111,7 +118,19 @@ impl<M: BusModel> Simulated for Simulation<M> {
         Self::trace(self)
     }
 
+    fn log(&self) -> Vec<LogLine> {
+        Self::log(self)
+    }
+
+    fn marks(&self) -> Marks {
+        Self::marks(self)
+    }
+
     fn warnings(&self) -> Vec<ProcWarning> {
         Self::warnings(self)
+    }
+
+    fn footprint(&self) -> Footprint {
+        Self::footprint(self)
     }
 }

@@ -20,6 +20,7 @@ use super::{
     offload::discard,
     producer::{offsets, refused},
 };
+use crate::{handles::Crash, wire::codes};
 use bytes::Bytes;
 use rdkafka::{
     Message, Offset, TopicPartitionList,
@@ -148,7 +149,7 @@ impl KafkaConsumer {
         let shared = Arc::clone(&self.shared);
         let spawned = thread::Builder::new().name(name.to_owned()).spawn(move || work(&shared, client));
         spawned.map(drop).map_err(|error| {
-            crate::codes::error(-196, format!("the threads of a consumer could not be started: {error}"))
+            codes::error(-196, format!("the threads of a consumer could not be started: {error}"))
         })
     }
 
@@ -161,11 +162,6 @@ impl KafkaConsumer {
     pub(super) fn group_metadata(&self) -> Option<ConsumerGroupMetadata> {
         let client = self.client.lock().unwrap_or_else(PoisonError::into_inner).clone();
         client?.group_metadata()
-    }
-
-    /// Ends the client without ceremony.
-    pub(super) fn crash(&self) {
-        self.end(End::Crash);
     }
 
     fn end(&self, end: End) {
@@ -231,7 +227,7 @@ impl Shared {
             match client.poll(within) {
                 Some(Ok(message)) => self.hold(&message),
                 Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
-                    let mut error = crate::codes::error(code as i32, "the consumer cannot go on");
+                    let mut error = codes::error(code as i32, "the consumer cannot go on");
                     error.class = ErrorClass::Fatal;
                     self.fatal(error);
                 }
@@ -373,10 +369,7 @@ impl Shared {
         }
         drop(state);
         if let Err(error) = sought {
-            self.error(crate::codes::error(
-                -172,
-                format!("{unit} could not be read from {position} on: {error}"),
-            ));
+            self.error(codes::error(-172, format!("{unit} could not be read from {position} on: {error}")));
         }
     }
 
@@ -446,7 +439,7 @@ fn commit_now(client: &Client, positions: &[(Unit, Position)]) -> Outcome<()> {
         Ok(()) => Outcome::Ok(()),
         Err(error) => {
             let (code, says) = number(&error);
-            crate::codes::failed_commit(code.unwrap_or(-196), says)
+            codes::failed_commit(code.unwrap_or(-196), says)
         }
     }
 }
@@ -478,6 +471,12 @@ fn record(message: &BorrowedMessage<'_>, unit: &Unit) -> Record {
         key: message.key().map(Bytes::copy_from_slice),
         value: bytes(message.payload()),
         headers: message.headers().map(|headers| headers.iter().map(header).collect()).unwrap_or_default(),
+    }
+}
+
+impl Crash for KafkaConsumer {
+    fn crash(&self) {
+        self.end(End::Crash);
     }
 }
 
@@ -539,7 +538,7 @@ impl Consumer for KafkaConsumer {
     }
 
     fn commit(&self, positions: Vec<(Unit, Position)>) -> Pending<Outcome<()>> {
-        let refuse = |code, says: &str| Pending::done(Outcome::Fail(crate::codes::error(code, says)));
+        let refuse = |code, says: &str| Pending::done(Outcome::Fail(codes::error(code, says)));
         if self.group.is_none() {
             return refuse(-179, "a consumer outside of any group has nothing to commit");
         }
@@ -560,7 +559,7 @@ impl Consumer for KafkaConsumer {
             return Err(Error::closed());
         }
         if !state.owned.contains_key(unit) {
-            return Err(crate::codes::error(-172, format!("{unit} is not assigned to this consumer")));
+            return Err(codes::error(-172, format!("{unit} is not assigned to this consumer")));
         }
         state.records.retain(|record| record.unit != *unit);
         state.seeks.push_back((unit.clone(), position));

@@ -39,7 +39,7 @@ impl ProducerContext for Deliveries {
             }),
             Err((error, _)) => {
                 let (number, says) = number(error);
-                crate::codes::failed_send(number.unwrap_or(-196), says, self.one_attempt)
+                crate::wire::codes::failed_send(number.unwrap_or(-196), says, self.one_attempt)
             }
         };
         self.flight.land(sent.ticket, outcome);

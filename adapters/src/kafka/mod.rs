@@ -4,7 +4,7 @@
 //! and can end them all at once, as a crash would ([`KafkaBus::crash`]).
 //!
 //! - A producer's `send` enqueues and so fixes the order. Failed sends become `fail` or `unknown` as
-//!   [`crate::codes`] says; `unknown` is the answer whenever an attempt may have been appended.
+//!   [`crate::wire::codes`] says; `unknown` is the answer whenever an attempt may have been appended.
 //! - A consumer polls librdkafka only while its reader asks for a record (and a little ahead), so a reader
 //!   that is stuck exceeds `max.poll.interval.ms` as it would with the client alone. See [`consumer`].
 //! - Acks are prefixes: `ack` commits the position behind the delivery. There is no nack, term or extend.
@@ -21,9 +21,9 @@ mod offload;
 mod producer;
 
 use crate::{
-    handles::{self, first_of},
+    handles::Process,
     timer::RealClock,
-    wire::WireAdmin,
+    wire::{WireAdmin, codes},
 };
 use consumer::KafkaConsumer;
 use producer::KafkaProducer;
@@ -32,16 +32,7 @@ use squall_bus::{
     AckModel, Admin, Bus, Capabilities, Capability, Clock, Consumer, ConsumerConfig, Error, ErrorClass,
     Producer, ProducerConfig,
 };
-use std::{
-    collections::BTreeMap,
-    fmt,
-    pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 /// How a client process reaches a Kafka cluster.
 #[derive(Clone)]
@@ -86,12 +77,7 @@ pub struct KafkaBus {
 }
 
 /// What one process has open.
-#[derive(Debug, Default)]
-struct Handles {
-    crashed: AtomicBool,
-    producers: handles::Handles<KafkaProducer>,
-    consumers: handles::Handles<KafkaConsumer>,
-}
+type Handles = Process<KafkaProducer, KafkaConsumer>;
 
 impl KafkaBus {
     /// The way into this cluster.
@@ -103,33 +89,13 @@ impl KafkaBus {
     /// Ends every client that this process opened, without ceremony: what was sent and not acknowledged stays
     /// without outcome, nothing is committed. Handles answer that they are closed.
     pub fn crash(&self) {
-        self.handles.crashed.store(true, Ordering::SeqCst);
-        self.handles.producers.live().iter().for_each(|producer| producer.crash());
-        self.handles.consumers.live().iter().for_each(|consumer| consumer.crash());
+        self.handles.crash();
     }
 
     /// Ends every client in good order: what was sent gets its outcome if it comes within `patience`, groups
     /// are left.
     pub async fn stop(&self, patience: Duration) {
-        self.handles.crashed.store(true, Ordering::SeqCst);
-        let closing: Vec<_> = self.handles.consumers.live().iter().map(|consumer| consumer.close()).collect();
-        let producers = self.handles.producers.live();
-        let end = self.config.clock.sleep_until(self.config.clock.now() + patience);
-        let orderly = async {
-            for producer in &producers {
-                // A producer that has crashed has nothing to wait for.
-                let _ = producer.flush().await;
-            }
-            for closed in closing {
-                closed.await;
-            }
-        };
-        first_of(pin!(orderly), end).await;
-        self.crash();
-    }
-
-    fn check_alive(&self) -> Result<(), Error> {
-        if self.handles.crashed.load(Ordering::SeqCst) { Err(Error::closed()) } else { Ok(()) }
+        self.handles.stop(&self.config.clock, patience).await;
     }
 }
 
@@ -150,14 +116,14 @@ impl Bus for KafkaBus {
     }
 
     fn producer(&self, config: ProducerConfig) -> Result<Arc<dyn Producer>, Error> {
-        self.check_alive()?;
+        self.handles.check_alive()?;
         let producer = Arc::new(KafkaProducer::open(&self.config, &config, Arc::clone(&self.handles))?);
         self.handles.producers.remember(&producer);
         Ok(producer)
     }
 
     fn consumer(&self, config: ConsumerConfig) -> Result<Arc<dyn Consumer>, Error> {
-        self.check_alive()?;
+        self.handles.check_alive()?;
         let consumer = Arc::new(KafkaConsumer::open(&self.config, &config)?);
         self.handles.consumers.remember(&consumer);
         Ok(consumer)
@@ -189,7 +155,7 @@ fn number(error: &KafkaError) -> (Option<i32>, String) {
 /// The bus's error for a client's.
 fn bus_error(error: &KafkaError) -> Error {
     match number(error) {
-        (Some(number), says) => crate::codes::error(number, says),
+        (Some(number), says) => codes::error(number, says),
         (None, says) => Error::new(ErrorClass::Refused, "_INVALID_ARG", says),
     }
 }

@@ -13,7 +13,11 @@ use super::{
     number,
     offload::{discard, offload},
 };
-use crate::flight::{Flight, Ticket};
+use crate::{
+    flight::{Flight, Ticket},
+    handles::Crash,
+    wire::codes,
+};
 use rdkafka::{
     ClientConfig, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _, ConsumerGroupMetadata},
@@ -82,12 +86,6 @@ impl KafkaProducer {
         })
     }
 
-    /// Ends the client; nothing that waits gets an outcome.
-    pub(super) fn crash(&self) {
-        self.flight.crash();
-        discard(self.client.lock().unwrap_or_else(PoisonError::into_inner).take());
-    }
-
     fn client(&self) -> Result<Arc<Client>, Error> {
         let client = self.client.lock().unwrap_or_else(PoisonError::into_inner);
         client.as_ref().map(Arc::clone).ok_or_else(Error::closed)
@@ -105,7 +103,7 @@ impl KafkaProducer {
         };
         let otherwise = result.clone();
         let work = move || result(step(&client).map_err(|error| StepError::of(&error)));
-        let failed = |says| otherwise(Err(StepError::before(crate::codes::error(-196, says))));
+        let failed = |says| otherwise(Err(StepError::before(codes::error(-196, says))));
         Box::pin(offload(work, failed))
     }
 }
@@ -113,6 +111,13 @@ impl KafkaProducer {
 impl Drop for KafkaProducer {
     fn drop(&mut self) {
         discard(self.client.get_mut().unwrap_or_else(PoisonError::into_inner).take());
+    }
+}
+
+impl Crash for KafkaProducer {
+    fn crash(&self) {
+        self.flight.crash();
+        discard(self.client.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 }
 
@@ -128,7 +133,7 @@ impl Producer for KafkaProducer {
         };
         let Some((ticket, sending)) = self.flight.take_off() else {
             let says = "the producer has no room: wait until it is ready";
-            return Pending::done(Outcome::Fail(crate::codes::error(-184, says)));
+            return Pending::done(Outcome::Fail(codes::error(-184, says)));
         };
         let sent = Box::new(Sent { topic: record.topic.clone(), ticket });
         let mut out: BaseRecord<'_, [u8], [u8], Box<Sent>> =
@@ -181,7 +186,7 @@ impl StepError {
 
     fn of(error: &KafkaError) -> Self {
         let (code, says) = number(error);
-        let mut bus = crate::codes::error(code.unwrap_or(-196), says);
+        let mut bus = codes::error(code.unwrap_or(-196), says);
         let KafkaError::Transaction(error) = error else { return Self { error: bus, no_effect: false } };
         if error.is_fatal() {
             bus.class = ErrorClass::Fatal;

@@ -4,39 +4,24 @@
 //! Positive numbers are the server's error codes (`err_code`), under which their errors are reported, with the names
 //! of its source (`errors.json`); negative ones are what the client itself found, reported under its name.
 //!
-//! | may be stored | by that attempt | in all |
-//! |---|---|---|
-//! | [`Appended::Never`], [`Appended::NotThisTime`] | no | fail, if every earlier attempt failed so too |
-//! | [`Appended::Maybe`] | perhaps | unknown |
-//!
 //! The leader refuses a publish before it proposes it, with few exceptions: a store that failed did so when the
 //! record was committed already, and an id that is just being stored belongs to an earlier attempt. No responders
 //! (503) is the answer of the server that the client is connected to: it knows nobody who takes the subject, so
 //! nobody got the record. Silence proves nothing: a leader that was cut off or lost its office may have stored it.
 
-use crate::codes::Appended;
+use crate::codes::{
+    Appended::{Maybe, Never, NotThisTime},
+    Code, find, row,
+};
 use async_nats::jetstream::{
     self,
     context::{PublishError, PublishErrorKind},
 };
-use squall_bus::{Error, ErrorClass};
+use squall_bus::{
+    Error,
+    ErrorClass::{Fatal, Refused, Retriable, Unsupported},
+};
 use std::{borrow::Cow, error::Error as _};
-
-/// One row of the table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Code {
-    /// Its number.
-    pub number: i32,
-    /// Its name.
-    pub name: &'static str,
-    /// What a caller can do.
-    pub class: ErrorClass,
-    /// Whether a publish that was answered so may be stored.
-    pub appended: Appended,
-}
-
-use Appended::{Maybe, Never, NotThisTime};
-use ErrorClass::{Fatal, Refused, Retriable, Unsupported};
 
 /// The answer did not come in time.
 pub const TIMED_OUT: i32 = -1;
@@ -56,10 +41,6 @@ pub const MALFORMED: i32 = -7;
 pub const EXPIRED: i32 = -8;
 /// The producer has no room.
 pub const NO_ROOM: i32 = -9;
-
-const fn row(number: i32, name: &'static str, class: ErrorClass, appended: Appended) -> Code {
-    Code { number, name, class, appended }
-}
 
 /// The table, by number.
 pub const CODES: &[Code] = &[
@@ -102,16 +83,10 @@ pub const CODES: &[Code] = &[
     row(10_167, "JSStreamTooManyRequests", Retriable, NotThisTime),
 ];
 
-/// The row of a code.
-#[must_use]
-pub fn code(number: i32) -> Option<&'static Code> {
-    CODES.binary_search_by_key(&number, |row| row.number).ok().map(|index| &CODES[index])
-}
-
 /// The error of a code, with a sentence.
 #[must_use]
 pub fn error(number: i32, message: impl Into<String>) -> Error {
-    let row = code(number);
+    let row = find(CODES, number);
     let name = match row {
         Some(row) if number < 0 => Cow::Borrowed(row.name),
         _ => Cow::Owned(number.to_string()),
@@ -123,7 +98,7 @@ pub fn error(number: i32, message: impl Into<String>) -> Error {
 /// anything.
 #[must_use]
 pub fn may_be_stored(number: i32) -> bool {
-    code(number).is_none_or(|row| row.appended == Maybe)
+    find(CODES, number).is_none_or(|row| row.appended == Maybe)
 }
 
 /// The number of a server's error.
@@ -152,14 +127,11 @@ pub(super) fn publish_failed(error: &PublishError) -> (i32, String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::codes::assert_table;
 
     #[test]
     fn the_table_is_sorted_and_its_names_are_unique() {
-        assert!(CODES.windows(2).all(|rows| rows[0].number < rows[1].number));
-        let mut names: Vec<_> = CODES.iter().map(|row| row.name).collect();
-        names.sort_unstable();
-        names.dedup();
-        assert_eq!(names.len(), CODES.len());
+        assert_table(CODES);
         assert!(CODES.iter().all(|row| (row.number > 0) == row.name.starts_with("JS")));
     }
 

@@ -21,6 +21,7 @@ use super::{
     connection::{REQUEST, Worker, connect_to_read},
     pull,
 };
+use crate::handles::Crash;
 use async_nats::{Client, Request, client::RequestErrorKind};
 use bytes::Bytes;
 use squall_bus::{
@@ -154,12 +155,6 @@ impl NatsConsumer {
             }
         })?;
         Ok(Self { shared, requests, task, confirms })
-    }
-
-    /// Ends the client without ceremony.
-    pub(super) fn crash(&self) {
-        self.shared.close();
-        self.task.abort();
     }
 
     /// Says something about a delivery; whether that `ends` it.
@@ -342,6 +337,13 @@ async fn say(client: &Client, words: Bytes, reply: String) -> Outcome<()> {
             let failed = codes::error(number, error.to_string());
             if codes::may_be_stored(number) { Outcome::Unknown(failed, None) } else { Outcome::Fail(failed) }
         }
+    }
+}
+
+impl Crash for NatsConsumer {
+    fn crash(&self) {
+        self.shared.close();
+        self.task.abort();
     }
 }
 

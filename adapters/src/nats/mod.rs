@@ -19,10 +19,7 @@ mod given_up;
 pub mod producer;
 mod pull;
 
-use crate::{
-    handles::{Handles, first_of},
-    timer::RealClock,
-};
+use crate::{handles::Process, timer::RealClock};
 use connection::Worker;
 use consumer::NatsConsumer;
 use producer::NatsProducer;
@@ -31,15 +28,7 @@ use squall_bus::{
     ProducerConfig,
     lowering::{DEDUP_WINDOW, Lowering},
 };
-use std::{
-    fmt,
-    pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 /// How a client process reaches a NATS cluster.
 #[derive(Clone)]
@@ -85,9 +74,7 @@ impl fmt::Debug for NatsConfig {
 pub struct NatsBus {
     config: NatsConfig,
     capabilities: Capabilities,
-    crashed: AtomicBool,
-    producers: Handles<NatsProducer>,
-    consumers: Handles<NatsConsumer>,
+    handles: Process<NatsProducer, NatsConsumer>,
     worker: Worker,
 }
 
@@ -98,9 +85,7 @@ impl NatsBus {
         Self {
             config,
             capabilities: capabilities(&[]),
-            crashed: AtomicBool::new(false),
-            producers: Handles::default(),
-            consumers: Handles::default(),
+            handles: Process::default(),
             worker: Worker::start("squall-nats"),
         }
     }
@@ -108,34 +93,15 @@ impl NatsBus {
     /// Ends every client that this process opened, without ceremony: what was sent and not acknowledged stays
     /// without outcome, nothing is acknowledged. Handles answer that they are closed.
     pub fn crash(&self) {
-        self.crashed.store(true, Ordering::SeqCst);
-        self.producers.live().iter().for_each(|producer| producer.crash());
-        self.consumers.live().iter().for_each(|consumer| consumer.crash());
+        self.handles.crash();
         self.worker.end();
     }
 
     /// Ends every client in good order: what was sent gets its outcome if it comes within `patience`, what was
     /// fetched ahead is handed back.
     pub async fn stop(&self, patience: Duration) {
-        self.crashed.store(true, Ordering::SeqCst);
-        let closing: Vec<_> = self.consumers.live().iter().map(|consumer| consumer.close()).collect();
-        let producers = self.producers.live();
-        let end = self.config.clock.sleep_until(self.config.clock.now() + patience);
-        let orderly = async {
-            for producer in &producers {
-                // A producer that has crashed has nothing to wait for.
-                let _ = producer.flush().await;
-            }
-            for closed in closing {
-                closed.await;
-            }
-        };
-        first_of(pin!(orderly), end).await;
-        self.crash();
-    }
-
-    fn check_alive(&self) -> Result<(), Error> {
-        if self.crashed.load(Ordering::SeqCst) { Err(Error::closed()) } else { Ok(()) }
+        self.handles.stop(&self.config.clock, patience).await;
+        self.worker.end();
     }
 }
 
@@ -159,16 +125,16 @@ impl Bus for NatsBus {
     }
 
     fn producer(&self, config: ProducerConfig) -> Result<Arc<dyn Producer>, Error> {
-        self.check_alive()?;
+        self.handles.check_alive()?;
         let producer = Arc::new(NatsProducer::open(&self.config, &config, &self.worker)?);
-        self.producers.remember(&producer);
+        self.handles.producers.remember(&producer);
         Ok(producer)
     }
 
     fn consumer(&self, config: ConsumerConfig) -> Result<Arc<dyn Consumer>, Error> {
-        self.check_alive()?;
+        self.handles.check_alive()?;
         let consumer = Arc::new(NatsConsumer::open(&self.config, &config, &self.worker)?);
-        self.consumers.remember(&consumer);
+        self.handles.consumers.remember(&consumer);
         Ok(consumer)
     }
 

@@ -15,7 +15,10 @@ use super::{
     NatsConfig, codes,
     connection::{REQUEST, Worker, connect},
 };
-use crate::flight::{Flight, Ticket};
+use crate::{
+    flight::{Flight, Ticket},
+    handles::Crash,
+};
 use async_nats::{
     Client, HeaderMap, HeaderValue,
     header::{HeaderName, NATS_MESSAGE_ID},
@@ -100,16 +103,17 @@ impl NatsProducer {
         })?;
         Ok(Self { flight, queue })
     }
-
-    /// Ends the client; nothing that waits gets an outcome.
-    pub(super) fn crash(&self) {
-        self.flight.crash();
-    }
 }
 
 async fn refuse_all(flight: &Flight, mut jobs: UnboundedReceiver<Job>, error: &Error) {
     while let Some(job) = jobs.recv().await {
         flight.land(job.ticket, Outcome::Fail(error.clone()));
+    }
+}
+
+impl Crash for NatsProducer {
+    fn crash(&self) {
+        self.flight.crash();
     }
 }
 

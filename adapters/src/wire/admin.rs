@@ -191,7 +191,7 @@ impl Nodes {
         let answers = self.metadata(topic.as_str())?;
         let units = newest(&answers);
         if units.is_empty() {
-            return Err(crate::codes::error(3, format!("no node knows the topic {topic}")));
+            return Err(crate::wire::codes::error(3, format!("no node knows the topic {topic}")));
         }
         let node = |number: &i32| u32::try_from(*number).ok();
         let state = |unit: MetadataUnit| TopicState {
@@ -208,10 +208,11 @@ impl Nodes {
         let answers = self.metadata(topic)?;
         let units = newest(&answers);
         let found = i32::try_from(unit.partition).ok().and_then(|partition| units.get(&partition));
-        let leader = found.ok_or_else(|| crate::codes::error(3, format!("no node knows {unit}")))?.leader;
+        let leader =
+            found.ok_or_else(|| crate::wire::codes::error(3, format!("no node knows {unit}")))?.leader;
         let mut brokers = answers.iter().flat_map(|answer| &answer.brokers);
         let Some((_, host, port)) = brokers.find(|(number, ..)| *number == leader) else {
-            return Err(crate::codes::error(5, format!("{unit} has no live leader")));
+            return Err(crate::wire::codes::error(5, format!("{unit} has no live leader")));
         };
         let node = self.address(u32::try_from(leader).unwrap_or_default(), host, *port)?;
         let mut leader = Connection::open(node, WireAdmin::PATIENCE)?;
@@ -233,7 +234,7 @@ impl Nodes {
 
     fn committed_now(&self, group: &str, unit: &Unit) -> Result<Option<Position>, Error> {
         let Some((_, node)) = self.coordinator(group)? else {
-            return Err(crate::codes::error(
+            return Err(crate::wire::codes::error(
                 15,
                 format!("the group {group} has no coordinator at the moment"),
             ));
@@ -294,7 +295,7 @@ impl Nodes {
         end: Instant,
     ) -> Result<(), Error> {
         for (name, code, message) in answers {
-            let error = crate::codes::error((*code).into(), format!("topic {name}: {message}"));
+            let error = crate::wire::codes::error((*code).into(), format!("topic {name}: {message}"));
             match code {
                 0 => {}
                 36 => {
@@ -327,7 +328,7 @@ impl Nodes {
             }
             if Instant::now() > end {
                 let says = format!("the topic {} did not get its leaders in time", spec.topic);
-                return Err(crate::codes::error(5, says));
+                return Err(crate::wire::codes::error(5, says));
             }
             thread::sleep(Duration::from_millis(50));
         }
@@ -347,7 +348,7 @@ fn same_shape(spec: &TopicSpec, found: &BTreeMap<i32, MetadataUnit>) -> Result<(
         spec.partitions,
         spec.replicas
     );
-    Err(crate::codes::error(36, says))
+    Err(crate::wire::codes::error(36, says))
 }
 
 /// For each partition the answer that counts: the first one of the highest leader epoch.

@@ -23,7 +23,7 @@ pub enum WireError {
         source: io::Error,
     },
     /// The node refused.
-    #[error("the broker answered {}", crate::codes::error(*code, message.as_str()))]
+    #[error("the broker answered {}", crate::wire::codes::error(*code, message.as_str()))]
     Broker {
         /// Kafka's error code.
         code: i32,
@@ -46,7 +46,7 @@ impl From<WireError> for squall_bus::Error {
     fn from(error: WireError) -> Self {
         let retriable = squall_bus::ErrorClass::Retriable;
         match error {
-            WireError::Broker { code, message } => crate::codes::error(code, message),
+            WireError::Broker { code, message } => crate::wire::codes::error(code, message),
             WireError::Io { .. } => Self::new(retriable, "_TRANSPORT", error.to_string()),
             WireError::Malformed => Self::new(retriable, "CORRUPT_MESSAGE", error.to_string()),
         }

@@ -15,6 +15,7 @@
 
 mod admin;
 mod codec;
+pub mod codes;
 mod connection;
 mod requests;
 

@@ -19,7 +19,7 @@ use crate::{
         link_time,
     },
     guarantees::TxnOrder,
-    history::{Observation, OpId, ProcessId, Status, UnitId},
+    history::{Observation, OpId, PollRow, ProcessId, Status, UnitId},
 };
 use std::collections::BTreeMap;
 
@@ -175,13 +175,7 @@ impl Circles {
 /// Links whole reads to the writers of the records right behind what they saw. Returns the rows of poll and send.
 fn link_unseen(analysis: &Analysis<'_>, numbers: &Numbers, links: &mut Links) -> Vec<(u32, u32)> {
     let history = analysis.history;
-    // A whole read is of the unit at whose beginning its process went to read last.
-    let mut sought: BTreeMap<ProcessId, Vec<(u32, UnitId)>> = BTreeMap::new();
-    for (event, note) in history.notes() {
-        if let Observation::Sought { unit, to: 0 } = note {
-            sought.entry(history.process_of(*event)).or_default().push((*event, *unit));
-        }
-    }
+    let units = analysis.whole_reads();
     let mut lengths = vec![0u64; history.polls().len()];
     for read in history.delivers() {
         if let Some(poll) = read.poll() {
@@ -190,11 +184,12 @@ fn link_unseen(analysis: &Analysis<'_>, numbers: &Numbers, links: &mut Links) ->
     }
     let mut unseen = Vec::new();
     for (poll, row) in history.polls().iter().zip(0u32..) {
-        let (Some(reader), Some(end)) = (numbers.polls[row as usize], poll.completion()) else { continue };
-        let Some(list) = sought.get(&poll.process) else { continue };
-        let Some(last) = list.partition_point(|(event, _)| *event < end).checked_sub(1) else { continue };
+        let (Some(reader), Some(unit)) = (numbers.polls[row as usize], units[row as usize]) else { continue };
+        if poll.completion().is_none() {
+            continue;
+        }
         let next = lengths[row as usize];
-        let [place] = analysis.units[list[last].1.index()].between(next, next + 1) else { continue };
+        let [place] = analysis.units[unit.index()].between(next, next + 1) else { continue };
         let Some(send) = place.send() else { continue };
         if let Some(writer) = numbers.sends[send as usize] {
             links.link(reader, writer, Dependency::Rw, unseen.len() as u32);
@@ -202,6 +197,26 @@ fn link_unseen(analysis: &Analysis<'_>, numbers: &Numbers, links: &mut Links) ->
         }
     }
     unseen
+}
+
+impl Analysis<'_> {
+    /// The unit that each poll read, by the poll's row, where polls read whole units: the one at whose beginning its
+    /// process went to read last.
+    pub(crate) fn whole_reads(&self) -> Vec<Option<UnitId>> {
+        let history = self.history;
+        let mut sought: BTreeMap<ProcessId, Vec<(u32, UnitId)>> = BTreeMap::new();
+        for (event, note) in history.notes() {
+            if let Observation::Sought { unit, to: 0 } = note {
+                sought.entry(history.process_of(*event)).or_default().push((*event, *unit));
+            }
+        }
+        let unit = |poll: &PollRow| {
+            let (list, end) = (sought.get(&poll.process)?, poll.completion()?);
+            let last = list.partition_point(|(event, _)| *event < end).checked_sub(1)?;
+            Some(list[last].1)
+        };
+        history.polls().iter().map(unit).collect()
+    }
 }
 
 /// The numbers of the nodes that sends and polls belong to, by their rows.
@@ -326,11 +341,11 @@ impl Explain for Analysis<'_> {
     fn name(&self, node: u32) -> String {
         let node = self.circles().node(node);
         let begin = self.span(node).0;
-        let who = self.who(begin);
+        let (who, quoted) = (self.who(begin), self.history.quoted(begin));
         match node {
-            Node::Txn(_) => format!("{who}'s transaction (event {begin})"),
-            Node::Send(row) => format!("{who}'s send of record {} (event {begin})", self.send(row).value),
-            Node::Poll(_) => format!("{who}'s poll (event {begin})"),
+            Node::Txn(_) => format!("{who}'s transaction ({quoted})"),
+            Node::Send(row) => format!("{who}'s send of record {} ({quoted})", self.send(row).value),
+            Node::Poll(_) => format!("{who}'s poll ({quoted})"),
         }
     }
 

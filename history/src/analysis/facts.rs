@@ -29,6 +29,8 @@ pub struct Facts {
     pub caught_up: bool,
     /// When the schedule wanted no more sends.
     pub workload_over: Option<u32>,
+    /// Why some leader may have changed, in words.
+    pub(crate) risk: Option<String>,
 }
 
 impl Facts {
@@ -61,6 +63,11 @@ impl Facts {
         }
         facts.powerless.sort_unstable();
         facts.powerless.dedup();
+        facts.risk = match (&facts.node_fault, facts.leader_change) {
+            (Some((event, fault)), _) => Some(format!("`{fault}` struck ({})", history.quoted(*event))),
+            (None, Some((event, _))) => Some(format!("a leader changed ({})", history.quoted(event))),
+            (None, None) => None,
+        };
         facts
     }
 
@@ -85,11 +92,7 @@ impl Facts {
     /// Whether some leader may have changed, with the reason in words.
     #[must_use]
     pub fn leader_at_risk(&self) -> Option<String> {
-        match (&self.node_fault, self.leader_change) {
-            (Some((event, fault)), _) => Some(format!("`{fault}` struck (event {event})")),
-            (None, Some((event, _))) => Some(format!("a leader changed (event {event})")),
-            (None, None) => None,
-        }
+        self.risk.clone()
     }
 }
 

@@ -7,6 +7,7 @@
 mod buckets;
 mod circles;
 mod consumption;
+mod dead;
 mod facts;
 mod fates;
 mod gone;
@@ -21,17 +22,25 @@ mod words;
 pub(crate) use buckets::Buckets;
 pub(crate) use circles::{Circle, Circles};
 pub use consumption::{Consumer, Touch};
+pub(crate) use dead::{DeadCopy, own_dlq};
 pub use facts::Facts;
 pub use fates::Fate;
 pub(crate) use grid::Grid;
 pub(crate) use messages::{Messages, before};
 pub use places::{Place, UnitLog};
 pub use reading::Step;
+pub(crate) use reading::{operation, operation_end};
 pub(crate) use walk::{Turn, walk};
 pub(crate) use words::{short, span};
 
-use crate::history::{DeliverRow, History, MessageId, Observation, SendRow, TopicId, UnitId};
-use std::{collections::HashMap, sync::OnceLock};
+use crate::{
+    checks::Lost,
+    history::{DeliverRow, History, MessageId, Observation, SendRow, TopicId, UnitId},
+};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::OnceLock,
+};
 pub(crate) use values::Writers;
 
 /// An entry of the dead-letter topic: a send to it that happened.
@@ -77,6 +86,10 @@ pub struct Analysis<'h> {
     pub dlq: Option<TopicId>,
     /// Its entries, in the order in which they were sent.
     pub dlq_entries: Vec<DlqEntry>,
+    /// What the bus itself put into the dead-letter topic, in the order in which it was read.
+    pub(crate) dead_copies: Vec<DeadCopy>,
+    /// The records that were exhausted, by the rows of their sends, with the first event that says so.
+    pub(crate) exhausted: BTreeMap<u32, u32>,
     /// Two sends of one value, as rows: such a history cannot be judged.
     pub clash: Option<(u32, u32)>,
     /// Where readers left records out or went back, in the order of the deliveries.
@@ -87,9 +100,11 @@ pub struct Analysis<'h> {
     pub(crate) messages: Messages,
     writers: Writers,
     gone: Vec<bool>,
-    /// The first send of each message id in each topic. Only asked, never walked.
     /// The circles among transactions, from when the first check asks for them.
     circles: OnceLock<Circles>,
+    /// What is lost, from when the first check asks for it.
+    lost: OnceLock<Lost>,
+    /// The first send of each message id in each topic. Only asked, never walked.
     message_ids: HashMap<(TopicId, MessageId), u32>,
 }
 
@@ -121,6 +136,8 @@ impl<'h> Analysis<'h> {
             dlq_entries: dlq
                 .map(|dlq| dlq_entries(history, &writers, &seen, &fates, dlq))
                 .unwrap_or_default(),
+            dead_copies: dead::copies(history, &writers),
+            exhausted: dead::exhausted(history, &units, &writers),
             history,
             units,
             order,
@@ -128,6 +145,7 @@ impl<'h> Analysis<'h> {
             fates,
             txn_fates,
             circles: OnceLock::new(),
+            lost: OnceLock::new(),
             phases: messages::phases(history),
             messages: Messages::new(history),
             message_ids: message_ids(history),
@@ -180,6 +198,11 @@ impl<'h> Analysis<'h> {
     /// The circles among transactions.
     pub(crate) fn circles(&self) -> &Circles {
         self.circles.get_or_init(|| Circles::of(self))
+    }
+
+    /// The records that are lost or were never seen.
+    pub(crate) fn lost(&self) -> &Lost {
+        self.lost.get_or_init(|| Lost::of(self))
     }
 
     /// Whether a delivery belongs to a read that succeeded.

@@ -6,6 +6,7 @@
 //! only what somebody saw is a place.
 
 use super::{
+    dead::{is_copy, own_dlq},
     fates::{Fate, read_happened},
     values::Writers,
 };
@@ -128,8 +129,11 @@ pub(crate) fn logs(history: &History, writers: &Writers, seen: &[bool], fates: &
             units[unit.index()].add(place);
         }
     }
+    let own_dlq = own_dlq(history);
     for read in history.delivers() {
-        let send = read.value().and_then(|value| writers.of(value)).unwrap_or(NONE);
+        let send = read.value().and_then(|value| writers.of(value));
+        // What the bus put into the dead-letter topic is no second place of the record.
+        let send = send.filter(|send| !is_copy(history, own_dlq, read, *send)).unwrap_or(NONE);
         let (read_at, drain) = if read.drained() { (NONE, read.event) } else { (read.event, NONE) };
         let value = read.value().unwrap_or(UNREADABLE);
         let place = Place { position: read.position, value, send, ack: NONE, read: read_at, drain };

@@ -18,7 +18,7 @@
 use super::{Analysis, Buckets, Fate, Place};
 use crate::{
     guarantees::Reading,
-    history::{DeliverRow, History, Observation, TopicId, UnitId},
+    history::{DeliverRow, History, Observation, OpId, TopicId, UnitId, What},
 };
 
 /// Where a reader went wrong.
@@ -97,6 +97,17 @@ fn moves(note: &Observation) -> bool {
 pub(crate) fn operation(history: &History, read: &DeliverRow) -> u32 {
     let Some(poll) = read.poll() else { return read.event };
     history.polls()[history.poll_row(poll) as usize].txn().map_or(poll.0, |txn| txn.0)
+}
+
+/// The event with which an operation ended, which this event began; the last one if it never did.
+pub(crate) fn operation_end(history: &History, id: u32) -> u32 {
+    let op = OpId(id);
+    let completion = match history.event(id).what {
+        What::TxnInvoke => history.txns()[history.txn_row(op) as usize].completion(),
+        What::PollInvoke => history.polls()[history.poll_row(op) as usize].completion(),
+        _ => Some(id + 1),
+    };
+    completion.unwrap_or(u32::MAX)
 }
 
 /// An operation of several deliveries under way.
@@ -293,6 +304,22 @@ fn interval(history: &History, read: &DeliverRow) -> (u32, u32) {
 }
 
 impl Analysis<'_> {
+    /// By process: whether its group moves it and nobody wrote down how, for it subscribed and was never assigned a unit.
+    /// What it reads in two operations says nothing of what lies between.
+    pub(crate) fn unwatched(&self) -> Vec<bool> {
+        let mut unwatched = vec![false; self.history.process_count()];
+        let mut assigned = unwatched.clone();
+        for (event, note) in self.history.notes() {
+            let process = self.history.process_of(*event).index();
+            match note {
+                Observation::Subscribed { .. } => unwatched[process] = true,
+                Observation::Assigned { group: Some(_), .. } => assigned[process] = true,
+                _ => {}
+            }
+        }
+        unwatched.iter().zip(assigned).map(|(unwatched, assigned)| *unwatched && !assigned).collect()
+    }
+
     /// Whether a reader that passes a place must be handed its record: somebody was, it was not aborted, and nothing
     /// may have taken it away.
     pub(crate) fn had_to_be_read(&self, place: &Place) -> bool {

@@ -24,7 +24,7 @@ impl Analysis<'_> {
     /// `at 3.402s (event 12)`.
     #[must_use]
     pub(crate) fn when(&self, event: u32) -> String {
-        format!("at {} (event {event})", short(self.history.time(event)))
+        format!("at {} ({})", short(self.history.time(event)), self.history.quoted(event))
     }
 
     /// Who an event is of.
@@ -81,12 +81,15 @@ impl Analysis<'_> {
             None => format!("{name} was not drained"),
             Some((event, drain)) if drain.complete => {
                 format!(
-                    "the final drain read all of {name} from {} to {} (event {event})",
-                    drain.from, drain.to
+                    "the final drain read all of {name} from {} to {} ({})",
+                    drain.from,
+                    drain.to,
+                    self.history.quoted(event)
                 )
             }
             Some((event, drain)) => {
-                format!("the final drain of {name} did not come to its end at {} (event {event})", drain.to)
+                let quoted = self.history.quoted(event);
+                format!("the final drain of {name} did not come to its end at {} ({quoted})", drain.to)
             }
         }
     }

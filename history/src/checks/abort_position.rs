@@ -11,7 +11,8 @@
 //! **Forbidden** to advance, unless `delivery: at-most-once` lets a group leave records out ([`Rules::no_jump`]);
 //! going back further is at least once.
 //!
-//! **Evidence limit.** Only polls that the history names as part of the transaction count.
+//! **Evidence limit.** Only polls that the history names as part of the transaction count, and of members of a group only
+//! where the history says what the group assigned them.
 //!
 //! **Source.** Redpanda's abort workload; Kafka clients do not seek back by themselves.
 
@@ -50,9 +51,11 @@ fn find(analysis: &Analysis<'_>) -> Vec<Found> {
         return Vec::new();
     }
     let mut begun: Grid<Option<Begun>> = Grid::new(history.unit_count());
+    let unwatched = analysis.unwatched();
     let mut found = Vec::new();
     for turn in walk(history) {
         match turn {
+            Turn::Read(_, read) if read.group().is_some() && unwatched[read.process.index()] => {}
             Turn::Read(_, read) => {
                 let slot = begun.at(read.process.index(), read.unit.index());
                 let txn = txn_of(history, read);

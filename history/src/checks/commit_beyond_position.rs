@@ -84,7 +84,7 @@ fn ahead(
     to: u64,
     position: Position,
 ) -> Option<Found> {
-    let (from, event) = position?;
+    let (from, event) = position.filter(|(from, _)| *from < to)?;
     let gap = analysis.units[unit.index()].between(from, to);
     let first = gap.iter().find(|place| place.read().is_some())?;
     Some(Found {

@@ -1,7 +1,8 @@
 //! `dlq_acked`: a record that was processed successfully is in the dead-letter topic.
 //!
 //! **Definition.** An entry of the dead-letter topic whose cause some handler of the group that dead-lettered it had
-//! processed before the entry was sent. The group is that of the process which sent the entry, as far as it reads for one.
+//! processed before the entry was sent; or that the group had acknowledged by then, confirmed, and nobody had given up.
+//! The group is that of the process which sent the entry, as far as it reads for one.
 //!
 //! **Algorithm.** The first success of each record, then one walk over the entries. **Cost.** Linear.
 //!
@@ -14,7 +15,7 @@ use crate::{
     Kind,
     analysis::Analysis,
     guarantees::Rules,
-    history::{GroupId, Handling},
+    history::{GroupId, Handling, SettleRow, Settlement, Status, What},
 };
 use std::collections::HashMap;
 
@@ -47,6 +48,16 @@ fn find(analysis: &Analysis<'_>) -> Vec<Found> {
             by_any.entry(row).or_insert(handled.event);
         }
     }
+    let acks = |one: &&SettleRow| one.how == Settlement::Ack && one.status == Status::Ok;
+    for one in history.settles().iter().filter(acks) {
+        let read = &history.delivers()[one.delivery as usize];
+        let row = read.value().and_then(|value| analysis.writer(value));
+        let row = row.filter(|row| !analysis.is_poison(*row) && !analysis.exhausted.contains_key(row));
+        if let (Some(row), Some(event)) = (row, one.completion()) {
+            success.entry((row, read.group())).or_insert(event);
+            by_any.entry(row).or_insert(event);
+        }
+    }
     let mut found = Vec::new();
     for entry in &analysis.dlq_entries {
         let send = analysis.send(entry.send);
@@ -74,8 +85,10 @@ fn tell(analysis: &Analysis<'_>, found: &Found) -> [String; 2] {
         return Default::default();
     };
     let cause = entry.cause().unwrap_or_default();
+    let acked = analysis.history.event(event).what == What::SettleDone;
+    let did = if acked { "acknowledged" } else { "processed" };
     [
-        format!("{} processed record {cause} {}.", analysis.who(event), analysis.when(event)),
+        format!("{} {did} record {cause} {}.", analysis.who(event), analysis.when(event)),
         format!("It was dead-lettered all the same: {}.", analysis.sent(entry)),
     ]
 }
@@ -93,6 +106,15 @@ mod tests {
         // The handler succeeds, the consumer dead-letters the record anyway.
         let mut tale = tale();
         tale.sent(1, 0).read(1, 0).handled(1, Handling::Ok).dead(9, Some(1), 0);
+        tale.finds(CHECK, &[(9, 0, Case::Plain)]);
+    }
+
+    #[test]
+    fn an_acknowledged_message_is_dead_lettered_too() {
+        let mut tale = tale();
+        tale.sent(1, 0).read(1, 0).acks(1).dead(9, Some(1), 0).finds(CHECK, &[(9, 0, Case::Plain)]);
+        // Who gives a message up may acknowledge it, so that it does not come again.
+        tale.sent(2, 1).read(2, 1).handled(2, Handling::Poison).acks(2).dead(10, Some(2), 1);
         tale.finds(CHECK, &[(9, 0, Case::Plain)]);
     }
 

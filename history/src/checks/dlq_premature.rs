@@ -1,7 +1,9 @@
 //! `dlq_premature`: a record that is not poison is in the dead-letter topic.
 //!
 //! **Definition.** An entry of the dead-letter topic whose cause the plan did not make poison, or that has no cause
-//! among the sends of the run. Two cases: a handler had given the record up before, or none had.
+//! among the sends of the run. Two cases: the record had been given up (by a handler, by a confirmed term, or by the bus,
+//! as its advisory says), or nobody had. What the bus itself put there (`dead_lettering`) is an entry as well; that is
+//! right if the record was given up, was delivered as often as `max_deliver` says, or lives for a time only.
 //!
 //! **Algorithm.** One walk over the entries. **Cost.** Linear.
 //!
@@ -11,12 +13,16 @@
 //! **Source.** The message machine of the reference: stored, delivered, exhausted, dead-lettered.
 
 use super::{Case, Check, Found, proof};
-use crate::{Kind, analysis::Analysis, guarantees::Rules};
+use crate::{
+    Kind,
+    analysis::{Analysis, DeadCopy},
+    guarantees::Rules,
+};
 
 pub(super) const CHECK: Check = Check {
     kind: Kind::DlqPremature,
     about: "a record that is not poison is in the dead-letter topic",
-    forbidden: "`dlq: exactly-the-poison`; otherwise unless a handler gave the record up",
+    forbidden: "`dlq: exactly-the-poison`; otherwise unless the record was given up",
     source: "Squall: message machine",
     find,
     tell,
@@ -32,7 +38,7 @@ fn find(analysis: &Analysis<'_>) -> Vec<Found> {
         }
         let send = analysis.send(entry.send);
         let case = match cause {
-            Some((row, _)) if analysis.is_poison(row) => Case::GivenUp,
+            Some((row, _)) if given_up(analysis, row) => Case::GivenUp,
             _ => Case::Plain,
         };
         found.push(Found {
@@ -44,18 +50,45 @@ fn find(analysis: &Analysis<'_>) -> Vec<Found> {
             case,
         });
     }
+    found.extend(analysis.dead_copies.iter().filter(|copy| too_early(analysis, copy)).map(|copy| Found {
+        unit: Some(copy.unit),
+        position: Some(copy.position),
+        ops: proof([Some(analysis.send(copy.cause).invoke.0), Some(copy.event)]),
+        send: None,
+        other: Some(copy.cause),
+        case: Case::Plain,
+    }));
     found
 }
 
+/// Whether somebody gave a record up.
+fn given_up(analysis: &Analysis<'_>, row: u32) -> bool {
+    analysis.is_poison(row) || analysis.exhausted.contains_key(&row)
+}
+
+/// Whether the bus had no reason to dead-letter a record.
+fn too_early(analysis: &Analysis<'_>, copy: &DeadCopy) -> bool {
+    let times = analysis.consumers.iter().map(|consumer| consumer.touches[copy.cause as usize].delivered);
+    let limit = analysis.history.meta.configuration.max_deliver;
+    let used_up = limit.is_some_and(|limit| times.max().unwrap_or_default() >= limit);
+    !given_up(analysis, copy.cause) && !used_up && analysis.time_to_live(copy.cause).is_none()
+}
+
 fn tell(analysis: &Analysis<'_>, found: &Found) -> [String; 2] {
-    let Some(entry) = found.send.map(|row| analysis.send(row)) else { return Default::default() };
+    let Some(entry) = found.send.map(|row| analysis.send(row)) else {
+        let (Some(cause), Some(event)) = (found.other, found.ops.last().copied()) else {
+            return Default::default();
+        };
+        let sent = format!("{}; nobody had given it up.", analysis.sent(analysis.send(cause)));
+        return [sent, format!("In the dead-letter topic {}.", analysis.read_by(event))];
+    };
     let cause = match found.other.map(|row| analysis.send(row)) {
         Some(cause) => format!("{}; the plan did not make it poison.", analysis.sent(cause)),
         None => "No record that was sent is the cause of this entry.".to_owned(),
     };
     let given_up = match found.case {
-        Case::GivenUp => "after a handler gave it up",
-        _ => "although no handler had given it up",
+        Case::GivenUp => "after it was given up",
+        _ => "although nobody had given it up",
     };
     [cause, format!("{}: it was dead-lettered {given_up}.", analysis.sent(entry))]
 }
@@ -88,6 +121,23 @@ mod tests {
         let mut tale = tale();
         tale.sent(1, 0).dead(9, None, 0);
         tale.finds(CHECK, &[(9, 0, Case::Plain)]);
+    }
+
+    #[test]
+    fn the_bus_buries_a_message_alive() {
+        let mut tale = tale();
+        tale.configure(|meta| {
+            meta.configuration.dead_lettering = Some(crate::guarantees::Delivery::AtLeastOnce);
+            meta.configuration.max_deliver = Some(2);
+        });
+        tale.sent(1, 0).read(1, 0).unit("orders.dlq", 0).drain(1, 0).finds_at(CHECK, &[0]);
+        tale.unit("orders", 0).read(1, 0).finds_at(CHECK, &[]);
+    }
+
+    #[test]
+    fn a_message_that_was_terminated_may_be_dead_lettered() {
+        let mut tale = tale();
+        tale.sent(1, 0).read(1, 0).terms(1).dead(9, Some(1), 0).finds(CHECK, &[(9, 0, Case::GivenUp)]);
     }
 
     #[test]

@@ -74,7 +74,8 @@ fn tell(analysis: &Analysis<'_>, found: &Found) -> [String; 2] {
     let Some((first_unit, first)) = analysis.first_place[row as usize] else { return Default::default() };
     let first = analysis.units[first_unit.index()].places[first as usize];
     let show = |place: Option<u32>| {
-        place.map(|event| format!(" ({} event {event})", analysis.who(event))).unwrap_or_default()
+        let quoted = |event| analysis.history.quoted(event);
+        place.map(|event| format!(" ({} {})", analysis.who(event), quoted(event))).unwrap_or_default()
     };
     let places = format!(
         "It stands in {} at position {}{} and in {} at position {position}{}.",

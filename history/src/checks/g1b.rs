@@ -4,7 +4,7 @@
 //! of its records has a place, acknowledged or read by somebody else, that the same reader went past: it read, one
 //! right after the other, before that place and behind it; or it is the final drain, which covers the place. But it
 //! never saw that record. A reader that was given other units, died, sought or was reset in between did not go past
-//! anything, and reads that failed move nobody. Where reads are of whole units, one that ends on a record of another
+//! anything, nor one that its group moves while nobody writes that down, and reads that failed move nobody. Where reads are of whole units, one that ends on a record of another
 //! transaction, which has a later record for the same unit, saw it in the middle of its work.
 //!
 //! **Algorithm.** One walk over the reads of each reader and unit; the places between two of them are looked up.
@@ -135,6 +135,7 @@ fn walk(analysis: &Analysis<'_>) -> (Vec<Step>, Seen) {
     let mut steps = Vec::new();
     let mut at: BTreeMap<(ProcessId, UnitId), u64> = BTreeMap::new();
     let mut notes = history.notes().iter().peekable();
+    let unwatched = analysis.unwatched();
     for read in history.delivers() {
         while let Some((event, note)) = notes.next_if(|(event, _)| *event < read.event) {
             if moves(note) {
@@ -143,7 +144,8 @@ fn walk(analysis: &Analysis<'_>) -> (Vec<Step>, Seen) {
             }
         }
         saw(analysis, read, &mut seen);
-        if analysis.read_happened(read) {
+        let watched = read.group().is_none() || !unwatched[read.process.index()];
+        if watched && analysis.read_happened(read) {
             let place = (read.process, read.unit);
             let last = at.insert(place, read.position + 1);
             if let Some(from) = last.filter(|from| *from < read.position) {

@@ -3,7 +3,7 @@
 //! **Definition.** Within one operation of a reader (a poll, or the polls of a transaction) a record is delivered
 //! that does not follow the one before it in its unit, and between them stand records that somebody read
 //! ([`crate::analysis::Step`] says what counts). Units about which the reader was told during the operation
-//! (assigned, revoked, lost, sought, reset) are excused.
+//! (assigned, revoked, lost) are excused; a seek or a reset says where the reader goes on.
 //!
 //! **Algorithm** and **cost** as for `poll_skip`.
 //!

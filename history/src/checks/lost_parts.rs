@@ -5,7 +5,10 @@
 //! that was read and is not lost. Without any such there is no middle and no prefix: all is postfix.
 
 use super::{Case, Found, lost_write, unseen};
-use crate::{analysis::Analysis, history::UnitId};
+use crate::{
+    analysis::Analysis,
+    history::{SendRow, UnitId},
+};
 use std::collections::HashMap;
 
 /// Which part of its writer's sends a lost record is in.
@@ -19,30 +22,53 @@ pub(super) enum Part {
 /// The first and the last row of a writer that was read.
 type Span = (u32, u32);
 
+/// All that is lost, as the checks of losses share it.
+#[derive(Debug, Default)]
+pub(crate) struct Lost {
+    /// What `lost_write` finds.
+    pub(super) writes: Vec<Found>,
+    /// What `unseen` finds.
+    pub(super) unseen: Vec<Found>,
+    /// All of it whose unit is known, in the order of the sends.
+    parts: Vec<(Part, Found)>,
+}
+
+impl Lost {
+    pub(crate) fn of(analysis: &Analysis<'_>) -> Self {
+        let (writes, unseen) = (lost_write::find(analysis), unseen::find(analysis));
+        let parts = parts(analysis, writes.iter().chain(&unseen).cloned().collect());
+        Self { writes, unseen, parts }
+    }
+}
+
+/// What is lost in one part of its writers' sends.
 pub(super) fn found(analysis: &Analysis<'_>, part: Part) -> Vec<Found> {
-    let mut lost = (lost_write::CHECK.find)(analysis);
-    lost.extend((unseen::CHECK.find)(analysis));
+    let here = analysis.lost().parts.iter().filter(|(other, _)| *other == part);
+    here.map(|(_, found)| found.clone()).collect()
+}
+
+fn parts(analysis: &Analysis<'_>, mut lost: Vec<Found>) -> Vec<(Part, Found)> {
     if lost.is_empty() {
-        return lost;
+        return Vec::new();
     }
     lost.sort_by_key(|one| one.send);
     let spans = spans(analysis, &lost);
-    lost.retain_mut(|one| {
-        let (Some(row), Some(unit)) = (one.send, one.unit) else { return false };
+    let part = |mut one: Found| {
+        let (row, unit) = one.send.zip(one.unit)?;
         let span = spans.get(&(analysis.session_of[row as usize], unit)).copied();
-        let here = match span {
+        let part = match span {
             Some((first, _)) if row < first => Part::Prefix,
             Some((_, last)) if row < last => Part::Middle,
             _ => Part::Postfix,
         };
-        one.other = span.map(|(first, last)| if here == Part::Prefix { first } else { last });
+        one.other = span.map(|(first, last)| if part == Part::Prefix { first } else { last });
         one.case = match analysis.units[unit.index()].complete_drain() {
             Some(_) => Case::Drained,
             None => Case::Plain,
         };
-        here == part
-    });
-    lost
+        Some((part, one))
+    };
+    lost.into_iter().filter_map(part).collect()
 }
 
 /// What was read of each writer. Only asked, never walked.
@@ -65,7 +91,8 @@ pub(super) fn tell(analysis: &Analysis<'_>, found: &Found, part: Part) -> [Strin
     let Some(send) = found.send.map(|row| analysis.send(row)) else { return Default::default() };
     let who = analysis.history.process_name(send.process);
     let other = found.other.map(|row| analysis.send(row));
-    let other = other.map(|other| format!("{} (event {})", analysis.record(other), other.invoke.0));
+    let quoted = |send: &SendRow| analysis.history.quoted(send.invoke.0);
+    let other = other.map(|other| format!("{} ({})", analysis.record(other), quoted(other)));
     let second = match (part, other) {
         (Part::Prefix, Some(first)) => {
             format!("The first record of {who} there that was read is {first}, which it sent later.")

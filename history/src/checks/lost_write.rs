@@ -23,40 +23,40 @@ use crate::{
     guarantees::Rules,
     history::Drain,
 };
+use std::cell::OnceCell;
 
 pub(super) const CHECK: Check = Check {
     kind: Kind::LostWrite,
     about: "an acknowledged record is not in the log although the log was read beyond it",
     forbidden: "acks=all; acks=1 while no leader may have changed; always under `delivery: at-least-once`",
     source: "Jepsen kafka: lost-write",
-    find,
+    find: |analysis| analysis.lost().writes.clone(),
     tell,
     rule: |rules, _| Rules::survival(rules),
 };
 
-fn find(analysis: &Analysis<'_>) -> Vec<Found> {
-    let mut drained = vec![false; analysis.history.sends().len()];
-    for place in analysis.units.iter().flat_map(|log| &log.places) {
-        if let (Some(row), Some(_)) = (place.send(), place.drained()) {
-            drained[row as usize] = true;
-        }
-    }
+pub(super) fn find(analysis: &Analysis<'_>) -> Vec<Found> {
     // What consumers took out of a work queue is gone for good.
     let stays = !analysis.history.meta.configuration.exclusive;
+    let drained = OnceCell::new();
+    let vanished = |log: &UnitLog, place: &Place, row: u32| {
+        let missed = stays && place.drained().is_none() && in_drain(log, place);
+        missed && !drained.get_or_init(|| drained_sends(analysis))[row as usize]
+    };
     let mut found = Vec::new();
     for (unit, log) in analysis.logs() {
         let Some(bound) = log.bound() else { continue };
+        let mut behind = 0;
         for place in log.places.iter().take_while(|place| place.position <= bound) {
             let (Some(row), Some(ack)) = (place.send(), place.ack()) else { continue };
-            let send = analysis.send(row);
             let case = match analysis.seen[row as usize] {
                 false => Case::Plain,
-                true if stays && !drained[row as usize] && in_drain(log, place) => Case::Vanished,
+                true if vanished(log, place, row) => Case::Vanished,
                 true => continue,
             };
             if analysis.happened(row) && analysis.twin(row).is_none() && !analysis.may_be_gone(row) {
-                let beyond = evidence(log, place);
-                let ops = proof([Some(send.invoke.0), Some(ack), place.read(), beyond]);
+                let beyond = evidence(log, place, &mut behind);
+                let ops = proof([Some(analysis.send(row).invoke.0), Some(ack), place.read(), beyond]);
                 let position = Some(place.position);
                 found.push(Found { unit: Some(unit), position, ops, send: Some(row), other: beyond, case });
             }
@@ -65,17 +65,32 @@ fn find(analysis: &Analysis<'_>) -> Vec<Found> {
     found
 }
 
+/// Whether the final drain read a send's record anywhere, by the send's row.
+fn drained_sends(analysis: &Analysis<'_>) -> Vec<bool> {
+    let mut drained = vec![false; analysis.history.sends().len()];
+    for place in analysis.units.iter().flat_map(|log| &log.places) {
+        if let (Some(row), Some(_)) = (place.send(), place.drained()) {
+            drained[row as usize] = true;
+        }
+    }
+    drained
+}
+
 /// Whether a finished drain would have read this place.
 fn in_drain(log: &UnitLog, place: &Place) -> bool {
     log.complete_drain().is_some_and(|drain| place.position >= drain.from)
 }
 
-/// The event that shows that the log was read beyond the place: the finished drain, or the next read.
-fn evidence(log: &UnitLog, place: &Place) -> Option<u32> {
+/// The event that shows that the log was read beyond the place: the finished drain, or the next read. `behind` is how
+/// far that was looked for, since places come in order.
+fn evidence(log: &UnitLog, place: &Place, behind: &mut usize) -> Option<u32> {
     let covers = |drain: &Drain| drain.complete && drain.to > place.position;
     let drain = log.drain.filter(|(_, drain)| covers(drain)).map(|(event, _)| event);
-    let behind = || log.between(place.position, u64::MAX).iter().find_map(Place::read);
-    drain.or_else(behind)
+    drain.or_else(|| {
+        let before = |other: &Place| other.position < place.position || other.read().is_none();
+        *behind += log.places[*behind..].iter().take_while(|other| before(other)).count();
+        log.places.get(*behind).and_then(Place::read)
+    })
 }
 
 fn tell(analysis: &Analysis<'_>, found: &Found) -> [String; 2] {

@@ -42,6 +42,7 @@ mod int_nonmonotonic_poll;
 mod int_nonmonotonic_send;
 mod int_poll_skip;
 mod int_send_skip;
+mod internal;
 mod key_order;
 mod log_truncated;
 mod lost_middle;
@@ -81,6 +82,7 @@ mod unseen;
 mod zombie_not_fenced;
 
 pub(crate) use duplicate::duplicated_sends;
+pub(crate) use lost_parts::Lost;
 pub(crate) use unavailability::{gaps, worst_outage};
 
 #[cfg(test)]
@@ -224,6 +226,7 @@ pub const CHECKS: &[Check] = &[
     stale_read::CHECK,
     // Transactions.
     g1a::CHECK,
+    internal::CHECK,
     precommitted_read::CHECK,
     g1b::CHECK,
     g0::CHECK,

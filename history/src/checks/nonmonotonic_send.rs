@@ -1,7 +1,8 @@
 //! `nonmonotonic_send`: a later send of one producer session stands in the log before an earlier one.
 //!
 //! **Definition.** Per producer session and unit, in the order of the invocations: the first place of a record lies
-//! before the first place of a record that was sent earlier. Only records that are in the log count: places that
+//! before the first place of a record that was sent earlier, by another operation: the sends of one transaction are one,
+//! and `int_nonmonotonic_send` tells of them. Only records that are in the log count: places that
 //! were read, or, without a finished drain, that lie behind everything read. A duplicate counts at its first place.
 //!
 //! **Algorithm.** One walk over the sends with the highest place of each session and unit.
@@ -17,7 +18,7 @@ use crate::{
     Kind,
     analysis::{Analysis, Grid, Place},
     guarantees::Rules,
-    history::UnitId,
+    history::{OpId, UnitId},
 };
 
 pub(super) const CHECK: Check = Check {
@@ -30,19 +31,56 @@ pub(super) const CHECK: Check = Check {
     rule: |rules, _| Rules::send_order(rules),
 };
 
+/// A send that stands high, with its operation.
+#[derive(Clone, Copy)]
+struct High {
+    position: u64,
+    row: u32,
+    op: OpId,
+}
+
+/// Of one session in one unit: the highest send, and the highest of all other operations.
+#[derive(Clone, Copy, Default)]
+struct Highest {
+    first: Option<High>,
+    second: Option<High>,
+}
+
+impl Highest {
+    /// The highest send of other operations than this one.
+    fn other_than(&self, op: OpId) -> Option<High> {
+        self.first.filter(|first| first.op != op).or(self.second)
+    }
+
+    fn add(&mut self, new: High) {
+        let above = |known: Option<High>| known.is_none_or(|known| new.position >= known.position);
+        match self.first {
+            Some(first) if first.op != new.op && above(self.first) => {
+                (self.first, self.second) = (Some(new), Some(first));
+            }
+            Some(first) if first.op != new.op => {
+                if above(self.second) {
+                    self.second = Some(new);
+                }
+            }
+            first if above(first) => self.first = Some(new),
+            _ => {}
+        }
+    }
+}
+
 fn find(analysis: &Analysis<'_>) -> Vec<Found> {
-    // Per session and unit: the send that stands highest.
-    let mut highest: Grid<Option<(u64, u32)>> = Grid::new(analysis.units.len());
+    let mut highest: Grid<Highest> = Grid::new(analysis.units.len());
     let mut found = Vec::new();
     for (row, session) in (0u32..).zip(&analysis.session_of) {
         let Some((unit, position)) = analysis.stands(row) else { continue };
+        let send = analysis.send(row);
+        let op = send.txn().unwrap_or(send.invoke);
         let known = highest.at(*session as usize, unit.index());
-        match *known {
-            Some((before, earlier)) if before > position => {
-                found.push(overtaken(analysis, earlier, row, Case::Plain));
-            }
-            _ => *known = Some((position, row)),
+        if let Some(before) = known.other_than(op).filter(|before| before.position > position) {
+            found.push(overtaken(analysis, before.row, row, Case::Plain));
         }
+        known.add(High { position, row, op });
     }
     found
 }
@@ -86,12 +124,12 @@ pub(super) fn tell(analysis: &Analysis<'_>, found: &Found) -> [String; 2] {
     let (one, two) = (analysis.send(earlier), analysis.send(later));
     [
         format!(
-            "{} sent {} (event {}) before {} (event {}).",
+            "{} sent {} ({}) before {} ({}).",
             analysis.history.process_name(one.process),
             analysis.record(one),
-            one.invoke.0,
+            analysis.history.quoted(one.invoke.0),
             analysis.record(two),
-            two.invoke.0
+            analysis.history.quoted(two.invoke.0)
         ),
         format!(
             "In {} the later one stands at position {}, before the earlier one at {}.",
@@ -113,6 +151,13 @@ mod tests {
         let mut tale = tale();
         tale.sent(1, 1).sent(2, 0).drain(2, 0).drain(1, 1).drained(2);
         tale.finds(CHECK, &[(2, 0, Case::Plain)]);
+    }
+
+    #[test]
+    fn the_sends_of_one_transaction_are_one_operation() {
+        let mut tale = tale();
+        tale.begin().sent(1, 3).sent(2, 1).commit_txn().finds(CHECK, &[]);
+        tale.begin().sent(3, 2).commit_txn().finds(CHECK, &[(3, 2, Case::Plain)]);
     }
 
     #[test]

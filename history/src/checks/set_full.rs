@@ -11,15 +11,16 @@
 //! **Forbidden**: gone like a lost write ([`Rules::survival`]); stale where reads are linearizable
 //! ([`Rules::fresh_reads`]).
 //!
-//! **Evidence limit.** Not looked for where members share units or messages leave a queue, and not in drains through
-//! single nodes, which are `replica_divergence`. Only reads that succeeded count.
+//! **Evidence limit.** Not looked for where members share units, or where their group moves them and nobody wrote that
+//! down, nor where messages leave a queue, and not in drains through single nodes, which are `replica_divergence`. Only
+//! reads that succeeded count. An operation that reads an element anywhere does not miss it.
 //!
 //! **Source.** Jepsen's set-full, which compares every read with every element.
 
 use super::{Case, Check, Found, proof};
 use crate::{
     Kind,
-    analysis::{Analysis, Grid, Place, Turn, UnitLog, walk},
+    analysis::{Analysis, Grid, Place, Turn, UnitLog, operation, operation_end, walk},
     guarantees::{Reading, Rules},
     history::{DeliverRow, Drain, Observation, ProcessId},
 };
@@ -55,6 +56,7 @@ fn find(analysis: &Analysis<'_>) -> Vec<Found> {
     let mut state = Walk {
         analysis,
         consumers: history.meta.configuration.reading != Reading::Share,
+        unwatched: analysis.unwatched(),
         marks: Grid::new(history.unit_count()),
         missed: vec![None; history.sends().len()],
     };
@@ -77,6 +79,8 @@ struct Walk<'a, 'h> {
     analysis: &'a Analysis<'h>,
     /// Whether consumers are judged, and not the drain alone.
     consumers: bool,
+    /// The readers that a group moves without a word.
+    unwatched: Vec<bool>,
     marks: Grid<Mark>,
     missed: Vec<Option<Missed>>,
 }
@@ -87,7 +91,8 @@ impl<'a, 'h> Walk<'a, 'h> {
     }
 
     fn read(&mut self, row: u32, read: &DeliverRow) {
-        let judged = self.consumers || read.drained();
+        let watched = read.group().is_none() || !self.unwatched[read.process.index()];
+        let judged = read.drained() || (self.consumers && watched);
         let through_node = || self.analysis.history.deliver_extra(row).node.is_some();
         if !judged || !self.analysis.read_happened(read) || (read.drained() && through_node()) {
             return;
@@ -102,13 +107,33 @@ impl<'a, 'h> Walk<'a, 'h> {
             _ => places.partition_point(|place| place.position < first_of(self.log(unit), read)),
         };
         while places[next].position < read.position {
-            self.misses(&places[next], read.event);
+            if !self.has(read, places[next].position) {
+                self.misses(&places[next], read.event);
+            }
             next += 1;
         }
         while places.get(next).is_some_and(|place| place.position == read.position) {
             next += 1;
         }
         *self.marks.at(read.process.index(), unit) = Some(next as u32);
+    }
+
+    /// Whether the operation of a read was handed the record at a place too, before or after that read.
+    fn has(&self, read: &DeliverRow, position: u64) -> bool {
+        let history = self.analysis.history;
+        let id = operation(history, read);
+        let same = |other: &DeliverRow| {
+            (other.unit, other.position) == (read.unit, position) && operation(history, other) == id
+        };
+        read.poll().is_some() && self.reads_of(id).any(same)
+    }
+
+    /// The deliveries between the begin of an operation and its end.
+    fn reads_of(&self, id: u32) -> impl Iterator<Item = &'h DeliverRow> {
+        let history = self.analysis.history;
+        let from = history.delivers().partition_point(|read| read.event < id);
+        let end = operation_end(history, id);
+        history.delivers()[from..].iter().take_while(move |read| read.event < end)
     }
 
     /// The drain came to its end: what lies between its last read and that is missed too.

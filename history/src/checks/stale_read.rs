@@ -11,7 +11,8 @@
 //! **Forbidden** when a unit's worst lag reaches the bound of `lag`. A number, not a fault: without that bound it is
 //! not looked for.
 //!
-//! **Evidence limit.** Readers without polls, and units that a reader was never handed a record of, have no lag.
+//! **Evidence limit.** Readers without polls have no lag, nor have units that a group assigned to a reader before it is
+//! handed a record of them.
 //!
 //! **Source.** Jepsen's Kafka workload (`realtime-lag`).
 
@@ -113,7 +114,7 @@ fn worst(analysis: &Analysis<'_>) -> Vec<Option<Lag>> {
         for row in polls.of(process) {
             let poll = &history.polls()[*row as usize];
             while let Some((_, note)) = told.next_if(|(event, _)| *event < poll.invoke.0) {
-                forget(&mut marks, note);
+                moved(&mut marks, note);
             }
             for read in delivered.of(*row as usize).iter().map(|row| &history.delivers()[*row as usize]) {
                 if analysis.read_happened(read) {
@@ -137,15 +138,26 @@ fn worst(analysis: &Analysis<'_>) -> Vec<Option<Lag>> {
     worst
 }
 
-/// The reader was told about its units: where it is there is not known until it reads again.
-fn forget(marks: &mut Vec<(UnitId, u64)>, note: &Observation) {
+/// The reader was told about its units. One that chose them itself begins at the start of the log, unless it says
+/// where; where a group puts it is not known until it reads.
+fn moved(marks: &mut Vec<(UnitId, u64)>, note: &Observation) {
     match note {
+        Observation::Assigned { group: None, units, .. } => {
+            marks.retain(|(unit, _)| units.iter().any(|(one, _)| one == unit));
+            for (unit, at) in units {
+                if at.is_some() || !marks.iter().any(|(one, _)| one == unit) {
+                    marks.retain(|(one, _)| one != unit);
+                    marks.push((*unit, at.unwrap_or(0)));
+                }
+            }
+        }
         Observation::Assigned { .. } | Observation::Subscribed { .. } | Observation::Crashed => marks.clear(),
         Observation::Revoked(units) | Observation::Lost(units) => {
             marks.retain(|(unit, _)| !units.contains(unit));
         }
-        Observation::Sought { unit, .. } | Observation::Reset { unit, .. } => {
+        Observation::Sought { unit, to } | Observation::Reset { unit, to, .. } => {
             marks.retain(|(other, _)| other != unit);
+            marks.push((*unit, *to));
         }
         _ => {}
     }
@@ -166,9 +178,10 @@ fn tell(analysis: &Analysis<'_>, found: &Found) -> [String; 2] {
             analysis.when(known)
         ),
         format!(
-            "{} polled {lag} later, from {} (event {poll}) on, and came no further than before it.",
+            "{} polled {lag} later, from {} ({}) on, and came no further than before it.",
             analysis.who(poll),
-            short(history.time(poll))
+            short(history.time(poll)),
+            history.quoted(poll)
         ),
     ]
 }

@@ -1,7 +1,7 @@
 //! `unexpected`: a record was read that nobody sent there.
 //!
 //! **Definition.** A reader was handed a readable value that no send of the run attempted, or one that was sent to
-//! another topic.
+//! another topic; except in a dead-letter topic that the bus itself fills (`dead_lettering`).
 //!
 //! **Algorithm.** One walk over the places. **Cost.** Linear.
 //!
@@ -10,7 +10,11 @@
 //! **Source.** Jepsen's total-queue (`unexpected`).
 
 use super::{Case, Check, Found, proof};
-use crate::{Kind, analysis::Analysis, guarantees::Rules};
+use crate::{
+    Kind,
+    analysis::{Analysis, own_dlq},
+    guarantees::Rules,
+};
 
 pub(super) const CHECK: Check = Check {
     kind: Kind::Unexpected,
@@ -24,9 +28,13 @@ pub(super) const CHECK: Check = Check {
 
 fn find(analysis: &Analysis<'_>) -> Vec<Found> {
     let mut found = Vec::new();
+    let own_dlq = own_dlq(analysis.history);
     for (unit, log) in analysis.logs() {
         let topic = analysis.history.unit_topic(unit);
         for place in log.places.iter().filter(|place| place.value().is_some()) {
+            if own_dlq == Some(topic) && place.value().is_some_and(|value| analysis.writer(value).is_some()) {
+                continue;
+            }
             let sent_here = place.send().is_some_and(|row| analysis.send(row).topic == topic);
             if let (false, Some(read)) = (sent_here, place.read()) {
                 let (unit, position) = (Some(unit), Some(place.position));

@@ -42,7 +42,8 @@ fn find(analysis: &Analysis<'_>) -> Vec<Found> {
 /// The records that no handler is done with: the poison, or the rest.
 pub(super) fn unhandled(analysis: &Analysis<'_>, poison: bool) -> Vec<Found> {
     let mut dead = vec![false; analysis.history.sends().len()];
-    for cause in analysis.dlq_entries.iter().filter_map(|entry| entry.cause) {
+    let copies = analysis.dead_copies.iter().map(|copy| copy.cause);
+    for cause in analysis.dlq_entries.iter().filter_map(|entry| entry.cause).chain(copies) {
         dead[cause as usize] = true;
     }
     let mut found = Vec::new();
@@ -106,7 +107,7 @@ pub(super) fn deliveries(analysis: &Analysis<'_>, row: u32) -> String {
     let crash = analysis.history.notes().iter().any(|(_, note)| matches!(note, Observation::Lost(_)));
     let fault = analysis.facts.client_fault.as_ref();
     let cause = match (fault, crash) {
-        (Some((event, fault)), _) => format!("; `{fault}` struck (event {event})"),
+        (Some((event, fault)), _) => format!("; `{fault}` struck ({})", analysis.history.quoted(*event)),
         (None, true) => "; a consumer had lost units".to_owned(),
         (None, false) => String::new(),
     };

@@ -1,7 +1,8 @@
 //! `unseen`: an acknowledged record was never read, and nothing shows that the log was read beyond it.
 //!
 //! **Definition.** A record acknowledged, its value read by nobody, and not a `lost_write`: its position lies
-//! behind everything that was read, or the ack named no position.
+//! behind everything that was read, or the ack named no position. Once the final drain of its unit finished, so is one
+//! that nobody acknowledged of a transaction that was committed.
 //!
 //! **Algorithm.** One walk over the sends. **Cost.** Linear.
 //!
@@ -15,7 +16,7 @@ use crate::{
     Kind,
     analysis::{Analysis, UnitLog},
     guarantees::Rules,
-    history::{SendRow, UnitId},
+    history::{SendRow, Status, UnitId},
 };
 
 pub(super) const CHECK: Check = Check {
@@ -23,20 +24,26 @@ pub(super) const CHECK: Check = Check {
     about: "an acknowledged record was never read, nor anything behind it",
     forbidden: "like lost_write once the final drain finished; undecided before",
     source: "Jepsen kafka: unseen",
-    find,
+    find: |analysis| analysis.lost().unseen.clone(),
     tell,
     rule: |rules, found| Rules::sight(rules, found.case == Case::Drained),
 };
 
-fn find(analysis: &Analysis<'_>) -> Vec<Found> {
+pub(super) fn find(analysis: &Analysis<'_>) -> Vec<Found> {
     let mut found = Vec::new();
     for (row, send) in (0u32..).zip(analysis.history.sends()) {
-        let looked_for = analysis.happened(row) && analysis.twin(row).is_none() && !analysis.may_be_gone(row);
-        if !looked_for || analysis.seen[row as usize] || proved_lost(analysis, send) {
+        if analysis.seen[row as usize] || !analysis.happened(row) || proved_lost(analysis, send) {
+            continue;
+        }
+        if analysis.twin(row).is_some() || analysis.may_be_gone(row) {
             continue;
         }
         let unit = analysis.unit_of[row as usize];
         let case = if drained(analysis, send, unit) { Case::Drained } else { Case::Plain };
+        // That a transaction was committed does not say when: what nobody acknowledged may be on its way.
+        if case == Case::Plain && send.status != Status::Ok {
+            continue;
+        }
         let drain = unit.and_then(|unit| analysis.units[unit.index()].drain).map(|(event, _)| event);
         let ops = proof([Some(send.invoke.0), send.completion(), drain]);
         found.push(Found { unit, position: send.position(), ops, send: Some(row), other: drain, case });

@@ -107,6 +107,8 @@ pub struct History {
     notes: Vec<(u32, Observation)>,
     send_extras: Extras<SendExtra>,
     deliver_extras: Extras<DeliverExtra>,
+    /// Of a history in another format: the line of each event.
+    lines: Vec<u32>,
 }
 
 /// An empty history of nothing in particular: for tests and examples.
@@ -142,6 +144,26 @@ impl History {
             notes: Vec::new(),
             send_extras: Extras::new(),
             deliver_extras: Extras::new(),
+            lines: Vec::new(),
+        }
+    }
+
+    /// Each event is part of what stands in this line, from 1, of a file in another format.
+    pub(crate) fn is_of_lines(&mut self, lines: Vec<u32>) {
+        self.lines = lines;
+    }
+
+    /// The line, from 1, of the file in another format that an event is part of, if the history was read from one.
+    #[must_use]
+    pub fn line(&self, event: u32) -> Option<u32> {
+        self.lines.get(event as usize).copied()
+    }
+
+    /// How reports quote an event: `event 12`, or `line 7` of a file in another format.
+    pub(crate) fn quoted(&self, event: u32) -> String {
+        match self.line(event) {
+            Some(line) => format!("line {line}"),
+            None => format!("event {event}"),
         }
     }
 

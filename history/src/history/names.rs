@@ -1,11 +1,8 @@
 //! Interned names: processes, topics, units, record keys, groups and names of errors as dense numbers.
 
+use foldhash::fast::FixedState;
 use squall_bus::{Topic, Unit};
-use std::{
-    collections::HashMap,
-    fmt,
-    hash::{BuildHasherDefault, Hash, Hasher},
-};
+use std::{collections::HashMap, fmt, hash::Hash};
 
 macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident,)*) => {$(
@@ -59,46 +56,11 @@ impl ProcessId {
     pub const HARNESS: Self = Self(1);
 }
 
-/// Multiplies and rotates word by word: every operation of a history asks for several short names, and nobody gains
-/// by choosing names that collide.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct NameHasher(u64);
-
-impl NameHasher {
-    fn word(&mut self, word: u64) {
-        self.0 = (self.0.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    }
-}
-
-impl Hasher for NameHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        let mut words = bytes.chunks_exact(8);
-        for word in &mut words {
-            self.word(word.iter().rev().fold(0, |all, byte| all << 8 | u64::from(*byte)));
-        }
-        let rest = words.remainder();
-        self.word(rest.iter().fold(rest.len() as u64, |all, byte| all << 8 | u64::from(*byte)));
-    }
-
-    fn write_u8(&mut self, byte: u8) {
-        self.word(u64::from(byte));
-    }
-
-    fn write_u32(&mut self, word: u32) {
-        self.word(u64::from(word));
-    }
-
-    /// The map takes its place from the low bits, where a product is weakest.
-    fn finish(&self) -> u64 {
-        self.0 ^ self.0 >> 32
-    }
-}
-
 /// Names as dense numbers in the order of their first use. The map is only asked, never walked.
 #[derive(Clone, Debug)]
 pub(crate) struct Names<T> {
     list: Vec<T>,
-    numbers: HashMap<T, u32, BuildHasherDefault<NameHasher>>,
+    numbers: HashMap<T, u32, FixedState>,
 }
 
 impl<T> Default for Names<T> {

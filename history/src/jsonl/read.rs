@@ -1,6 +1,7 @@
 //! From a file to its history.
 
 mod event;
+mod scan;
 
 #[cfg(any(test, feature = "schema"))]
 pub(super) use event::{KNOWN, OPERATIONS};
@@ -11,7 +12,8 @@ use crate::{
     history::{History, Meta},
 };
 use event::Reader;
-use serde::Deserialize;
+use scan::{Line, Plain};
+use serde::{Deserialize, de::IgnoredAny};
 use std::{
     fs::File,
     io::{self, BufRead, BufReader, Read as _},
@@ -20,6 +22,9 @@ use std::{
 
 /// The longest line, in bytes.
 const LONGEST: u64 = 16 << 20;
+
+/// What some editors write before the first line.
+const BOM: &[u8] = b"\xef\xbb\xbf";
 
 /// What is wrong with a file.
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +48,7 @@ pub enum Problem {
     #[error("the file is empty; a history begins with a header")]
     Empty,
     /// The first line is not a header.
-    #[error("the first line is not the header of a history: {0}")]
+    #[error("the first line is not the header of a history: {0}; one of another tool needs --import")]
     NoHeader(String),
     /// A version that this program does not know.
     #[error("the history has version {0}, and this program reads version {VERSION}; use a newer squall")]
@@ -122,6 +127,7 @@ pub fn read(mut from: impl BufRead, name: &str) -> Result<History, ReadError> {
     let mut number = 0;
     let mut buffer = Vec::new();
     let mut reader: Option<Reader> = None;
+    let mut blanks = Vec::new();
     let result = loop {
         number += 1;
         match next_line(&mut from, &mut buffer) {
@@ -129,13 +135,22 @@ pub fn read(mut from: impl BufRead, name: &str) -> Result<History, ReadError> {
             Ok(false) => break Ok(()),
             Ok(true) => {}
         }
-        let ended = buffer.last() == Some(&b'\n');
+        let line = match number {
+            1 => buffer.strip_prefix(BOM).unwrap_or(&buffer),
+            _ => &buffer,
+        };
+        if line.first().is_none_or(u8::is_ascii_whitespace) && line.trim_ascii().is_empty() {
+            blanks.push(number);
+            continue;
+        }
         let step = match &mut reader {
-            None => header(&buffer).map(|meta| reader = Some(Reader::new(meta))),
-            Some(reader) => reader.line(&buffer),
+            None => header(line).map(|meta| reader = Some(Reader::new(meta))),
+            Some(reader) => reader.line(line),
         };
         match step {
-            Err(Problem::Damaged(_) | Problem::NoHeader(_)) if !ended => break Err(Problem::CutOff),
+            Err(Problem::Damaged(_) | Problem::NoHeader(_)) if is_cut_off(line) => {
+                break Err(Problem::CutOff);
+            }
             Err(problem) => break Err(problem),
             Ok(()) => {}
         }
@@ -144,11 +159,20 @@ pub fn read(mut from: impl BufRead, name: &str) -> Result<History, ReadError> {
     result.map_err(|problem| fail(number, problem))?;
     let history = reader.ok_or_else(|| fail(1, Problem::Empty))?.into_history();
     if let (_, Some((one, two))) = Writers::new(history.sends()) {
-        let line = |row: u32| u64::from(history.sends()[row as usize].invoke.0) + 2;
+        let line = |row: u32| {
+            let line = u64::from(history.sends()[row as usize].invoke.0) + 2;
+            blanks.iter().fold(line, |line, blank| line + u64::from(*blank <= line))
+        };
         let value = history.sends()[one as usize].value;
         return Err(fail(line(two), Problem::Repeated { value, first: line(one) }));
     }
     Ok(history)
+}
+
+/// Whether a line is the last one, and ends too early.
+fn is_cut_off(line: &[u8]) -> bool {
+    line.last() != Some(&b'\n')
+        && serde_json::from_slice::<IgnoredAny>(line).is_err_and(|error| error.is_eof())
 }
 
 /// Reads a line with its end; `false` at the end of the file.
@@ -188,8 +212,13 @@ fn words(error: &serde_json::Error) -> String {
     }
 }
 
-fn body<'a, T: Deserialize<'a>>(line: &'a [u8]) -> Result<T, Problem> {
-    serde_json::from_slice(line).map_err(|error| Problem::Damaged(words(&error)))
+fn body<'a, T: Deserialize<'a>>(line: &Line<'a>) -> Result<T, Problem> {
+    serde_json::from_slice(line.bytes).map_err(|error| Problem::Damaged(words(&error)))
+}
+
+/// The body of a line that is plain most of the time.
+fn plain_body<'a, T: Plain<'a>>(line: &Line<'a>) -> Result<T, Problem> {
+    line.body().map_or_else(|| body(line), Ok)
 }
 
 /// A value or position: any number but the reserved one.

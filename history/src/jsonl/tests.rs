@@ -1,4 +1,4 @@
-mod random;
+pub(super) mod random;
 
 use super::*;
 
@@ -105,6 +105,35 @@ proptest! {
 }
 
 #[test]
+fn what_editors_do_to_a_file_does_not_matter() {
+    let written = text(&sample());
+    let variants = [
+        format!("\u{feff}{written}"),
+        written.replace('\n', "\r\n"),
+        written.replace('\n', "\n  \n\n"),
+        format!("{written}\n\n"),
+        written.trim_end().to_owned(),
+    ];
+    for variant in variants {
+        let same = read(variant.as_bytes(), "test").expect("it is a history");
+        assert_eq!(text(&same), written);
+    }
+}
+
+#[test]
+fn a_repeated_value_is_told_with_its_line_behind_blank_lines() {
+    let head = text(&History::default());
+    let send = |index: u32| {
+        format!(
+            "{{\"index\":{index},\"time\":1,\"process\":\"p\",\"type\":\"invoke\",\"f\":\"send\",\"topic\":\"o\",\"value\":1}}"
+        )
+    };
+    let file = format!("{head}\n{}\n\n{}\n", send(0), send(1));
+    let error = read(file.as_bytes(), "test").expect_err("the value is sent twice").to_string();
+    assert_eq!(error, "test:5: value 1 was sent on line 3 already; values name records and must be unique");
+}
+
+#[test]
 fn the_schema_file_is_fresh() {
     let fresh = serde_json::to_string_pretty(&schema()).expect("a schema is JSON") + "\n";
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("history.schema.json");
@@ -162,7 +191,6 @@ fn what_is_wrong_is_said_with_the_line() {
         header.replace("\"version\":1", "\"version\":2") + "\n",
         format!("{header}\n{}", &send[..40]),
         line("not json"),
-        line(""),
         line(r#"{"index":3,"time":1,"process":"p","type":"ok","f":"heal","id":0}"#),
         line(r#"{"index":1,"time":1,"process":"p","type":"invoke","f":"send","topic":"t"}"#),
         line(r#"{"index":1,"time":1,"process":"p","type":"invoke","f":"send","topic":"t","value":"one"}"#),

@@ -58,7 +58,16 @@ struct Search<'a, M: Model> {
     // Only asked whether it has a key, never walked.
     tried: HashSet<(Key, M::State)>,
     steps: u64,
-    longest: Option<(Vec<usize>, M::State, usize)>,
+    longest: Longest<M::State>,
+}
+
+/// The longest order that was blocked so far.
+struct Longest<S> {
+    calls: Vec<usize>,
+    /// The state behind it, and the call that was answered before it could take effect; `None` before the first.
+    blocked: Option<(S, usize)>,
+    /// How many of its first calls are those of the present order.
+    common: usize,
 }
 
 impl<'a, M: Model> Search<'a, M> {
@@ -83,8 +92,8 @@ impl<'a, M: Model> Search<'a, M> {
             }
         }
         let (taken, tried) = (Taken::none(calls.len()), HashSet::new());
-        let order = Vec::new();
-        Self { model, calls, entries, places, numbers, taken, order, tried, steps: 0, longest: None }
+        let longest = Longest { calls: Vec::new(), blocked: None, common: 0 };
+        Self { model, calls, entries, places, numbers, taken, order: Vec::new(), tried, steps: 0, longest }
     }
 
     fn run(&mut self, budget: u64) -> Judgement {
@@ -98,6 +107,7 @@ impl<'a, M: Model> Search<'a, M> {
             if entry.is_end {
                 self.remember(&state, entry.call);
                 let Some((call, before)) = self.order.pop() else { return self.illegal() };
+                self.longest.common = self.longest.common.min(self.order.len());
                 self.put_back(call);
                 state = before;
                 place = self.entries[self.places[call].0].next;
@@ -152,16 +162,22 @@ impl<'a, M: Model> Search<'a, M> {
         }
     }
 
+    /// Keeps the order if it is the longest. Only what differs from the last longest one is copied, so that all copies
+    /// together cost no more than the steps.
     fn remember(&mut self, state: &M::State, blocked: usize) {
-        if self.longest.as_ref().is_none_or(|(longest, ..)| longest.len() < self.order.len()) {
-            let order = self.order.iter().map(|(call, _)| *call).collect();
-            self.longest = Some((order, state.clone(), blocked));
+        let longest = &mut self.longest;
+        if longest.blocked.is_none() || longest.calls.len() < self.order.len() {
+            longest.calls.truncate(longest.common);
+            longest.calls.extend(self.order[longest.common..].iter().map(|(call, _)| *call));
+            longest.common = longest.calls.len();
+            longest.blocked = Some((state.clone(), blocked));
         }
     }
 
     fn illegal(&mut self) -> Judgement {
-        match self.longest.take() {
-            Some((longest, state, blocked)) => {
+        match self.longest.blocked.take() {
+            Some((state, blocked)) => {
+                let longest = std::mem::take(&mut self.longest.calls);
                 Judgement::Illegal(Proof { longest, blocked, state: self.model.describe(&state) })
             }
             None => Judgement::Undecided,

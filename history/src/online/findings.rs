@@ -58,7 +58,8 @@ impl Findings {
 }
 
 fn example(unit: Option<&str>, position: Option<u64>, story: [String; 2]) -> Example {
-    Example { unit: unit.map(str::to_owned), position, ops: Vec::new(), story, neighbourhood: Vec::new() }
+    let (ops, lines, neighbourhood) = (Vec::new(), Vec::new(), Vec::new());
+    Example { unit: unit.map(str::to_owned), position, ops, lines, story, neighbourhood }
 }
 
 impl Online {

@@ -7,7 +7,7 @@ use crate::{
     checks::Case,
     cycles::Dependency::{self, Process, Realtime, Rw, Wr, Ww},
     guarantees::TxnOrder,
-    history::{DeliverRow, Observation, OpId, ProcessId, Status, UnitId},
+    history::{DeliverRow, Observation, OpId, PollRow, ProcessId, Status, UnitId},
 };
 use std::collections::BTreeSet;
 
@@ -188,6 +188,50 @@ fn order(history: &History, unit: UnitId, writer: &dyn Fn(u64) -> Option<usize>)
         .filter(|(position, value)| alone(*position) && first(*value, *position))
         .filter_map(|(position, value)| Some((position, writer(value)?)))
         .collect()
+}
+
+/// The definition of `internal`: what each read of a committed transaction must hold.
+pub(super) fn internal(history: &History) -> Vec<Key> {
+    let mut found = Vec::new();
+    if !history.meta.configuration.whole_reads {
+        return found;
+    }
+    let polls = history.polls().iter().filter(|poll| poll.status == Status::Ok);
+    for poll in polls {
+        let committed = |op| history.txns().iter().any(|txn| txn.invoke == op && txn.status == Status::Ok);
+        let Some(txn) = poll.txn().filter(|txn| committed(*txn)) else { continue };
+        let unit_of = |poll: &PollRow| read_whole(history, poll.process, poll.completion()?);
+        let Some(unit) = unit_of(poll) else { continue };
+        let list = |poll: &PollRow| -> Vec<Option<u64>> {
+            let of = |read: &&DeliverRow| read.poll() == Some(poll.invoke) && read.unit == unit;
+            history.delivers().iter().filter(of).map(DeliverRow::value).collect()
+        };
+        let before = history.polls().iter().filter(|other| {
+            (other.txn(), other.status) == (Some(txn), Status::Ok)
+                && other.invoke < poll.invoke
+                && unit_of(other) == Some(unit)
+        });
+        let before = before.last();
+        let sent: Vec<Option<u64>> = (0u32..)
+            .zip(history.sends())
+            .filter(|(row, send)| {
+                send.txn() == Some(txn)
+                    && naive::unit_of(history, *row) == Some(unit)
+                    && send.invoke < poll.invoke
+                    && before.is_none_or(|before| send.invoke > before.invoke)
+            })
+            .map(|(_, send)| Some(send.value))
+            .collect();
+        let list_now = list(poll);
+        let right = match before {
+            Some(before) => list_now == [list(before), sent].concat(),
+            None => list_now.ends_with(&sent),
+        };
+        if !right {
+            found.push(Key { unit: Some(unit), position: None, send: None, case: Case::Plain });
+        }
+    }
+    found
 }
 
 /// The unit that a poll read as a whole: where its process went to the beginning last.

@@ -240,7 +240,12 @@ fn poll_txn(history: &History, read: &DeliverRow) -> Option<OpId> {
 
 fn abort_position(history: &History) -> Vec<Key> {
     let next = |read: &DeliverRow| {
-        let mine = |other: &&DeliverRow| (other.process, other.unit) == (read.process, read.unit);
+        let mine = |other: &&DeliverRow| {
+            (other.process, other.unit) == (read.process, read.unit) && !naive::unwatched(history, other)
+        };
+        if naive::unwatched(history, read) {
+            return None;
+        }
         let before: Vec<&DeliverRow> =
             history.delivers().iter().filter(mine).take_while(|other| other.event < read.event).collect();
         let moved = |from: u32| {

@@ -135,7 +135,58 @@ fn unprocessed(history: &History) -> Vec<Key> {
 }
 
 fn dlq_lost(history: &History) -> Vec<Key> {
-    if history.meta.configuration.dlq.is_some() { unhandled(history, true) } else { Vec::new() }
+    let mut found =
+        if history.meta.configuration.dlq.is_some() { unhandled(history, true) } else { Vec::new() };
+    if history.meta.configuration.dead_lettering.is_none() {
+        return found;
+    }
+    let dlq = history.meta.configuration.dlq.as_deref().and_then(|name| history.find_topic(name));
+    for (row, send) in sends(history).filter(|(_, send)| Some(send.topic) != dlq) {
+        let mut of_it = history.delivers().iter().filter(|read| read.value() == Some(send.value));
+        let dead = of_it.any(|read| Some(history.unit_topic(read.unit)) == dlq)
+            || entries(history).iter().any(|(_, entry)| entry.cause() == Some(send.value));
+        let Some((unit, position)) = naive::first_place(history, send) else { continue };
+        let queued = history.delivers().iter().any(|read| {
+            read.drained() && (read.unit, read.position, read.value()) == (unit, position, Some(send.value))
+        });
+        let told = found.iter().any(|one| one.send == Some(row));
+        let happened = naive::outcome(history, send) == Status::Ok;
+        if dead || queued || told || !happened || is_done(history, send) || !exhausted(history, send) {
+            continue;
+        }
+        let graves: Vec<UnitId> =
+            naive::units(history).into_iter().filter(|unit| Some(history.unit_topic(*unit)) == dlq).collect();
+        let all = !graves.is_empty()
+            && graves.iter().chain([&unit]).all(|unit| naive::finished(history, *unit).is_some());
+        found.push(Key::new(unit, position, row, if all { Case::Drained } else { Case::Undrained }));
+    }
+    found
+}
+
+/// Whether anybody acknowledged or processed a record.
+fn is_done(history: &History, send: &SendRow) -> bool {
+    let value = send.value;
+    let acked = |note: &Observation| matches!(note, Observation::Acked { value: of, .. } if *of == value);
+    let settled = history.settles().iter().any(|one| {
+        let of = history.delivers()[one.delivery as usize].value();
+        (one.how, one.status, of) == (Settlement::Ack, Status::Ok, Some(value))
+    });
+    settled
+        || history.notes().iter().any(|(_, note)| acked(note))
+        || history.handled().iter().any(|one| (one.value, one.how) == (value, Handling::Ok))
+}
+
+/// Whether the bus gave a record up, or a consumer did and the bus confirmed it.
+fn exhausted(history: &History, send: &SendRow) -> bool {
+    let own = |unit, position| naive::places(history, unit).contains(&(position, Some(send.value)));
+    let advised = history.notes().iter().any(
+        |(_, note)| matches!(note, Observation::Advisory { unit, position, .. } if own(*unit, *position)),
+    );
+    let terminated = history.settles().iter().any(|one| {
+        let of = history.delivers()[one.delivery as usize].value();
+        (one.how, one.status, of) == (Settlement::Term, Status::Ok, Some(send.value))
+    });
+    advised || terminated
 }
 
 fn reprocessed(history: &History) -> Vec<Key> {
@@ -166,7 +217,8 @@ fn dlq_premature(history: &History) -> Vec<Key> {
     for (row, send) in entries(history) {
         let cause = send.cause().and_then(|value| naive::writer(history, value));
         if cause.is_none_or(|(_, cause)| !cause.poison) {
-            let given_up = cause.is_some_and(|(_, cause)| is_poison(history, cause));
+            let given_up =
+                cause.is_some_and(|(_, cause)| is_poison(history, cause) || exhausted(history, cause));
             found.push(entry(history, row, if given_up { Case::GivenUp } else { Case::Plain }));
         }
     }
@@ -186,7 +238,17 @@ fn dlq_acked(history: &History) -> Vec<Key> {
                 && cause.is_some_and(|(_, cause)| cause.value == one.value)
                 && group.is_none_or(|group| one.group == group)
         });
-        if done {
+        let acked = cause.is_some_and(|(_, cause)| {
+            !is_poison(history, cause)
+                && !exhausted(history, cause)
+                && history.settles().iter().any(|one| {
+                    let read = &history.delivers()[one.delivery as usize];
+                    (one.how, one.status, read.value()) == (Settlement::Ack, Status::Ok, Some(cause.value))
+                        && one.completion().is_some_and(|end| end < send.invoke.0)
+                        && group.is_none_or(|group| read.group() == group)
+                })
+        });
+        if done || acked {
             found.push(entry(history, row, Case::Plain));
         }
     }

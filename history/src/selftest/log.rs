@@ -89,7 +89,8 @@ fn unseen(history: &History) -> Vec<Key> {
             }
         };
         let case = if drained { Case::Drained } else { Case::Plain };
-        (!proved_lost).then_some(Key { unit, position: send.position(), send: Some(row), case })
+        let told = !proved_lost && (drained || send.status == Status::Ok);
+        told.then_some(Key { unit, position: send.position(), send: Some(row), case })
     };
     sends(history).filter_map(unseen).collect()
 }

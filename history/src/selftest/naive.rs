@@ -193,3 +193,13 @@ pub(super) fn clock_bound(history: &History) -> Option<Duration> {
     });
     notes.chain(history.meta.configuration.clock_bound).max()
 }
+
+/// Whether a reader's group moves it and nobody wrote down how: it subscribed, and was never assigned anything.
+pub(super) fn unwatched(history: &History, read: &DeliverRow) -> bool {
+    let told = |pick: fn(&Observation) -> bool| {
+        history.notes().iter().any(|(event, note)| pick(note) && history.process_of(*event) == read.process)
+    };
+    read.group().is_some()
+        && told(|note| matches!(note, Observation::Subscribed { .. }))
+        && !told(|note| matches!(note, Observation::Assigned { group: Some(_), .. }))
+}

@@ -51,7 +51,11 @@ fn overtaken(history: &History, same_key: bool, case: Case) -> Vec<Key> {
         let Some((unit, position)) = standing(history, late) else { continue };
         let earlier = sends(history).take_while(|(other, _)| *other < row).any(|(_, early)| {
             (early.process, early.session) == (late.process, late.session)
-                && (!same_key || (early.key().is_some() && early.key() == late.key()))
+                && match same_key {
+                    true => early.key().is_some() && early.key() == late.key(),
+                    // Of one operation `int_nonmonotonic_send` tells.
+                    false => early.txn().is_none() || early.txn() != late.txn(),
+                }
                 && standing(history, early).is_some_and(|(other, at)| other == unit && at > position)
         });
         if earlier {
@@ -328,22 +332,38 @@ fn goes_on(history: &History, process: ProcessId, poll: OpId, unit: UnitId) -> O
             && naive::read_ok(history, read)
             && read.poll().is_some_and(|op| op <= poll && own(op))
     });
-    let last = before.max_by_key(|read| (read.poll(), read.event))?;
-    // Told about the unit after that poll began, and before this one did, the reader is nobody knows where.
-    let told_since = history.notes().iter().any(|(event, note)| {
+    let last = before.max_by_key(|read| (read.poll(), read.event));
+    // What it was told after that poll began, and before this one did, backwards.
+    let told_since = history.notes().iter().rev().filter(|(event, _)| {
         history.process_of(*event) == process
-            && Some(OpId(*event)) > last.poll()
+            && last.is_none_or(|last| Some(OpId(*event)) > last.poll())
             && *event < poll.0
-            && match note {
-                Observation::Assigned { .. } | Observation::Subscribed { .. } | Observation::Crashed => true,
-                Observation::Revoked(units) | Observation::Lost(units) => units.contains(&unit),
-                Observation::Sought { unit: other, .. } | Observation::Reset { unit: other, .. } => {
-                    *other == unit
-                }
-                _ => false,
-            }
     });
-    (!told_since).then_some(last.position + 1)
+    // It chose the unit itself: at the start of the log, if it was not there before.
+    let mut start = None;
+    for (_, note) in told_since {
+        match note {
+            Observation::Assigned { group: None, units, .. } => {
+                let own = units.iter().filter(|(other, _)| *other == unit).map(|(_, at)| *at);
+                match own.clone().flatten().last() {
+                    Some(at) => return Some(at),
+                    None if own.count() == 0 => return start,
+                    None => start = Some(0),
+                }
+            }
+            Observation::Assigned { .. } | Observation::Subscribed { .. } | Observation::Crashed => {
+                return start;
+            }
+            Observation::Revoked(units) | Observation::Lost(units) if units.contains(&unit) => return start,
+            Observation::Sought { unit: other, to } | Observation::Reset { unit: other, to, .. }
+                if *other == unit =>
+            {
+                return Some(*to);
+            }
+            _ => {}
+        }
+    }
+    last.map(|last| last.position + 1).or(start)
 }
 
 /// A producer's later record of the same key stands before its earlier one.

@@ -244,6 +244,18 @@ pub(super) fn skew_a_read(script: &mut Script, _: &mut Dice) -> bool {
     true
 }
 
+/// A transaction appends to a list, and does not find that when it reads the list.
+pub(super) fn miss_ones_own(script: &mut Script, _: &mut Dice) -> bool {
+    *script.configuration("whole_reads") = json!(true);
+    *script.configuration("isolation") = json!("read-committed");
+    let mut scene = Scene::new(script);
+    let txn = scene.begin("a");
+    scene.send("a", txn, "side/0", 0);
+    scene.read_list("a", txn, "side/0", &[]);
+    scene.end("a", txn, "ok");
+    true
+}
+
 /// Two transactions each read the list that the other one writes to, and see nothing.
 pub(super) fn skew_writes(script: &mut Script, _: &mut Dice) -> bool {
     *script.configuration("whole_reads") = json!(true);

@@ -446,7 +446,8 @@ fn set_full(history: &History) -> Vec<Key> {
                 continue;
             }
             missed.extend(passes(history, process, unit).into_iter().filter_map(|(from, to, event)| {
-                (from <= position && position < to && event > ack).then_some(event)
+                let past = from <= position && position < to && event > ack;
+                (past && !read_there(history, event, unit, position)).then_some(event)
             }));
         }
         // Whoever stands right on the place and reads another record there has not gone past it.
@@ -474,7 +475,8 @@ fn passes(history: &History, process: ProcessId, unit: UnitId) -> Vec<(u64, u64,
         if let Some(read) = history.delivers().iter().find(|read| read.event == event) {
             let node = history.deliver_extra(row_of(history, read)).node;
             let judged = (read.process, read.unit) == (process, unit) && naive::read_ok(history, read);
-            if !judged || (read.drained() && node.is_some()) {
+            let watched = read.drained() || !naive::unwatched(history, read);
+            if !judged || !watched || (read.drained() && node.is_some()) {
                 continue;
             }
             let first =
@@ -501,6 +503,18 @@ fn passes(history: &History, process: ProcessId, unit: UnitId) -> Vec<(u64, u64,
         }
     }
     list
+}
+
+/// Whether the operation of the delivery in this event was handed the record at a place too.
+fn read_there(history: &History, event: u32, unit: UnitId, position: u64) -> bool {
+    let reads = history.delivers();
+    let Some(read) = reads.iter().find(|read| read.event == event) else { return false };
+    let operation = |read: &DeliverRow| {
+        let poll = read.poll()?;
+        history.polls().iter().find(|one| one.invoke == poll).map(|one| one.txn().unwrap_or(poll))
+    };
+    let same = |one: &DeliverRow| operation(one).is_some() && operation(one) == operation(read);
+    reads.iter().any(|one| same(one) && (one.unit, one.position) == (unit, position))
 }
 
 /// Whether a record is known at or behind a place, up to another: a reader goes from record to record.

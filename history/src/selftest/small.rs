@@ -7,7 +7,7 @@ mod episodes;
 use crate::{
     History, Meta,
     events::Hit,
-    guarantees::{Cleanup, CommitPolicy, Isolation, Reading, TopicFacts},
+    guarantees::{Cleanup, CommitPolicy, Delivery, Isolation, Reading, TopicFacts},
     history::{
         Advice, Completion, Deliver, DeliverExtra, Drain, Ends, GroupId, Handling, Invoke, Observation, OpId,
         Phase, ProcessId, Send, SendExtra, Settlement, Struck, UnitId,
@@ -77,6 +77,7 @@ impl Small {
             configuration.dedup_window = Some(Duration::from_nanos(12_000));
         }
         configuration.exclusive = setup & 32 != 0;
+        configuration.dead_lettering = (setup & 32 != 0).then_some(Delivery::AtLeastOnce);
         if setup & 64 != 0 {
             meta.expect.progress = Some(Duration::from_nanos(4000));
             meta.expect.unavailable = Some(Duration::from_nanos(4000));

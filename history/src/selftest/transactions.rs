@@ -21,6 +21,7 @@ pub(super) const ROWS: &[Row] = &[
     row(Kind::ReadCycle, Agree::ByCase, circles::g1c, &[plant::read_each_other, plant::read_and_write_round]),
     row(Kind::ReadCycleProcess, Agree::ByCase, circles::g1c_process, &[plant::read_ahead]),
     row(Kind::ReadCycleRealtime, Agree::ByCase, circles::g1c_realtime, &[plant::read_ahead_of_time]),
+    row(Kind::Internal, Agree::ByCase, circles::internal, &[plant::miss_ones_own]),
     row(Kind::ReadSkew, Agree::ByCase, circles::g_single, &[plant::skew_a_read]),
     row(Kind::AntiCycle, Agree::ByCase, circles::g2, &[plant::skew_writes]),
     row(Kind::EosDuplicate, Agree::Exactly, eos_duplicate, &[plant::compute_twice]),
@@ -123,6 +124,7 @@ fn g1b(history: &History) -> Vec<Key> {
 fn went_past(history: &History, reader: ProcessId, unit: UnitId, position: u64) -> bool {
     let reads: Vec<&DeliverRow> = (history.delivers().iter())
         .filter(|read| read.process == reader && read.unit == unit && naive::read_ok(history, read))
+        .filter(|read| !naive::unwatched(history, read))
         .collect();
     let moved = |from: u32, to: u32| {
         history.notes().iter().any(|(event, note)| {

@@ -19,12 +19,20 @@ pub fn judge(history: &History) -> Report {
 /// Judges a history by the guarantees in its head, as if nobody had looked for anomalies of these kinds.
 #[must_use]
 pub fn judge_without(history: &History, ignored: &[Kind]) -> Report {
-    let analysis = Analysis::new(history);
+    judge_analysis(&Analysis::new(history), ignored)
+}
+
+/// Judges a history that is analysed already, as if nobody had looked for anomalies of these kinds.
+#[must_use]
+pub fn judge_analysis(analysis: &Analysis<'_>, ignored: &[Kind]) -> Report {
+    let history = analysis.history;
     if let Some((one, two)) = analysis.clash {
         let (one, two) = (analysis.send(one), analysis.send(two));
         let reason = format!(
-            "value {} was sent twice (events {} and {}): without a unique value a record cannot be told from another",
-            one.value, one.invoke.0, two.invoke.0
+            "value {} was sent twice ({} and {}): without a unique value a record cannot be told from another",
+            one.value,
+            history.quoted(one.invoke.0),
+            history.quoted(two.invoke.0)
         );
         return Report::unjudged(Verdict::Unknown, reason);
     }
@@ -33,10 +41,10 @@ pub fn judge_without(history: &History, ignored: &[Kind]) -> Report {
         expect: &history.meta.expect,
         facts: &analysis.facts,
     };
-    let mut anomalies: Vec<Anomaly> = CHECKS.iter().flat_map(|check| run(check, &analysis, &rules)).collect();
-    let counts = count(&analysis, &anomalies);
+    let mut anomalies: Vec<Anomaly> = CHECKS.iter().flat_map(|check| run(check, analysis, &rules)).collect();
+    let counts = count(analysis, &anomalies);
     anomalies.retain(|anomaly| !ignored.contains(&anomaly.kind));
-    anomalies.extend(vacuous(&counts, &analysis));
+    anomalies.extend(vacuous(&counts, analysis));
     forbidden_first(&mut anomalies);
     let unfinished = history.notes().iter().find_map(|(_, note)| match note {
         Observation::Drain(drain) if !drain.complete => Some(drain.unit),
@@ -79,8 +87,17 @@ fn example(check: &Check, analysis: &Analysis<'_>, found: Found) -> Example {
         position: found.position,
         story,
         neighbourhood: place.map(|(unit, at)| analysis.neighbourhood(unit, at)).unwrap_or_default(),
+        lines: lines(analysis, &found.ops),
         ops: found.ops,
     }
+}
+
+/// The lines of events, for a history that was read from a file in another format.
+fn lines(analysis: &Analysis<'_>, ops: &[u32]) -> Vec<u32> {
+    let mut lines: Vec<u32> = ops.iter().filter_map(|event| analysis.history.line(*event)).collect();
+    lines.sort_unstable();
+    lines.dedup();
+    lines
 }
 
 /// Forbidden first, then undecided, then allowed; within these in the order of the checks.

@@ -1,6 +1,6 @@
 //! `vacuous`: there is nothing to judge.
 //!
-//! **Definition.** Nothing was sent; nothing was acknowledged although acks were asked for; nothing was delivered; a
+//! **Definition.** Nothing was sent; nothing was acknowledged although acks were asked for; nothing was delivered, or the whole log was read and holds nothing; a
 //! kind of operation (commits, transactions, polls, settlements) completed, but never successfully (an aborted
 //! transaction is an answer too); or a group that the configuration names was handed nothing. A group is not idle when
 //! nobody wrote to the topics that it reads, as far as its assignments, subscriptions and commits name them.
@@ -17,6 +17,13 @@ use crate::{
 };
 use squall_bus::Acks;
 
+/// What stands in the list of checks about it: what it means, when it is forbidden, and its source.
+pub const VACUOUS: [&str; 3] = [
+    "a kind of operation that never succeeded, or no records at all, leave nothing to judge",
+    "never, but the verdict is unknown",
+    "Jepsen: stats",
+];
+
 /// Why there is nothing to judge, if so.
 pub(super) fn vacuous(counts: &Counts, analysis: &Analysis<'_>) -> Option<Anomaly> {
     let acks = analysis.history.meta.configuration.acks != Acks::None;
@@ -26,6 +33,9 @@ pub(super) fn vacuous(counts: &Counts, analysis: &Analysis<'_>) -> Option<Anomal
     } else if acks && counts.acked == 0 {
         let story = format!("{} records were sent, and none was acknowledged.", counts.sent);
         ("nothing was acknowledged".to_owned(), story)
+    } else if counts.delivered == 0 && counts.drained == 0 && drained(analysis) {
+        let story = format!("{} records were acknowledged, and the log was read to its end.", counts.acked);
+        ("the log holds nothing".to_owned(), story)
     } else if idle_reader() || (counts.delivered == 0 && counts.drained == 0) {
         let story = format!("{} records were acknowledged, and none was delivered.", counts.acked);
         ("nothing was delivered".to_owned(), story)
@@ -41,9 +51,15 @@ pub(super) fn vacuous(counts: &Counts, analysis: &Analysis<'_>) -> Option<Anomal
         return None;
     };
     let story = [story, "There is nothing to judge.".to_owned()];
-    let example = Example { unit: None, position: None, ops: Vec::new(), story, neighbourhood: Vec::new() };
+    let (ops, lines, neighbourhood) = (Vec::new(), Vec::new(), Vec::new());
+    let example = Example { unit: None, position: None, ops, lines, story, neighbourhood };
     let ruling = Ruling::UndecidedBecause(clause);
     Some(Anomaly { kind: Kind::Vacuous, count: 1, ruling, examples: vec![example] })
+}
+
+/// Whether the final drain read some unit to its end.
+fn drained(analysis: &Analysis<'_>) -> bool {
+    analysis.units.iter().any(|log| log.complete_drain().is_some())
 }
 
 /// A kind of operation that completed several times, or once, but never successfully, and how often it was tried.
@@ -133,6 +149,15 @@ mod tests {
         let report = tale.judged();
         assert_eq!(report.verdict, Verdict::Unknown);
         assert_eq!(report.reason, "there is nothing to judge: nothing was delivered to the group audit");
+    }
+
+    #[test]
+    fn a_log_that_is_gone_was_read_all_the_same() {
+        // Nothing is promised with acks=0, and nothing is there.
+        let mut tale = tale();
+        tale.configure(|meta| meta.configuration.acks = squall_bus::Acks::None);
+        tale.sent(1, 0).sent(2, 1).drained(2);
+        assert_eq!(tale.judged().reason, "there is nothing to judge: the log holds nothing");
     }
 
     #[test]

@@ -117,7 +117,10 @@ fn story(example: &Example, faults: &[FaultLog]) -> Markup {
         (Some(unit), None) => unit.clone(),
         (None, _) => String::new(),
     };
-    let ops: Vec<String> = example.ops.iter().map(u32::to_string).collect();
+    // Of a history in another format the reader knows the lines only.
+    let (what, of) =
+        if example.lines.is_empty() { ("events ", &example.ops) } else { ("lines ", &example.lines) };
+    let ops: Vec<String> = of.iter().map(u32::to_string).collect();
     html! {
         div.story {
             @for line in &example.story {
@@ -127,7 +130,7 @@ fn story(example: &Example, faults: &[FaultLog]) -> Markup {
                 details {
                     summary { "proof" @if !place.is_empty() { ": " (place) } }
                     @if !ops.is_empty() {
-                        p.note { "events " (ops.join(", ")) " of the history" }
+                        p.note { (what) (ops.join(", ")) " of the history" }
                     }
                     (moments::timeline(example, faults))
                     (neighbourhood(example))

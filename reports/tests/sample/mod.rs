@@ -270,6 +270,7 @@ fn lost(unit: &str) -> Vec<Anomaly> {
             .collect(),
     };
     let example = |record: u64| Example {
+        lines: Vec::new(),
         unit: Some(unit.to_owned()),
         position: Some(record),
         ops: vec![1_204, 1_377, 9_981],

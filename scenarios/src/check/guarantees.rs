@@ -58,7 +58,7 @@ impl Guarantees {
         let Some((key, value)) = text.split_once('=') else {
             return Err(wrong("write KEY=VALUE, as in acks=1 or expect.delivery=at-least-once".to_owned()));
         };
-        let value = parse(key, value);
+        let value = parse(value);
         let map = match key.split_once('.') {
             Some(("expect", key)) => self.expect.insert(key.to_owned(), value),
             Some(("configuration", key)) => self.configuration.insert(key.to_owned(), value),
@@ -87,11 +87,8 @@ impl Guarantees {
     }
 }
 
-/// A value of the command line: acks are words although they look like numbers.
-fn parse(key: &str, text: &str) -> Value {
-    if key.trim_start_matches("configuration.") == "acks" {
-        return Value::String(text.to_owned());
-    }
+/// A value of the command line is YAML, or else a word.
+fn parse(text: &str) -> Value {
     serde_saphyr::from_str::<Value>(text).unwrap_or_else(|_| Value::String(text.to_owned()))
 }
 
@@ -114,7 +111,7 @@ fn replaced<T: serde::Serialize + DeserializeOwned>(
     }
 }
 
-/// `acks: 1` of a file is the word.
+/// `acks: 1` is the word.
 fn acks_are_words(key: &str, value: &Value) -> Value {
     match value {
         Value::Number(number) if key == "acks" => Value::String(number.to_string()),

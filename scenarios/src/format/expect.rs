@@ -1,6 +1,6 @@
 //! What must hold, beyond what the configuration promises by itself.
 
-use super::scalar::Bound;
+use super::scalar::{Bound, MarkName};
 use serde::{Deserialize, Serialize};
 use squall_history::guarantees::{self, Delivery, Dlq, Log, Order};
 use std::time::Duration;
@@ -11,15 +11,24 @@ use std::time::Duration;
 #[serde(deny_unknown_fields, default)]
 pub struct Expect {
     /// How often an acknowledged record is processed.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub delivery: Option<Delivery>,
     /// How often a record stands in the log.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub log: Option<Log>,
     /// Within what records keep the order in which their producer sent them.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub order: Option<Order>,
     /// What the dead-letter topic holds at the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub dlq: Option<Dlq>,
     /// For how long a unit may take no records: from a missed intended send to the next ack, on the worst unit.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub unavailable: Option<Bound>,
+    /// Marks that a sweep over many seeds must reach, each in one seed at least; else it has not tried enough and is
+    /// `unknown`. Those that the bus of the target cannot reach are not asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub marks: Vec<MarkName>,
 }
 
 impl Expect {

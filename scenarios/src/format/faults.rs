@@ -5,7 +5,7 @@
 
 use super::scalar::{Count, Period, PeriodRange, RoleText};
 use serde::{Deserialize, Serialize};
-use squall_bus::{FaultKind, Role};
+use squall_bus::{Fault, FaultKind, Role, Time};
 
 /// One fault, or with `every` a train of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,34 +13,44 @@ use squall_bus::{FaultKind, Role};
 #[serde(deny_unknown_fields, default)]
 pub struct FaultSpec {
     /// When it strikes, since the workload began; of a range the seed draws. Either this or `every`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub at: Option<PeriodRange>,
     /// It strikes again and again, at this distance, first after one such time; of a range the seed draws
     /// each distance. Strikes that would not be over at the end are left out. Either this or `at`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub every: Option<PeriodRange>,
     /// How long it lasts; of a range the seed draws.
-    #[serde(rename = "for")]
+    #[serde(rename = "for", skip_serializing_if = "Option::is_none")]
     pub lasts: Option<PeriodRange>,
     /// The process ends at once and is started again afterwards. The page cache survives.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub kill: Option<RoleText>,
     /// The process stops in good order and is started again afterwards.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub stop: Option<RoleText>,
     /// The process stops in good order and is started again at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub restart: Option<RoleText>,
     /// The process freezes.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub pause: Option<RoleText>,
     /// Nodes are cut off from all other nodes; clients still reach them.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub partition: Option<RoleText>,
     /// Nodes are cut off from all other nodes and from all clients.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub isolate: Option<RoleText>,
     /// What nodes send is held back; they still hear.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub stall: Option<RoleText>,
     /// What nodes send and hear takes longer.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub delay: Option<DelayArgs>,
     /// Responses to produce requests are lost after the request went through.
-    #[serde(rename = "drop-responses")]
+    #[serde(rename = "drop-responses", skip_serializing_if = "Option::is_none")]
     pub drop_responses: Option<DropArgs>,
     /// Nodes lose power: what was not synced is gone. They are started again afterwards.
-    #[serde(rename = "power-fail")]
+    #[serde(rename = "power-fail", skip_serializing_if = "Option::is_none")]
     pub power_fail: Option<RoleText>,
 }
 
@@ -107,6 +117,31 @@ pub(crate) const VERBS: [&str; 10] = [
 ];
 
 impl FaultSpec {
+    /// The fault with nothing left to draw.
+    pub(crate) fn fixed(fault: &Fault) -> Self {
+        let period = |span| PeriodRange::fixed(Period::of(span));
+        let role = RoleText(fault.role.clone());
+        let mut spec = Self { at: Some(period(fault.at.since(Time::ZERO))), ..Self::default() };
+        if !fault.lasts.is_zero() {
+            spec.lasts = Some(period(fault.lasts));
+        }
+        match fault.kind {
+            FaultKind::Kill => spec.kill = Some(role),
+            FaultKind::Stop => spec.stop = Some(role),
+            FaultKind::Restart => spec.restart = Some(role),
+            FaultKind::Pause => spec.pause = Some(role),
+            FaultKind::Partition => spec.partition = Some(role),
+            FaultKind::Isolate => spec.isolate = Some(role),
+            FaultKind::Stall => spec.stall = Some(role),
+            FaultKind::PowerFail => spec.power_fail = Some(role),
+            FaultKind::Delay(by) => spec.delay = Some(DelayArgs { role, by: period(by) }),
+            FaultKind::DropResponses(count) => {
+                spec.drop_responses = Some(DropArgs { role, count: Count::new(count) });
+            }
+        }
+        spec
+    }
+
     /// Every verb that is set, with its role. Checked scenarios have exactly one.
     pub(crate) fn verbs(&self) -> Vec<(Verb, &Role)> {
         let plain = [

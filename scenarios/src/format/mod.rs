@@ -10,7 +10,7 @@
 //! | `set` | `--set key=value` on the tree |
 //! | `typed` | tree to types, with places and suggestions |
 //! | [`scalar`] | durations, rates, ratios, bounds, roles: each a type with its unit |
-//! | `topology`, `workload`, `faults`, `expect` | the types |
+//! | `topology`, `workload`, `faults`, `expect`, `explore` | the types |
 //! | `check` | what no type can say: names that exist, numbers that fit together |
 //! | `error` | problems with their places, rendered |
 //!
@@ -20,6 +20,7 @@
 mod check;
 mod error;
 mod expect;
+mod explore;
 mod faults;
 pub mod scalar;
 mod set;
@@ -31,6 +32,7 @@ mod workload;
 
 pub use error::{Finding, ScenarioError};
 pub use expect::Expect;
+pub use explore::{Explore, Family};
 pub use faults::{DelayArgs, DropArgs, FaultSpec};
 pub use set::Override;
 pub use topology::{Fsync, TopicShape, Topology};
@@ -41,13 +43,18 @@ pub use workload::{
 };
 
 pub use squall_history::guarantees::{Delivery, Dlq, Log, Order};
-pub(crate) use {faults::Verb, suggest::nearest};
+pub(crate) use {
+    error::Problem,
+    faults::Verb,
+    suggest::{nearest, or_list},
+    tree::Node,
+};
 
-use error::{Problem, Source};
+use error::Source;
 use scalar::Period;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fs::File, io::Read, path::Path, sync::Arc};
-use tree::{Node, Origin};
+use tree::Origin;
 
 /// One scenario: a cluster, a workload, faults, and what must hold.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,17 +64,17 @@ pub struct Scenario {
     /// Its name: lower-case words joined by hyphens.
     pub name: String,
     /// What it shows, in a sentence.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub about: String,
     /// The ids of the requirements it covers.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub covers: Vec<String>,
     /// The cluster and its topics.
     pub topology: Topology,
     /// What the clients do.
     pub workload: Workload,
     /// What breaks meanwhile.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<FaultSpec>,
     /// What must hold.
     #[serde(default)]
@@ -76,6 +83,9 @@ pub struct Scenario {
     /// and the consumers to drain. What is missing then is unknown. 2 minutes unless said.
     #[serde(default = "two_minutes")]
     pub recovery: Period,
+    /// Within what bounds `squall explore` draws.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub explore: Option<Explore>,
 }
 
 fn two_minutes() -> Period {
@@ -150,6 +160,11 @@ impl Scenario {
 }
 
 impl Scenario {
+    /// Whether everything in it fits together, as in every file that was read.
+    pub(crate) fn fits(&self) -> bool {
+        check::check(self, &Node::nowhere()).is_empty()
+    }
+
     /// The shape of a topic, and whether it stands in the file. A dead-letter topic `<topic>.dlq` that a
     /// consumer names need not stand there: it is shaped like its topic.
     #[must_use]
@@ -198,6 +213,27 @@ pub(crate) fn read<T: serde::de::DeserializeOwned>(file: &str, text: &str) -> Re
     Node::parse(text, 0, 0)
         .and_then(|node| typed::from_node(&node))
         .map_err(|problem| ScenarioError::file(file, text, problem))
+}
+
+/// Reads a document that has a scenario under the key `scenario` with the same care. `more` finds what else does not fit
+/// together.
+pub(crate) fn read_with_scenario<T: serde::de::DeserializeOwned>(
+    file: &str,
+    bytes: &[u8],
+    scenario: fn(&T) -> &Scenario,
+    more: fn(&T, &Node) -> Vec<Problem>,
+) -> Result<T, ScenarioError> {
+    if bytes.len() > MAX_FILE_BYTES {
+        return Err(too_large(file));
+    }
+    let text = std::str::from_utf8(bytes).map_err(|error| not_text(file, bytes, error.valid_up_to()))?;
+    let fail = |problems| ScenarioError::new(&Arc::from([Source::new(file, text)]), problems);
+    let root = Node::parse(text, 0, 0).map_err(|problem| fail(vec![problem]))?;
+    let document: T = typed::from_node(&root).map_err(|problem| fail(vec![problem]))?;
+    let nowhere = Node::nowhere();
+    let mut problems = check::check(scenario(&document), root.get("scenario").unwrap_or(&nowhere));
+    problems.extend(more(&document, &root));
+    if problems.is_empty() { Ok(document) } else { Err(fail(problems)) }
 }
 
 fn too_large(file: &str) -> ScenarioError {

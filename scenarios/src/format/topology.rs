@@ -41,13 +41,13 @@ pub struct TopicShape {
     pub partitions: Count,
     /// How many copies of each partition; at most one on each node. As many as there are nodes, but at most
     /// 3, unless said.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replicas: Option<Count>,
     /// How many copies must be in sync for an ack from all. A majority of the replicas unless said.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_insync: Option<Count>,
     /// Further settings of the topic, by the broker's own names.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub config: BTreeMap<String, Setting>,
 }
 

@@ -66,6 +66,11 @@ impl Node {
         at.node(raw)
     }
 
+    /// Of something that was never written down.
+    pub(crate) fn nowhere() -> Self {
+        Self { origin: Origin::default(), value: Value::Null }
+    }
+
     /// The value under `key`, if this is a map that has it.
     pub(crate) fn get(&self, key: &str) -> Option<&Self> {
         match &self.value {

@@ -16,7 +16,7 @@ pub struct Workload {
     pub producers: OneOrMany<Producers>,
     /// The consumers: one group of equals, or a list of groups. Without them records are only written, and
     /// read once at the end by the harness.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consumers: Option<OneOrMany<Consumers>>,
     /// How long records are sent. Consumers go on until everything is drained.
     #[serde(rename = "for")]
@@ -57,19 +57,19 @@ pub struct Producers {
     #[serde(default)]
     pub profile: Profile,
     /// Requests in flight at most. The client's own default unless said.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_in_flight: Option<Count>,
     /// How long to wait for more records before a batch is sent. The client's own default unless said.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub linger: Option<Period>,
     /// How long a request waits for its response. The client's own default unless said.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_timeout: Option<Period>,
     /// How long a record may take in all, retries included. The client's own default unless said.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delivery_timeout: Option<Period>,
     /// How often one request is retried. The client's own default unless said.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retries: Option<u32>,
 }
 
@@ -150,31 +150,31 @@ pub struct Consumers {
     #[serde(default)]
     pub retry: Retry,
     /// Where records go whose tries are used up. Without it they are given up and skipped.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dlq: Option<String>,
     /// When they commit.
     #[serde(default)]
     pub commit: CommitPolicy,
     /// How long the group waits for a sign of life. The client's own default unless said.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_timeout: Option<Period>,
     /// How often a member gives one. The client's own default unless said.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heartbeat: Option<Period>,
     /// How long a member may take between two records. The client's own default unless said.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_poll_interval: Option<Period>,
     /// How many records a member fetches ahead. 500 unless said.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefetch: Option<Count>,
     /// How long the bus waits for the ack of a delivery before it delivers the record again. The bus' own default
     /// unless said. For buses that deliver each record again on its own.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ack_wait: Option<Period>,
     /// How many messages a member's client library keeps that nobody took yet; what comes beyond that it drops, and
     /// the bus delivers it again. The client's own default unless said. For buses that deliver each record again on
     /// its own.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub buffer: Option<Count>,
 }
 
@@ -283,6 +283,11 @@ impl<T> OneOrMany<T> {
     #[must_use]
     pub fn as_slice(&self) -> &[T] {
         &self.0
+    }
+
+    /// The values, to change them.
+    pub(crate) fn as_mut(&mut self) -> &mut Vec<T> {
+        &mut self.0
     }
 }
 

@@ -81,6 +81,16 @@ impl Plan {
         self
     }
 
+    /// The same plan with these numbers for its faults, in the order of time: what is drawn for a fault when it strikes is
+    /// drawn for its number.
+    #[must_use]
+    pub(crate) fn with_fault_numbers(mut self, numbers: &[u32]) -> Self {
+        for (fault, number) in self.faults.iter_mut().zip(numbers) {
+            fault.id = *number;
+        }
+        self
+    }
+
     /// What it is a plan of.
     #[must_use]
     pub fn scenario(&self) -> &Arc<Scenario> {

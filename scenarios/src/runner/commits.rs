@@ -47,6 +47,11 @@ impl Commits {
         }
     }
 
+    /// Whether anything that is done with is not known to be committed.
+    pub(super) fn owes(&self) -> bool {
+        self.commit.is_some() || !self.processed.is_empty()
+    }
+
     /// This delivery is done with.
     pub(super) fn done(&mut self, delivery: &Delivery) {
         self.processed.insert(delivery.unit.clone(), delivery.position.next());

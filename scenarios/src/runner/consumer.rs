@@ -15,6 +15,7 @@ use squall_bus::{
     Outcome, Producer, ProducerConfig, Record, Topic, lowering,
 };
 use squall_history::history::{Handling, Observation};
+use squall_sim::kernel::Mark;
 use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
 
 /// The pause before a failed commit, ack or dead letter is tried again.
@@ -150,10 +151,18 @@ impl Worker {
         match event {
             ConsumerEvent::Assigned(units) => commits.own(units.into_iter().map(|(unit, _)| unit)),
             ConsumerEvent::Revoked(units) => {
+                if commits.owes() {
+                    self.member.notebook.pages().marks.add(Mark::RevokedInHand);
+                }
                 commits.finish().await;
                 commits.disown(&units);
             }
-            ConsumerEvent::Lost(units) => commits.disown(&units),
+            ConsumerEvent::Lost(units) => {
+                if commits.owes() {
+                    self.member.notebook.pages().marks.add(Mark::LostInHand);
+                }
+                commits.disown(&units);
+            }
             ConsumerEvent::Reset { .. } | ConsumerEvent::Exhausted(_) | ConsumerEvent::Error(_) => {}
         }
     }
@@ -259,7 +268,9 @@ impl Worker {
             }
             if attempt < self.plan.attempts() {
                 self.handled(value, Handling::Retry(attempt));
+                self.member.notebook.pages().between_tries.insert(self.member.name.to_string());
                 self.member.clock.sleep(self.plan.backoff(value, attempt)).await;
+                self.member.notebook.pages().between_tries.remove(&*self.member.name);
             }
         }
         Handling::Poison

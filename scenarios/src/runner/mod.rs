@@ -30,6 +30,7 @@ use squall_history::{
     history::{History, Observation, Phase, ProcessId},
 };
 use squall_loadgen::{Recorder, Summary};
+use squall_sim::kernel::{Mark, Marks};
 use std::{
     fmt,
     pin::pin,
@@ -54,6 +55,8 @@ pub struct Ran {
     pub history: History,
     /// What was measured.
     pub recorder: Recorder,
+    /// The marks that clients and faults reached.
+    pub marks: Marks,
 }
 
 /// Why a run could not be carried out.
@@ -114,8 +117,8 @@ pub async fn run(
         cluster.end(&name);
     }
     result?;
-    let (history, recorder) = notebook.close();
-    Ok(Ran { history, recorder })
+    let (history, recorder, marks) = notebook.close();
+    Ok(Ran { history, recorder, marks })
 }
 
 /// Refuses a plan that needs what a target of this name with these capabilities lacks.
@@ -178,6 +181,9 @@ impl Session {
         let elections = self.cluster.elections().await;
         let mut pages = self.notebook.pages();
         for election in elections {
+            if pages.working {
+                pages.marks.add(Mark::LeaderChanged);
+            }
             let unit = pages.history.unit(&election.unit);
             let (leader, unclean) = (election.leader, election.unclean);
             let elected = Observation::Elected { unit, leader, unclean, epoch: None };

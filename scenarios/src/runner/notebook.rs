@@ -13,6 +13,7 @@ use squall_history::{
     },
 };
 use squall_loadgen::{Distribution, Due, Recorder};
+use squall_sim::kernel::{Mark, Marks};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -77,6 +78,13 @@ pub(super) struct Pages {
     /// Dead letters that have a name: their values, and their sends as long as these are under way.
     letters: BTreeMap<String, (u64, Option<OpId>)>,
     since_progress: Distribution<u32>,
+    /// Members that wait between two tries of a record.
+    pub(super) between_tries: BTreeSet<String>,
+    /// Faults in force, by their numbers.
+    pub(super) in_force: BTreeSet<u32>,
+    /// The workload has begun.
+    pub(super) working: bool,
+    pub(super) marks: Marks,
 }
 
 /// The notebook of one run. Cheap to clone.
@@ -108,6 +116,10 @@ impl Notebook {
             owed: BTreeSet::new(),
             letters: BTreeMap::new(),
             since_progress: Distribution::new(2),
+            between_tries: BTreeSet::new(),
+            in_force: BTreeSet::new(),
+            working: false,
+            marks: Marks::default(),
         };
         Self { pages: Arc::new(Mutex::new(pages)), clock }
     }
@@ -121,17 +133,19 @@ impl Notebook {
     }
 
     /// Takes history and measurements out; what is written later is lost.
-    pub(super) fn close(&self) -> (History, Recorder) {
+    pub(super) fn close(&self) -> (History, Recorder, Marks) {
         let mut pages = self.pages();
         let meta = pages.history.meta.clone();
         let history = std::mem::replace(&mut pages.history, History::new(meta));
         let recorder = std::mem::replace(&mut pages.recorder, Recorder::new(Time::ZERO, SLICE));
-        (history, recorder)
+        (history, recorder, pages.marks)
     }
 
     /// The workload begins: what is measured counts from here.
     pub(super) fn begin(&self, began: Time) {
-        self.pages().recorder = Recorder::new(began, SLICE);
+        let mut pages = self.pages();
+        pages.recorder = Recorder::new(began, SLICE);
+        pages.working = true;
     }
 
     /// The harness saw something.
@@ -180,6 +194,7 @@ impl Notebook {
     ) -> (u64, Letter) {
         let now = self.now();
         let mut pages = self.pages();
+        pages.marks.add(Mark::DeadLettered);
         if let Some((id, (value, _))) = id.and_then(|id| pages.letters.get_key_value(id)) {
             return (*value, Letter::Named(id.clone()));
         }
@@ -208,6 +223,26 @@ impl Notebook {
         }
     }
 
+    /// A client's process ends by a fault.
+    pub(super) fn crashed(&self, client: &str) {
+        let mut pages = self.pages();
+        if pages.handling.contains(client) {
+            pages.marks.add(Mark::CrashedInHand);
+        }
+        if pages.between_tries.remove(client) {
+            pages.marks.add(Mark::CrashedInRetry);
+        }
+    }
+
+    /// A fault came into force.
+    pub(super) fn struck(&self, id: u32) {
+        let mut pages = self.pages();
+        if !pages.in_force.is_empty() {
+            pages.marks.add(Mark::FaultsOverlapped);
+        }
+        pages.in_force.insert(id);
+    }
+
     /// A send ended.
     pub(super) fn sent(&self, send: SendOp, outcome: &Outcome<Ack>) {
         let now = self.now();
@@ -215,6 +250,9 @@ impl Notebook {
         pages.history.complete_send(now, send.op, outcome);
         let Some((intended, began)) = send.measured else { return };
         pages.recorder.ended(intended, began, now, outcome);
+        if matches!(outcome, Outcome::Unknown(..)) {
+            pages.marks.add(Mark::OutcomeUnknown);
+        }
         if let Outcome::Ok(ack) = outcome {
             pages.since_progress.record(intended, now);
             if ack.duplicate {

@@ -25,7 +25,7 @@ use super::{
     replica::{Leading, Replica, Role, Waiter},
     rules::{Rules, Truncate},
 };
-use crate::kernel::{ConnId, Ctx, Digest, FileId, NodeId};
+use crate::kernel::{ConnId, Ctx, Digest, FileId, Mark, NodeId};
 use squall_bus::Time;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -138,6 +138,7 @@ impl Broker {
 
     /// The process begins: replicas find what their files kept, everything else is forgotten.
     pub(super) fn start(&mut self, rules: &Rules, ctx: &mut Ctx<'_, Kafka>) {
+        let waited = self.conns.values().any(|conn| matches!(conn.busy, Busy::Produce(_)));
         self.conns.clear();
         self.fetchers.iter_mut().for_each(Fetcher::reset);
         self.isr = IsrChanges::default();
@@ -149,6 +150,9 @@ impl Broker {
         self.boots += 1;
         self.producer_ids = 0;
         let node = ctx.node();
+        if waited {
+            ctx.mark(Mark::LeaderLostUnacked);
+        }
         for replica in self.replicas.iter_mut().flatten().flatten() {
             let found = ctx.disk().recovered(replica.file);
             let intact = found.rotten.first().copied().unwrap_or(found.len).min(found.len);
@@ -260,6 +264,9 @@ impl Broker {
 
     /// A leader that was deposed: whoever waits at it hears that it does not lead (6).
     fn deposed(&mut self, id: PartitionId, leading: Leading, env: &mut Env<'_, '_>) {
+        if leading.waiters.iter().any(|(_, waiter)| matches!(waiter, Waiter::Produce { .. })) {
+            env.ctx.mark(Mark::LeaderLostUnacked);
+        }
         for (_, waiter) in leading.waiters {
             self.waited(waiter, id, ErrorCode::NotLeaderOrFollower, env);
         }

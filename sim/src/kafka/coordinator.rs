@@ -19,7 +19,7 @@ use super::{
     },
 };
 use crate::{
-    kernel::{ConnId, Site, mix},
+    kernel::{ConnId, Mark, Site, mix},
     model::{Note, Output},
 };
 use squall_bus::{Acks, Time};
@@ -63,6 +63,13 @@ struct Shard {
     pending: BTreeMap<u64, Pending>,
     /// Member ids given out under this leadership.
     ids: u64,
+}
+
+impl Shard {
+    /// Whether a commit of this group is on its way.
+    fn commits(&self, id: GroupIx) -> bool {
+        self.pending.values().any(|pending| matches!(pending, Pending::Offsets { group, .. } if *group == id))
+    }
 }
 
 /// A broker's coordinator.
@@ -124,6 +131,9 @@ impl Coordinator {
             self.shards.resize_with(index + 1, || None);
         }
         if let Some(shard) = self.shards[index].take() {
+            if shard.groups.values().any(Group::has_members) {
+                env.ctx.mark(Mark::CoordinatorMoved);
+            }
             self.unload(shard);
         }
         if leads {
@@ -221,10 +231,14 @@ impl Coordinator {
     ) {
         let (rules, now) = (env.rules, env.ctx.now());
         let Some(shard) = self.shard(partition) else { return };
+        let commits = matches!(body, RequestBody::JoinGroup(_)) && shard.commits(id);
         let group = shard.groups.entry(id).or_insert_with(|| Group::new(id));
         let mut answer = None;
         let effects = match body {
             RequestBody::JoinGroup(request) => {
+                if commits {
+                    env.ctx.mark(Mark::RebalanceDuringCommit);
+                }
                 shard.ids += 1;
                 let entity = mix(u64::from(id.0), u64::from(shard.leader_epoch));
                 let fresh = MemberId(env.ctx.choices().draw(MEMBER_ID, entity, shard.ids));
@@ -249,7 +263,10 @@ impl Coordinator {
             RequestBody::OffsetCommit(request) => {
                 match group.check_commit(request.member, rules, now) {
                     Ok(()) => self.commit(partition, conn, request, env),
-                    Err(error) => self.work.push_back(commit_answer(conn, &request.offsets, error)),
+                    Err(error) => {
+                        env.ctx.mark(Mark::CommitRefused);
+                        self.work.push_back(commit_answer(conn, &request.offsets, error));
+                    }
                 }
                 Vec::new()
             }
@@ -398,6 +415,9 @@ impl Coordinator {
         let mut effects = Vec::new();
         for (id, group) in &mut shard.groups {
             if group.due_at().is_some_and(|due| due <= now) {
+                if group.is_missing_somebody(now) {
+                    env.ctx.mark(Mark::MemberExpired);
+                }
                 effects.push((*id, group.due(rules, now)));
             }
         }

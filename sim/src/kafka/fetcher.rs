@@ -13,7 +13,7 @@ use super::{
     replica::{Replica, Role, store},
     rules::Truncate,
 };
-use crate::kernel::NodeId;
+use crate::kernel::{Mark, NodeId};
 use squall_bus::Time;
 use std::sync::Arc;
 
@@ -144,6 +144,7 @@ impl Broker {
         if replica.leader != Some(leader) || !matches!(replica.role, Role::Follower) {
             return;
         }
+        let end = replica.log.end();
         env.ctx.touch(Touch::Replica(me, id));
         match fetched.error {
             ErrorCode::None => {}
@@ -162,6 +163,9 @@ impl Broker {
             let own = replica.log.epoch_end(epoch).map_or(0, |(_, end)| end);
             replica.truncate(end.min(own), env.rules);
             env.ctx.disk().truncate(replica.file, replica.log.file_len());
+        }
+        if replica.log.end() < end {
+            env.ctx.mark(Mark::FollowerTruncated);
         }
         for entry in fetched.entries {
             if entry.base_offset != replica.log.end() {

@@ -82,6 +82,13 @@ struct Member {
     syncing: Option<ConnId>,
 }
 
+impl Member {
+    /// It was silent for too long, and waits for nothing here.
+    fn is_silent(&self, now: Time) -> bool {
+        self.expires <= now && self.joining.is_none() && self.syncing.is_none()
+    }
+}
+
 /// What a group wants done.
 #[derive(Debug)]
 pub(super) enum Effect {
@@ -511,6 +518,16 @@ impl Group {
         sessions.chain(self.promised.values().copied()).chain(self.join_ends).min()
     }
 
+    /// Whether it has members.
+    pub(super) fn has_members(&self) -> bool {
+        !self.members.is_empty()
+    }
+
+    /// Whether a member's session is over.
+    pub(super) fn is_missing_somebody(&self, now: Time) -> bool {
+        self.members.values().any(|member| member.is_silent(now))
+    }
+
     /// Does what is due.
     pub(super) fn due(&mut self, rules: &Rules, now: Time) -> Effects {
         let mut effects = Vec::new();
@@ -519,10 +536,8 @@ impl Group {
         if self.promised.len() < promised {
             effects.extend(self.complete_join_if_all_here(now));
         }
-        let silent =
-            |member: &Member| member.expires <= now && member.joining.is_none() && member.syncing.is_none();
         let gone: Vec<MemberId> =
-            self.members.iter().filter(|(_, member)| silent(member)).map(|(id, _)| *id).collect();
+            self.members.iter().filter(|(_, member)| member.is_silent(now)).map(|(id, _)| *id).collect();
         for id in gone {
             effects.extend(self.remove(id, rules, now));
         }

@@ -12,7 +12,7 @@ use super::{
     protocol::{AlterPartitionRequest, AlteredPartition, IsrProposal, PartitionId, RequestBody},
     replica::Replica,
 };
-use crate::kernel::NodeId;
+use crate::kernel::{Mark, NodeId};
 use crate::nodes::NodeSet;
 use squall_bus::Time;
 
@@ -55,6 +55,7 @@ impl Broker {
             .filter_map(|replica| replica.shrunk_isr(env.rules, now).map(|isr| (replica.id, isr)))
             .collect();
         for (id, isr) in lagging {
+            env.ctx.mark(Mark::IsrShrank);
             self.want_isr(id, isr);
         }
     }

@@ -16,7 +16,7 @@ use super::{
     replica::{Replica, Waiter, store},
     rules::Rules,
 };
-use crate::kernel::ConnId;
+use crate::kernel::{ConnId, Mark};
 use squall_bus::{Acks, Time};
 use std::sync::Arc;
 
@@ -94,7 +94,12 @@ impl Broker {
         let me = self.me;
         let replica = self.replica_mut(id).ok_or(ErrorCode::NotLeaderOrFollower)?;
         let count = batch.count();
-        if let Some(base) = check(replica, &batch, acks, env.rules)? {
+        let checked = check(replica, &batch, acks, env.rules);
+        if checked == Err(ErrorCode::NotEnoughReplicas) {
+            env.ctx.mark(Mark::RefusedBelowMinIsr);
+        }
+        if let Some(base) = checked? {
+            env.ctx.mark(Mark::DuplicateRecognised);
             return Ok((base, base + u64::from(count)));
         }
         if store(replica.file, &batch, env).is_err() {

@@ -16,7 +16,7 @@ use super::{
     protocol::{Msg, PartitionId, Request, RequestBody, Response, ResponseBody},
     voter::Voter,
 };
-use crate::kernel::{Boot, ConnId, Ctx, Event, FileId, NodeId, Site};
+use crate::kernel::{Boot, ConnId, Ctx, Event, FileId, Mark, NodeId, Site};
 use crate::nodes::NodeSet;
 use std::time::Duration;
 
@@ -476,6 +476,9 @@ impl Server {
         let mut image = self.image.clone();
         for batch in &self.voter.log()[image.end as usize..] {
             image.apply(&batch.records, &mut Vec::new());
+        }
+        if self.voter.epoch() > 1 {
+            ctx.mark(Mark::ControllerChanged);
         }
         self.controller = Some(Controller::new(image, shared.servers, ctx.now()));
         ctx.timer(session_check(shared), Timer::Sessions(self.voter.epoch()));

@@ -1,7 +1,7 @@
 //! What a node can touch while it handles an event: itself, and nothing else.
 
 use super::{
-    Boot, ConnId, Disk, DiskError, FileId, Model, NodeId, Site, Ticket, choices::Choices, world::Kernel,
+    Boot, ConnId, Disk, DiskError, FileId, Mark, Model, NodeId, Site, Ticket, choices::Choices, world::Kernel,
 };
 use squall_bus::Time;
 use std::time::Duration;
@@ -91,6 +91,11 @@ impl<M: Model> Ctx<'_, M> {
     /// Asks for a sync of what this file holds now; [`Event::Synced`](super::Event::Synced) follows.
     pub fn sync(&mut self, file: FileId) -> Result<(), DiskError> {
         self.kernel.sync(self.node, file)
+    }
+
+    /// A run that comes here has reached this mark. No more than a bit is set.
+    pub fn mark(&mut self, mark: Mark) {
+        self.kernel.marks.add(mark);
     }
 
     /// This node is busy for `span` of true time: its next event waits until then.

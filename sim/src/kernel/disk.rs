@@ -127,6 +127,12 @@ impl Disk {
         self.files.get(file.0 as usize).map_or(0, |file| file.synced)
     }
 
+    /// Whether anything was written that is not synced.
+    #[must_use]
+    pub fn owes(&self) -> bool {
+        self.files.iter().any(|file| file.synced < file.written)
+    }
+
     /// Begins a sync of what is written now; `None` if the disk fails at once.
     pub(super) fn begin_sync(&mut self, file: FileId) -> Result<Duration, DiskError> {
         if self.failing {

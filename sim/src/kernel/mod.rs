@@ -11,6 +11,8 @@
 //!   failure drops what was not synced.
 //! - [`NodeClock`]: offset and drift per node; only the kernel knows true time.
 //! - [`Trace`]: a rolling hash of all kernel events; when two runs differ, the first event that differs.
+//! - [`Mark`]: a rare situation that a run passed through, for sweeps to count; it changes nothing.
+//! - [`log()`]: a recorded trace for people, with names.
 //! - [`Invariant`]: what must hold after every event, told only what the event changed.
 //!
 //! Nothing in here reads a wall clock, starts a thread, hashes an address or draws a float.
@@ -20,6 +22,8 @@ mod clock;
 mod ctx;
 mod disk;
 mod invariant;
+mod log;
+mod marks;
 mod network;
 mod queue;
 mod trace;
@@ -30,9 +34,11 @@ pub use clock::NodeClock;
 pub use ctx::Ctx;
 pub use disk::{Disk, DiskError, FileId, Recovered};
 pub use invariant::{Invariant, Violation};
+pub use log::{LONGEST, LogLine, log};
+pub use marks::{Mark, Marks};
 pub use network::{ConnId, LinkSpec, Network};
 pub use queue::{Queue, Ticket};
-pub use trace::{Trace, TraceEvent, first_difference};
+pub use trace::{CHECKPOINT, Trace, TraceEvent, first_difference};
 pub use world::{AlarmId, Life, World};
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use super::{
     },
     rules::Dedup,
 };
+use crate::kernel::Mark;
 use squall_bus::Time;
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -154,6 +155,9 @@ impl Stream {
             None => publish.msg_id.and_then(|id| self.known(id, now, env)),
         };
         if let Some(answer) = answer {
+            if let PubAck::Stored { duplicate: true, .. } = answer {
+                env.ctx.mark(Mark::DuplicateRecognised);
+            }
             self.acknowledge(reply, answer, env);
             return;
         }

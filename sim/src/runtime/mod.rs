@@ -9,16 +9,21 @@
 //! see a kernel clock up to 1 ms behind tokio's. Squall's own workload uses the bus's clock and never tokio's;
 //! such runs set [`Options::host_timers`] to false and the kernel runs freely.
 //!
+//! What tasks take from their surroundings (random numbers, the wall clock) the seed does not decide, unless
+//! `squall-pin` is linked, which asks [`ambient`].
+//!
 //! A [`Proc`] is one process of the user's. A watchdog outside the kernel and caps inside turn endless yields,
 //! blocking calls and livelocks into [`Broken`], with the cause named.
 
+pub mod ambient;
 mod process;
 mod watchdog;
 
-pub(crate) use process::Life as ProcLife;
+pub(crate) use process::{Life as ProcLife, panic_message};
 pub use process::{Proc, ProcWarning, Spawner};
 
 use crate::kernel::Violation;
+use ambient::{Ambient, Entered};
 use squall_bus::{BoxFuture, Time};
 use std::{
     fmt,
@@ -59,11 +64,19 @@ pub struct Options {
     /// The run is broken after so much wall time without progress. `None` runs on the caller's thread, where
     /// nothing could watch; with a watchdog the run has a thread of its own.
     pub watchdog: Option<Duration>,
+    /// The events that lead from this checkpoint, counted from 0, to the next are recorded for the run's
+    /// [footprint](crate::guard::Footprint).
+    pub record_from: Option<u64>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { host_timers: true, max_events: 200_000_000, watchdog: Some(Duration::from_secs(10)) }
+        Self {
+            host_timers: true,
+            max_events: 200_000_000,
+            watchdog: Some(Duration::from_secs(10)),
+            record_from: None,
+        }
     }
 }
 
@@ -149,6 +162,8 @@ pub(crate) struct Control {
     polling: AtomicBool,
     /// The process whose task was polled last.
     last_polled: Mutex<Option<Arc<str>>>,
+    /// What the run took from its surroundings.
+    ambient: Mutex<Ambient>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -167,7 +182,13 @@ impl Control {
             stop: AtomicBool::new(false),
             polling: AtomicBool::new(false),
             last_polled: Mutex::new(None),
+            ambient: Mutex::default(),
         })
+    }
+
+    /// What the run took from its surroundings, once it is over.
+    pub(crate) fn ambient(&self) -> Ambient {
+        *lock(&self.ambient)
     }
 
     /// Ends the run with this cause, unless it has one already.
@@ -187,18 +208,19 @@ impl Control {
     }
 }
 
-/// Runs `main` and the world until `main` is done.
+/// Runs `main` and the world of this seed until `main` is done.
 pub(crate) fn run<T: Send + 'static>(
     engine: Arc<dyn Engine>,
     control: Arc<Control>,
+    seed: u64,
     options: Options,
     main: impl FnOnce() -> BoxFuture<'static, T> + Send + 'static,
 ) -> Result<T, Broken> {
     match options.watchdog {
-        None => host(engine, control, &options, main),
+        None => host(engine, control, seed, &options, main),
         Some(patience) => {
             let watched = Arc::clone(&control);
-            watchdog::watch(&watched, patience, move || host(engine, control, &options, main))
+            watchdog::watch(&watched, patience, move || host(engine, control, seed, &options, main))
         }
     }
 }
@@ -206,9 +228,13 @@ pub(crate) fn run<T: Send + 'static>(
 fn host<T: Send + 'static>(
     engine: Arc<dyn Engine>,
     control: Arc<Control>,
+    seed: u64,
     options: &Options,
     main: impl FnOnce() -> BoxFuture<'static, T>,
 ) -> Result<T, Broken> {
+    // Before the runtime is built, so that tokio's clock begins where the run's does.
+    let inside = Entered::new(seed);
+    let used = Arc::clone(&control);
     let hook = Hook {
         engine: Arc::clone(&engine),
         control: Arc::clone(&control),
@@ -216,13 +242,20 @@ fn host<T: Send + 'static>(
         max_events: options.max_events,
         base: Arc::new(Mutex::new(None)),
     };
-    let base = Arc::clone(&hook.base);
+    let (base, unparked) = (Arc::clone(&hook.base), Arc::clone(&hook.base));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .on_thread_park(move || hook.park())
+        // Only a park lets tokio's time jump.
+        .on_thread_unpark(move || {
+            if let Some(start) = *lock(&unparked) {
+                ambient::advance(host_time(start));
+            }
+        })
         .build()
         .expect("a current-thread runtime without I/O has nothing that can fail");
+    ambient::begin();
     let result = runtime.block_on(async move {
         let start = tokio::time::Instant::now();
         *lock(&base) = Some(start);
@@ -237,6 +270,7 @@ fn host<T: Send + 'static>(
         result
     });
     runtime.shutdown_background();
+    *lock(&used.ambient) = inside.used();
     result
 }
 
@@ -275,7 +309,8 @@ impl Hook {
         let mut wakers = Vec::new();
         match self.engine.run_until(limit, self.max_events, &mut wakers) {
             Err(cause) => self.control.break_with(cause),
-            Ok(_) if !wakers.is_empty() => {
+            Ok(at) if !wakers.is_empty() => {
+                ambient::advance(at.unwrap_or_default());
                 wakers.into_iter().for_each(Waker::wake);
                 // The wakers may all belong to tasks that are gone: the driver's turn brings us back here.
                 self.control.wake_driver();

@@ -55,6 +55,9 @@ pub(super) async fn fault(
         Strike::Hit(StruckFault { client: Some(client), .. }) => Hit::Client(client.clone()),
         Strike::Hit(struck) => Hit::Nodes(struck.nodes.clone()),
     };
+    if let (Hit::Client(name), FaultKind::Kill | FaultKind::Stop | FaultKind::Restart) = (&hit, fault.kind) {
+        recorder.ended_process(name);
+    }
     let (verb, role) = (fault.kind.verb().to_owned(), fault.role.to_string());
     recorder.harness(Observation::Fault(Struck { id: fault.id, verb, role, hit }));
     let Strike::Hit(struck) = strike else { return Ok(()) };

@@ -64,12 +64,21 @@ impl Finish {
         true
     }
 
-    /// Waits until every group has committed the end of every unit that it reads; `false` if the deadline came
-    /// first.
-    pub(super) async fn caught_up(&self, deadline: Time) -> bool {
+    /// Waits until every group has committed the end of every unit that it reads, this holds, and nobody waits for a
+    /// send or a handler, for as long as a handler may take; `false` if the deadline came first.
+    pub(super) async fn caught_up(
+        &self,
+        deadline: Time,
+        handling: Duration,
+        holds: &(dyn Fn() -> bool + Sync),
+    ) -> bool {
         loop {
-            if self.is_caught_up().await {
-                return true;
+            if holds() && self.is_caught_up().await {
+                self.handled(handling).await;
+                // What was sent or handled last may have made work for others.
+                if holds() && self.is_caught_up().await {
+                    return true;
+                }
             }
             if self.is_late(deadline).await {
                 return false;
@@ -95,8 +104,9 @@ impl Finish {
         true
     }
 
-    /// Waits until every delivered record is handled, or nothing was delivered or handled for so long.
-    pub(super) async fn handled(&self, longest: Duration) {
+    /// Waits until every send has its outcome and every delivered record is handled, or nothing of that kind happened
+    /// for so long.
+    async fn handled(&self, longest: Duration) {
         let clock = self.cluster.clock();
         let began = clock.now();
         while self.recorder.is_waiting() && clock.now().since(self.recorder.last().max(began)) < longest {

@@ -14,34 +14,52 @@
 //! through them. What a service *did* with a record no bus can see: it says so to its [`Sink`]. The checks and
 //! guarantees are those of `squall-history`, the same that judge scenarios.
 //!
-//! The environment variable `SQUALL_SEED` replaces the seeds of every storm in the process by that one: it stands
-//! in the command that reproduces a failure.
+//! The first seed that fails is run again alone, in this process and in a [fresh one](confirm). It is [shrunk](shrink) and written down as a [capsule](capsule). Capsules that are kept in a
+//! folder, the *corpus*, are [replayed](replay) before the seeds.
+//!
+//! The environment variable `SQUALL_SEED` replaces the seeds of every storm in the process by that one, and
+//! `SQUALL_CAPSULE` the seeds of its storm by that capsule: they stand in the commands that reproduce a failure.
 
+mod capsule;
+mod checks;
+mod confirm;
 mod faults;
+mod files;
+mod finding;
 mod finish;
 mod record;
 mod recording;
 mod relay;
+mod replay;
+mod shrink;
 mod sweep;
+mod table;
+mod told;
 mod trial;
 
-pub use sweep::{Run, Sweep};
+pub use checks::FailedCheck;
+pub use files::CAPSULE_VARIABLE;
+pub use finding::Finding;
+pub use shrink::SHRINK_VARIABLE;
+pub use sweep::{Run, Shrunk, Sweep};
+pub use table::{Key, Table, Transaction, Value};
 pub use trial::{Service, Sink, Trial};
 
 use crate::{
     cluster::Simulation,
+    guard::Footprint,
     kernel::Choices,
     model::BusModel,
-    runtime::Options,
+    runtime::{Options, ProcWarning},
     targets::{self, Simulated},
 };
 use finish::Finish;
 use record::Recorder;
-use squall_bus::{BoxFuture, Cluster, ClusterSpec, Error, FaultKind, Role, Time, Topic, TopicSpec};
+use squall_bus::{BoxFuture, Cluster, ClusterSpec, Error, Fault, FaultKind, Role, Time, Topic, TopicSpec};
 use squall_history::{
-    Configuration, Expect, Meta, Report, Verdict, guarantees::Delivery, history::Phase, judge,
+    Configuration, Expect, History, Meta, Report, Verdict, guarantees::Delivery, history::Phase, judge,
 };
-use std::{collections::BTreeMap, fmt, future::Future, ops::Range, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, future::Future, ops::Range, path::PathBuf, sync::Arc, time::Duration};
 use trial::Shared;
 
 /// The environment variable that replaces the seeds.
@@ -66,6 +84,12 @@ enum On {
     Nats,
 }
 
+/// What a storm has to do.
+struct Todo {
+    capsules: Vec<files::Filed>,
+    seeds: Range<u64>,
+}
+
 /// A sweep of seeds over a service. See the [module](self).
 #[derive(Clone, Debug)]
 pub struct Storm {
@@ -78,7 +102,11 @@ pub struct Storm {
     recovery: Duration,
     handling: Duration,
     expect: Expect,
+    dead_letters: Option<Topic>,
     options: Options,
+    name: Option<String>,
+    corpus: Option<PathBuf>,
+    tries: u64,
 }
 
 impl Storm {
@@ -107,7 +135,11 @@ impl Storm {
             recovery: Duration::from_secs(120),
             handling: Duration::from_secs(30),
             expect: Expect { delivery: Some(Delivery::AtLeastOnce), ..Expect::default() },
+            dead_letters: None,
             options: Options::default(),
+            name: None,
+            corpus: None,
+            tries: shrink::TRIES,
         }
     }
 
@@ -177,6 +209,38 @@ impl Storm {
         self
     }
 
+    /// This topic, which is also given as a [`topic`](Self::topic), takes the records that services give up: one
+    /// that a [`Sink`] gave up must be there. A record that a process sends there stands for the one with the same key
+    /// and payload that it was handed last.
+    #[must_use]
+    pub fn dead_letters(mut self, topic: &str) -> Self {
+        self.dead_letters = Some(Topic::new(topic));
+        self
+    }
+
+    /// Under this name, in files and capsules; without it under that of the test that runs it.
+    #[must_use]
+    pub fn named(mut self, name: &str) -> Self {
+        self.name = Some(name.to_owned());
+        self
+    }
+
+    /// Replays the capsules in this folder before the seeds, the shortest run first: those that were written by the
+    /// storm of this name on this bus. A relative path counts from the folder of the package, where cargo runs tests.
+    #[must_use]
+    pub fn corpus(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.corpus = Some(folder.into());
+        self
+    }
+
+    /// Shrinks the first failing seed in at most so many runs; 100 without this, none with 0 or where the environment
+    /// variable `SQUALL_SHRINK` is `0`.
+    #[must_use]
+    pub fn shrinking(mut self, runs: u64) -> Self {
+        self.tries = runs;
+        self
+    }
+
     /// Runs under these limits.
     #[must_use]
     pub fn options(mut self, options: Options) -> Self {
@@ -184,41 +248,88 @@ impl Storm {
         self
     }
 
-    /// Runs every seed, one after the other.
+    /// Replays the corpus, and runs every seed, one after the other.
     pub fn run<F, Fut>(&self, body: F) -> Sweep
     where
         F: Fn(Trial) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = BodyResult> + Send + 'static,
     {
         let body: Body = Arc::new(move |trial| Box::pin(body(trial)));
-        let chosen = std::env::var(SEED_VARIABLE).map(|text| (text.parse::<u64>(), text));
-        let seeds: Box<dyn Iterator<Item = u64>> = match chosen {
-            Err(_) => Box::new(self.seeds.clone()),
-            Ok((Ok(seed), _)) => Box::new(std::iter::once(seed)),
-            Ok((Err(_), text)) => {
-                let why = format!("{SEED_VARIABLE}=`{text}` is no seed: give a whole number from 0 on");
-                return Sweep { runs: vec![Run::broken(0, why)] };
+        let place = confirm::Place::next();
+        if let Some((seed, from)) = place.asked() {
+            place.answer(&self.footprint(seed, from, &body));
+        }
+        match self.todo() {
+            Ok(todo) => self.sweep(todo, &place, &body),
+            Err(why) => Sweep { runs: vec![Run::broken(0, why)], replays: Vec::new() },
+        }
+    }
+
+    /// What the environment and the corpus leave to do.
+    fn todo(&self) -> Result<Todo, String> {
+        if let Some(path) = std::env::var_os(CAPSULE_VARIABLE) {
+            let filed = files::read(path.as_ref()).map_err(|why| format!("{CAPSULE_VARIABLE}: {why}"))?;
+            if self.is_of(&filed.capsule) {
+                return Ok(Todo { capsules: vec![filed], seeds: 0..0 });
             }
+        }
+        if let Ok(text) = std::env::var(SEED_VARIABLE) {
+            let wrong = || format!("{SEED_VARIABLE}=`{text}` is no seed: give a whole number from 0 on");
+            let seed: u64 = text.parse().map_err(|_| wrong())?;
+            return Ok(Todo { capsules: Vec::new(), seeds: seed..seed.checked_add(1).ok_or_else(wrong)? });
+        }
+        let mut capsules = match &self.corpus {
+            Some(folder) => files::read_folder(folder)?,
+            None => Vec::new(),
         };
+        capsules.retain(|filed| self.is_of(&filed.capsule));
+        Ok(Todo { capsules, seeds: self.seeds.clone() })
+    }
+
+    fn sweep(&self, todo: Todo, place: &confirm::Place, body: &Body) -> Sweep {
+        let replays = todo.capsules.iter().map(|filed| self.replay(filed, body)).collect();
         let mut runs: Vec<Run> = Vec::new();
         let mut failed = false;
-        for seed in seeds {
-            let mut run = self.run_seed(seed, &body);
+        for seed in todo.seeds {
+            let mut run = self.run_seed(seed, None, body);
             if !run.is_valid() && !failed {
                 failed = true;
-                run.repeats = Some(self.run_seed(seed, &body).hash == run.hash);
+                place.confirm(&mut run, &mut |from| self.footprint(seed, from, body));
+                self.shrink(&mut run, body);
+                self.write_down(&mut run);
             }
             runs.push(run);
         }
-        Sweep { runs }
+        Sweep { runs, replays }
     }
 
-    /// One seed.
-    fn run_seed(&self, seed: u64, body: &Body) -> Run {
+    /// What a run of this seed leaves, with the events behind this checkpoint.
+    fn footprint(&self, seed: u64, record_from: Option<u64>, body: &Body) -> Footprint {
+        let storm = self.clone().options(Options { record_from, ..self.options.clone() });
+        storm.run_seed(seed, None, body).footprint
+    }
+
+    /// Looks for fewer faults with which a seed shows the same.
+    fn shrink(&self, run: &mut Run, body: &Body) {
+        let off = std::env::var(SHRINK_VARIABLE).is_ok_and(|text| text == "0");
+        let Some(finding) = Finding::of(run).into_iter().next().filter(Finding::shrinks) else { return };
+        if off || self.tries == 0 || run.faults.is_empty() || run.repeats == Some(false) {
+            return;
+        }
+        let attempt = |faults: &[Fault]| self.run_seed(run.seed, Some(faults.to_vec()), body);
+        let shows = |faults: &Vec<Fault>| Finding::of(&attempt(faults)).contains(&finding);
+        let smaller = shrink::shrink(&run.faults, self.tries, shows);
+        let shrunk = Box::new(attempt(&smaller.faults));
+        run.shrunk = Some(Shrunk { run: shrunk, finding, tries: smaller.tries });
+    }
+
+    /// One seed, with these faults instead of those that it draws.
+    fn run_seed(&self, seed: u64, faults: Option<Vec<Fault>>, body: &Body) -> Run {
         let (spec, choices) = (ClusterSpec::of(self.nodes), Choices::new(seed));
+        let faults = faults.unwrap_or_else(|| faults::draw(&self.strikes, self.during, &choices));
         let ran = match self.on {
-            On::Kafka => targets::kafka(spec, choices.clone()).map(|on| self.run_on(on, seed, choices, body)),
-            On::Nats => targets::nats(spec, choices.clone()).map(|on| self.run_on(on, seed, choices, body)),
+            On::Kafka => targets::kafka(spec, choices).map(|on| self.run_on(on, seed, faults, body)),
+            On::Nats => targets::nats(spec, choices).map(|on| self.run_on(on, seed, faults, body)),
         };
         ran.unwrap_or_else(|error| Run::broken(seed, error.to_string()))
     }
@@ -227,41 +338,40 @@ impl Storm {
         &self,
         simulation: Simulation<M>,
         seed: u64,
-        choices: Choices,
+        faults: Vec<Fault>,
         body: &Body,
     ) -> Run {
-        let faults = faults::draw(&self.strikes, self.during, &choices);
         let (storm, body, planned) = (self.clone(), Arc::clone(body), faults.clone());
         let ended = simulation.run(self.options.clone(), move |cluster| {
-            let procs = Arc::clone(&cluster);
+            let (procs, leaks) = (Arc::clone(&cluster), Arc::clone(&cluster));
             let shares = !cluster.capabilities().assignment;
             let recorder = Recorder::new(storm.meta(seed), shares, cluster.clock());
             let shared = Shared {
                 seed,
                 cluster,
                 proc_of: Box::new(move |name| procs.proc(name)),
+                warnings: Box::new(move || leaks.warnings()),
                 recorder,
                 services: std::sync::Mutex::default(),
+                checks: std::sync::Mutex::default(),
             };
             async move { storm.work(Arc::new(shared), planned, body).await }
         });
-        let (report, history) = match ended {
-            Ok(Ok(history)) => (judge(&history), Some(history)),
-            Ok(Err(trouble)) => (Report::unjudged(Verdict::Broken, trouble.to_string()), None),
-            Err(broken) => (Report::unjudged(Verdict::Broken, broken.to_string()), None),
-        };
-        let (hash, warnings) = (Simulated::hash(&simulation), simulation.warnings());
-        let events = Simulated::events(&simulation);
-        Run { seed, report, hash, events, faults, history, warnings, repeats: None }
+        let (hash, events) = (Simulated::hash(&simulation), Simulated::events(&simulation));
+        let (warnings, footprint) = (simulation.warnings(), simulation.footprint());
+        let run = Run { hash, events, faults, warnings, footprint, ..Run::empty(seed) };
+        match ended {
+            Ok(Ok(Worked { history, failed_checks, warnings })) => {
+                let report = checks::with_failed(judge(&history), &failed_checks);
+                Run { report, history: Some(history), failed_checks, warnings, ..run }
+            }
+            Ok(Err(trouble)) => Run { report: broken(&trouble), ..run },
+            Err(why) => Run { report: broken(&why), broken: Some(why), ..run },
+        }
     }
 
     /// The phases of one seed.
-    async fn work(
-        &self,
-        shared: Arc<Shared>,
-        planned: Vec<squall_bus::Fault>,
-        body: Body,
-    ) -> Result<squall_history::History, Trouble> {
+    async fn work(&self, shared: Arc<Shared>, planned: Vec<Fault>, body: Body) -> Result<Worked, Trouble> {
         let (cluster, recorder) = (Arc::clone(&shared.cluster), Arc::clone(&shared.recorder));
         let finish = Finish {
             cluster: Arc::clone(&cluster),
@@ -290,17 +400,23 @@ impl Storm {
         recorder.phase(Phase::Healed);
         let deadline = clock.now() + self.recovery;
         finish.whole(deadline).await;
-        if finish.caught_up(deadline).await {
-            finish.handled(self.handling).await;
+        let holds = || shared.checks().hold_by_now();
+        let failed_checks = if finish.caught_up(deadline, self.handling, &holds).await {
             recorder.phase(Phase::CaughtUp);
-        }
+            shared.checks().assert()
+        } else {
+            // What must hold in the end cannot be asked before the end.
+            shared.checks().never_held()
+        };
         finish.drain(deadline.max(clock.now() + self.recovery)).await.map_err(Trouble::cluster)?;
         recorder.phase(Phase::Drained);
         elections.abort();
         recorder.elected(cluster.elections().await);
         let history = recorder.close();
+        // A service that is ended here holds its handles until it is polled again, which is no leak.
+        let warnings = (shared.warnings)();
         shared.end_services();
-        Ok(history)
+        Ok(Worked { history, failed_checks, warnings })
     }
 
     async fn prepare(&self, finish: &Finish) -> Result<(), Trouble> {
@@ -324,23 +440,35 @@ impl Storm {
         if finish.whole(deadline).await { Ok(()) } else { Err(Trouble::NotWhole(self.recovery)) }
     }
 
+    fn target(&self) -> &'static str {
+        match self.on {
+            On::Kafka => "sim:kafka",
+            On::Nats => "sim:nats",
+        }
+    }
+
     fn meta(&self, seed: u64) -> Meta {
         let copies = self.nodes.min(3);
         Meta {
             scenario: "storm".to_owned(),
-            target: match self.on {
-                On::Kafka => "sim:kafka".to_owned(),
-                On::Nats => "sim:nats".to_owned(),
-            },
+            target: self.target().to_owned(),
             seed,
             configuration: Configuration {
                 replicas: copies,
                 min_insync: copies.saturating_sub(1).max(1),
+                dlq: self.dead_letters.as_ref().map(ToString::to_string),
                 ..Configuration::default()
             },
             expect: self.expect.clone(),
         }
     }
+}
+
+/// What came of the phases of a seed.
+struct Worked {
+    history: History,
+    failed_checks: Vec<FailedCheck>,
+    warnings: Vec<ProcWarning>,
 }
 
 /// Why a seed could not be judged.
@@ -375,19 +503,6 @@ impl fmt::Display for Trouble {
     }
 }
 
-impl Run {
-    /// A seed that was not run.
-    fn broken(seed: u64, why: String) -> Self {
-        let report = Report::unjudged(Verdict::Broken, why);
-        Self {
-            seed,
-            report,
-            hash: 0,
-            events: 0,
-            faults: Vec::new(),
-            history: None,
-            warnings: Vec::new(),
-            repeats: None,
-        }
-    }
+fn broken(why: &impl fmt::Display) -> Report {
+    Report::unjudged(Verdict::Broken, why.to_string())
 }

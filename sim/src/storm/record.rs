@@ -2,7 +2,7 @@
 //!
 //! Every record that is sent gets a value of its own, which travels in a header; the recording bus takes the
 //! header off again before the service sees the record. A delivery is `corrupt` when its key and payload are not
-//! what was sent under that value.
+//! what was sent under that value. A record that goes to the dead-letter topic is linked to the one that it stands for.
 
 use squall_bus::{
     Clock, ConsumerConfig, ConsumerEvent, Delivery, Election, Header, Outcome, Position, ProducerConfig,
@@ -35,8 +35,12 @@ struct Pages {
     values: BTreeMap<(Unit, Position), u64>,
     /// The last delivery of what stands at each place to each group, by its event; kept where records are settled.
     delivered: BTreeMap<(String, Unit, Position), u32>,
+    /// What each process was handed last with this checksum; kept where there is a dead-letter topic.
+    handed: BTreeMap<(String, u32), u64>,
     /// Per group the topics that its members read.
     groups: BTreeMap<String, BTreeSet<Topic>>,
+    /// Sends without an outcome, with the process that waits for it.
+    open: BTreeMap<OpId, String>,
     /// Delivered to a member of a group with a sink, and not handled by any.
     unhandled: BTreeSet<(String, u64)>,
     handled: BTreeSet<(String, u64)>,
@@ -62,7 +66,9 @@ impl Recorder {
             sessions: BTreeMap::new(),
             values: BTreeMap::new(),
             delivered: BTreeMap::new(),
+            handed: BTreeMap::new(),
             groups: BTreeMap::new(),
+            open: BTreeMap::new(),
             unhandled: BTreeSet::new(),
             handled: BTreeSet::new(),
             producers: 0,
@@ -161,9 +167,15 @@ impl Recorder {
             pages.sent.push(checksum);
             let topic = history.topic(record.topic.as_str());
             let key = record.key.as_ref().map(|key| history.key(key));
-            let send = Send { session, partition: record.partition, ..Send::new(topic, key, value) };
-            let process = history.process(process);
-            (history.invoke(now, process, Invoke::Send(send)), value)
+            let dead = history.meta.configuration.dlq.as_deref() == Some(record.topic.as_str());
+            // A dead letter is what it stands for: the same key and payload.
+            let cause = dead.then(|| pages.handed.get(&(process.to_owned(), checksum)).copied()).flatten();
+            let send = Send { session, partition: record.partition, cause, ..Send::new(topic, key, value) };
+            let id = history.process(process);
+            let op = history.invoke(now, id, Invoke::Send(send));
+            pages.open.insert(op, process.to_owned());
+            pages.last = now;
+            (op, value)
         });
         match sent {
             Some((op, value)) => (Some(op), record.header(VALUE_HEADER, value.to_string())),
@@ -173,7 +185,11 @@ impl Recorder {
 
     /// A send ended.
     pub(super) fn sent(&self, op: OpId, outcome: &Outcome<squall_bus::Ack>) {
-        self.write(|_, history, now| history.complete_send(now, op, outcome));
+        self.write(|pages, history, now| {
+            pages.open.remove(&op);
+            pages.last = now;
+            history.complete_send(now, op, outcome);
+        });
     }
 
     /// A record reached a reader: the delivery without its value. Without a group for readers without one.
@@ -188,6 +204,9 @@ impl Recorder {
                 let pair = (group.to_owned(), value);
                 if !pages.handled.contains(&pair) {
                     pages.unhandled.insert(pair);
+                }
+                if history.meta.configuration.dlq.is_some() {
+                    pages.handed.insert((process.to_owned(), checksum(&delivery.record)), value);
                 }
             }
             let deliver = Deliver {
@@ -315,6 +334,11 @@ impl Recorder {
         self.observe(ProcessId::HARNESS, observation);
     }
 
+    /// A process has ended, by a fault: it waits for nothing any more.
+    pub(super) fn ended_process(&self, process: &str) {
+        self.pages().open.retain(|_, waits| waits != process);
+    }
+
     /// How far the drain came in a unit.
     pub(super) fn drained(&self, unit: &Unit, from: Position, to: Position, complete: bool) {
         self.write(|_, history, now| {
@@ -329,15 +353,16 @@ impl Recorder {
         self.pages().groups.clone()
     }
 
-    /// Whether a delivered record waits for a handler of a group that tells what it handles.
+    /// Whether a send waits for its outcome, or a delivered record for a handler of a group that tells what it
+    /// handles.
     pub(super) fn is_waiting(&self) -> bool {
         let pages = self.pages();
         let Some(history) = &pages.history else { return false };
         let tells = |group: &String| history.meta.configuration.groups.contains(group);
-        pages.unhandled.iter().any(|(group, _)| tells(group))
+        !pages.open.is_empty() || pages.unhandled.iter().any(|(group, _)| tells(group))
     }
 
-    /// When a record was last delivered or handled.
+    /// When a record was last sent, delivered or handled.
     pub(super) fn last(&self) -> Time {
         self.pages().last
     }

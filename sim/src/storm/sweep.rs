@@ -1,12 +1,21 @@
-//! What came of a storm: a run for each seed, and the text that a failing test shows.
+//! What came of a storm: a run for each seed.
 
-use crate::runtime::ProcWarning;
+use super::{CAPSULE_VARIABLE, SEED_VARIABLE, checks::FailedCheck, finding::Finding};
+use crate::{
+    guard::Footprint,
+    runtime::{Broken, ProcWarning},
+};
 use squall_bus::Fault;
-use squall_history::{Anomaly, History, Report, Verdict};
-use std::fmt;
-
-/// How many failing seeds are told in full.
-const TOLD: usize = 1;
+use squall_history::{
+    Anomaly, History, Report, Verdict,
+    events::Hit,
+    history::{Observation, Struck},
+};
+use std::{
+    env,
+    path::{Path, PathBuf},
+    thread,
+};
 
 /// One seed.
 #[derive(Clone, Debug)]
@@ -19,14 +28,41 @@ pub struct Run {
     pub hash: u64,
     /// How many kernel events there were.
     pub events: u64,
-    /// The faults that the seed drew, in the order of their times, which count from the beginning of the body.
+    /// The faults that the seed drew, or those of the capsule, in the order of their times, which count from the
+    /// beginning of the body.
     pub faults: Vec<Fault>,
     /// What every client saw; `None` when the run is broken.
     pub history: Option<History>,
     /// Tasks that outlived their service's crash.
     pub warnings: Vec<ProcWarning>,
-    /// Whether a second run of this seed had the same hash. Only the first failing seed is run again.
+    /// What the run left, to be compared with that of another run of this seed.
+    pub footprint: Footprint,
+    /// Whether two more runs of this seed had the same hash, one in this process and one in a fresh one, where the
+    /// test can be run by its name. Only the first failing seed is run again.
     pub repeats: Option<bool>,
+    /// The checks of the test that failed.
+    pub failed_checks: Vec<FailedCheck>,
+    /// Why the run could not be carried out, where the runtime says it.
+    pub broken: Option<Broken>,
+    /// The same seed with fewer and shorter faults. Only the first failing seed is shrunk.
+    pub shrunk: Option<Shrunk>,
+    /// The capsule that was replayed; `None` for a seed of the storm.
+    pub replayed: Option<PathBuf>,
+    /// The capsule that was written. Only for the first failing seed.
+    pub capsule: Option<PathBuf>,
+    /// What else there is to say about it, in sentences.
+    pub notes: Vec<String>,
+}
+
+/// A failing seed with fewer and shorter faults.
+#[derive(Clone, Debug)]
+pub struct Shrunk {
+    /// The run with these faults.
+    pub run: Box<Run>,
+    /// What both runs show.
+    pub finding: Finding,
+    /// How many runs it took to find.
+    pub tries: u64,
 }
 
 impl Run {
@@ -41,41 +77,75 @@ impl Run {
         self.report.anomalies.iter().filter(|anomaly| anomaly.forbidden())
     }
 
-    /// The command that runs this seed again: under `cargo test` a test's thread bears the test's name.
+    /// What makes the run fail, the most telling first; nothing if it is valid.
+    #[must_use]
+    pub fn findings(&self) -> Vec<Finding> {
+        Finding::of(self)
+    }
+
+    /// What a fault of this number hit.
+    pub(super) fn hit(&self, id: u32) -> Option<&Hit> {
+        let notes = self.history.as_ref()?.notes();
+        notes.iter().find_map(|(_, note)| match note {
+            Observation::Fault(Struck { id: struck, hit, .. }) if *struck == id => Some(hit),
+            _ => None,
+        })
+    }
+
+    /// The command that runs this seed, or this capsule, again.
     #[must_use]
     pub fn reproduce(&self) -> String {
-        let thread = std::thread::current();
-        let test = thread.name().filter(|name| *name != "main");
-        let filter = test.map(|name| format!(" {name} -- --exact")).unwrap_or_default();
-        format!("{}={} cargo test{filter}", super::SEED_VARIABLE, self.seed)
+        match &self.replayed {
+            Some(path) => Self::reproduce_capsule(path),
+            None => format!("{SEED_VARIABLE}={} {}", self.seed, cargo_test()),
+        }
+    }
+
+    /// The command that replays a capsule.
+    pub(super) fn reproduce_capsule(path: &Path) -> String {
+        format!("{CAPSULE_VARIABLE}={} {}", path.display(), cargo_test())
+    }
+
+    /// A seed of which nothing is known yet.
+    pub(super) fn empty(seed: u64) -> Self {
+        Self {
+            seed,
+            report: Report::unjudged(Verdict::Broken, "it was not run"),
+            hash: 0,
+            events: 0,
+            footprint: Footprint::default(),
+            faults: Vec::new(),
+            history: None,
+            warnings: Vec::new(),
+            repeats: None,
+            failed_checks: Vec::new(),
+            broken: None,
+            shrunk: None,
+            replayed: None,
+            capsule: None,
+            notes: Vec::new(),
+        }
+    }
+
+    /// A seed that was not run.
+    pub(super) fn broken(seed: u64, why: impl Into<String>) -> Self {
+        Self { report: Report::unjudged(Verdict::Broken, why), ..Self::empty(seed) }
     }
 }
 
-impl fmt::Display for Run {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "seed {}: {}: {}", self.seed, self.report.verdict, self.report.reason)?;
-        for anomaly in self.report.anomalies.iter().filter(|one| one.forbidden() || one.ruling.undecided()) {
-            let verb = if anomaly.forbidden() { "forbidden" } else { "undecided" };
-            writeln!(f, "  {} of {}, {verb}: {}", anomaly.count, anomaly.kind, anomaly.clause())?;
-            for line in anomaly.story().lines() {
-                writeln!(f, "    {line}")?;
-            }
-        }
-        for fault in &self.faults {
-            writeln!(f, "  at {} {fault} for {} ms", fault.at, fault.lasts.as_millis())?;
-        }
-        for warning in &self.warnings {
-            writeln!(f, "  warning: {warning}")?;
-        }
-        if self.repeats == Some(false) {
-            writeln!(
-                f,
-                "  warning: a second run of this seed went another way: something in the service is not decided by \
-                 the seed (the order of a HashMap, random numbers, the wall clock, a thread)"
-            )?;
-        }
-        write!(f, "  run it again: {}", self.reproduce())
-    }
+/// The test that this thread runs: the harness names its threads after their tests, and cargo-nextest, where a test
+/// may run on the main thread, says it in the environment.
+pub(super) fn test_name() -> Option<String> {
+    let thread = thread::current();
+    let named = thread.name().filter(|name| *name != "main").map(str::to_owned);
+    named.or_else(|| env::var("NEXTEST_TEST_NAME").ok())
+}
+
+/// The command that runs the present test alone. Cargo names the package to the tests that it runs.
+fn cargo_test() -> String {
+    let package = env::var("CARGO_PKG_NAME").map(|name| format!(" -p {name}")).unwrap_or_default();
+    let filter = test_name().map(|name| format!(" {name} -- --exact")).unwrap_or_default();
+    format!("cargo test{package}{filter}")
 }
 
 /// All seeds of a storm.
@@ -83,33 +153,24 @@ impl fmt::Display for Run {
 pub struct Sweep {
     /// A run for each seed, in order.
     pub runs: Vec<Run>,
+    /// A run for each capsule of the corpus, the shortest first.
+    pub replays: Vec<Run>,
 }
 
 impl Sweep {
-    /// The runs that did not pass.
+    /// The runs that did not pass, those of capsules first.
     pub fn failures(&self) -> impl Iterator<Item = &Run> {
-        self.runs.iter().filter(|run| !run.is_valid())
+        self.replays.iter().chain(&self.runs).filter(|run| !run.is_valid())
     }
 
-    /// Fails the test unless every seed is valid.
+    /// Fails the test unless every capsule and every seed is valid.
     ///
     /// # Panics
-    /// With the story of the first failing seed and the command that runs it again.
+    /// With the story of the first that fails and the commands that run it again.
     #[track_caller]
     pub fn assert_valid(&self) {
-        assert!(!self.runs.is_empty(), "the storm had no seeds: nothing was tested");
+        let nothing = self.runs.is_empty() && self.replays.is_empty();
+        assert!(!nothing, "the storm had no seeds: nothing was tested");
         assert!(self.failures().next().is_none(), "{self}");
-    }
-}
-
-/// How many seeds passed, and the first that did not in full.
-impl fmt::Display for Sweep {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let failed = self.failures().count();
-        write!(f, "{} of {} seeds are valid", self.runs.len() - failed, self.runs.len())?;
-        for run in self.failures().take(TOLD) {
-            write!(f, "\n{run}")?;
-        }
-        Ok(())
     }
 }

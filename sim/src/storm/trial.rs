@@ -1,13 +1,18 @@
 //! What a storm's body and its services hold.
 
-use super::{record::Recorder, recording::RecordingBus};
-use crate::runtime::{Proc, ProcLife};
+use super::{
+    checks::Checks,
+    record::Recorder,
+    recording::RecordingBus,
+    table::{Key, Table, Transaction, Value},
+};
+use crate::runtime::{Proc, ProcLife, ProcWarning};
 use squall_bus::{Bus, Clock, Cluster, Delivery, Incarnation, Main};
 use squall_history::history::Handling;
 use std::{
     collections::BTreeSet,
     future::Future,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 /// What a trial and its services share.
@@ -15,11 +20,17 @@ pub(super) struct Shared {
     pub(super) seed: u64,
     pub(super) cluster: Arc<dyn Cluster>,
     pub(super) proc_of: Box<dyn Fn(&str) -> Proc + Send + Sync>,
+    pub(super) warnings: Box<dyn Fn() -> Vec<ProcWarning> + Send + Sync>,
     pub(super) recorder: Arc<Recorder>,
     pub(super) services: Mutex<BTreeSet<String>>,
+    pub(super) checks: Mutex<Checks>,
 }
 
 impl Shared {
+    pub(super) fn checks(&self) -> MutexGuard<'_, Checks> {
+        self.checks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn recording(&self, process: &str, inner: Arc<dyn Bus>) -> Arc<dyn Bus> {
         Arc::new(RecordingBus { inner, process: Arc::from(process), recorder: Arc::clone(&self.recorder) })
     }
@@ -59,6 +70,24 @@ impl Trial {
     #[must_use]
     pub fn bus(&self, name: &str) -> Arc<dyn Bus> {
         self.shared.recording(name, self.shared.cluster.bus())
+    }
+
+    /// A new table, empty, that survives the crashes of all services: their database.
+    #[must_use]
+    pub fn table<K: Key, V: Value>(&self, name: &str) -> Table<K, V> {
+        Table::new(name)
+    }
+
+    /// Asserts something of the test's own once the services have caught up, over tables, say. An error or a panic
+    /// is a finding: the run is invalid. In a run whose services do not catch up it is not asked.
+    pub fn check(&self, name: &str, assertion: impl FnOnce() -> Result<(), String> + Send + 'static) {
+        self.shared.checks().finally(name, Box::new(assertion));
+    }
+
+    /// The services have caught up only when this is true as well, and the run is invalid if that does not come
+    /// within the storm's [recovery](super::Storm::recovery): an outbox that is empty at last, say.
+    pub fn eventually(&self, name: &str, condition: impl Fn() -> bool + Send + 'static) {
+        self.shared.checks().eventually(name, Box::new(condition));
     }
 
     /// Starts a service: a process of this name, which faults on `client(name)` hit. `main` is called for each
@@ -111,6 +140,22 @@ impl Service {
     #[must_use]
     pub fn bus(&self) -> Arc<dyn Bus> {
         Arc::clone(&self.bus)
+    }
+
+    /// Its clock, finer than tokio's timers, which are there too.
+    #[must_use]
+    pub fn clock(&self) -> Arc<dyn Clock> {
+        self.bus.clock()
+    }
+
+    /// Begins a transaction over tables of the trial. It dies with this incarnation.
+    #[must_use]
+    pub fn transaction(&self) -> Transaction {
+        Transaction::new(self.clone())
+    }
+
+    pub(super) fn is_alive(&self) -> bool {
+        self.life.is_alive()
     }
 
     /// Spawns a task that lives as long as this incarnation, and stands still with it when it is paused.

@@ -28,6 +28,30 @@ impl Rules<'_> {
         pending(passed, ruling)
     }
 
+    /// What is exhausted comes to the dead-letter topic where the bus itself dead-letters. `drained`: both topics were
+    /// read to their ends.
+    #[must_use]
+    pub fn dead_letters_arrive(&self, drained: bool) -> Ruling {
+        let ruling = match (self.poison(), self.configuration.dead_lettering) {
+            (Some(clause), _) => forbidden(clause),
+            (None, _) if self.expect.at_least_once() => {
+                forbidden("at least once: a record is processed or dead-lettered")
+            }
+            (None, Some(Delivery::AtLeastOnce | Delivery::ExactlyOnce)) => {
+                self.unless_power_was_lost("dead_lettering at least once keeps what is exhausted")
+            }
+            (None, Some(Delivery::AtMostOnce) | None) => {
+                allowed("dead_lettering at-most-once may lose what is exhausted")
+            }
+        };
+        match ruling {
+            Ruling::ForbiddenBy(clause) if !drained => Ruling::UndecidedBecause(format!(
+                "the final drains did not finish, so the record may still be there; {clause}"
+            )),
+            ruling => ruling,
+        }
+    }
+
     /// Only poison is in the dead-letter topic. `given_up`: a handler gave the record up although the plan did
     /// not make it poison.
     #[must_use]

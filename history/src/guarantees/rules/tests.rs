@@ -4,7 +4,7 @@ use super::*;
 use crate::guarantees::{AckMode, CommitPolicy, Order};
 
 fn fault() -> Facts {
-    Facts { node_fault: Some((9, "kill leader(orders/0)".into())), ..Facts::default() }
+    Facts { risk: Some("`kill leader(orders/0)` struck (event 9)".into()), ..Facts::default() }
 }
 
 fn powerless(nodes: &[u32]) -> Facts {

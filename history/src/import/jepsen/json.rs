@@ -7,7 +7,7 @@ use serde_json::Value;
 pub(super) fn forms(text: &str) -> Result<Vec<(u64, Form)>, Fault> {
     let text = text.trim_start_matches('\u{feff}');
     if text.trim_start().starts_with('[') {
-        let Value::Array(list) = parse(text, 1)? else { return Err((1, Problem::Empty)) };
+        let Value::Array(list) = parse(text, 1)? else { return Err((1, Problem::Empty(Vec::new()))) };
         return Ok(list.into_iter().map(|value| (1, form(value))).collect());
     }
     let lines = (1u64..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());

@@ -2,8 +2,9 @@
 //!
 //! **Files.** EDN (operations one after the other, as in `history.edn`, or in one vector) or JSON Lines, one operation a
 //! line (or all in one array): `{index, time, process, type, f, value}`, perhaps with `rebalance_log`. Which it is is seen
-//! by the first bytes. `time` is in nanoseconds; `type` is `invoke`, `ok`, `fail` or `info`. Operations of the process
-//! `nemesis`, and those that only look around, are skipped and counted.
+//! by the first bytes. `time` is in nanoseconds; `type` is `invoke`, `ok`, `fail` or `info`. Keys and values may be
+//! numbers, strings or keywords; what else an operation carries is passed over. What the process `nemesis` does becomes
+//! faults and their healing. Other operations than those below, which only look around, are skipped and counted.
 //!
 //! **Operations.** `value` is one micro-operation or a list of them: `["send", key, value]`, when it is known where
 //! `["send", key, [offset, value]]`; `["poll"]`, with what was read `["poll", {key: [[offset, value], ...]}]`;
@@ -13,8 +14,11 @@
 //! **What becomes of them.** A key is a unit, partition 0 of a topic of its name. An operation `txn`, or one of several
 //! micro-operations, or one of `append` and `r`, is a transaction: its sends and polls begin when it does and end just
 //! before it does. A fourth word: `crash` ends the life of a process. A process that polls in a history without any
-//! `assign` and `subscribe` is taken to have chosen all units; of what a group shares out nobody says who owns it. Values are unique per key only; where one stands under two
+//! `assign` and `subscribe` is taken to have chosen all units; of what a group shares out nobody says who owns it, nor
+//! where a reader goes on in the keys that its `rebalance_log` names. A record that is polled without its offset stands
+//! where another operation says; if none does it is not told. Values are unique per key only; where one stands under two
 //! keys, the value `v` of the `n`-th key becomes `n`·10⁹ + `v`, and what is no such number gets a number from 2⁶².
+//! Reports quote the lines of the file ([`History::line`]).
 //!
 //! A read of a list is a read of the whole unit from its beginning: its places are the places in the list. If some
 //! successful read of a list began after every successful append to it had ended, the last such read is its final drain.
@@ -28,7 +32,9 @@
 mod edn;
 mod form;
 mod json;
+mod nemesis;
 mod op;
+mod pairs;
 mod tell;
 mod values;
 
@@ -56,18 +62,8 @@ pub struct Imported {
     pub workload: Workload,
     /// How many operations were read.
     pub ops: usize,
-    /// How many of these were skipped: of the nemesis, or such as only look around.
+    /// How many of these were skipped, because nothing can be judged by them.
     pub skipped: usize,
-    /// The line of the operation that each event of the history is part of; 0 for those of a list's final drain.
-    lines: Vec<u32>,
-}
-
-impl Imported {
-    /// The line in the file, from 1, of the operation that an event of the history is part of: reports quote events.
-    #[must_use]
-    pub fn line(&self, event: u32) -> Option<u32> {
-        self.lines.get(event as usize).copied().filter(|line| *line > 0)
-    }
 }
 
 /// What is wrong with a file.
@@ -95,8 +91,8 @@ pub enum Problem {
     #[error("the file is not UTF-8 text")]
     NotText,
     /// There are no operations.
-    #[error("there are no operations of clients in the file")]
-    Empty,
+    #[error("there is no operation of a client to judge in the file{}", others(.0))]
+    Empty(Vec<String>),
     /// Not EDN, or not JSON.
     #[error("this is not {0}: {1}")]
     Syntax(&'static str, String),
@@ -109,6 +105,13 @@ pub enum Problem {
     /// Sends and appends in one history.
     #[error("the history has both sends or polls and appends or reads of lists; it must be of one workload")]
     Mixed,
+}
+
+/// What else was in the file.
+fn others(names: &[String]) -> String {
+    let list = names.iter().take(8).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let judged = "txn, send, poll, append, r, assign, subscribe and crash can be judged";
+    if names.is_empty() { String::new() } else { format!(", only {list}; {judged}") }
 }
 
 /// A problem with its line, as long as the file's name does not matter.

@@ -1,6 +1,7 @@
 //! From forms to operations.
 
-use super::{Fault, Problem, form::Form};
+use super::{Fault, Problem, form::Form, pairs::pair};
+use std::collections::BTreeSet;
 
 /// Which line of an operation it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +37,8 @@ pub(super) enum Work {
     Subscribe(Vec<String>),
     /// The process dies.
     Crash,
+    /// Somebody breaks or heals something, by the nemesis' own word, and says at whom or what became of it.
+    Nemesis { f: String, value: Form },
 }
 
 /// A line of a history.
@@ -52,65 +55,85 @@ pub(super) struct Op {
     pub(super) error: Option<String>,
 }
 
-/// All operations of clients, and how many others there were.
+/// All operations, without those of which nothing can be judged, and how many these were.
 pub(super) fn ops(forms: Vec<(u64, Form)>) -> Result<(Vec<Op>, usize), Fault> {
     let (mut ops, mut skipped, mut time) = (Vec::with_capacity(forms.len()), 0, 0);
+    let mut others = BTreeSet::new();
     for (line, form) in forms {
         match op(line, &form, &mut time).map_err(|problem| (line, problem))? {
-            Some(op) => ops.push(op),
-            None => skipped += 1,
+            Read::Op(op) => ops.push(op),
+            Read::Other(f) => {
+                skipped += 1;
+                others.extend(f);
+            }
         }
     }
-    if ops.is_empty() {
-        return Err((1, Problem::Empty));
+    if !ops.iter().any(|op| !matches!(op.work, Work::Nemesis { .. })) {
+        return Err((1, Problem::Empty(others.into_iter().collect())));
     }
+    pair(&mut ops)?;
     Ok((ops, skipped))
+}
+
+/// What a form is.
+enum Read {
+    Op(Op),
+    /// Nothing that can be judged: its `f`, if it is a client's.
+    Other(Option<String>),
 }
 
 fn wrong<T>(what: impl Into<String>) -> Result<T, Problem> {
     Err(Problem::Op(what.into()))
 }
 
-fn op(line: u64, form: &Form, time: &mut u64) -> Result<Option<Op>, Problem> {
+fn op(line: u64, form: &Form, time: &mut u64) -> Result<Read, Problem> {
     if !matches!(form, Form::Map(_)) {
         return wrong(format!("it is not a map with type, f and value, but {}", form.shown()));
     }
-    if let Some(Form::Int(at)) = form.get("time") {
-        *time = u64::try_from(*at).unwrap_or(0);
-    }
-    let Some(process) = form.get("process").and_then(Form::name) else { return wrong("it has no process") };
-    let Some(f) = form.get("f").and_then(Form::text) else { return wrong("it has no f") };
-    let side = match form.get("type").and_then(Form::text) {
-        Some("invoke") => Side::Invoke,
-        Some("ok") => Side::Ok,
-        Some("fail") => Side::Fail,
-        Some("info") => Side::Info,
-        _ => return wrong("its type is not one of invoke, ok, fail and info"),
-    };
-    if process == "nemesis" || f == "debug-topic-partitions" {
-        return Ok(None);
-    }
-    let value = form.get("value").unwrap_or(&Form::Nil);
-    let work = match f {
-        "assign" => {
-            let from_start = matches!(form.get("seek-to-beginning?"), Some(Form::Bool(true)));
-            Work::Assign { keys: keys(value)?, from_start }
+    match form.get("time") {
+        Some(Form::Int(at)) => *time = u64::try_from(*at).unwrap_or(0),
+        // Parts of a nanosecond are nothing.
+        Some(Form::Text(text)) => {
+            let whole = text.split('.').next().and_then(|whole| whole.parse().ok());
+            *time = whole.unwrap_or(*time);
         }
-        "subscribe" => Work::Subscribe(keys(value)?),
-        "crash" => Work::Crash,
-        "txn" | "send" | "poll" | "append" | "r" | "read" => micros(f, value)?,
-        other => {
-            return wrong(format!(
-                "f is `{other}`; only txn, send, poll, append, r, assign, subscribe and crash can be judged"
-            ));
+        _ => {}
+    }
+    if form.get("squall").is_some() {
+        return wrong("it is the header of a history in Squall's own format, which needs no --import");
+    }
+    let f = form.get("f").and_then(Form::text);
+    let Some(process) = form.get("process").and_then(Form::name) else { return wrong("it has no process") };
+    let value = form.get("value").unwrap_or(&Form::Nil);
+    let (work, side) = if process == "nemesis" {
+        let Some(f) = f else { return Ok(Read::Other(None)) };
+        (Work::Nemesis { f: f.to_owned(), value: value.clone() }, Side::Info)
+    } else {
+        let Some(f) = f else { return wrong("it has no f") };
+        let side = match form.get("type").and_then(Form::text) {
+            Some("invoke") => Side::Invoke,
+            Some("ok") => Side::Ok,
+            Some("fail") => Side::Fail,
+            Some("info") => Side::Info,
+            _ => return wrong("its type is not one of invoke, ok, fail and info"),
+        };
+        match f {
+            "assign" => {
+                let seek = form.get("seek-to-beginning?").or_else(|| form.get("seek-to-beginning"));
+                let from_start = matches!(seek, Some(Form::Bool(true)));
+                (Work::Assign { keys: keys(value)?, from_start }, side)
+            }
+            "subscribe" => (Work::Subscribe(keys(value)?), side),
+            "crash" => (Work::Crash, side),
+            "txn" | "send" | "poll" | "append" | "r" | "read" => (micros(f, value, side)?, side),
+            other => return Ok(Read::Other(Some(other.to_owned()))),
         }
     };
     let rebalanced = form.get("rebalance-log").and_then(Form::list).unwrap_or_default();
     let rebalanced = rebalanced.iter().flat_map(moved).collect();
     let error = form.get("error").filter(|error| **error != Form::Nil).map(Form::shown);
     let time = *time;
-    let process = process.strip_prefix(':').unwrap_or(&process).to_owned();
-    Ok(Some(Op { line, time, process, side, work, rebalanced, error }))
+    Ok(Read::Op(Op { line, time, process, side, work, rebalanced, error }))
 }
 
 fn keys(value: &Form) -> Result<Vec<String>, Problem> {
@@ -130,17 +153,23 @@ fn moved(entry: &Form) -> Vec<String> {
     }
 }
 
-fn micros(f: &str, value: &Form) -> Result<Work, Problem> {
+fn micros(f: &str, value: &Form, side: Side) -> Result<Work, Problem> {
     let list = match value {
         Form::Nil => &[][..],
         Form::List(list) => list.as_slice(),
         other => return wrong(format!("its value is not a list of micro-operations, but {}", other.shown())),
     };
     let single = list.first().is_some_and(|first| first.text().is_some());
-    let micros: Vec<Micro> = match single {
+    let mut micros: Vec<Micro> = match single {
         true => vec![micro(list)?],
         false => list.iter().map(|one| micro(one.list().unwrap_or_default())).collect::<Result<_, _>>()?,
     };
+    for micro in &mut micros {
+        // A list that is not there is an empty one.
+        if let (Micro::Read { list: list @ None, .. }, Side::Ok) = (micro, side) {
+            *list = Some(Vec::new());
+        }
+    }
     // An append looks like a send once it is read, but its name tells.
     let name = |one: &Form| one.list().and_then(<[Form]>::first).and_then(Form::text).map(str::to_owned);
     let first = if single {

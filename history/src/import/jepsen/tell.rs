@@ -3,6 +3,7 @@
 use super::{
     Fault, Imported, Problem, Workload,
     form::Form,
+    nemesis,
     op::{Micro, Op, Records, Side, Work},
     values::Values,
 };
@@ -18,15 +19,21 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) fn tell(ops: &[Op], skipped: usize) -> Result<Imported, Fault> {
     let workload = workload(ops)?;
     let mut teller = Teller::new(ops, workload);
-    let mut lines = Vec::new();
-    for op in ops {
+    let mut faults = nemesis::faults(ops);
+    for (index, op) in ops.iter().enumerate() {
+        teller.time = Time(op.time);
+        for note in faults.remove(&index).unwrap_or_default() {
+            teller.history.observe(teller.time, ProcessId::HARNESS, note);
+        }
         teller.line(op).map_err(|problem| (op.line, problem))?;
-        lines.resize(teller.history.len(), u32::try_from(op.line).unwrap_or(u32::MAX));
+        teller.at_line(op.line);
     }
     if workload == Workload::ListAppend {
         teller.drain_lists();
     }
-    Ok(Imported { history: teller.history, workload, ops: ops.len() + skipped, skipped, lines })
+    let Teller { mut history, lines, .. } = teller;
+    history.is_of_lines(lines);
+    Ok(Imported { history, workload, ops: ops.len() + skipped, skipped })
 }
 
 fn workload(ops: &[Op]) -> Result<Workload, Fault> {
@@ -50,9 +57,8 @@ fn promises(ops: &[Op], workload: Workload) -> Meta {
     let configuration = &mut meta.configuration;
     configuration.idempotent = true;
     configuration.isolation = Isolation::ReadCommitted;
-    // A group shares the units out, and nobody wrote down how: no member owns any, for all that is known.
     let subscribes = ops.iter().any(|op| matches!(op.work, Work::Subscribe(_)));
-    configuration.reading = if subscribes { Reading::Share } else { Reading::Assign };
+    configuration.reading = if subscribes { Reading::Subscribe } else { Reading::Assign };
     if workload == Workload::ListAppend {
         configuration.isolated_writes = true;
         configuration.txn_order = TxnOrder::Realtime;
@@ -63,7 +69,6 @@ fn promises(ops: &[Op], workload: Workload) -> Meta {
 
 /// An operation that has begun.
 struct Open {
-    micros: Vec<Micro>,
     /// The operation of each micro-operation.
     ops: Vec<OpId>,
     txn: Option<OpId>,
@@ -72,6 +77,7 @@ struct Open {
 /// The last read of a list.
 struct LastRead {
     begin: u32,
+    line: u64,
     list: Vec<Option<u64>>,
 }
 
@@ -88,17 +94,27 @@ struct Teller {
     /// The last successful read of each list, and the last event at which an append to it was acknowledged.
     reads: BTreeMap<UnitId, LastRead>,
     acks: BTreeMap<UnitId, u32>,
+    /// Where records stand that some poll does not place, by key and number.
+    offsets: BTreeMap<(String, u64), u64>,
+    /// The line of the operation that each event is part of.
+    lines: Vec<u32>,
 }
 
 impl Teller {
     fn new(ops: &[Op], workload: Workload) -> Self {
         let mut history = History::new(promises(ops, workload));
-        let values = Values::of(ops);
+        let mut values = Values::of(ops);
+        let offsets = offsets(ops, &mut values);
         let units = values.keys().map(|key| history.unit(&Unit::new(&Topic::new(key), 0))).collect();
         let implicit = !ops.iter().any(|op| matches!(op.work, Work::Assign { .. } | Work::Subscribe(_)));
         let (open, groups, chosen) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
-        let (reads, acks, time) = (BTreeMap::new(), BTreeMap::new(), Time(0));
-        Self { history, values, open, groups, implicit, chosen, units, time, reads, acks }
+        let (reads, acks, time, lines) = (BTreeMap::new(), BTreeMap::new(), Time(0), Vec::new());
+        Self { history, values, open, groups, implicit, chosen, units, time, reads, acks, offsets, lines }
+    }
+
+    /// What was told since the last time is part of the operation in this line.
+    fn at_line(&mut self, line: u64) {
+        self.lines.resize(self.history.len(), u32::try_from(line).unwrap_or(u32::MAX));
     }
 
     fn process(&mut self, op: &Op) -> ProcessId {
@@ -115,7 +131,6 @@ impl Teller {
     }
 
     fn line(&mut self, op: &Op) -> Result<(), Problem> {
-        self.time = Time(op.time);
         let happened = matches!(op.side, Side::Ok | Side::Info);
         match &op.work {
             Work::Micros { micros, txn, .. } => return self.micros(op, micros, *txn),
@@ -125,7 +140,7 @@ impl Teller {
             Work::Crash if op.side != Side::Invoke => {
                 self.observe(op, Observation::Crashed);
             }
-            Work::Assign { .. } | Work::Subscribe(_) | Work::Crash => {}
+            Work::Assign { .. } | Work::Subscribe(_) | Work::Crash | Work::Nemesis { .. } => {}
         }
         Ok(())
     }
@@ -156,10 +171,10 @@ impl Teller {
         if !self.open.contains_key(&op.process) {
             self.begin(op, micros, txn)?;
         }
-        match self.open.remove(&op.process) {
-            Some(open) => self.end(op, micros, open),
-            None => Ok(()),
+        if let Some(open) = self.open.remove(&op.process) {
+            self.end(op, micros, &open);
         }
+        Ok(())
     }
 
     fn begin(&mut self, op: &Op, micros: &[Micro], txn: bool) -> Result<(), Problem> {
@@ -186,21 +201,12 @@ impl Teller {
             };
             ops.push(self.history.invoke(self.time, process, invoke));
         }
-        self.open.insert(op.process.clone(), Open { micros: micros.to_vec(), ops, txn });
+        self.open.insert(op.process.clone(), Open { ops, txn });
         Ok(())
     }
 
-    fn end(&mut self, op: &Op, micros: &[Micro], open: Open) -> Result<(), Problem> {
-        // A completion without micro-operations says only how they ended.
-        let told = if micros.is_empty() { &open.micros } else { micros };
-        let same = told.len() == open.micros.len() && told.iter().zip(&open.micros).all(|(a, b)| alike(a, b));
-        if !same {
-            return Err(Problem::Mismatch(format!("{} of them, then {}", open.micros.len(), told.len())));
-        }
-        for key in &op.rebalanced {
-            self.moved(op, key, told);
-        }
-        for (micro, id) in told.iter().zip(&open.ops) {
+    fn end(&mut self, op: &Op, micros: &[Micro], open: &Open) {
+        for (micro, id) in micros.iter().zip(&open.ops) {
             match micro {
                 Micro::Send { key, offset, .. } => self.end_send(op, key, *offset, *id, open.txn.is_some()),
                 Micro::Poll(records) => self.end_poll(op, records.as_ref().unwrap_or(&Records::new()), *id),
@@ -210,20 +216,6 @@ impl Teller {
         if let Some(txn) = open.txn {
             let completion = ending(op);
             self.history.complete(self.time, txn, completion);
-        }
-        Ok(())
-    }
-
-    /// A rebalance moved the process in a unit: it goes on where the first record of the operation stands.
-    fn moved(&mut self, op: &Op, key: &str, micros: &[Micro]) {
-        let records = micros.iter().filter_map(|micro| match micro {
-            Micro::Poll(Some(units)) => Some(units.iter().filter(|(name, _)| name == key)),
-            _ => None,
-        });
-        let first = records.flatten().flat_map(|(_, records)| records).find_map(|(offset, _)| *offset);
-        if let Some(to) = first {
-            let unit = self.unit(key);
-            self.observe(op, Observation::Sought { unit, to });
         }
     }
 
@@ -249,14 +241,25 @@ impl Teller {
     fn end_poll(&mut self, op: &Op, units: &Records, id: OpId) {
         let group = self.groups.get(&op.process).copied();
         for (key, records) in units {
+            if op.rebalanced.contains(key) {
+                // Where it goes on from here nobody said.
+                let unit = self.unit(key);
+                self.observe(op, Observation::Revoked(vec![unit]));
+            }
             for (offset, value) in records {
-                // Without an offset a record proves nothing about the log.
-                if let Some(position) = *offset {
+                // A record whose place nobody knows proves nothing about the log.
+                if let Some(position) = offset.or_else(|| self.offset(key, value)) {
                     self.deliver(op, key, position, value, (id, group));
                 }
             }
         }
         self.history.complete(self.time, id, ending(op));
+    }
+
+    /// Where a record stands, if any operation says so.
+    fn offset(&mut self, key: &str, value: &Form) -> Option<u64> {
+        let number = self.values.number(key, value)?;
+        self.offsets.get(&(key.to_owned(), number)).copied()
     }
 
     fn deliver(
@@ -276,18 +279,16 @@ impl Teller {
 
     fn end_read(&mut self, op: &Op, key: &str, list: Option<&[Form]>, id: OpId) {
         let unit = self.unit(key);
-        // A list that is not there is an empty one.
-        let read = list.or((op.side == Side::Ok).then_some(&[]));
-        if let Some(list) = read {
+        if let Some(list) = list {
             self.observe(op, Observation::Sought { unit, to: 0 });
             for (position, value) in (0..).zip(list) {
                 self.deliver(op, key, position, value, (id, None));
             }
         }
         self.history.complete(self.time, id, ending(op));
-        if let (Side::Ok, Some(list)) = (op.side, read) {
+        if let (Side::Ok, Some(list)) = (op.side, list) {
             let list = list.iter().map(|value| self.values.number(key, value)).collect();
-            self.reads.insert(unit, LastRead { begin: id.0, list });
+            self.reads.insert(unit, LastRead { begin: id.0, line: op.line, list });
         }
     }
 
@@ -304,20 +305,46 @@ impl Teller {
             let to = read.list.len() as u64;
             let drain = Drain { unit, from: 0, to, complete: true, node: None };
             self.history.observe(self.time, ProcessId::DRAIN, Observation::Drain(drain));
+            self.at_line(read.line);
         }
     }
 }
 
-/// Whether one micro-operation can be the completion of another.
-fn alike(one: &Micro, other: &Micro) -> bool {
-    match (one, other) {
-        (Micro::Send { key, value, .. }, Micro::Send { key: other_key, value: other_value, .. }) => {
-            key == other_key && value == other_value
+/// Where the records stand that some poll does not place, as far as any operation says.
+fn offsets(ops: &[Op], values: &mut Values) -> BTreeMap<(String, u64), u64> {
+    let mut offsets = BTreeMap::new();
+    let micros = || {
+        ops.iter().flat_map(|op| match &op.work {
+            Work::Micros { micros, .. } => micros.as_slice(),
+            _ => &[],
+        })
+    };
+    let lacks = |micro: &Micro| match micro {
+        Micro::Poll(Some(units)) => {
+            units.iter().flat_map(|(_, list)| list).any(|(offset, _)| offset.is_none())
         }
-        (Micro::Read { key, .. }, Micro::Read { key: other, .. }) => key == other,
-        (Micro::Poll(_), Micro::Poll(_)) => true,
         _ => false,
+    };
+    if !micros().any(lacks) {
+        return offsets;
     }
+    let mut learn = |key: &str, offset: Option<u64>, value: &Form| {
+        if let (Some(offset), Some(number)) = (offset, values.number(key, value)) {
+            offsets.entry((key.to_owned(), number)).or_insert(offset);
+        }
+    };
+    for micro in micros() {
+        match micro {
+            Micro::Send { key, value, offset } => learn(key, *offset, value),
+            Micro::Poll(Some(units)) => {
+                for (key, records) in units {
+                    records.iter().for_each(|(offset, value)| learn(key, *offset, value));
+                }
+            }
+            Micro::Poll(None) | Micro::Read { .. } => {}
+        }
+    }
+    offsets
 }
 
 fn error(op: &Op) -> String {

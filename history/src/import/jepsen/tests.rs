@@ -1,7 +1,7 @@
 //! Histories as the workloads write them, and what is found in them.
 
 use super::{Workload, read};
-use crate::{Report, Verdict, judge};
+use crate::{Report, Verdict, history::Observation, judge};
 
 fn judged(text: &str) -> (Report, Workload) {
     let imported = read(text.as_bytes(), "history").expect("the history can be read");
@@ -156,7 +156,61 @@ fn a_reader_that_leaves_records_out_or_goes_back() {
 fn events_know_the_lines_of_their_operations() {
     let imported = read(VALID.as_bytes(), "history").expect("the history can be read");
     let read = imported.history.delivers()[0].event;
-    assert_eq!((imported.line(read), imported.line(0)), (Some(8), Some(2)));
+    assert_eq!((imported.history.line(read), imported.history.line(0)), (Some(8), Some(2)));
+}
+
+#[test]
+fn stories_name_the_lines_of_the_file() {
+    let text = r#"
+{"process":0,"time":1,"type":"ok","f":"send","value":["send","x",[0,1]]}
+{"process":0,"time":2,"type":"invoke","f":"send","value":["send","x",2]}
+{"process":0,"time":3,"type":"ok","f":"send","value":["send","x",[1,2]]}
+{"process":1,"time":4,"type":"ok","f":"poll","value":["poll",{"x":[[0,1],[2,3]]}]}
+{"process":2,"time":5,"type":"info","f":"send","value":["send","x",3]}
+"#;
+    let (report, _) = judged(text);
+    let lost = report.anomalies.iter().find(|one| one.kind.id() == "lost_write").expect("it is lost");
+    assert_eq!(lost.examples[0].lines, [3, 4, 5]);
+    assert!(lost.story().contains("(line 4)") && lost.story().contains("(line 5)"), "{}", lost.story());
+    assert!(!lost.story().contains("event"), "{}", lost.story());
+}
+
+#[test]
+fn a_nemesis_becomes_faults_and_their_healing() {
+    let text = r#"
+{:process 0 :time 1 :type :ok :f :send :value [:send :x [0 1]]}
+{:process :nemesis :time 2 :type :info :f :start-partition :value :majority}
+{:process :nemesis :time 3 :type :info :f :start-partition :value [:isolated {"n1" #{"n3"} "n2" #{"n3"} "n3" #{"n1" "n2"}}]}
+{:process :nemesis :time 4 :type :info :f :kill :value :one}
+{:process :nemesis :time 5 :type :info :f :kill :value {"n2" :killed}}
+{:process :nemesis :time 6 :type :info :f :check-clock-offsets :clock-offsets {"n1" 0.1}}
+{:process :nemesis :time 7 :type :info :f :stop-partition :value nil}
+{:process :nemesis :time 8 :type :info :f :stop-partition :value :network-healed}
+{:process :nemesis :time 9 :type :info :f :start :value :all}
+{:process :nemesis :time 9 :type :info :f :start :value {"n2" :started}}
+"#;
+    let history = read(text.as_bytes(), "history").expect("the history can be read").history;
+    let told: Vec<String> = history
+        .notes()
+        .iter()
+        .filter_map(|(event, note)| match note {
+            Observation::Fault(one) => {
+                Some(format!("{} {} {:?} in {:?}", one.id, one.verb, one.hit, history.line(*event)))
+            }
+            Observation::Heal { id } => Some(format!("{id} healed in {:?}", history.line(*event))),
+            _ => None,
+        })
+        .collect();
+    insta::assert_snapshot!(told.join("\n"));
+    // What befell the nodes counts for the guarantees.
+    let lost = text.to_owned()
+        + r#"{:process 0 :time 10 :type :ok :f :send :value [:send :x [1 2]]}
+{:process 1 :time 11 :type :ok :f :poll :value [:poll {:x [[0 1] [2 3]]}]}
+{:process 2 :time 12 :type :info :f :send :value [:send :x 3]}"#;
+    let mut history = read(lost.as_bytes(), "history").expect("the history can be read").history;
+    assert_eq!(judge(&history).verdict, Verdict::Invalid);
+    history.meta.configuration.acks = squall_bus::Acks::One;
+    assert_eq!(judge(&history).verdict, Verdict::Valid, "{}", judge(&history).reason);
 }
 
 #[test]
@@ -216,8 +270,11 @@ fn what_is_wrong_is_said_with_the_line() {
         "{\"process\":0,\"type\":\"ok\"",
         "{\"process\":0,\"type\":\"ok\",\"f\":\"send\",\"value\":[\"send\",\"x\",1]}\n{\"process\":1",
         "[1 2]",
+        "{:process 0 :type :ok :f :write :value 3}\n{:process 0 :type :ok :f :cas :value [3 4]}",
+        "{:process 0 :type :invoke :f :txn :value [[:send 1 1] [:poll]]}\n{:process 0 :type :ok :f :txn :value [[:send 1 [0 1]]]}",
+        "{:process 0 :type :invoke :f :txn :value [[:send 1 1]]}\n{:process 0 :type :ok :f :txn :value [[:send 2 [0 1]]]}",
+        "{\"squall\":\"history\",\"version\":1}",
         "}",
-        "{:process 0 :type :invoke :f :send :value [[:send 1 1]]}\n{:process 0 :type :ok :f :send :value [[:send 1 [0 2]]]}",
         "{:process 0 :type :ok :f :send :value [[:send 1 1]]}\n{:process 0 :type :ok :f :txn :value [[:append 1 2]]}",
     ];
     let errors: Vec<String> = files

@@ -4,7 +4,7 @@ mod note;
 
 pub(in crate::jsonl) use note::KNOWN;
 
-use super::{Problem, body, maybe_plain, plain};
+use super::{Line, Problem, body, maybe_plain, plain, plain_body};
 use crate::{
     history::{
         Completion, Ends, History, Invoke, Meta, OpId, ProcessId, Send, SendExtra, Settlement, UnitId, What,
@@ -14,8 +14,9 @@ use crate::{
         SendInvoke, SendOk, SettleInvoke, SettleWord, Side, TxnInvoke,
     },
 };
+use foldhash::fast::FixedState;
 use squall_bus::{Time, Topic, Unit};
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 /// What has an invocation and a completion.
 #[cfg(any(test, feature = "schema"))]
@@ -38,19 +39,22 @@ fn invocation(f: &str) -> Option<What> {
 /// Reads line after line into a history.
 pub(super) struct Reader {
     history: History,
+    /// The units by their text, which most lines name. Only asked, never walked.
+    units: HashMap<String, UnitId, FixedState>,
 }
 
 impl Reader {
     pub(super) fn new(meta: Meta) -> Self {
-        Self { history: History::new(meta) }
+        Self { history: History::new(meta), units: HashMap::default() }
     }
 
     pub(super) fn into_history(self) -> History {
         self.history
     }
 
-    pub(super) fn line(&mut self, line: &[u8]) -> Result<(), Problem> {
-        let head: Head<'_> = body(line)?;
+    pub(super) fn line(&mut self, bytes: &[u8]) -> Result<(), Problem> {
+        let line = &Line::new(bytes);
+        let head: Head<'_> = line.head().map_or_else(|| body(line), Ok)?;
         let expected = self.history.len() as u32;
         if head.index != expected {
             return Err(Problem::Index { expected, found: head.index });
@@ -82,7 +86,7 @@ impl Reader {
         Ok(())
     }
 
-    fn invoke(&mut self, what: What, process: ProcessId, line: &[u8]) -> Result<Invoke, Problem> {
+    fn invoke(&mut self, what: What, process: ProcessId, line: &Line<'_>) -> Result<Invoke, Problem> {
         Ok(match what {
             What::CommitInvoke => self.commit(process, &body(line)?)?,
             What::InitInvoke => {
@@ -90,21 +94,21 @@ impl Reader {
                 Invoke::Init { id: self.history.transactional_id(&line.id) }
             }
             What::TxnInvoke => {
-                let line: TxnInvoke<'_> = body(line)?;
+                let line: TxnInvoke<'_> = plain_body(line)?;
                 let id = line.id.map(|id| self.history.transactional_id(&id));
                 Invoke::Txn { id, epoch: line.epoch }
             }
             What::PollInvoke => {
-                let line: PollInvoke<'_> = body(line)?;
+                let line: PollInvoke<'_> = plain_body(line)?;
                 let group = line.group.map(|group| self.history.group(&group));
                 Invoke::Poll { group, txn: self.txn(line.txn, process)? }
             }
-            What::SettleInvoke => self.settle(&body(line)?)?,
+            What::SettleInvoke => self.settle(&plain_body(line)?)?,
             What::EndInvoke => {
                 let line: EndInvoke<'_> = body(line)?;
                 Invoke::End { unit: self.unit(&line.unit)?, node: line.node }
             }
-            _ => Invoke::Send(self.send(process, body(line)?)?),
+            _ => Invoke::Send(self.send(process, plain_body(line)?)?),
         })
     }
 
@@ -168,10 +172,10 @@ impl Reader {
     }
 
     /// The index of the invocation, and how the operation ended.
-    fn completion(&mut self, what: What, side: Side, line: &[u8]) -> Result<(u32, Completion), Problem> {
+    fn completion(&mut self, what: What, side: Side, line: &Line<'_>) -> Result<(u32, Completion), Problem> {
         Ok(match (side, what) {
             (Side::Ok, What::SendInvoke) => {
-                let line: SendOk<'_> = body(line)?;
+                let line: SendOk<'_> = plain_body(line)?;
                 let position = maybe_plain(line.position)?;
                 let completion = match line.unit {
                     Some(unit) => {
@@ -190,7 +194,7 @@ impl Reader {
                 let ends = Ends { high: line.high, stable: line.stable, start: line.start };
                 (line.invoke, Completion::Ends(ends))
             }
-            (Side::Ok | Side::Invoke, _) => (body::<Done>(line)?.invoke, Completion::Ok),
+            (Side::Ok | Side::Invoke, _) => (plain_body::<Done>(line)?.invoke, Completion::Ok),
             (Side::Fail, _) => {
                 let line: Failed<'_> = body(line)?;
                 (line.invoke, Completion::Fail { error: line.error.into_owned() })
@@ -205,10 +209,15 @@ impl Reader {
     }
 
     fn unit(&mut self, text: &str) -> Result<UnitId, Problem> {
+        if let Some(unit) = self.units.get(text) {
+            return Ok(*unit);
+        }
         let wrong = || Problem::Unit(text.to_owned());
         let (topic, partition) =
             text.rsplit_once('/').filter(|(topic, _)| !topic.is_empty()).ok_or_else(wrong)?;
         let partition = partition.parse().ok().filter(|number| *number != u32::MAX).ok_or_else(wrong)?;
-        Ok(self.history.unit(&Unit { topic: Topic::new(topic), partition }))
+        let unit = self.history.unit(&Unit { topic: Topic::new(topic), partition });
+        self.units.insert(text.to_owned(), unit);
+        Ok(unit)
     }
 }

@@ -13,17 +13,17 @@ use squall_bus::{Time, Topic, Unit};
 use std::time::Duration;
 
 /// One step: what, and numbers that it picks its parts by.
-pub(super) type Step = (u8, u64, u8, bool);
+pub(in crate::jsonl) type Step = (u8, u64, u8, bool);
 
 /// How many kinds of steps there are.
 const KINDS: u8 = 29;
 
-pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
+pub(in crate::jsonl) fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec((0..KINDS, 0u64..1 << 50, any::<u8>(), any::<bool>()), 0..120)
 }
 
 /// One of every kind.
-pub(super) fn sample() -> History {
+pub(in crate::jsonl) fn sample() -> History {
     let steps: Vec<Step> =
         (0..KINDS).flat_map(|what| (0..6).map(move |n| (what, n + 10, n as u8 + 1, n % 2 == 0))).collect();
     // Completions once more, now that everything is open.
@@ -52,7 +52,7 @@ struct Open {
 }
 
 /// A history decided by the steps.
-pub(super) fn build(steps: &[Step]) -> History {
+pub(in crate::jsonl) fn build(steps: &[Step]) -> History {
     let mut meta = Meta {
         scenario: "a \"scenario\"\n".into(),
         target: "sim:kafka".into(),

@@ -94,7 +94,7 @@ fn a_value_that_is_sent_twice_cannot_be_judged() {
     let mut tale = tale();
     tale.sent(1, 0).sent(1, 1).drain(1, 0);
     assert_eq!(tale.judged().verdict, Verdict::Unknown);
-    assert!(tale.judged().reason.starts_with("value 1 was sent twice (events 0 and 2)"));
+    assert!(tale.judged().reason.starts_with("value 1 was sent twice (event 0 and event 2)"));
 }
 
 /// An anomaly, and how it is planted in a clean run.

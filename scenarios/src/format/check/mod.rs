@@ -4,6 +4,7 @@
 //! `--set` argument that brought it.
 
 mod clients;
+mod explore;
 mod faults;
 mod topology;
 
@@ -20,6 +21,7 @@ pub(super) fn check(scenario: &Scenario, root: &Node) -> Vec<Problem> {
     topology::check(&mut check);
     clients::check(&mut check);
     faults::check(&mut check);
+    explore::check(&mut check);
     check.problems
 }
 

@@ -1,16 +1,20 @@
-//! Values with a unit, each a type of its own: durations, ranges of durations, rates, ratios, bounds, roles.
+//! Values with a unit, each a type of its own: durations, ranges of durations, rates, ratios, bounds, roles, marks.
 //!
 //! A bare number is an error that says which units there are. All arithmetic is exact: `0.5%` is 5,000 parts
 //! in a million, `1.5s` is 1,500,000,000 ns, and what does not come out even is refused.
 
 mod bound;
+mod mark;
 mod period;
+mod range;
 mod rate;
 mod ratio;
 mod words;
 
 pub use bound::Bound;
+pub use mark::MarkName;
 pub use period::{Period, PeriodRange};
+pub use range::CountRange;
 pub use rate::Rate;
 pub use ratio::Ratio;
 pub use words::{AcksChoice, Count, RoleText, Setting};

@@ -50,6 +50,10 @@ impl Period {
         self.0.is_zero()
     }
 
+    pub(crate) const fn of(span: Duration) -> Self {
+        Self(span)
+    }
+
     pub(crate) const fn from_nanos(nanos: u64) -> Self {
         Self(Duration::from_nanos(nanos))
     }

@@ -20,10 +20,24 @@ impl Rate {
         self.count
     }
 
+    /// Another number of events in the same time; at least 1.
+    pub(crate) const fn with_count(self, count: u64) -> Self {
+        Self { count: if count == 0 { 1 } else { count }, per: self.per }
+    }
+
     /// The time in which they happen: a second, a minute or an hour.
     #[must_use]
     pub const fn per(self) -> Duration {
         self.per
+    }
+
+    /// This many hundredths of it, at least one event in its time.
+    #[must_use]
+    pub fn percent(self, percent: u64) -> Self {
+        Self {
+            count: (self.count.saturating_mul(percent) / 100).clamp(1, FASTEST * self.per.as_secs()),
+            per: self.per,
+        }
     }
 
     /// How many whole events fit into `span`.

@@ -27,7 +27,7 @@ use super::{
     producer::{Asked, Producer, Standing},
 };
 use crate::{
-    kernel::Site,
+    kernel::{Mark, Site},
     model::{OpId, Output},
 };
 use squall_bus::{Ack, Error, ErrorClass, Outcome, Position, Time};
@@ -145,6 +145,7 @@ impl Producer {
             let resend = if self.settings.idempotent { Resend::InOrder } else { library.resend };
             let queue = &mut self.queues[number as usize];
             queue.sequences.draining = self.settings.idempotent;
+            io.mark(Mark::BatchSentAgain);
             return queue.put_back(attempted, resend);
         }
         let is_fatal = meaning.class == ErrorClass::Fatal && self.settings.idempotent;
@@ -267,6 +268,7 @@ impl Producer {
         if self.queues.iter().any(|queue| queue.in_flight > 0) {
             return;
         }
+        io.mark(Mark::ProducerEpochBumped);
         match (self.settings.library.next_epoch, identity.epoch.checked_add(1)) {
             (NextEpoch::Own, Some(epoch)) => {
                 self.standing = Standing::Have(Identity { epoch, ..identity });

@@ -2,7 +2,7 @@
 //! delay, lose responses. All but starts and stops, which are events themselves, are noted in the trace.
 
 use super::{Life, World, machines::Queued};
-use crate::kernel::{Boot, Model, NodeId, network::Way};
+use crate::kernel::{Boot, Mark, Model, NodeId, network::Way};
 use std::time::Duration;
 
 impl<M: Model> World<M> {
@@ -51,6 +51,9 @@ impl<M: Model> World<M> {
             }
         }
         self.kernel.end_process(node, Life::Off, Boot::PowerLost);
+        if self.kernel.disk(node).owes() {
+            self.kernel.marks.add(Mark::PowerLostUnsynced);
+        }
         let choices = self.kernel.choices.clone();
         let owner = &mut self.kernel.nodes[node.index()];
         owner.disk.power_fail(&choices, node.0, owner.power_failures);

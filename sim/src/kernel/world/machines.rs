@@ -8,8 +8,8 @@
 
 use super::{AlarmId, Life};
 use crate::kernel::{
-    Boot, Choices, ConnId, Disk, DiskError, Event, FileId, Message, Model, Network, NodeClock, NodeId, Queue,
-    Ticket, Trace,
+    Boot, Choices, ConnId, Disk, DiskError, Event, FileId, Mark, Marks, Message, Model, Network, NodeClock,
+    NodeId, Queue, Ticket, Trace,
     network::{Packet, Way},
 };
 use squall_bus::Time;
@@ -53,6 +53,7 @@ pub(in crate::kernel) struct Kernel<M: Model> {
     pub(in crate::kernel) touched: Vec<M::Touch>,
     pub(super) nodes: Vec<Node<M>>,
     pub(super) trace: Trace,
+    pub(in crate::kernel) marks: Marks,
     pub(super) fired: Vec<AlarmId>,
 }
 
@@ -107,6 +108,7 @@ impl<M: Model> Kernel<M> {
         let owner = &mut self.nodes[node.index()];
         if owner.drop_responses > 0 && message.acknowledges_write() {
             owner.drop_responses -= 1;
+            self.marks.add(Mark::ResponseLost);
             // The request went through; its response is lost and both sides see the connection break.
             self.goodbye(conn, end as Way);
             self.goodbye(conn, 1 - end as Way);

@@ -12,13 +12,14 @@ mod machines;
 pub(super) use machines::Kernel;
 
 use super::{
-    Boot, Choices, ConnId, Ctx, Digest, Disk, Event, Invariant, LinkSpec, Message, Model, Network, NodeClock,
-    NodeId, Queue, Ticket, Trace, Violation,
+    Boot, Choices, ConnId, Ctx, Digest, Disk, Event, Invariant, LinkSpec, Marks, Message, Model, Network,
+    NodeClock, NodeId, Queue, Ticket, Trace, Violation,
     network::{Packet, Way},
+    trace::Told,
 };
 use machines::{Node, NodeEvent, Queued, QueuedBox};
 use squall_bus::Time;
-use std::collections::VecDeque;
+use std::{collections::VecDeque, fmt};
 
 /// Names an alarm of the world outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -59,6 +60,7 @@ impl<M: Model> World<M> {
             touched: Vec::new(),
             nodes: Vec::new(),
             trace: Trace::default(),
+            marks: Marks::default(),
             fired: Vec::new(),
         };
         Self { kernel, model, invariants: Vec::new(), check_fully: false, violation: None }
@@ -111,6 +113,12 @@ impl<M: Model> World<M> {
     /// The trace, to record or take.
     pub fn trace_mut(&mut self) -> &mut Trace {
         &mut self.kernel.trace
+    }
+
+    /// Which marks were reached so far.
+    #[must_use]
+    pub fn marks(&self) -> Marks {
+        self.kernel.marks
     }
 
     /// The run's choices.
@@ -169,6 +177,12 @@ impl<M: Model> World<M> {
     #[must_use]
     pub fn label(&self, node: NodeId) -> &str {
         &self.kernel.nodes[node.index()].label
+    }
+
+    /// The labels of all nodes, in order.
+    #[must_use]
+    pub fn labels(&self) -> Vec<String> {
+        self.kernel.nodes.iter().map(|node| node.label.clone()).collect()
     }
 
     /// A node's state.
@@ -334,7 +348,8 @@ impl<M: Model> World<M> {
 
     fn dispatch(&mut self, node: NodeId, event: NodeEvent<M>) {
         let (kind, digest) = summary(&event);
-        self.kernel.trace.note(self.kernel.now, Some(node), kind, digest, || format!("{event:?}"));
+        let Kernel { trace, network, now, .. } = &mut self.kernel;
+        trace.note_told(*now, Some(node), kind, digest, || told(&event, node, network));
         let mut ctx = Ctx { kernel: &mut self.kernel, node };
         self.model.on(node, event, &mut ctx);
         self.check();
@@ -358,6 +373,26 @@ impl<M: Model> World<M> {
             }
         }
         self.kernel.touched.clear();
+    }
+}
+
+/// What a person is told of an event.
+fn told<M: Message, T: fmt::Debug>(event: &Event<M, T>, node: NodeId, network: &Network<M>) -> Told {
+    let with = |conn: &ConnId, message: bool, text: String| {
+        let peer = network.ends(*conn).iter().map(|end| end.node).find(|end| *end != node);
+        Told { peer, message, text }
+    };
+    let alone = |text: String| Told { text, ..Told::default() };
+    match event {
+        Event::Started(boot) => alone(format!("started: {boot:?}")),
+        Event::Stopping => alone("stopping".to_owned()),
+        Event::Connected(conn) => with(conn, false, "connected".to_owned()),
+        Event::Accepted(conn, _) => with(conn, false, "connection accepted".to_owned()),
+        Event::Message(conn, message) => with(conn, true, format!("{message:?}")),
+        Event::Closed(conn) => with(conn, false, "connection closed".to_owned()),
+        Event::Timer(timer) => alone(format!("timer {timer:?}")),
+        Event::Synced(file, Ok(())) => alone(format!("synced {file:?}")),
+        Event::Synced(file, Err(error)) => alone(format!("could not sync {file:?}: {error:?}")),
     }
 }
 

@@ -18,7 +18,7 @@ use super::{
     settings::{AGAIN, ProducerSettings},
 };
 use crate::{
-    kernel::{Event, Site, mix},
+    kernel::{Event, Mark, Site, mix},
     model::{Call, OpId, Output},
     nats::{
         Shared,
@@ -340,6 +340,7 @@ impl Producer {
             return self.end(number, outcome, io);
         }
         underway.doubtful |= meaning.stored == Stored::Maybe;
+        io.mark(Mark::BatchSentAgain);
         if meaning.pause {
             self.link.deadlines.add(next, Due::Again(number), io);
         } else {

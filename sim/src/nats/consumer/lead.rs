@@ -26,7 +26,7 @@ use super::super::{
     stream::Stream,
 };
 use super::state::{ConsumerState, Pending};
-use crate::kernel::{ConnId, NodeId};
+use crate::kernel::{ConnId, Mark, NodeId};
 use squall_bus::Time;
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -110,6 +110,9 @@ impl Lead {
     ) -> Self {
         for reply in abandoned {
             around.env.reply(reply, Reply::Status(Status::LeadershipChange));
+        }
+        if !state.pending.is_empty() {
+            around.env.ctx.mark(Mark::ConsumerLeaderChanged);
         }
         let deadlines = state.pending.iter().map(|(seq, pending)| (pending.due, *seq)).collect();
         let mut lead = Self {
@@ -366,6 +369,7 @@ impl Lead {
     }
 
     fn nak(&mut self, seq: u64, pending: Pending, delay: Option<Duration>, around: &mut Around<'_, '_, '_>) {
+        around.env.ctx.mark(Mark::RefusedByHandler);
         match delay {
             Some(delay) if !delay.is_zero() => {
                 self.forget_again(seq);
@@ -382,6 +386,7 @@ impl Lead {
     /// The message was delivered as often as is allowed: it leaves, and that is said.
     fn give_up(&mut self, seq: u64, pending: Pending, around: &mut Around<'_, '_, '_>) {
         let (consumer, deliveries) = (around.assignment.consumer, pending.count);
+        around.env.ctx.mark(Mark::MaxDeliverReached);
         around.env.announce(Advisory::MaxDeliveries { consumer, stream_seq: seq, deliveries });
         self.settle(seq, None, around);
     }
@@ -437,6 +442,7 @@ impl Lead {
             if self.is_last(pending, around) && !self.queued.contains(&seq) {
                 self.give_up(seq, pending, around);
             } else {
+                around.env.ctx.mark(Mark::RedeliveredAfterAckWait);
                 self.queue(seq);
             }
         }

@@ -1,7 +1,7 @@
 //! Elections: who stands when, who votes for whom, and terms.
 
-use super::{Env, NodeId, NodeSet, Raft, RaftMsg, RaftRole, ServerTimer, Timer};
-use crate::kernel::{Site, mix};
+use super::{Env, GroupId, NodeId, NodeSet, Raft, RaftMsg, RaftRole, ServerTimer, Timer};
+use crate::kernel::{Mark, Site, mix};
 use std::time::Duration;
 
 const ELECTION: Site = Site::new("nats.raft.election-timeout");
@@ -141,10 +141,18 @@ impl Raft {
     }
 
     pub(super) fn follow(&mut self, leader: Option<NodeId>, env: &mut Env<'_, '_>) {
+        self.mark_lost(env);
         self.role = RaftRole::Follower;
         self.leader = leader;
         self.taking_over = false;
         self.arm_election(env);
         self.changed(env);
+    }
+
+    /// A stream's leader that is one no more, with messages that nobody was told of.
+    pub(super) fn mark_lost(&self, env: &mut Env<'_, '_>) {
+        if self.role == RaftRole::Leader && self.in_flight() > 0 && matches!(self.group, GroupId::Stream(_)) {
+            env.ctx.mark(Mark::LeaderLostUnacked);
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Following: a leader's entries, and being caught up.
 
 use super::{Entry, Env, Fit, NodeId, Raft, RaftMsg, RaftRole};
-use crate::nats::rules::Sync;
+use crate::{kernel::Mark, nats::rules::Sync};
 use squall_bus::Time;
 use std::{sync::Arc, time::Duration};
 
@@ -132,6 +132,9 @@ impl Raft {
     }
 
     fn cut(&mut self, index: u64, env: &mut Env<'_, '_>) {
+        if index < self.log.last() {
+            env.ctx.mark(Mark::FollowerTruncated);
+        }
         self.log.truncate(index, env.ctx.disk());
         self.changed(env);
     }

@@ -229,6 +229,7 @@ impl Raft {
 
     /// A new process finds what the last one left on its disk.
     pub fn recover(&mut self, boot: Boot, env: &mut Env<'_, '_>) {
+        self.mark_lost(env);
         if boot == Boot::Fresh {
             (self.term, self.vote) = (0, None);
         }

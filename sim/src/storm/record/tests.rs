@@ -119,3 +119,39 @@ fn what_comes_after_the_end_is_dropped() {
     recorder.sent(op.expect("the run went on"), &late);
     assert_eq!(recorder.send("shop", 0, record("two")).0, None);
 }
+
+#[test]
+fn a_dead_letter_is_linked_to_the_record_that_it_stands_for() {
+    for (buried, kept) in [("one", true), ("two", false)] {
+        let mut meta = Meta::default();
+        meta.configuration.dlq = Some("dead".to_owned());
+        let recorder = Recorder::new(meta, false, Arc::new(Still));
+        recorder.consumer(&ConsumerConfig::group("billing", "billing", &["orders".into()]));
+        recorder.sink("billing");
+        let sent = sent(&recorder, "one", 0);
+        let delivery = recorder.delivered("billing", Some("billing"), delivery(sent, 0));
+        recorder.handled("billing", "billing", &delivery, Handling::Poison);
+        let letter = Record { topic: Topic::new("dead"), ..record(buried) };
+        let (op, _) = recorder.send("billing", 0, letter);
+        let ack = Ack { unit: Unit::new(&"dead".into(), 0), position: Some(Position(0)), duplicate: false };
+        assert!(recorder.is_waiting(), "for the outcome of the letter");
+        recorder.sent(op.expect("the run goes on"), &Outcome::Ok(ack));
+        assert!(!recorder.is_waiting());
+        recorder.phase(Phase::CaughtUp);
+        recorder.drained(&unit(), Position(0), Position(1), true);
+        let report = judge(&recorder.close());
+        let lost = report.anomalies.iter().any(|one| one.kind == Kind::DlqLost);
+        assert_eq!(lost, !kept, "{buried}: {}", report.reason);
+    }
+}
+
+#[test]
+fn nobody_waits_for_the_sends_of_a_process_that_has_ended() {
+    let recorder = recorder();
+    let (_, _) = recorder.send("shop", 0, record("one"));
+    let (_, _) = recorder.send("till", 0, record("two"));
+    recorder.ended_process("shop");
+    assert!(recorder.is_waiting(), "the till does");
+    recorder.ended_process("till");
+    assert!(!recorder.is_waiting());
+}

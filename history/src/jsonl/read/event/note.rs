@@ -9,7 +9,7 @@ use crate::{
             FaultLine, HandledLine, HealLine, How, PhaseLine, Place, RebalancedLine, ResetLine, SoughtLine,
             SubscribedLine, Units,
         },
-        read::{Problem, body, maybe_plain, plain},
+        read::{Line, Problem, body, maybe_plain, plain, plain_body},
     },
 };
 use squall_bus::Time;
@@ -40,10 +40,10 @@ pub(in crate::jsonl) const KNOWN: &[&str] = &[
 
 impl Reader {
     /// What clients see.
-    pub(super) fn observation(&mut self, f: &str, line: &[u8]) -> Result<Observation, Problem> {
+    pub(super) fn observation(&mut self, f: &str, line: &Line<'_>) -> Result<Observation, Problem> {
         Ok(match f {
-            "deliver" => self.deliver(body(line)?)?,
-            "handled" => self.handled(body(line)?)?,
+            "deliver" => self.deliver(plain_body(line)?)?,
+            "handled" => self.handled(plain_body(line)?)?,
             "acked" => {
                 let line: AckedLine<'_> = body(line)?;
                 let group = line.group.map(|group| self.history.group(&group));
@@ -86,7 +86,7 @@ impl Reader {
     }
 
     /// What the harness sees.
-    fn harness_observation(&mut self, f: &str, line: &[u8]) -> Result<Observation, Problem> {
+    fn harness_observation(&mut self, f: &str, line: &Line<'_>) -> Result<Observation, Problem> {
         Ok(match f {
             "rebalanced" => {
                 let line: RebalancedLine<'_> = body(line)?;
