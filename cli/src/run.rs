@@ -7,6 +7,7 @@
 use crate::{
     Failure,
     args::{RunArgs, overrides},
+    guard,
     show::{Show, say},
     shrink,
 };
@@ -50,6 +51,9 @@ pub(crate) fn run(args: &RunArgs) -> Result<u8, Failure> {
         .flat_map(|target| (args.seed..=last).map(move |seed| (target, seed)))
         .map(|(target, seed)| job(target, seed))
         .collect();
+    if args.guard {
+        guard::refuse_real(&jobs)?;
+    }
     let desk = Desk::new(&args.out, jobs.len())?;
     carry_out(&jobs, &desk);
     desk.show.finish();
@@ -64,7 +68,8 @@ pub(crate) fn run(args: &RunArgs) -> Result<u8, Failure> {
             say(format_args!("{story}"))?;
         }
     }
-    Ok(exit_code(&runs))
+    let guarded = if args.guard { guard::guard(&jobs)? } else { Verdict::Valid };
+    Ok(guarded.worst(verdict(&runs)).exit_code())
 }
 
 /// Runs all jobs: the simulated ones on all cores, the real ones one by one.
@@ -219,6 +224,6 @@ fn print(args: &RunArgs, runs: &Runs) -> Result<(), Failure> {
     Ok(())
 }
 
-fn exit_code(runs: &Runs) -> u8 {
-    runs.runs.iter().map(Run::verdict).fold(Verdict::Valid, Verdict::worst).exit_code()
+fn verdict(runs: &Runs) -> Verdict {
+    runs.runs.iter().map(Run::verdict).fold(Verdict::Valid, Verdict::worst)
 }

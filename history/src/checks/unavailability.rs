@@ -19,7 +19,7 @@
 use super::{Case, Check, Found, proof};
 use crate::{
     Kind, Ruling,
-    analysis::{Analysis, span},
+    analysis::{Analysis, Buckets, span},
     guarantees::Rules,
     history::UnitId,
 };
@@ -53,9 +53,6 @@ pub(crate) fn worst_outage(analysis: &Analysis<'_>) -> Option<Outage> {
     list.max_by_key(|outage| outage.lasts)
 }
 
-/// The acks of a unit, by their events, and its intended sends, by their rows; both with their times.
-type Times = (Vec<(Time, u32)>, Vec<(Time, u32)>);
-
 /// The longest outage of each unit that was sent to on a schedule.
 fn outages(analysis: &Analysis<'_>) -> Vec<Outage> {
     let mut list: Vec<Outage> = Vec::new();
@@ -84,21 +81,24 @@ fn each_gap(analysis: &Analysis<'_>, mut tell: impl FnMut(Outage)) {
     if history.meta.configuration.acks == Acks::None {
         return;
     }
-    // One pass in the order of the sends: the times of each unit come nearly sorted.
-    let mut times: Vec<Times> = vec![(Vec::new(), Vec::new()); analysis.units.len()];
-    for ((row, send), unit) in (0u32..).zip(history.sends()).zip(&analysis.unit_of) {
-        let Some(unit) = unit else { continue };
-        let (acks, intended) = &mut times[unit.index()];
-        intended.extend(send.intended().map(|time| (time, row)));
-        let ack = send.completion().filter(|_| send.acked());
-        acks.extend(ack.map(|event| (history.time(event), event)));
-    }
+    let of_unit = Buckets::new(analysis.units.len(), history.sends().len(), |row| {
+        analysis.unit_of[row].map(UnitId::index)
+    });
+    // The acks of a unit, by their events, and its intended sends, by their rows; both with their times.
+    let (mut acks, mut intended): (Vec<(Time, u32)>, Vec<(Time, u32)>) = (Vec::new(), Vec::new());
     for unit in &analysis.order {
-        let (acks, intended) = &mut times[unit.index()];
+        acks.clear();
+        intended.clear();
+        for row in of_unit.of(unit.index()) {
+            let send = analysis.send(*row);
+            intended.extend(send.intended().map(|time| (time, *row)));
+            let ack = send.completion().filter(|_| send.acked());
+            acks.extend(ack.map(|event| (history.time(event), event)));
+        }
         acks.sort_unstable();
         intended.sort_unstable();
         let mut next = 0;
-        for (time, row) in intended {
+        for (time, row) in &intended {
             while acks.get(next).is_some_and(|(ack, _)| ack < time) {
                 next += 1;
             }
