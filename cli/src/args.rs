@@ -163,6 +163,12 @@ pub(crate) struct ExploreArgs {
     /// Print one JSON object instead of the summary.
     #[arg(long)]
     pub(crate) json: bool,
+    /// Keep the first failure of each kind as it is, instead of the least of it that still fails.
+    #[arg(long)]
+    pub(crate) no_shrink: bool,
+    /// Where capsules of failures go.
+    #[arg(long, value_name = "FOLDER", default_value = "squall-out")]
+    pub(crate) out: PathBuf,
 }
 
 #[derive(clap::Args)]

@@ -13,7 +13,7 @@ use crate::{
 };
 use squall_history::{History, RunEvent, Verdict};
 use squall_reports::{Exporter, Folder, Run, Runs, Text, run_json};
-use squall_scenarios::{Capsule, Job, Target, library, replay, runner::Sink, runs::Outcome};
+use squall_scenarios::{Capsule, Job, Target, library, runner::Sink, runs::Outcome};
 use std::{
     collections::BTreeMap,
     fs::File,
@@ -60,24 +60,16 @@ pub(crate) fn run(args: &RunArgs) -> Result<u8, Failure> {
     let runs = desk.runs(&scenario.name, &scenario.about)?;
     print(args, &runs)?;
     if let Some(capsule) = desk.first_failure() {
-        keep(args, &capsule)?;
+        let story = shrink::keep(&capsule, !args.no_shrink, &args.out)?;
+        // Standard output is one JSON object then.
+        if args.json {
+            eprintln!("{story}");
+        } else {
+            say(format_args!("{story}"))?;
+        }
     }
     let guarded = if args.guard { guard::guard(&jobs)? } else { Verdict::Valid };
     Ok(guarded.worst(verdict(&runs)).exit_code())
-}
-
-/// Keeps the first simulated failure as a capsule: the least of it that still fails, unless told not to. What is said of
-/// it goes to standard error where standard output is one JSON object.
-fn keep(args: &RunArgs, capsule: &Capsule) -> Result<(), Failure> {
-    let shrunk = if args.no_shrink { None } else { Some(shrink::shrunk(capsule).map_err(Failure::broken)?) };
-    let path = shrink::write(shrunk.as_ref().map_or(capsule, |shrunk| &shrunk.capsule), &args.out)?;
-    let mut story = shrunk.map(|shrunk| format!("{shrunk}\n")).unwrap_or_default();
-    story.push_str(&format!("replay: {}", replay::command(&path.display().to_string())));
-    if args.json {
-        eprintln!("{story}");
-        return Ok(());
-    }
-    say(format_args!("{story}"))
 }
 
 /// Runs all jobs: the simulated ones on all cores, the real ones one by one.
