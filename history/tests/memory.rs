@@ -59,7 +59,7 @@ fn occurrences(history: &History) -> usize {
 // One test alone in this binary: another thread would be counted too.
 #[test]
 fn a_record_takes_a_hundred_bytes() {
-    let stories = [(Story::Clean, 50_000), (Story::Faulty, 50_000), (Story::Transactions, 50_000)];
+    let stories = [(Story::Clean, 20_000), (Story::Faulty, 20_000), (Story::Transactions, 20_000)];
     let weighed = stories.map(|(story, records)| {
         let mut file = Vec::new();
         jsonl::write(&histories::history(story, records), &mut file).expect("memory takes it");

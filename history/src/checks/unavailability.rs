@@ -49,12 +49,11 @@ pub(crate) struct Outage {
 
 /// The longest outage of the worst unit; the first of equals.
 pub(crate) fn worst_outage(analysis: &Analysis<'_>) -> Option<Outage> {
-    let list = outages(analysis).into_iter().rev();
-    list.max_by_key(|outage| outage.lasts)
+    analysis.outages().iter().rev().max_by_key(|outage| outage.lasts).copied()
 }
 
 /// The longest outage of each unit that was sent to on a schedule.
-fn outages(analysis: &Analysis<'_>) -> Vec<Outage> {
+pub(crate) fn outages(analysis: &Analysis<'_>) -> Vec<Outage> {
     let mut list: Vec<Outage> = Vec::new();
     each_gap(analysis, |gap| match list.last_mut() {
         Some(worst) if worst.unit == gap.unit => {
@@ -78,14 +77,16 @@ pub(crate) fn gaps(analysis: &Analysis<'_>, mut tell: impl FnMut(UnitId, Time, D
 /// The time from each intended send to the next ack of its unit, unit by unit.
 fn each_gap(analysis: &Analysis<'_>, mut tell: impl FnMut(Outage)) {
     let history = analysis.history;
-    if history.meta.configuration.acks == Acks::None {
+    let scheduled = history.sends().iter().any(|send| send.intended().is_some());
+    if history.meta.configuration.acks == Acks::None || !scheduled {
         return;
     }
     let of_unit = Buckets::new(analysis.units.len(), history.sends().len(), |row| {
         analysis.unit_of[row].map(UnitId::index)
     });
     // The acks of a unit, by their events, and its intended sends, by their rows; both with their times.
-    let (mut acks, mut intended): (Vec<(Time, u32)>, Vec<(Time, u32)>) = (Vec::new(), Vec::new());
+    let mut acks: Vec<(Time, u32)> = Vec::new();
+    let mut intended: Vec<(Time, u32)> = Vec::new();
     for unit in &analysis.order {
         acks.clear();
         intended.clear();
@@ -112,7 +113,7 @@ fn each_gap(analysis: &Analysis<'_>, mut tell: impl FnMut(Outage)) {
 fn find(analysis: &Analysis<'_>) -> Vec<Found> {
     let Some(bound) = analysis.history.meta.expect.unavailable else { return Vec::new() };
     let mut list: Vec<Outage> =
-        outages(analysis).into_iter().filter(|outage| outage.lasts >= bound).collect();
+        analysis.outages().iter().filter(|outage| outage.lasts >= bound).copied().collect();
     list.sort_by_key(|outage| std::cmp::Reverse(outage.lasts));
     let found = list.into_iter().map(|outage| {
         let send = analysis.send(outage.missed);

@@ -1,8 +1,9 @@
 //! The recorder: events are written down in the order in which they are seen.
 
 use super::{
-    CommitRow, Completion, DeliverRow, EndRow, HandledRow, History, InitRow, Invoke, Observation, OpId,
-    PollRow, ProcessId, Send, SendRow, SettleRow, Status, TxnRow, UnitId, What, index32,
+    CommitRow, Completion, DeliverRow, EndRow, GroupId, HandledRow, History, InitRow, Invoke, KeyId,
+    Observation, OpId, PollRow, ProcessId, Send, SendRow, SettleRow, Status, TransactionalId, TxnRow, UnitId,
+    What, index32,
     packed::{Maybe32, Maybe64},
 };
 use squall_bus::{Ack, Outcome, Time};
@@ -45,14 +46,14 @@ impl History {
             }
             Invoke::Txn { id, epoch } => {
                 let invoke = OpId(self.push(time, process, What::TxnInvoke, self.txns.len()));
-                let (id, epoch) = (id.map(|id| id.number()).into(), epoch.into());
+                let (id, epoch) = (id.map(TransactionalId::number).into(), epoch.into());
                 self.txns.push(TxnRow { invoke, status, process, id, epoch, completion, error });
                 invoke
             }
             Invoke::Poll { group, txn } => {
                 let txn = self.named_txn(txn);
                 let invoke = OpId(self.push(time, process, What::PollInvoke, self.polls.len()));
-                let group = group.map(|group| group.number()).into();
+                let group = group.map(GroupId::number).into();
                 self.polls.push(PollRow { invoke, status, process, group, txn, completion, error });
                 invoke
             }
@@ -93,7 +94,7 @@ impl History {
             value: send.value,
             completion: Maybe32::NONE,
             partition: send.partition.into(),
-            key: send.key.map(|key| key.number()).into(),
+            key: send.key.map(KeyId::number).into(),
             unit: Maybe32::NONE,
             error: Maybe32::NONE,
             position: Maybe64::NONE,
@@ -234,7 +235,7 @@ impl History {
                     unit: deliver.unit,
                     position: deliver.position,
                     value: deliver.value.into(),
-                    group: deliver.group.map(|group| group.number()).into(),
+                    group: deliver.group.map(GroupId::number).into(),
                     attempt: deliver.attempt.into(),
                     poll: poll.into(),
                 });
