@@ -39,8 +39,14 @@
 //!     .assert_valid();
 //! ```
 //!
-//! When a seed fails, [`Sweep::assert_valid`] panics with what was found, the story in two lines, the faults of
-//! that seed and the command that runs it again.
+//! When a seed fails, [`Sweep::assert_valid`] panics with what was found, the story in two lines, and the fewest and
+//! shortest faults with which the seed still shows it; they are written to a file, a *capsule*. Two commands are
+//! printed: one replays the capsule, the other runs the whole seed. [`Storm::corpus`] names a folder of capsules that
+//! are replayed before the seeds.
+//!
+//! What services keep goes into a [`Table`] through a [`Transaction`]; what must hold over tables is asserted with
+//! [`Trial::check`] and [`Trial::eventually`]. The examples in the repository, `examples/outbox` and
+//! `examples/payments`, show both, each first with a bug and then without.
 //!
 //! # What to know
 //!
@@ -84,6 +90,13 @@ pub use squall_sim::storm::{
 /// What a storm can demand beyond what the bus promises.
 pub mod expect {
     pub use squall_history::guarantees::{Delivery, Dlq, Expect, Log, Order};
+}
+
+/// proptest strategies of operations, schedules of faults, and histories.
+#[cfg(feature = "proptest")]
+pub mod strategies {
+    pub use squall_history::strategies::{Happening, happenings, histories, history};
+    pub use squall_sim::strategies::{Operation, faults, operations};
 }
 
 /// What a test needs, in one `use`.

@@ -174,6 +174,6 @@ fn a_capsule_replays_in_a_second_process() {
     assert!(told.contains(&format!("capsule {} (seed 0): invalid", capsule.display())), "{told}");
     // It would say so if its hash were another than that in the capsule.
     assert!(!told.contains("goes another way"), "{told}");
-    let finding = failing.shrunk.expect("it is shrunk").finding.to_string();
-    assert!(told.contains(&finding), "{finding}: {told}");
+    let reason = failing.shrunk.expect("it is shrunk").run.report.reason;
+    assert!(told.contains(&reason), "{reason}: {told}");
 }

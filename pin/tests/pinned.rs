@@ -2,6 +2,7 @@
 
 mod probe;
 
+use probe::storms::{Plant, assert_repeats, assert_suspected};
 use squall_pin as _;
 use squall_sim::runtime::ambient::Ambient;
 use std::{
@@ -87,4 +88,21 @@ fn what_a_run_uses_is_counted() {
         drop(thread::spawn(|| {}).join());
     });
     assert_eq!((used.entropy, used.threads), (2, 1), "a UUID is two words");
+}
+
+#[test]
+fn a_failing_seed_repeats_though_its_body_draws_at_random() {
+    for plant in [Plant::Nothing, Plant::HashOrder, Plant::Randomness, Plant::Clock] {
+        assert_repeats(plant);
+    }
+}
+
+#[test]
+fn a_thread_that_decides_is_named() {
+    assert_suspected(Plant::Thread, "a thread");
+}
+
+#[test]
+fn branches_whose_order_depends_on_runs_before_are_named() {
+    assert_suspected(Plant::Select, "tokio::select!");
 }

@@ -1,6 +1,6 @@
 //! What a developer waits for: seeds per second of a whole storm. Two services (one reads orders, sends an invoice for
-//! each and then acknowledges; one mails invoices) on three nodes, 500 orders in five seconds, and in every seed the
-//! leader of a unit killed, the first service crashed and a minority of the nodes cut off; then recovery, the drain and
+//! each and then acknowledges; one mails invoices, and acknowledges each) on three nodes, 500 records (250 orders in five
+//! seconds, and their invoices), and in every seed the leader of a unit killed, the first service crashed and a minority of the nodes cut off; then recovery, the drain and
 //! the judgement.
 //!
 //! - `storm`: all of that.
@@ -8,7 +8,10 @@
 //! - `heap`: the limit: a bare binary heap that pops and pushes once for each kernel event of the storm, which no
 //!   simulation of these events on one heap can beat.
 //!
-//! And beside it what a cluster costs that nobody uses: `idle hour` is one simulated hour of three nodes without topics
+//! `awaited` is what it costs to await one thing that the bus completes, here a sleep through its `Clock`: from the call
+//! into the kernel to the task that goes on. The limit is `yield`, the same executor and no bus.
+//!
+//! And what a cluster costs that nobody uses: `idle hour` is one simulated hour of three nodes without topics
 //! and with 26 partitions.
 
 #![allow(missing_docs, reason = "criterion's macros make undocumented functions")]
@@ -32,9 +35,11 @@ use std::{
     time::Duration,
 };
 
-const ORDERS: u32 = 500;
+/// Each becomes an invoice: 500 records in all.
+const ORDERS: u32 = 250;
 const WINDOW: Duration = Duration::from_secs(5);
 const PARTITIONS: u32 = 3;
+const AWAITED: u32 = 20_000;
 const HOUR: Duration = Duration::from_secs(3_600);
 
 fn options() -> Options {
@@ -162,6 +167,32 @@ fn idle(bus: &str, partitions: u32) {
     simulation.run(options(), main).expect("the hour passes");
 }
 
+/// So many sleeps, one after the other.
+fn awaited(bus: &str) {
+    let simulation = open(bus, ClusterSpec::of(3), Choices::new(1)).expect("a model of the bus");
+    let main: SimulatedMain = Box::new(move |cluster| {
+        Box::pin(async move {
+            let clock = cluster.clock();
+            for _ in 0..AWAITED {
+                clock.sleep(Duration::from_nanos(100)).await;
+            }
+        })
+    });
+    simulation.run(options(), main).expect("the sleeps end");
+}
+
+fn yields() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime without I/O");
+    runtime.block_on(async {
+        let yielding = tokio::spawn(async {
+            for _ in 0..AWAITED {
+                tokio::task::yield_now().await;
+            }
+        });
+        yielding.await.expect("the task ends");
+    });
+}
+
 fn storms(c: &mut Criterion) {
     let mut group = c.benchmark_group("seeds");
     group.throughput(Throughput::Elements(1)).sample_size(20);
@@ -179,6 +210,14 @@ fn storms(c: &mut Criterion) {
         println!("storm/{bus}: {events} kernel events a seed");
         group.bench_function(BenchmarkId::new("heap", bus), |b| b.iter(|| bare_heap(events)));
     }
+    group.finish();
+
+    let mut group = c.benchmark_group("awaited");
+    group.throughput(Throughput::Elements(u64::from(AWAITED))).sample_size(20);
+    for bus in BUSES {
+        group.bench_function(BenchmarkId::new("sleep", bus), |b| b.iter(|| awaited(bus)));
+    }
+    group.bench_function("yield", |b| b.iter(yields));
     group.finish();
 
     let mut group = c.benchmark_group("idle hour");

@@ -152,7 +152,7 @@ impl<M: BusModel> Simulation<M> {
     /// Handles that outlived their process' crash.
     #[must_use]
     pub fn warnings(&self) -> Vec<ProcWarning> {
-        self.cluster.processes().values().flat_map(|process| process.proc.warnings()).collect()
+        self.cluster.warnings()
     }
 }
 
@@ -183,6 +183,12 @@ pub struct SimCluster<M: BusModel> {
 impl<M: BusModel> SimCluster<M> {
     fn processes(&self) -> MutexGuard<'_, BTreeMap<String, Process>> {
         self.processes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Handles that outlived their process' crash and are still held: those of tasks are let go of when the run ends.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<ProcWarning> {
+        self.processes().values().flat_map(|process| process.proc.warnings()).collect()
     }
 
     /// The process of this name; begun, without a main, if there is none.

@@ -114,10 +114,7 @@ impl<M: BusModel> State<M> {
     }
 
     fn client(&mut self, node: NodeId) -> &mut ClientWaiters {
-        if node.index() >= self.clients.len() {
-            self.clients.resize_with(node.index() + 1, ClientWaiters::default);
-        }
-        &mut self.clients[node.index()]
+        waiters_at(&mut self.clients, node)
     }
 
     pub(crate) fn begin_send(&mut self, node: NodeId) -> (OpId, Pending<Outcome<Ack>>) {
@@ -212,45 +209,52 @@ impl<M: BusModel> State<M> {
             return;
         }
         let now = self.world.now();
-        let outputs: Vec<Output> = self.world.take_outputs().collect();
-        for output in outputs {
+        let Self { world, ops, alarms, clients, notes, .. } = self;
+        for output in world.take_outputs() {
             match output {
                 Output::Sent(op, outcome) => {
-                    if let Some(Waiter::Sent(node, completer)) = self.ops.take(op.0) {
+                    if let Some(Waiter::Sent(node, completer)) = ops.take(op.0) {
                         wakers.extend(completer.complete(outcome));
-                        let client = self.client(node);
+                        let client = waiters_at(clients, node);
                         client.outstanding = client.outstanding.saturating_sub(1);
                         if client.outstanding == 0 {
                             wakers.append(&mut client.flushed);
                         }
                     }
                 }
-                Output::Done(op, outcome) => match self.ops.take(op.0) {
+                Output::Done(op, outcome) => match ops.take(op.0) {
                     Some(Waiter::Done(_, completer)) => wakers.extend(completer.complete(outcome)),
                     Some(Waiter::Closed(completer)) => wakers.extend(completer.complete(())),
                     Some(Waiter::Sent(..)) | None => {}
                 },
-                Output::Room(node) => wakers.append(&mut self.client(node).room),
-                Output::Readable(node) => wakers.append(&mut self.client(node).readable),
+                Output::Room(node) => wakers.append(&mut waiters_at(clients, node).room),
+                Output::Readable(node) => wakers.append(&mut waiters_at(clients, node).readable),
                 Output::Eventful(node) => {
-                    let client = self.client(node);
+                    let client = waiters_at(clients, node);
                     // Who waits for records and takes no events has to ask again: that is how a client learns that
                     // its caller does not mind a rebalance.
                     let waiting =
                         if client.eventful.is_empty() { &mut client.readable } else { &mut client.eventful };
                     wakers.append(waiting);
                 }
-                Output::Note(note) => self.notes.push((now, note)),
+                Output::Note(note) => notes.push((now, note)),
             }
         }
-        let rang: Vec<AlarmId> = self.world.take_alarms().collect();
-        for AlarmId(alarm) in rang {
-            if let Some(slot) = self.alarms.get_mut(alarm) {
+        for AlarmId(alarm) in world.take_alarms() {
+            if let Some(slot) = alarms.get_mut(alarm) {
                 slot.rang = true;
                 wakers.extend(slot.waker.take());
             }
         }
     }
+}
+
+/// Who waits at this client.
+fn waiters_at(clients: &mut Vec<ClientWaiters>, node: NodeId) -> &mut ClientWaiters {
+    if node.index() >= clients.len() {
+        clients.resize_with(node.index() + 1, ClientWaiters::default);
+    }
+    &mut clients[node.index()]
 }
 
 fn push(wakers: &mut Vec<Waker>, waker: &Waker) {

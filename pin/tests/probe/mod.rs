@@ -3,6 +3,8 @@
 // Each test binary uses its own part of this.
 #![allow(dead_code)]
 
+pub(crate) mod storms;
+
 use squall_bus::{ClusterSpec, Outcome, ProducerConfig, Record, Topic, TopicSpec};
 use squall_sim::{
     kernel::Choices,

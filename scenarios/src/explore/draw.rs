@@ -30,6 +30,7 @@ const RATE: Site = Site::new("explore.producers.rate");
 const ARRIVALS: Site = Site::new("explore.producers.arrivals");
 const CUSTOMERS: Site = Site::new("explore.producers.customers");
 const KEY: Site = Site::new("explore.producers.key");
+const TIMEOUT: Site = Site::new("explore.producers.timeout");
 const LINGER: Site = Site::new("explore.producers.linger");
 const CONSUMERS_OFF: Site = Site::new("explore.consumers.off");
 const CONSUMERS: Site = Site::new("explore.consumers.count");
@@ -222,6 +223,13 @@ fn producers(group: &mut Producers, place: u64, bounds: &Explore, lasts: Duratio
     if one_in(LINGER, 3) {
         group.linger = Some(Period::millis([0, 1, 20, 100][below(LINGER, 4) as usize]));
     }
+    // An idempotent producer that gives a record up begins a new epoch: what it does not know the outcome of may then
+    // stand twice, which its configuration does not promise to rule out.
+    let is_free = group.delivery_timeout.is_none() && group.request_timeout.is_none() && !group.idempotent;
+    if is_free && one_in(TIMEOUT, 3) {
+        group.delivery_timeout = Some(Period::seconds(choices.between(TIMEOUT, place, 1, 3, 12)));
+        group.request_timeout = Some(Period::millis(choices.between(TIMEOUT, place, 2, 500, 2_500)));
+    }
     if let (Some(linger), Some(request), Some(delivery)) =
         (group.linger, group.request_timeout, group.delivery_timeout)
         && delivery.get() < linger.get() + request.get()
@@ -234,9 +242,12 @@ fn consumers(group: &mut Consumers, place: u64, bounds: &Explore, choices: &Choi
     let one_in = |site, seeds| choices.below(site, place, 0, seeds) == 0;
     let range = bounds.consumers.unwrap_or(CountRange::new(1, group.count.get() + 1));
     group.count = count(choices, CONSUMERS, place, range);
-    if one_in(POISON, 3) {
-        group.handler.poison = Ratio::ZERO;
-    }
+    // None, as much as the scenario says, or enough of it that tries and crashes meet.
+    group.handler.poison = match choices.below(POISON, place, 0, 3) {
+        0 => Ratio::ZERO,
+        1 => group.handler.poison,
+        _ => group.handler.poison.times(5).min(Ratio::TENTH),
+    };
     if one_in(FAILS, 3) {
         group.handler.fails = Ratio::ZERO;
     }

@@ -6,6 +6,7 @@ use super::{
     summary::{Group, Summary, Tally},
 };
 use crate::Plan;
+use squall_bus::{FaultKind, Time};
 use std::{fmt, sync::Arc, time::Duration};
 
 /// So many faults of a draw are listed.
@@ -78,12 +79,12 @@ impl fmt::Display for Group {
             first.job.seed
         )?;
         if let Some(anomaly) = first.anomaly() {
-            writeln!(f, "  {}", anomaly.ruling.clause())?;
+            writeln!(f, "  {}", plain(anomaly.ruling.clause()))?;
             for line in anomaly.story().lines() {
-                writeln!(f, "  | {line}")?;
+                writeln!(f, "  | {}", plain(line))?;
             }
         } else {
-            writeln!(f, "  {}", first.report.reason)?;
+            writeln!(f, "  {}", plain(&first.report.reason))?;
         }
         let plan = Plan::new(Arc::clone(&first.job.scenario), first.job.seed);
         let topology = &first.job.scenario.topology;
@@ -98,13 +99,23 @@ impl fmt::Display for Group {
         for fault in plan.faults().iter().take(LISTED) {
             let lasts =
                 if fault.lasts.is_zero() { String::new() } else { format!(" for {}", seconds(fault.lasts)) };
-            writeln!(f, "    {} {fault}{lasts}", seconds(fault.at.since(squall_bus::Time::ZERO)))?;
+            let by = match fault.kind {
+                FaultKind::Delay(by) => format!(" by {}", seconds(by)),
+                FaultKind::DropResponses(count) => format!(" of {count}"),
+                _ => String::new(),
+            };
+            writeln!(f, "    {} {fault}{by}{lasts}", seconds(fault.at.since(Time::ZERO)))?;
         }
         if plan.faults().len() > LISTED {
             writeln!(f, "    and {} more", plan.faults().len() - LISTED)?;
         }
         writeln!(f, "  reproduce: {}", first.reproduce)
     }
+}
+
+/// Text from outside must not move a terminal's cursor or change its colours.
+fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 /// `1 seed`, `2 seeds`.

@@ -2,7 +2,7 @@
 //! request the events behind one checkpoint. As text it goes from one process to another, one fact a line.
 
 use crate::{
-    kernel::{Trace, TraceEvent},
+    kernel::{Trace, TraceEvent, mix},
     runtime::ambient::Ambient,
 };
 use squall_bus::Time;
@@ -10,6 +10,8 @@ use std::{fmt, str::FromStr};
 
 /// What the text begins with.
 const HEAD: &str = "squall footprint 1";
+/// A word of so many bytes is not long yet.
+const LONG: usize = 48;
 
 /// One event, in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +30,21 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.at, self.what)
     }
+}
+
+/// A text on one line, with each long word of it (a payload) cut, and told from others by its length and a hash.
+fn in_short(text: &str) -> String {
+    let mut short = String::with_capacity(text.len().min(1_024));
+    for word in text.split_inclusive(char::is_whitespace) {
+        if word.len() <= LONG {
+            short.push_str(word);
+            continue;
+        }
+        let hash = word.bytes().fold(0, |hash, byte| mix(hash, u64::from(byte)));
+        short.extend(word.chars().take(LONG / 2));
+        short.push_str(&format!("…<{} bytes, {:08x}> ", word.len(), hash as u32));
+    }
+    short.replace('\n', " ")
 }
 
 /// What a run leaves. Two runs of one plan leave equal ones, apart from `ambient` and `steps`.
@@ -51,8 +68,7 @@ impl Footprint {
         let first = trace.recorded_from();
         let step = |(index, event): (u64, &TraceEvent)| {
             let who = event.node.map_or_else(|| "-".to_owned(), |node| node.to_string());
-            let what = format!("{who} {}", event.text).replace('\n', " ");
-            Step { index, at: event.at, what, hash: event.hash }
+            Step { index, at: event.at, what: format!("{who} {}", in_short(&event.text)), hash: event.hash }
         };
         Self {
             hash: trace.hash(),

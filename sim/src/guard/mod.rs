@@ -1,9 +1,10 @@
 //! The determinism guard: two runs of one plan in two processes must leave the same [`Footprint`]. When they do not, the
 //! first event that differs is told, and what is likely to be the cause.
 //!
-//! 1. The footprint of a run in this process is compared with that of a run in a fresh one. Equal: done.
-//! 2. A second fresh process and a second run in this one show what kind of difference it is: whether fresh processes
-//!    agree with each other, and whether this process agrees with itself.
+//! 1. The footprint of a run in this process is compared with that of a run in a fresh one, and with that of a second
+//!    run in this one. All equal: done.
+//! 2. A second fresh process shows what kind of difference it is: whether fresh processes agree with each other, and
+//!    whether this process agrees with itself.
 //! 3. Runs that record the events behind the last common checkpoint find the first event that differs: one here and
 //!    one fresh if fresh processes agree, else two fresh ones. A cause that strikes elsewhere each time is followed
 //!    from checkpoint to checkpoint a few times.
@@ -44,14 +45,16 @@ pub struct Parted {
     pub evidence: Evidence,
 }
 
-/// Compares a run with one in a fresh process. `None` if they are equal.
+/// Compares a run with one in a fresh process and with a second one in this process. `None` if they are equal.
 ///
 /// # Errors
 /// Those of the runs.
 pub fn examine<E>(first: &Footprint, here: Again<'_, E>, fresh: Again<'_, E>) -> Result<Option<Parted>, E> {
-    let one = fresh(None)?;
-    let Some(checkpoint) = first.parts_from(&one) else { return Ok(None) };
-    let (two, again) = (fresh(None)?, here(None)?);
+    let (one, again) = (fresh(None)?, here(None)?);
+    let Some(checkpoint) = first.parts_from(&one).or_else(|| first.parts_from(&again)) else {
+        return Ok(None);
+    };
+    let two = fresh(None)?;
     let fresh_agree = one.parts_from(&two).is_none();
     let mut evidence = Evidence {
         pinned: first.ambient.pinned,

@@ -32,21 +32,26 @@ impl Shape {
         if a.what == b.what && a.at != b.at {
             return Self::Timing;
         }
-        let has = |steps: &[Step], step: &Step| {
-            steps.iter().take_while(|one| one.at == step.at).any(|one| one.what == step.what)
+        let later = |steps: &[Step], words: &BTreeSet<&str>| {
+            let all: BTreeSet<&str> = steps.iter().flat_map(|step| words_of(&step.what)).collect();
+            words.is_subset(&all)
         };
-        if a.at == b.at && (has(one, b) || has(other, a)) {
-            return Self::Order;
-        }
-        let (whats, others): (BTreeSet<&str>, BTreeSet<&str>) =
-            (one.iter().map(|step| &*step.what).collect(), other.iter().map(|step| &*step.what).collect());
-        match (whats.contains(&*b.what), others.contains(&*a.what)) {
-            // What comes first in one run comes later in the other: its turn or its time is another.
+        let (here, there): (BTreeSet<&str>, BTreeSet<&str>) =
+            (words_of(&a.what).collect(), words_of(&b.what).collect());
+        let (only_here, only_there) = (&here - &there, &there - &here);
+        // What is said now in one run is said later in the other: it has another turn there. The numbers of
+        // operations belong to the turn, so whole events need not be equal.
+        match (later(other, &only_here), later(one, &only_there)) {
             (true, true) => Self::Order,
-            (true, false) | (false, true) => Self::Timing,
-            (false, false) => Self::Content,
+            _ if a.at != b.at => Self::Timing,
+            _ => Self::Content,
         }
     }
+}
+
+/// The words of an event.
+fn words_of(what: &str) -> impl Iterator<Item = &str> {
+    what.split([' ', '(', ')', '{', '}', '[', ']', ',']).filter(|word| !word.is_empty())
 }
 
 /// What is known about two runs that differ.
@@ -107,11 +112,11 @@ impl Evidence {
     /// What to do about it.
     #[must_use]
     pub fn remedy(&self) -> &'static str {
-        if !self.pinned {
+        if self.fresh_agree {
+            "fresh processes agree with each other: a seed that runs alone repeats"
+        } else if !self.pinned {
             "add squall-pin to [dev-dependencies] and `use squall_pin as _;` to the test: it pins the order of maps, \
              random numbers and clocks to the seed"
-        } else if self.fresh_agree {
-            "a fresh process repeats it: run the seed alone, by the command below"
         } else {
             "squall-pin is linked, so it is none of the order of maps, random numbers and clocks of std"
         }

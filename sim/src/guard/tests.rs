@@ -42,10 +42,22 @@ fn examined(
 }
 
 #[test]
-fn equal_runs_are_equal_and_no_further_run_is_needed() {
-    let same = plain(3 * CHECKPOINT);
-    let never = || -> Vec<String> { unreachable!("no second run here") };
-    assert_eq!(examined(&same, never, || same.clone(), Ambient::default()), None);
+fn equal_runs_are_equal_and_one_more_of_each_is_enough_to_say_so() {
+    let (same, mut runs) = (plain(3 * CHECKPOINT), 0);
+    let fresh = || {
+        runs += 1;
+        plain(3 * CHECKPOINT)
+    };
+    assert_eq!(examined(&same, || same.clone(), fresh, Ambient::default()), None);
+    assert_eq!(runs, 1);
+}
+
+#[test]
+fn a_process_that_disagrees_with_itself_is_told_though_a_fresh_one_repeats_its_first_run() {
+    let (same, other) = (plain(20), plain(21));
+    let parted = examined(&same, || other.clone(), || same.clone(), Ambient::default()).expect("they differ");
+    assert_eq!((parted.evidence.fresh_agree, parted.evidence.here_repeats), (true, false));
+    assert!(parted.to_string().contains("in a fresh process: the run is over"), "{parted}");
 }
 
 #[test]
@@ -132,6 +144,14 @@ fn the_shape_of_a_difference_is_order_time_or_content() {
     assert_eq!(Shape::of(&[a.clone(), b.clone()], &[b.clone(), a.clone()]), Shape::Order);
     assert_eq!(Shape::of(&[a.clone(), b.clone()], &[step(2, "a"), b.clone()]), Shape::Timing);
     assert_eq!(Shape::of(&[a, b.clone()], &[c, b]), Shape::Content);
+}
+
+#[test]
+fn a_long_payload_is_told_in_short_and_still_told_from_others() {
+    let what = |end: &str| format!("call Send {}{end} then\nmore", ".".repeat(9_000));
+    let steps = run(&[what("a"), what("b")], Ambient::default(), Some(0)).steps;
+    assert!(steps[0].what.len() < 100 && steps[0].what.ends_with("then more"), "{}", steps[0].what);
+    assert_ne!(steps[0].what, steps[1].what);
 }
 
 #[test]

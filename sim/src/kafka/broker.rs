@@ -455,7 +455,7 @@ impl Broker {
             .collect();
         for conn in due {
             self.expire_produce(conn, env);
-            self.answer_fetch(conn, true, env);
+            self.answer_fetch(conn, None, true, env);
         }
         if let Some(next) = self.conns.values().filter_map(until).min() {
             self.wake_at(next, env);
@@ -495,7 +495,7 @@ impl Broker {
         }
         let mut watchers = std::mem::take(&mut replica.watchers);
         for conn in &watchers {
-            self.answer_fetch(*conn, false, env);
+            self.answer_grown_fetch(*conn, id, env);
         }
         // Who was not answered goes on watching.
         watchers.retain(|conn| {

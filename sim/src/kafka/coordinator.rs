@@ -231,10 +231,14 @@ impl Coordinator {
     ) {
         let (rules, now) = (env.rules, env.ctx.now());
         let Some(shard) = self.shard(partition) else { return };
+        let commits = matches!(body, RequestBody::JoinGroup(_)) && shard.commits(id);
         let group = shard.groups.entry(id).or_insert_with(|| Group::new(id));
         let mut answer = None;
         let effects = match body {
             RequestBody::JoinGroup(request) => {
+                if commits {
+                    env.ctx.mark(Mark::RebalanceDuringCommit);
+                }
                 shard.ids += 1;
                 let entity = mix(u64::from(id.0), u64::from(shard.leader_epoch));
                 let fresh = MemberId(env.ctx.choices().draw(MEMBER_ID, entity, shard.ids));
@@ -319,9 +323,6 @@ impl Coordinator {
                 Effect::Rebalanced(generation, members) => {
                     let group = env.names.group(id).to_owned();
                     let generation = generation.unsigned_abs();
-                    if self.shard(partition).is_some_and(|shard| shard.commits(id)) {
-                        env.ctx.mark(Mark::RebalanceDuringCommit);
-                    }
                     env.ctx.emit(Output::Note(Note::Rebalanced { group, generation, members }));
                 }
             }

@@ -31,20 +31,52 @@ impl Broker {
         request: FetchRequest,
         env: &mut Env<'_, '_>,
     ) {
+        // Of which partitions there may be something to say.
+        let mut open: Option<Vec<FetchPartition>> = None;
         if let Some((node, epoch)) = request.replica {
+            let open = open.insert(Vec::new());
             for at in request.partitions.iter() {
-                self.follower_at(node, epoch, at, env);
+                if !self.is_still_caught_up(node, epoch, at, env) {
+                    self.follower_at(node, epoch, at, env);
+                    open.push(*at);
+                }
             }
         }
         let until = env.ctx.now() + request.max_wait;
         let expired = request.max_wait.is_zero();
         if let Some(known) = self.conns.get_mut(&conn) {
             known.busy = Busy::Fetch(ParkedFetch { correlation, until, request });
-            if !self.answer_fetch(conn, expired, env) {
+            if !self.answer_fetch(conn, open.as_deref(), expired, env) {
                 self.watch(conn);
                 self.wake_at(until, env);
             }
         }
+    }
+
+    /// A follower that has everything, knows so and is in sync has it still: there is nothing else to find out about
+    /// the partition, and nothing to tell. Most partitions of most fetches are like that.
+    fn is_still_caught_up(
+        &mut self,
+        node: NodeId,
+        epoch: u64,
+        at: &FetchPartition,
+        env: &Env<'_, '_>,
+    ) -> bool {
+        let now = env.ctx.now();
+        let Some(replica) = self.replica_mut(at.id) else { return false };
+        let same_reign = at.current_leader_epoch == Some(replica.leader_epoch);
+        let end = replica.log.end();
+        if !same_reign
+            || at.offset != end
+            || replica.high_watermark != end
+            || !replica.isr.contains(node)
+            || replica.divergence(at).is_some()
+            || is_news(replica, node)
+        {
+            return false;
+        }
+        replica.follower_fetched(node, epoch, at, now);
+        replica.leading().is_some()
     }
 
     /// A follower has everything before this: what follows for the ISR and the high watermark.
@@ -72,8 +104,40 @@ impl Broker {
         }
     }
 
-    /// Answers a waiting Fetch if there is enough to say, or its time is up; whether it did.
-    pub(super) fn answer_fetch(&mut self, conn: ConnId, expired: bool, env: &mut Env<'_, '_>) -> bool {
+    /// A replica grew: answers a waiting Fetch if that is enough to say; whether it did.
+    pub(super) fn answer_grown_fetch(
+        &mut self,
+        conn: ConnId,
+        id: PartitionId,
+        env: &mut Env<'_, '_>,
+    ) -> bool {
+        let Some(Busy::Fetch(parked)) = self.conns.get(&conn).map(|known| &known.busy) else { return false };
+        let request = &parked.request;
+        let follower = request.replica.map(|(node, _)| node);
+        // Nothing could be said of the others before.
+        let says = |at: &FetchPartition| at.id == id && self.has_more(at, follower);
+        request.partitions.iter().any(says) && self.answer_fetch(conn, None, false, env)
+    }
+
+    /// Whether there is more to say of a partition than its high watermark.
+    fn has_more(&self, at: &FetchPartition, follower: Option<NodeId>) -> bool {
+        let Ok(replica) = self.check_leader(at.id, at.current_leader_epoch) else { return true };
+        let end = replica.log.end();
+        let limit = if follower.is_some() { end } else { replica.high_watermark };
+        at.offset < limit
+            || !(replica.log.start()..=end).contains(&at.offset)
+            || replica.divergence(at).is_some()
+    }
+
+    /// Answers a waiting Fetch if there is enough to say, or its time is up; whether it did. `open`: the partitions of
+    /// which there may be something to say, if that is known.
+    pub(super) fn answer_fetch(
+        &mut self,
+        conn: ConnId,
+        open: Option<&[FetchPartition]>,
+        expired: bool,
+        env: &mut Env<'_, '_>,
+    ) -> bool {
         let Some(Busy::Fetch(parked)) = self.conns.get(&conn).map(|known| &known.busy) else { return false };
         let expired = expired && parked.until <= env.ctx.now();
         let (request, correlation) = (&parked.request, parked.correlation);
@@ -81,12 +145,12 @@ impl Broker {
         let mut said = Vec::new();
         let mut bytes = 0_u32;
         let mut urgent = false;
-        for at in request.partitions.iter() {
+        for at in open.unwrap_or(&request.partitions) {
             let left = request.max_bytes.saturating_sub(bytes);
             if let Some(fetched) = self.read_partition(at, follower, left, bytes == 0, env) {
                 let read = fetched.entries.iter().map(|entry| entry.batch.bytes);
                 bytes = read.fold(bytes, u32::saturating_add);
-                urgent |= fetched.error.is_error() || fetched.diverging.is_some();
+                urgent |= fetched.is_urgent();
                 said.push(fetched);
             }
         }

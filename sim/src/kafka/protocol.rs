@@ -254,6 +254,14 @@ pub struct FetchedPartition {
     pub leader: Option<LeaderHint>,
 }
 
+impl FetchedPartition {
+    /// Whether the reader has to hear this at once: an error or a divergence.
+    #[must_use]
+    pub const fn is_urgent(&self) -> bool {
+        self.error.is_error() || self.diverging.is_some()
+    }
+}
+
 /// Which offset is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum OffsetSpec {

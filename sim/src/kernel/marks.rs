@@ -76,7 +76,7 @@ marks! {
     CoordinatorMoved = "coordinator-moved-with-members", Kafka,
         "A group's coordinator moved to another node while the group had members.";
     RebalanceDuringCommit = "rebalance-during-a-commit", Kafka,
-        "A group was rebalanced while a commit of its was on its way into the log.";
+        "A member joined its group anew while a commit of the group was on its way into the log.";
     CommitRefused = "commit-refused-by-rebalance", Kafka,
         "A member's commit came too late: its group had gone on to another generation.";
     MemberExpired = "member-expired", Kafka,

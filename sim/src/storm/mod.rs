@@ -14,7 +14,7 @@
 //! through them. What a service *did* with a record no bus can see: it says so to its [`Sink`]. The checks and
 //! guarantees are those of `squall-history`, the same that judge scenarios.
 //!
-//! The first seed that fails is [shrunk](shrink) and written down as a [capsule](capsule). Capsules that are kept in a
+//! The first seed that fails is run again alone, in this process and in a [fresh one](confirm). It is [shrunk](shrink) and written down as a [capsule](capsule). Capsules that are kept in a
 //! folder, the *corpus*, are [replayed](replay) before the seeds.
 //!
 //! The environment variable `SQUALL_SEED` replaces the seeds of every storm in the process by that one, and
@@ -22,6 +22,7 @@
 
 mod capsule;
 mod checks;
+mod confirm;
 mod faults;
 mod files;
 mod finding;
@@ -46,9 +47,10 @@ pub use trial::{Service, Sink, Trial};
 
 use crate::{
     cluster::Simulation,
+    guard::Footprint,
     kernel::Choices,
     model::BusModel,
-    runtime::Options,
+    runtime::{Options, ProcWarning},
     targets::{self, Simulated},
 };
 use finish::Finish;
@@ -253,10 +255,24 @@ impl Storm {
         Fut: Future<Output = BodyResult> + Send + 'static,
     {
         let body: Body = Arc::new(move |trial| Box::pin(body(trial)));
+        let place = confirm::Place::next();
+        if let Some((seed, from)) = place.asked() {
+            place.answer(&self.footprint(seed, from, &body));
+        }
         match self.todo() {
-            Ok(todo) => self.sweep(todo, &body),
+            Ok(todo) => self.sweep(todo, &place, &body),
             Err(why) => Sweep { runs: vec![Run::broken(0, why)], replays: Vec::new() },
         }
+    }
+
+    /// Runs one seed with these faults instead of those that it draws: for schedules that come from elsewhere.
+    pub fn run_faults<F, Fut>(&self, seed: u64, faults: Vec<Fault>, body: F) -> Run
+    where
+        F: Fn(Trial) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = BodyResult> + Send + 'static,
+    {
+        let body: Body = Arc::new(move |trial| Box::pin(body(trial)));
+        self.run_seed(seed, Some(faults), &body)
     }
 
     /// What the environment and the corpus leave to do.
@@ -280,7 +296,7 @@ impl Storm {
         Ok(Todo { capsules, seeds: self.seeds.clone() })
     }
 
-    fn sweep(&self, todo: Todo, body: &Body) -> Sweep {
+    fn sweep(&self, todo: Todo, place: &confirm::Place, body: &Body) -> Sweep {
         let replays = todo.capsules.iter().map(|filed| self.replay(filed, body)).collect();
         let mut runs: Vec<Run> = Vec::new();
         let mut failed = false;
@@ -288,13 +304,19 @@ impl Storm {
             let mut run = self.run_seed(seed, None, body);
             if !run.is_valid() && !failed {
                 failed = true;
-                run.repeats = Some(self.run_seed(seed, None, body).hash == run.hash);
+                place.confirm(&mut run, &mut |from| self.footprint(seed, from, body));
                 self.shrink(&mut run, body);
                 self.write_down(&mut run);
             }
             runs.push(run);
         }
         Sweep { runs, replays }
+    }
+
+    /// What a run of this seed leaves, with the events behind this checkpoint.
+    fn footprint(&self, seed: u64, record_from: Option<u64>, body: &Body) -> Footprint {
+        let storm = self.clone().options(Options { record_from, ..self.options.clone() });
+        storm.run_seed(seed, None, body).footprint
     }
 
     /// Looks for fewer faults with which a seed shows the same.
@@ -331,13 +353,14 @@ impl Storm {
     ) -> Run {
         let (storm, body, planned) = (self.clone(), Arc::clone(body), faults.clone());
         let ended = simulation.run(self.options.clone(), move |cluster| {
-            let procs = Arc::clone(&cluster);
+            let (procs, leaks) = (Arc::clone(&cluster), Arc::clone(&cluster));
             let shares = !cluster.capabilities().assignment;
             let recorder = Recorder::new(storm.meta(seed), shares, cluster.clock());
             let shared = Shared {
                 seed,
                 cluster,
                 proc_of: Box::new(move |name| procs.proc(name)),
+                warnings: Box::new(move || leaks.warnings()),
                 recorder,
                 services: std::sync::Mutex::default(),
                 checks: std::sync::Mutex::default(),
@@ -345,11 +368,12 @@ impl Storm {
             async move { storm.work(Arc::new(shared), planned, body).await }
         });
         let (hash, events) = (Simulated::hash(&simulation), Simulated::events(&simulation));
-        let run = Run { hash, events, faults, warnings: simulation.warnings(), ..Run::empty(seed) };
+        let (warnings, footprint) = (simulation.warnings(), simulation.footprint());
+        let run = Run { hash, events, faults, warnings, footprint, ..Run::empty(seed) };
         match ended {
-            Ok(Ok((history, failed_checks))) => {
+            Ok(Ok(Worked { history, failed_checks, warnings })) => {
                 let report = checks::with_failed(judge(&history), &failed_checks);
-                Run { report, history: Some(history), failed_checks, ..run }
+                Run { report, history: Some(history), failed_checks, warnings, ..run }
             }
             Ok(Err(trouble)) => Run { report: broken(&trouble), ..run },
             Err(why) => Run { report: broken(&why), broken: Some(why), ..run },
@@ -357,12 +381,7 @@ impl Storm {
     }
 
     /// The phases of one seed.
-    async fn work(
-        &self,
-        shared: Arc<Shared>,
-        planned: Vec<Fault>,
-        body: Body,
-    ) -> Result<(History, Vec<FailedCheck>), Trouble> {
+    async fn work(&self, shared: Arc<Shared>, planned: Vec<Fault>, body: Body) -> Result<Worked, Trouble> {
         let (cluster, recorder) = (Arc::clone(&shared.cluster), Arc::clone(&shared.recorder));
         let finish = Finish {
             cluster: Arc::clone(&cluster),
@@ -392,7 +411,7 @@ impl Storm {
         let deadline = clock.now() + self.recovery;
         finish.whole(deadline).await;
         let holds = || shared.checks().hold_by_now();
-        let failed = if finish.caught_up(deadline, self.handling, &holds).await {
+        let failed_checks = if finish.caught_up(deadline, self.handling, &holds).await {
             recorder.phase(Phase::CaughtUp);
             shared.checks().assert()
         } else {
@@ -404,8 +423,10 @@ impl Storm {
         elections.abort();
         recorder.elected(cluster.elections().await);
         let history = recorder.close();
+        // A service that is ended here holds its handles until it is polled again, which is no leak.
+        let warnings = (shared.warnings)();
         shared.end_services();
-        Ok((history, failed))
+        Ok(Worked { history, failed_checks, warnings })
     }
 
     async fn prepare(&self, finish: &Finish) -> Result<(), Trouble> {
@@ -451,6 +472,13 @@ impl Storm {
             expect: self.expect.clone(),
         }
     }
+}
+
+/// What came of the phases of a seed.
+struct Worked {
+    history: History,
+    failed_checks: Vec<FailedCheck>,
+    warnings: Vec<ProcWarning>,
 }
 
 /// Why a seed could not be judged.

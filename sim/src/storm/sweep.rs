@@ -1,7 +1,10 @@
 //! What came of a storm: a run for each seed.
 
 use super::{CAPSULE_VARIABLE, SEED_VARIABLE, checks::FailedCheck, finding::Finding};
-use crate::runtime::{Broken, ProcWarning};
+use crate::{
+    guard::Footprint,
+    runtime::{Broken, ProcWarning},
+};
 use squall_bus::Fault;
 use squall_history::{
     Anomaly, History, Report, Verdict,
@@ -32,7 +35,10 @@ pub struct Run {
     pub history: Option<History>,
     /// Tasks that outlived their service's crash.
     pub warnings: Vec<ProcWarning>,
-    /// Whether a second run of this seed had the same hash. Only the first failing seed is run again.
+    /// What the run left, to be compared with that of another run of this seed.
+    pub footprint: Footprint,
+    /// Whether two more runs of this seed had the same hash, one in this process and one in a fresh one, where the
+    /// test can be run by its name. Only the first failing seed is run again.
     pub repeats: Option<bool>,
     /// The checks of the test that failed.
     pub failed_checks: Vec<FailedCheck>,
@@ -107,6 +113,7 @@ impl Run {
             report: Report::unjudged(Verdict::Broken, "it was not run"),
             hash: 0,
             events: 0,
+            footprint: Footprint::default(),
             faults: Vec::new(),
             history: None,
             warnings: Vec::new(),

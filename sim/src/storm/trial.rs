@@ -6,7 +6,7 @@ use super::{
     recording::RecordingBus,
     table::{Key, Table, Transaction, Value},
 };
-use crate::runtime::{Proc, ProcLife};
+use crate::runtime::{Proc, ProcLife, ProcWarning};
 use squall_bus::{Bus, Clock, Cluster, Delivery, Incarnation, Main};
 use squall_history::history::Handling;
 use std::{
@@ -20,6 +20,7 @@ pub(super) struct Shared {
     pub(super) seed: u64,
     pub(super) cluster: Arc<dyn Cluster>,
     pub(super) proc_of: Box<dyn Fn(&str) -> Proc + Send + Sync>,
+    pub(super) warnings: Box<dyn Fn() -> Vec<ProcWarning> + Send + Sync>,
     pub(super) recorder: Arc<Recorder>,
     pub(super) services: Mutex<BTreeSet<String>>,
     pub(super) checks: Mutex<Checks>,

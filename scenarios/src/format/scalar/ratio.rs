@@ -10,8 +10,16 @@ pub struct Ratio(u32);
 impl Ratio {
     /// Nothing.
     pub const ZERO: Self = Self(0);
+    /// One in ten.
+    pub const TENTH: Self = Self(100_000);
     /// Everything.
     pub const ALL: Self = Self(1_000_000);
+
+    /// So many times as much, at most everything.
+    #[must_use]
+    pub fn times(self, factor: u32) -> Self {
+        Self(self.0.saturating_mul(factor).min(Self::ALL.0))
+    }
 
     /// Parts per million, at most a million.
     #[must_use]

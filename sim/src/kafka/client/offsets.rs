@@ -4,7 +4,7 @@
 //!   become a new one.
 //! - 22, 25 and 27 are refusals: the commit fails, and the member learns what they mean for it. Trouble with the
 //!   coordinator is overcome inside the client: it is looked for and asked again, until the commit's time is up;
-//!   then the outcome is unknown if an attempt may have gone through.
+//!   then, or when a later attempt is refused, the outcome is unknown if an attempt may have gone through.
 //! - Between the loss of a membership and the next one a commit fails at once (22 in librdkafka, 27 in Java).
 //!   While rejoining librdkafka still sends it, with the old generation.
 //! - Automatic commits cover what was handed out (librdkafka), or only what the caller is done with (Java); they
@@ -21,7 +21,7 @@ use super::{
     fetcher::Place,
     group::Phase,
     net::What,
-    outcome::{self, Coordination},
+    outcome::{self, Appended, Coordination},
 };
 use crate::model::{OpId, Output};
 use squall_bus::{Error, ErrorClass, Outcome, Position, Time, Unit};
@@ -56,10 +56,24 @@ impl Commit {
     }
 }
 
-fn refusal(code: ErrorCode, message: &str) -> Outcome<()> {
+/// A refusal; it says nothing of an attempt before it that may have gone through (`before`).
+fn refusal(code: ErrorCode, message: &str, before: bool) -> Outcome<()> {
     let class =
         if code == ErrorCode::RebalanceInProgress { ErrorClass::Retriable } else { ErrorClass::Refused };
-    Outcome::Fail(outcome::error(code, class, message))
+    outcome::given_up(outcome::error(code, class, message), Appended::NotThisTime, before)
+}
+
+/// Whether a commit that was answered like this may be in the group's log all the same: the coordinator gave up
+/// waiting for the copies, or lost its office meanwhile.
+const fn may_be_kept(code: ErrorCode) -> bool {
+    matches!(
+        code,
+        ErrorCode::RequestTimedOut
+            | ErrorCode::NotEnoughReplicasAfterAppend
+            | ErrorCode::CoordinatorNotAvailable
+            | ErrorCode::NotCoordinator
+            | ErrorCode::NotLeaderOrFollower
+    )
 }
 
 impl Consumer {
@@ -83,7 +97,8 @@ impl Consumer {
         let library = &self.settings.library;
         let Some(credentials) = member.credentials().filter(|_| settled || library.commit_while_joining)
         else {
-            let outcome = refusal(library.commit_outside, "the consumer is no member of its group now");
+            let outcome =
+                refusal(library.commit_outside, "the consumer is no member of its group now", false);
             return io.emit(Output::Done(op, outcome));
         };
         let mut offsets = Vec::with_capacity(positions.len());
@@ -188,8 +203,7 @@ impl Consumer {
         if matches!(says, Coordination::Again | Coordination::Elsewhere) {
             let commit = &mut self.commits[place];
             commit.in_flight = false;
-            commit.perhaps |=
-                code == ErrorCode::RequestTimedOut || code == ErrorCode::NotEnoughReplicasAfterAppend;
+            commit.perhaps |= may_be_kept(code);
             return self.coordinator_says(says, io, shared);
         }
         let Some(commit) = self.commits.remove(place) else { return };
@@ -197,7 +211,8 @@ impl Consumer {
         match says {
             Coordination::Fine => commit.tell(Outcome::Ok(()), io),
             Coordination::Rejoin | Coordination::Lost | Coordination::Unknown => {
-                commit.tell(refusal(code, "the group did not take the commit"), io);
+                let outcome = refusal(code, "the group did not take the commit", commit.perhaps);
+                commit.tell(outcome, io);
             }
             _ => {
                 let error =

@@ -55,7 +55,7 @@ pub(super) struct CommittedLogs(BTreeMap<PartitionId, Partition>);
 
 impl CommittedLogs {
     /// Takes in what a replica has committed as rightful leader, and returns the partition.
-    pub(super) fn update(&mut self, model: &Kafka, id: PartitionId) -> &Partition {
+    pub(super) fn update(&mut self, model: &Kafka, id: PartitionId) -> &mut Partition {
         let partition = self.0.entry(id).or_default();
         let Some(truth) = model.truth().partition(id) else { return partition };
         let replicas = truth.replicas.iter().filter_map(|node| replica(model, *node, id));
@@ -78,20 +78,6 @@ impl CommittedLogs {
             partition.extend(replica);
         }
         partition
-    }
-
-    /// How far a replica equals what is committed, by its log as it is now.
-    pub(super) fn verify(
-        &mut self,
-        id: PartitionId,
-        node: NodeId,
-        replica: &Replica,
-        upto: u64,
-    ) -> Result<(), u64> {
-        match self.0.get_mut(&id) {
-            Some(partition) => partition.verify(node, replica, upto),
-            None => Ok(()),
-        }
     }
 
     /// Forgets what was found, to find it again.
@@ -120,8 +106,8 @@ impl Partition {
         }
     }
 
-    /// Compares a log with what is committed up to `upto`; the first offset that differs, if any does.
-    fn verify(&mut self, node: NodeId, replica: &Replica, upto: u64) -> Result<(), u64> {
+    /// Compares a log, as it is now, with what is committed up to `upto`; the first offset that differs, if any does.
+    pub(super) fn verify(&mut self, node: NodeId, replica: &Replica, upto: u64) -> Result<(), u64> {
         if node.index() >= self.verified.len() {
             self.verified.resize(node.index() + 1, Verified::default());
         }

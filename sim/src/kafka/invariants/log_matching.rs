@@ -12,14 +12,14 @@ use squall_bus::Time;
 pub(super) struct LogMatching(CommittedLogs);
 
 fn check(logs: &mut CommittedLogs, model: &Kafka, node: NodeId, id: PartitionId) -> Result<(), String> {
-    let tainted = logs.update(model, id).tainted;
+    let committed = logs.update(model, id);
     let Some(replica) = replica(model, node, id) else { return Ok(()) };
     let Some(truth) = model.truth().partition(id) else { return Ok(()) };
     // A replica that has not caught up yet may still hold what an unclean election dropped.
-    if tainted && !truth.isr.contains(node) {
+    if committed.tainted && !truth.isr.contains(node) {
         return Ok(());
     }
-    logs.verify(id, node, replica, replica.high_watermark).map_err(|offset| {
+    committed.verify(node, replica, replica.high_watermark).map_err(|offset| {
         let high_watermark = replica.high_watermark;
         let unit = name(model, id);
         format!(

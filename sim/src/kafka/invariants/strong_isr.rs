@@ -13,7 +13,8 @@ use squall_bus::Time;
 pub(super) struct StrongIsr(CommittedLogs);
 
 fn check(logs: &mut CommittedLogs, model: &Kafka, id: PartitionId) -> Result<(), String> {
-    let end = logs.update(model, id).end;
+    let committed = logs.update(model, id);
+    let end = committed.end;
     let Some(truth) = model.truth().partition(id) else { return Ok(()) };
     for node in truth.isr.or(truth.elr).iter() {
         let Some(replica) = replica(model, node, id) else { continue };
@@ -23,7 +24,7 @@ fn check(logs: &mut CommittedLogs, model: &Kafka, id: PartitionId) -> Result<(),
         }
         let found = replica.log.end();
         let short = found < end;
-        if short || logs.verify(id, node, replica, end).is_err() {
+        if short || committed.verify(node, replica, end).is_err() {
             let unit = name(model, id);
             let what = if short { format!("ends at {found}") } else { "differs".to_owned() };
             return Err(format!(

@@ -30,6 +30,7 @@ pub struct ConsumerId {
 }
 
 impl Ord for ConsumerId {
+    #[inline]
     fn cmp(&self, other: &Self) -> Ordering {
         self.packed().cmp(&other.packed())
     }
@@ -44,6 +45,7 @@ impl PartialOrd for ConsumerId {
 impl ConsumerId {
     /// The id as one number in the order of its parts: maps by consumers and groups are asked several times in
     /// every event, and comparing the parts one by one takes longer.
+    #[inline]
     pub(in crate::nats) const fn packed(self) -> u128 {
         let name = match self.name {
             ConsumerName::Durable(group, None) => (group.0 as u128) << 33,

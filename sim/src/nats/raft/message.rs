@@ -20,6 +20,7 @@ pub enum GroupId {
 }
 
 impl Ord for GroupId {
+    #[inline]
     fn cmp(&self, other: &Self) -> Ordering {
         self.packed().cmp(&other.packed())
     }
@@ -33,7 +34,8 @@ impl PartialOrd for GroupId {
 
 impl GroupId {
     /// The group as one number, in order.
-    const fn packed(self) -> u128 {
+    #[inline]
+    pub(super) const fn packed(self) -> u128 {
         match self {
             Self::Meta => 0,
             Self::Stream(stream) => 1 << 126 | stream.0 as u128,

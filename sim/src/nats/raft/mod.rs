@@ -20,9 +20,11 @@ mod elections;
 mod following;
 mod leading;
 mod log;
+mod members;
 pub mod message;
 
 pub use log::Log;
+pub use members::Members;
 
 use super::{Env, Timer, protocol::RouteMsg, rules::Sync, server::ServerTimer};
 use crate::kernel::{Boot, FileId, NodeId};

@@ -95,7 +95,7 @@ impl Server {
         } else {
             raft.start(preferred == self.me, !self.recovering, &mut env);
         }
-        self.rafts.insert(group, raft);
+        self.rafts.insert(raft);
         self.dirty.push(group);
     }
 

@@ -20,7 +20,7 @@ use super::{
     meta::Meta,
     protocol::{Advisory, Audience, ConsumerId, Msg, RouteMsg, StreamIx},
     raft::{
-        Raft,
+        Members, Raft,
         message::{GroupId, Op},
     },
     routes::Routes,
@@ -90,9 +90,9 @@ pub struct Server {
     /// The consumers that it holds.
     pub consumers: BTreeMap<ConsumerId, Consumer>,
     /// Its part in the Raft groups that it takes part in.
-    pub rafts: BTreeMap<GroupId, Raft>,
+    pub rafts: Members,
     /// What its disk has of groups that it does not take part in.
-    stored: BTreeMap<GroupId, Raft>,
+    stored: Members,
     files: u32,
     /// Whether the process listens.
     pub up: bool,
@@ -130,7 +130,8 @@ impl Server {
     #[must_use]
     pub fn new(me: NodeId, servers: u32) -> Self {
         let peers = (0..servers).fold(NodeSet::EMPTY, |peers, node| peers.with(NodeId(node)));
-        let meta = Raft::new(GroupId::Meta, 0, me, servers, peers, FileId(0));
+        let mut stored = Members::default();
+        stored.insert(Raft::new(GroupId::Meta, 0, me, servers, peers, FileId(0)));
         Self {
             me,
             servers,
@@ -139,8 +140,8 @@ impl Server {
             meta: Meta::default(),
             streams: BTreeMap::new(),
             consumers: BTreeMap::new(),
-            rafts: BTreeMap::new(),
-            stored: BTreeMap::from([(GroupId::Meta, meta)]),
+            rafts: Members::default(),
+            stored,
             files: 1,
             up: false,
             stopping: false,
@@ -235,7 +236,7 @@ impl Server {
         self.settling = true;
         if let Some(mut raft) = self.stored.remove(&GroupId::Meta) {
             raft.start_settled(settled, &mut env!(self, ctx, shared));
-            self.rafts.insert(GroupId::Meta, raft);
+            self.rafts.insert(raft);
         }
         self.react(ctx, shared);
         self.settling = false;
@@ -246,7 +247,7 @@ impl Server {
         self.recovering = true;
         if let Some(mut raft) = self.stored.remove(&GroupId::Meta) {
             raft.start(false, false, &mut env!(self, ctx, shared));
-            self.rafts.insert(GroupId::Meta, raft);
+            self.rafts.insert(raft);
             self.dirty.push(GroupId::Meta);
         }
         self.react(ctx, shared);

@@ -296,6 +296,28 @@ fn commits_outlast_the_coordinators_trouble() {
     }
 }
 
+/// A coordinator that gives up waiting for the copies may have committed: the refusal of the next attempt does not say
+/// that nothing happened.
+#[test]
+fn a_refusal_after_a_doubtful_attempt_is_unknown() {
+    for (first, is_unknown) in
+        [(ErrorCode::CoordinatorNotAvailable, true), (ErrorCode::CoordinatorLoadInProgress, false)]
+    {
+        let mut stage = Stage::new(1, 1, 1);
+        let mut log = Log::new();
+        let consumer = stage.consumer(member("consumer-1", ClientProfile::Native));
+        stage.attend(&[consumer], SECOND, &mut log);
+        stage.world.model_mut().coordinator.refuse_commits = Some((1, first));
+        let commit = stage.commit(consumer, 0, 0);
+        stage.run(Duration::from_millis(5));
+        stage.world.model_mut().coordinator.refuse_commits = Some((1, ErrorCode::UnknownMemberId));
+        stage.attend(&[consumer], 5 * SECOND, &mut log);
+        let outcome = &stage.done[&commit].1;
+        assert_eq!(matches!(outcome, Outcome::Unknown(..)), is_unknown, "{first}: {outcome:?}");
+        assert!(!outcome.is_ok());
+    }
+}
+
 /// A commit that no coordinator answers is unknown in the end.
 #[test]
 fn an_unanswered_commit_is_unknown() {
