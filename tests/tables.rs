@@ -111,7 +111,7 @@ fn a_transaction_that_leaked_out_of_its_service_writes_nothing() {
                         let _ = leaked.commit().await;
                     });
                 }
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
         });
         trial.check("nothing is written", move || {

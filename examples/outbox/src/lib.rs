@@ -47,7 +47,7 @@ pub async fn relay_hastily(database: &impl Database, bus: Arc<dyn Producer>) -> 
     loop {
         for order in database.unsent().await {
             bus.ready().await?;
-            let _ = bus.send(event(order));
+            drop(bus.send(event(order)));
             database.mark_sent(order).await;
         }
         tokio::time::sleep(LOOK).await;

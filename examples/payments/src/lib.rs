@@ -65,7 +65,7 @@ pub async fn consume_hastily(
             None => {
                 told.given_up(&delivery);
                 dead.ready().await?;
-                let _ = dead.send(letter(&delivery));
+                drop(dead.send(letter(&delivery)));
             }
         }
         let _ = payments.ack(&delivery).await;
