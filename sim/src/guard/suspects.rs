@@ -32,6 +32,14 @@ impl Shape {
         if a.what == b.what && a.at != b.at {
             return Self::Timing;
         }
+        let moved = |step: &Step, to: &[Step]| {
+            let mut same = to.iter().filter(|other| other.what == step.what).peekable();
+            same.peek().is_some() && same.all(|other| other.at != step.at)
+        };
+        let stays = |step: &Step, to: &[Step]| to.iter().any(|other| same_moment(other, step));
+        if (moved(a, other) && stays(b, one)) || (moved(b, one) && stays(a, other)) {
+            return Self::Timing;
+        }
         let later = |steps: &[Step], words: &BTreeSet<&str>| {
             let all: BTreeSet<&str> = steps.iter().flat_map(|step| words_of(&step.what)).collect();
             words.is_subset(&all)
@@ -47,6 +55,11 @@ impl Shape {
             _ => Self::Content,
         }
     }
+}
+
+/// The same event at the same time, whatever came before it.
+fn same_moment(a: &Step, b: &Step) -> bool {
+    (a.at, &a.what) == (b.at, &b.what)
 }
 
 /// The words of an event.

@@ -143,6 +143,9 @@ fn the_shape_of_a_difference_is_order_time_or_content() {
     let (a, b, c) = (step(1, "a"), step(1, "b"), step(1, "c"));
     assert_eq!(Shape::of(&[a.clone(), b.clone()], &[b.clone(), a.clone()]), Shape::Order);
     assert_eq!(Shape::of(&[a.clone(), b.clone()], &[step(2, "a"), b.clone()]), Shape::Timing);
+    let (late, other) = (step(3, "a"), step(2, "b"));
+    let moved = Shape::of(&[a.clone(), other.clone()], &[other, late]);
+    assert_eq!(moved, Shape::Timing, "an event that comes later, past another that stays");
     assert_eq!(Shape::of(&[a, b.clone()], &[c, b]), Shape::Content);
 }
 
