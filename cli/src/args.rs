@@ -24,14 +24,24 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Run a scenario under a swarm of draws, seed after seed on all cores, until one fails.
     Explore(ExploreArgs),
-    /// List the scenarios of the library.
+    /// List the scenarios of the library, or the marks.
     List(ListArgs),
     /// Print what a seed makes of a scenario: every fault with its time, the first records, what is promised.
     Explain(ExplainArgs),
+    /// Make the least that still fails of a run that fails, and keep it as a capsule.
+    Shrink(ShrinkArgs),
+    /// Run capsules again, and say whether they still apply.
+    #[command(
+        after_help = "A capsule is a run that failed. Exit codes are those of `squall run`: 1 when a run is still invalid, 0 when all are valid now, 2 when a file is no capsule, 4 when a run is broken."
+    )]
+    Replay(ReplayArgs),
     /// Judge histories that are there already, without running anything.
     Check(CheckArgs),
     /// Start, stop or look at a cluster of real brokers on loopback that stays up between commands.
     Brokers(BrokersArgs),
+    /// Print the footprint of one simulated run: what `run --guard` asks of a fresh process.
+    #[command(hide = true)]
+    Footprint(FootprintArgs),
 }
 
 #[derive(clap::Args)]
@@ -50,12 +60,73 @@ pub(crate) struct RunArgs {
     /// Override any key of the scenario, as in workload.producers.acks=1; may be given several times.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
+    /// Run each simulated seed again, here and in fresh processes: all must go the same way, event by event.
+    #[arg(long)]
+    pub(crate) guard: bool,
     /// Print one JSON object instead of the summary.
     #[arg(long)]
     pub(crate) json: bool,
+    /// Keep the first simulated failure as it is, instead of the least of it that still fails.
+    #[arg(long)]
+    pub(crate) no_shrink: bool,
     /// Where the reports go.
     #[arg(long, value_name = "FOLDER", default_value = "squall-out")]
     pub(crate) out: PathBuf,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct ShrinkArgs {
+    /// A scenario of the library, the path of a scenario file, or the path of a capsule (`NAME.capsule.yaml`).
+    pub(crate) what: String,
+    /// On which simulated target the scenario fails.
+    #[arg(long = "on", value_name = "TARGET", default_value = "sim:kafka", value_parser = target)]
+    pub(crate) on: Target,
+    /// With which seed it fails.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Override any key of the scenario; may be given several times.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Print one JSON object instead of the text.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Where the capsule goes.
+    #[arg(long, value_name = "FOLDER", default_value = "squall-out")]
+    pub(crate) out: PathBuf,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct ReplayArgs {
+    /// The capsules.
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Print every event of the cluster, one a line: virtual time, node, whom it heard from, what.
+    #[arg(long)]
+    pub(crate) trace: bool,
+    /// Draw messages, faults and roles on one axis into this file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+    /// Print one JSON object instead of the text.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct FootprintArgs {
+    /// A scenario of the library (`squall list`), or the path of a scenario file.
+    pub(crate) scenario: String,
+    /// On which simulated bus.
+    #[arg(long = "on", value_name = "TARGET", value_parser = target)]
+    pub(crate) on: Target,
+    /// The seed.
+    #[arg(long)]
+    pub(crate) seed: u64,
+    /// Override any key of the scenario; may be given several times.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// With the events behind this checkpoint, counted from 0.
+    #[arg(long, value_name = "CHECKPOINT")]
+    pub(crate) record_from: Option<u64>,
 }
 
 #[derive(clap::Args)]
@@ -92,10 +163,19 @@ pub(crate) struct ExploreArgs {
     /// Print one JSON object instead of the summary.
     #[arg(long)]
     pub(crate) json: bool,
+    /// Keep the first failure of each kind as it is, instead of the least of it that still fails.
+    #[arg(long)]
+    pub(crate) no_shrink: bool,
+    /// Where capsules of failures go.
+    #[arg(long, value_name = "FOLDER", default_value = "squall-out")]
+    pub(crate) out: PathBuf,
 }
 
 #[derive(clap::Args)]
 pub(crate) struct ListArgs {
+    /// List the marks instead: the rare situations that a sweep counts and a scenario may require.
+    #[arg(long)]
+    pub(crate) marks: bool,
     /// Print one JSON object instead of the table.
     #[arg(long)]
     pub(crate) json: bool,

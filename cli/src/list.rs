@@ -1,8 +1,10 @@
-//! `squall list`.
+//! `squall list`: the library, or the marks.
 
 use crate::{Failure, args::ListArgs, show::say};
 use serde::Serialize;
+use serde_json::json;
 use squall_scenarios::library;
+use squall_sim::{BUSES, kernel::Mark};
 
 #[derive(Serialize)]
 struct Scenarios {
@@ -18,6 +20,9 @@ struct Row {
 }
 
 pub(crate) fn list(args: &ListArgs) -> Result<u8, Failure> {
+    if args.marks {
+        return marks(args);
+    }
     let scenarios = library::list().map_err(Failure::broken)?;
     if args.json {
         let rows = scenarios.into_iter().map(|scenario| Row {
@@ -36,6 +41,24 @@ pub(crate) fn list(args: &ListArgs) -> Result<u8, Failure> {
         say(format_args!("{:width$}  {}", scenario.name, scenario.about))?;
         let expects = if scenario.expects_anomaly { "; expects an anomaly" } else { "" };
         say(format_args!("{:width$}  covers {}{expects}", "", scenario.covers.join(", ")))?;
+    }
+    Ok(0)
+}
+
+/// Every mark with its sentence.
+fn marks(args: &ListArgs) -> Result<u8, Failure> {
+    if args.json {
+        let row = |mark: &Mark| {
+            let buses: Vec<&str> = BUSES.into_iter().filter(|bus| mark.is_of(bus)).collect();
+            json!({ "name": mark.name(), "about": mark.about(), "buses": buses })
+        };
+        let object = json!({ "marks": Mark::ALL.iter().map(row).collect::<Vec<_>>() });
+        say(format_args!("{object}"))?;
+        return Ok(0);
+    }
+    let width = Mark::ALL.iter().map(|mark| mark.name().len()).max().unwrap_or(0);
+    for mark in Mark::ALL {
+        say(format_args!("{:width$}  {}", mark.name(), mark.about()))?;
     }
     Ok(0)
 }

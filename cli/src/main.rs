@@ -7,9 +7,12 @@ mod brokers;
 mod check;
 mod explain;
 mod explore;
+mod guard;
 mod list;
+mod replay;
 mod run;
 mod show;
+mod shrink;
 
 use args::{Args, Command};
 use clap::Parser;
@@ -40,8 +43,11 @@ fn main() -> ExitCode {
         Command::Explore(args) => explore::explore(args),
         Command::List(args) => list::list(args),
         Command::Explain(args) => explain::explain(args),
+        Command::Shrink(args) => shrink::run(args),
+        Command::Replay(args) => replay::run(args),
         Command::Check(args) => check::check(args),
         Command::Brokers(args) => brokers::brokers(args),
+        Command::Footprint(args) => guard::footprint(args),
     };
     match result {
         Ok(code) => ExitCode::from(code),

@@ -7,11 +7,13 @@
 use crate::{
     Failure,
     args::{RunArgs, overrides},
+    guard,
     show::{Show, say},
+    shrink,
 };
 use squall_history::{History, RunEvent, Verdict};
 use squall_reports::{Exporter, Folder, Run, Runs, Text, run_json};
-use squall_scenarios::{Job, Target, library, runner::Sink, runs::Outcome};
+use squall_scenarios::{Capsule, Job, Target, library, runner::Sink, runs::Outcome};
 use std::{
     collections::BTreeMap,
     fs::File,
@@ -49,12 +51,25 @@ pub(crate) fn run(args: &RunArgs) -> Result<u8, Failure> {
         .flat_map(|target| (args.seed..=last).map(move |seed| (target, seed)))
         .map(|(target, seed)| job(target, seed))
         .collect();
+    if args.guard {
+        guard::refuse_real(&jobs)?;
+    }
     let desk = Desk::new(&args.out, jobs.len())?;
     carry_out(&jobs, &desk);
     desk.show.finish();
     let runs = desk.runs(&scenario.name, &scenario.about)?;
     print(args, &runs)?;
-    Ok(exit_code(&runs))
+    if let Some(capsule) = desk.first_failure() {
+        let story = shrink::keep(&capsule, !args.no_shrink, &args.out)?;
+        // Standard output is one JSON object then.
+        if args.json {
+            eprintln!("{story}");
+        } else {
+            say(format_args!("{story}"))?;
+        }
+    }
+    let guarded = if args.guard { guard::guard(&jobs)? } else { Verdict::Valid };
+    Ok(guarded.worst(verdict(&runs)).exit_code())
 }
 
 /// Runs all jobs: the simulated ones on all cores, the real ones one by one.
@@ -88,6 +103,8 @@ struct Papers {
     folder: Folder,
     runs: BTreeMap<usize, Run>,
     not_valid: usize,
+    /// The failure of the first job that failed in the simulator.
+    failure: Option<(usize, Capsule)>,
     /// The first thing that could not be written.
     lost: Option<String>,
 }
@@ -99,7 +116,7 @@ fn papers(papers: &Mutex<Papers>) -> MutexGuard<'_, Papers> {
 impl Desk {
     fn new(out: &Path, jobs: usize) -> Result<Self, Failure> {
         let folder = Folder::create(out).map_err(Failure::input)?;
-        let papers = Papers { folder, runs: BTreeMap::new(), not_valid: 0, lost: None };
+        let papers = Papers { folder, runs: BTreeMap::new(), not_valid: 0, failure: None, lost: None };
         Ok(Self { show: Show::new(jobs as u64), sweep: jobs > 1, papers: Arc::new(Mutex::new(papers)) })
     }
 
@@ -144,6 +161,11 @@ impl Desk {
         let mut papers = papers(&self.papers);
         let valid = outcome.finished.report.verdict == Verdict::Valid;
         papers.not_valid += usize::from(!valid);
+        if papers.failure.as_ref().is_none_or(|(first, _)| index < *first)
+            && let Ok(capsule) = Capsule::of(job, &outcome)
+        {
+            papers.failure = Some((index, capsule));
+        }
         let keeps_history =
             !self.sweep || !job.target.is_simulated() || !valid && papers.not_valid <= KEPT_HISTORIES;
         if let (Some(history), true) = (&outcome.history, keeps_history) {
@@ -165,6 +187,11 @@ impl Desk {
             }
         }
         self.show.ran(papers.runs.len() as u64, papers.not_valid as u64);
+    }
+
+    /// The failure of the first job that failed in the simulator.
+    fn first_failure(&self) -> Option<Capsule> {
+        papers(&self.papers).failure.take().map(|(_, capsule)| capsule)
     }
 
     /// Everything that was run, with its reports written.
@@ -197,6 +224,6 @@ fn print(args: &RunArgs, runs: &Runs) -> Result<(), Failure> {
     Ok(())
 }
 
-fn exit_code(runs: &Runs) -> u8 {
-    runs.runs.iter().map(Run::verdict).fold(Verdict::Valid, Verdict::worst).exit_code()
+fn verdict(runs: &Runs) -> Verdict {
+    runs.runs.iter().map(Run::verdict).fold(Verdict::Valid, Verdict::worst)
 }

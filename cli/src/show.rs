@@ -47,6 +47,13 @@ impl Show {
         }
     }
 
+    /// A step of many: for a terminal alone.
+    pub(crate) fn step(&self, line: &str) {
+        if let Some(bar) = &self.bar {
+            bar.set_message(line.to_owned());
+        }
+    }
+
     /// An event of the run called `name`.
     pub(crate) fn event(&self, name: &str, event: &RunEvent) {
         if self.sweep.is_some() {

@@ -7,7 +7,7 @@
 //!                                            └─▶ Html   report.html
 //! ```
 //!
-//! [`Folder`] puts them into a folder so that nothing is lost when a run ends early. Nothing here reads a clock:
+//! [`timeline()`] draws the events of one simulated cluster. [`Folder`] puts them into a folder so that nothing is lost when a run ends early. Nothing here reads a clock:
 //! equal runs give equal reports, byte for byte. Whatever text a report shows came from outside (a
 //! scenario, a broker's error), so each exporter escapes it.
 
@@ -26,7 +26,7 @@ mod words;
 
 pub use exporter::{Exporter, ReportError};
 pub use folder::Folder;
-pub use html::Html;
+pub use html::{Html, RoleChange, TimelineEvent, timeline};
 pub use json::{Json, check_json, run_json};
 pub use junit::Junit;
 pub use measured::{AfterFault, Doubt, Measured, Percentiles, Point, Series};

@@ -11,22 +11,31 @@
 //! | [`library`] | the scenarios that come with Squall, and what each is expected to show on each target |
 //! | [`runner`] | one plan on one cluster, simulated or real: what came of it as a history |
 //! | [`runs`] | a scenario, a target and a seed, carried out and judged |
+//! | [`capsule`] | one simulated run in a file that replays anywhere |
+//! | [`replay`] | a capsule run again, and what differs from what was kept |
+//! | [`shrink`] | the least that still fails, from a run that fails |
 //! | [`explore`] | a scenario under a swarm of draws, until one fails; marks |
+//! | [`guard`] | a simulated run compared with one in a fresh process |
 //! | [`check`] | histories that are there already, judged |
 //! | [`target`] | where a bus under test is |
 //! | [`requirements`] | the ids that a scenario may say it covers |
 
+pub mod capsule;
 pub mod check;
 pub mod explore;
 pub mod format;
+pub mod guard;
 pub mod library;
 mod measured;
 pub mod plan;
+pub mod replay;
 pub mod requirements;
 pub mod runner;
 pub mod runs;
+pub mod shrink;
 pub mod target;
 
+pub use capsule::Capsule;
 pub use format::{Override, Scenario, ScenarioError};
 pub use plan::Plan;
 pub use runs::Job;

@@ -1,8 +1,12 @@
 //! Two runs of one plan in two processes agree event by event; when they do not, the first event that differs is told.
 
 use squall_scenarios::{Plan, library, runner};
-use squall_sim::{kernel::first_difference, runtime::Options};
+use squall_sim::{
+    kernel::{Choice, Choices, first_difference},
+    runtime::Options,
+};
 use std::{
+    collections::BTreeMap,
     env, fs,
     path::Path,
     process::Command,
@@ -65,4 +69,52 @@ fn another_seed_parts_at_an_event_that_can_be_named() {
     let (index, left, right) = first_difference(&seven, &eight).expect("they differ");
     assert!(index < seven.len());
     assert_ne!(left.map(ToString::to_string), right.map(ToString::to_string));
+}
+
+/// Everything that is drawn in a run of a small plan, without one of its records if `without` says which.
+fn drawn(bus: &str, without: Option<usize>) -> Vec<Choice> {
+    let set = [
+        "workload.for=5s",
+        "workload.producers.rate=20/s",
+        "faults=[{ at: 2s, isolate: minority, for: 2s }]",
+    ]
+    .map(|text| text.parse().expect("an override"));
+    let choices = Choices::new(5).recording();
+    let whole =
+        Plan::with_choices(library::open("leader-failover", &set).expect("it parses"), choices.clone());
+    let gone = without.map(|place| whole.values().nth(place).expect("a record"));
+    let plan = Arc::new(whole.without_records(gone));
+    let simulation = squall_sim::open(bus, plan.cluster(), choices.clone()).expect("a model");
+    let options = Options { host_timers: false, watchdog: None, ..Options::default() };
+    let main: squall_sim::SimulatedMain = Box::new(move |cluster| {
+        Box::pin(async move {
+            assert!(runner::run(cluster, plan, "sim", Arc::new(|_| {})).await.is_ok());
+        })
+    });
+    simulation.run(options, main).expect("nothing breaks");
+    choices.recorded()
+}
+
+/// Without one record all other choices of the whole run are what they were, and nearly all are still made: it is this
+/// that lets failures shrink.
+#[test]
+fn without_one_record_all_other_choices_of_the_run_are_equal() {
+    for bus in squall_sim::BUSES {
+        let keyed = |choices: Vec<Choice>| -> BTreeMap<_, u64> {
+            choices
+                .iter()
+                .map(|choice| ((choice.site, choice.entity, choice.ordinal), choice.drawn))
+                .collect()
+        };
+        let (whole, rest) = (keyed(drawn(bus, None)), keyed(drawn(bus, Some(30))));
+        let shared: Vec<_> = whole.iter().filter_map(|(key, drawn)| Some((drawn, rest.get(key)?))).collect();
+        assert!(shared.iter().all(|(here, there)| here == there), "a choice depends on more than its key");
+        assert!(
+            whole.len() > 1_000 && shared.len() * 100 > whole.len() * 90,
+            "{} of {}",
+            shared.len(),
+            whole.len()
+        );
+        assert_ne!(whole, rest, "the record's own choices are gone");
+    }
 }

@@ -1,24 +1,40 @@
 //! The JSON Schema: generated from the types, committed, fresh, and true to the parser.
 
-use squall_scenarios::{Scenario, format, library};
+use squall_scenarios::{Scenario, capsule, format, library};
 use std::{env, fs, path::Path};
 
-fn committed() -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("scenario.schema.json")
+/// `SQUALL_UPDATE=1 cargo test -p squall-scenarios` writes them anew.
+#[test]
+fn the_committed_schemas_are_fresh() {
+    for (name, fresh) in
+        [("scenario.schema.json", format::schema()), ("capsule.schema.json", capsule::schema())]
+    {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+        if env::var_os("SQUALL_UPDATE").is_some() {
+            fs::write(&path, &fresh).expect("a writable folder");
+        }
+        let found = fs::read_to_string(path).unwrap_or_default();
+        assert!(
+            found == fresh,
+            "{name} is stale: run SQUALL_UPDATE=1 cargo test -p squall-scenarios --test schema"
+        );
+    }
 }
 
-/// `SQUALL_UPDATE=1 cargo test -p squall-scenarios` writes it anew.
 #[test]
-fn the_committed_schema_is_fresh() {
-    let fresh = format::schema();
-    if env::var_os("SQUALL_UPDATE").is_some() {
-        fs::write(committed(), &fresh).expect("a writable folder");
+fn the_schema_of_capsules_accepts_the_committed_ones_and_no_other_keys() {
+    let schema: serde_json::Value = serde_json::from_str(&capsule::schema()).expect("JSON");
+    let validator = jsonschema::validator_for(&schema).expect("a valid schema");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("capsules");
+    for entry in fs::read_dir(folder).expect("the folder") {
+        let path = entry.expect("an entry").path();
+        let text = fs::read_to_string(&path).expect("a file");
+        let value = json(&text).expect("YAML");
+        let errors: Vec<String> = validator.iter_errors(&value).map(|error| error.to_string()).collect();
+        assert_eq!(errors, [""; 0], "{}", path.display());
+        let bad = json(&text.replace("\nseed: ", "\nsead: ")).expect("YAML");
+        assert!(!validator.is_valid(&bad));
     }
-    let found = fs::read_to_string(committed()).unwrap_or_default();
-    assert!(
-        found == fresh,
-        "scenario.schema.json is stale: run SQUALL_UPDATE=1 cargo test -p squall-scenarios --test schema"
-    );
 }
 
 /// A YAML text as JSON, as an editor would see it.

@@ -13,6 +13,9 @@ mod axis;
 mod chart;
 mod moments;
 mod run;
+mod timeline;
+
+pub use timeline::{RoleChange, TimelineEvent, timeline};
 
 use crate::{
     Exporter, ReportError, Run, Runs, compare,

@@ -7,7 +7,7 @@
 //! - Each seed draws a cluster, a workload and faults of its own within the bounds of the scenario
 //!   ([`Explore`](crate::format::Explore)): a plain [`Scenario`](crate::Scenario) in which nothing is left to draw but what its plan draws. What a seed
 //!   draws depends on the seed, the scenario and the target alone: not on other seeds, threads or time.
-//! - A draw is within the fault budget of its configuration, or beyond it ([`budget`]). Within, everything that the
+//! - A draw is within the fault budget of its configuration, or beyond it ([`Budget`]). Within, everything that the
 //!   scenario expects must hold; beyond, only what the configuration promises by itself.
 //! - Failures are grouped by kind; the first of each is kept as a [`Job`](crate::Job) that runs it again.
 //! - Marks are counted over all seeds. Those that the scenario requires must be reached.

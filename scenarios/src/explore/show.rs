@@ -79,12 +79,12 @@ impl fmt::Display for Group {
             first.job.seed
         )?;
         if let Some(anomaly) = first.anomaly() {
-            writeln!(f, "  {}", anomaly.ruling.clause())?;
+            writeln!(f, "  {}", plain(anomaly.ruling.clause()))?;
             for line in anomaly.story().lines() {
-                writeln!(f, "  | {line}")?;
+                writeln!(f, "  | {}", plain(line))?;
             }
         } else {
-            writeln!(f, "  {}", first.report.reason)?;
+            writeln!(f, "  {}", plain(&first.report.reason))?;
         }
         let plan = Plan::new(Arc::clone(&first.job.scenario), first.job.seed);
         let topology = &first.job.scenario.topology;
@@ -111,6 +111,11 @@ impl fmt::Display for Group {
         }
         writeln!(f, "  reproduce: {}", first.reproduce)
     }
+}
+
+/// Text from outside must not move a terminal's cursor or change its colours.
+fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 /// `1 seed`, `2 seeds`.

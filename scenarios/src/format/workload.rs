@@ -285,6 +285,11 @@ impl<T> OneOrMany<T> {
         &self.0
     }
 
+    /// These values.
+    pub(crate) const fn of(values: Vec<T>) -> Self {
+        Self(values)
+    }
+
     /// The values, to change them.
     pub(crate) fn as_mut(&mut self) -> &mut Vec<T> {
         &mut self.0

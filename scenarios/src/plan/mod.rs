@@ -115,6 +115,11 @@ impl Plan {
         &self.producers
     }
 
+    /// The value ids of all records, ascending.
+    pub fn values(&self) -> impl Iterator<Item = u64> {
+        self.producers.iter().flat_map(|producer| producer.records().map(|record| record.value))
+    }
+
     /// The consumers, in the order of their names.
     #[must_use]
     pub fn consumers(&self) -> &[ConsumerPlan] {

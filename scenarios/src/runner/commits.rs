@@ -27,11 +27,13 @@ pub(super) struct Commits {
     /// Where to go on, not committed yet.
     processed: BTreeMap<Unit, Position>,
     commit: Option<Commit>,
+    /// The last commit that ended was not taken.
+    refused: bool,
 }
 
 impl Commits {
     pub(super) const fn new(member: Member) -> Self {
-        Self { member, owned: BTreeSet::new(), processed: BTreeMap::new(), commit: None }
+        Self { member, owned: BTreeSet::new(), processed: BTreeMap::new(), commit: None, refused: false }
     }
 
     /// These units are ours now.
@@ -50,6 +52,11 @@ impl Commits {
     /// Whether anything that is done with is not known to be committed.
     pub(super) fn owes(&self) -> bool {
         self.commit.is_some() || !self.processed.is_empty()
+    }
+
+    /// Whether the last commit that ended was not taken: there may be news of the units that says why.
+    pub(super) const fn was_refused(&self) -> bool {
+        self.refused
     }
 
     /// This delivery is done with.
@@ -89,6 +96,7 @@ impl Commits {
         let Some(commit) = self.commit.take() else { return };
         let now = self.member.notebook.now();
         self.member.notebook.pages().history.complete_call(now, commit.op, outcome);
+        self.refused = !outcome.is_ok();
         let Some(error) = outcome.error() else { return };
         let mut again = false;
         for (unit, position) in commit.positions {

@@ -123,10 +123,17 @@ impl Worker {
     }
 
     /// The end of a commit or ack, else an event, else a record: in this order, so that nothing is handled on old
-    /// news.
+    /// news. After a commit that was not taken events come first: one that is refused at once, as by a client that is no
+    /// member of its group any more, would otherwise be tried again for ever, and the news of it never be heard.
     async fn next(&mut self) -> Step {
         let (consumer, done) = (&self.member.consumer, &mut self.done);
         poll_fn(|cx| {
+            if let Done::Commits(commits) = &*done
+                && commits.was_refused()
+                && let Poll::Ready(event) = consumer.poll_event(cx)
+            {
+                return Poll::Ready(Step::Event(event));
+            }
             let ended = match done {
                 Done::Commits(commits) => commits.poll_ended(cx).map(Ended::Commit),
                 Done::Acks(acks) => acks.poll_ended(cx).map(|()| Ended::Ack),

@@ -7,7 +7,7 @@ use futures_util::future::select;
 use squall_bus::{
     Admin, Clock, Cluster, Consumer, ConsumerConfig, ErrorClass, Position, Time, Topic, TopicState, Unit,
 };
-use squall_history::history::{Drain, Observation, ProcessId};
+use squall_history::history::{Drain, Observation, ProcessId, Status};
 use std::{
     collections::{BTreeMap, BTreeSet},
     pin::pin,
@@ -25,6 +25,10 @@ const SAID: Duration = Duration::from_secs(20);
 
 /// How long a bus says that it has no such unit until that is believed: after a restart it may not know yet.
 const GONE: Duration = Duration::from_secs(5);
+
+/// How long what was acknowledged may be beyond what can be read until it is believed to be gone: a copy that has
+/// nothing to say for so long is no longer in sync, and then its leader does not wait for it.
+const SETTLES: Duration = Duration::from_secs(30);
 
 /// Looks again and again, until a deadline.
 struct Looks {
@@ -78,6 +82,33 @@ pub(super) async fn sent(cluster: &dyn Cluster, plan: &Plan, deadline: Time) -> 
         }
     }
     true
+}
+
+/// Waits until all that was acknowledged can be read. What a leader alone has acknowledged is not there for readers until
+/// its followers have it too, which they may still be about to; the log's end before that is not its end. What is
+/// lost never comes, so this does not wait for longer than that may take.
+pub(super) async fn settled(cluster: &dyn Cluster, notebook: &Notebook, deadline: Time) {
+    let acknowledged: BTreeMap<Unit, Position> = {
+        let pages = notebook.pages();
+        let history = &pages.history;
+        let acked = history.sends().iter().filter(|send| send.status == Status::Ok);
+        let ends = acked.filter_map(|send| Some((send.unit()?, Position(send.position()?).next())));
+        let mut last = BTreeMap::new();
+        for (unit, end) in ends {
+            let known = last.entry(unit).or_insert(end);
+            *known = end.max(*known);
+        }
+        last.into_iter().map(|(unit, end)| (history.unit_name(unit), end)).collect()
+    };
+    let admin = cluster.admin();
+    let looks = Looks::new(cluster, deadline.min(cluster.clock().now() + SETTLES));
+    for (unit, end) in acknowledged {
+        while !matches!(admin.bounds(&unit).await, Ok((_, readable)) if readable >= end) {
+            if !looks.again().await {
+                return;
+            }
+        }
+    }
 }
 
 /// Waits until every group is done with every unit that it reads, by its commits or its acks (see

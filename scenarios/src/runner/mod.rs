@@ -2,8 +2,8 @@
 //!
 //! 1. Topics are created; consumers start and get their units.
 //! 2. Producers send on schedule while faults strike and are healed, each at its own time.
-//! 3. Everything still broken is healed; the cluster recovers, the producers learn their outcomes, the consumers
-//!    catch up, all within the scenario's `recovery`.
+//! 3. Everything still broken is healed; the cluster recovers, the producers learn their outcomes, what was acknowledged
+//!    can be read, the consumers catch up, all within the scenario's `recovery`.
 //! 4. A reader that no fault touched drains every unit. What could not be read is written down as missing.
 //!
 //! The workload is written once, over the bus traits; the history is all that the checks get.
@@ -211,6 +211,7 @@ impl Session {
         // One after the other, each as far as the deadline allows: what is missing shows in the drain.
         drain::recovered(cluster, plan, deadline).await;
         drain::sent(cluster, plan, deadline).await;
+        drain::settled(cluster, &self.notebook, deadline).await;
 
         self.enter(Stage::Draining);
         if drain::caught_up(cluster, plan, &self.notebook, deadline).await {

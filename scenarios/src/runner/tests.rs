@@ -42,6 +42,8 @@ struct Script {
     /// Told once the deliveries are taken.
     exhausted: VecDeque<Delivery>,
     commits: u32,
+    /// Commits are refused at once, until the consumer has heard that these units are lost.
+    lost: Option<Vec<Unit>>,
     told: bool,
 }
 
@@ -61,6 +63,11 @@ impl Consumer for Played {
 
     fn poll_event(&self, _: &mut Context<'_>) -> Poll<ConsumerEvent> {
         let mut script = self.script();
+        if script.commits > 0
+            && let Some(units) = script.lost.take()
+        {
+            return Poll::Ready(ConsumerEvent::Lost(units));
+        }
         if std::mem::replace(&mut script.told, true) {
             let exhausted = if script.deliveries.is_empty() { script.exhausted.pop_front() } else { None };
             return exhausted
@@ -90,8 +97,10 @@ impl Consumer for Played {
     }
 
     fn commit(&self, _: Vec<(Unit, Position)>) -> Pending<Outcome<()>> {
-        self.script().commits += 1;
-        Pending::done(Outcome::Ok(()))
+        let mut script = self.script();
+        script.commits += 1;
+        assert!(script.commits < 50, "it commits for ever");
+        Pending::done(if script.lost.is_some() { refused() } else { Outcome::Ok(()) })
     }
 
     fn seek(&self, _: &Unit, _: Position) -> Result<(), Error> {
@@ -167,9 +176,14 @@ fn play_with(
         outcomes: outcomes.into_iter().collect(),
         ..Script::default()
     };
-    let capabilities = Capabilities::new(AckModel::Individual, false, &[]);
+    play_on(AckModel::Individual, &plan, script)
+}
+
+/// A consumer process of this plan on a bus that is played like this.
+fn play_on(acks: AckModel, plan: &Plan, script: Script) -> (History, Arc<Played>) {
+    let capabilities = Capabilities::new(acks, false, &[]);
     let clock = Arc::new(Jumps::default());
-    let notebook = Notebook::new(&plan, "sim:played", &capabilities, Arc::clone(&clock) as _);
+    let notebook = Notebook::new(plan, "sim:played", &capabilities, Arc::clone(&clock) as _);
     let consumer = Arc::new(Played(Mutex::new(script)));
     let bus = Arc::new(Stage { capabilities, consumer: Arc::clone(&consumer), clock });
     let mut body = pin!(consume(plan.consumers()[0].clone(), bus, Incarnation::default(), notebook.clone()));
@@ -217,6 +231,27 @@ fn before_processing_a_record_without_a_certain_ack_is_left_alone() {
     let (history, consumer) = play("before-processing", [Outcome::Ok(()), doubt()]);
     assert_eq!((handled(&history), acked(&history)), (2, 2));
     assert_eq!(consumer.script().acked, [1, 2, 3], "each once");
+}
+
+#[test]
+fn a_commit_that_is_refused_at_once_does_not_keep_the_news_of_it_away() {
+    let entry = library::find("retry-without-idempotence").expect("in the library");
+    let plan = Plan::new(entry.scenario(&[]).expect("parses"), 1);
+    let producer = &plan.producers()[0];
+    let unit = Unit::new(&producer.topic, 0);
+    let delivery = |(record, tag): (crate::plan::PlannedRecord, u64)| Delivery {
+        record: record.record(&producer.topic),
+        unit: unit.clone(),
+        position: Position(tag),
+        attempt: None,
+        tag,
+    };
+    let deliveries = producer.records().take(3).zip(1..).map(delivery).collect();
+    let script = Script { deliveries, lost: Some(vec![unit.clone()]), ..Script::default() };
+    let (history, consumer) = play_on(AckModel::Prefix, &plan, script);
+    let lost = history.notes().iter().filter(|(_, note)| matches!(note, Observation::Lost(_)));
+    assert_eq!((lost.count(), handled(&history)), (1, 3));
+    assert!((2..=4).contains(&consumer.script().commits), "{} commits", consumer.script().commits);
 }
 
 fn by_bus(fails: &str) -> [String; 3] {
