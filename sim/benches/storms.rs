@@ -1,18 +1,18 @@
 //! What a developer waits for: seeds per second of a whole storm. Two services (one reads orders, sends an invoice for
-//! each and then acknowledges; one mails invoices, and acknowledges each) on three nodes, 500 records (250 orders in five
-//! seconds, and their invoices), and in every seed the leader of a unit killed, the first service crashed and a minority of the nodes cut off; then recovery, the drain and
-//! the judgement.
+//! each and then acknowledges; one mails invoices, and acknowledges each) on three nodes, 500 records (250 orders in
+//! five seconds, and their invoices), and in every seed the leader of a unit killed, the first service crashed and a
+//! minority of the nodes cut off; then recovery, the drain and the judgement.
 //!
 //! - `storm`: all of that.
 //! - `calm`: the same without faults: what the faults and the recovery from them add.
 //! - `heap`: the limit: a bare binary heap that pops and pushes once for each kernel event of the storm, which no
 //!   simulation of these events on one heap can beat.
 //!
-//! `awaited` is what it costs to await one thing that the bus completes, here a sleep through its `Clock`: from the call
-//! into the kernel to the task that goes on. The limit is `yield`, the same executor and no bus.
+//! `awaited` is what it costs to await one thing that the bus completes, here a sleep through its `Clock`: from the
+//! call into the kernel to the task that goes on. The limit is `yield`, the same executor and no bus.
 //!
-//! And what a cluster costs that nobody uses: `idle hour` is one simulated hour of three nodes without topics
-//! and with 26 partitions.
+//! `idle hour` is what a cluster costs that nobody uses: one simulated hour of three nodes, without topics and with 26
+//! partitions.
 
 #![allow(missing_docs, reason = "criterion's macros make undocumented functions")]
 
