@@ -92,6 +92,13 @@ pub mod expect {
     pub use squall_history::guarantees::{Delivery, Dlq, Expect, Log, Order};
 }
 
+/// proptest strategies of operations, schedules of faults, and histories.
+#[cfg(feature = "proptest")]
+pub mod strategies {
+    pub use squall_history::strategies::{Happening, happenings, histories, history};
+    pub use squall_sim::strategies::{Operation, faults, operations};
+}
+
 /// What a test needs, in one `use`.
 pub mod prelude {
     pub use crate::{

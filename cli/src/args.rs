@@ -39,6 +39,9 @@ pub(crate) enum Command {
     Check(CheckArgs),
     /// Start, stop or look at a cluster of real brokers on loopback that stays up between commands.
     Brokers(BrokersArgs),
+    /// Print the footprint of one simulated run: what `run --guard` asks of a fresh process.
+    #[command(hide = true)]
+    Footprint(FootprintArgs),
 }
 
 #[derive(clap::Args)]
@@ -57,6 +60,9 @@ pub(crate) struct RunArgs {
     /// Override any key of the scenario, as in workload.producers.acks=1; may be given several times.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
+    /// Run each simulated seed again, here and in fresh processes: all must go the same way, event by event.
+    #[arg(long)]
+    pub(crate) guard: bool,
     /// Print one JSON object instead of the summary.
     #[arg(long)]
     pub(crate) json: bool,
@@ -106,6 +112,24 @@ pub(crate) struct ReplayArgs {
 }
 
 #[derive(clap::Args)]
+pub(crate) struct FootprintArgs {
+    /// A scenario of the library (`squall list`), or the path of a scenario file.
+    pub(crate) scenario: String,
+    /// On which simulated bus.
+    #[arg(long = "on", value_name = "TARGET", value_parser = target)]
+    pub(crate) on: Target,
+    /// The seed.
+    #[arg(long)]
+    pub(crate) seed: u64,
+    /// Override any key of the scenario; may be given several times.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// With the events behind this checkpoint, counted from 0.
+    #[arg(long, value_name = "CHECKPOINT")]
+    pub(crate) record_from: Option<u64>,
+}
+
+#[derive(clap::Args)]
 pub(crate) struct ExploreArgs {
     /// A scenario of the library (`squall list`), or the path of a scenario file.
     pub(crate) scenario: String,
@@ -139,6 +163,12 @@ pub(crate) struct ExploreArgs {
     /// Print one JSON object instead of the summary.
     #[arg(long)]
     pub(crate) json: bool,
+    /// Keep the first failure of each kind as it is, instead of the least of it that still fails.
+    #[arg(long)]
+    pub(crate) no_shrink: bool,
+    /// Where capsules of failures go.
+    #[arg(long, value_name = "FOLDER", default_value = "squall-out")]
+    pub(crate) out: PathBuf,
 }
 
 #[derive(clap::Args)]

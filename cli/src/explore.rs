@@ -6,14 +6,16 @@ use crate::{
     Failure,
     args::{ExploreArgs, overrides},
     show::say,
+    shrink,
 };
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 use squall_history::Verdict;
 use squall_scenarios::{
-    Target,
+    Capsule, Target,
     explore::{Exploration, Group, Limit, Preset, Progress, Summary, Tally},
     library,
+    runner::Sink,
 };
 use std::{
     io::{IsTerminal, stderr},
@@ -78,6 +80,7 @@ pub(crate) fn explore(args: &ExploreArgs) -> Result<u8, Failure> {
             }
             say(format_args!("{summary}"))?;
         }
+        keep(args, &summary)?;
         summaries.push(summary);
     }
     if args.json {
@@ -86,6 +89,25 @@ pub(crate) fn explore(args: &ExploreArgs) -> Result<u8, Failure> {
     }
     let verdicts = summaries.iter().map(|summary| summary.verdict().0);
     Ok(verdicts.fold(Verdict::Valid, Verdict::worst).exit_code())
+}
+
+/// Keeps the first failure of each kind as a capsule: the least of it that still fails, unless told not to. What is said
+/// of it goes to standard error where standard output is one JSON object.
+fn keep(args: &ExploreArgs, summary: &Summary) -> Result<(), Failure> {
+    let nobody: Sink = Arc::new(|_| {});
+    for Group { first, .. } in &summary.groups {
+        let outcome = first.job.run(&nobody, &|_| {});
+        // What is unknown or could not be run has no anomaly to keep.
+        let Ok(capsule) = Capsule::of(&first.job, &outcome) else { continue };
+        let capsule = Capsule { origin: first.reproduce.clone(), ..capsule };
+        let story = shrink::keep(&capsule, !args.no_shrink, &args.out)?;
+        if args.json {
+            eprintln!("{story}");
+        } else {
+            say(format_args!("\n{story}"))?;
+        }
+    }
+    Ok(())
 }
 
 fn targets(args: &ExploreArgs) -> Vec<Target> {

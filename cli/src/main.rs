@@ -7,6 +7,7 @@ mod brokers;
 mod check;
 mod explain;
 mod explore;
+mod guard;
 mod list;
 mod replay;
 mod run;
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
         Command::Replay(args) => replay::run(args),
         Command::Check(args) => check::check(args),
         Command::Brokers(args) => brokers::brokers(args),
+        Command::Footprint(args) => guard::footprint(args),
     };
     match result {
         Ok(code) => ExitCode::from(code),

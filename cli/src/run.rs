@@ -7,12 +7,13 @@
 use crate::{
     Failure,
     args::{RunArgs, overrides},
+    guard,
     show::{Show, say},
     shrink,
 };
 use squall_history::{History, RunEvent, Verdict};
 use squall_reports::{Exporter, Folder, Run, Runs, Text, run_json};
-use squall_scenarios::{Capsule, Job, Target, library, replay, runner::Sink, runs::Outcome};
+use squall_scenarios::{Capsule, Job, Target, library, runner::Sink, runs::Outcome};
 use std::{
     collections::BTreeMap,
     fs::File,
@@ -50,29 +51,25 @@ pub(crate) fn run(args: &RunArgs) -> Result<u8, Failure> {
         .flat_map(|target| (args.seed..=last).map(move |seed| (target, seed)))
         .map(|(target, seed)| job(target, seed))
         .collect();
+    if args.guard {
+        guard::refuse_real(&jobs)?;
+    }
     let desk = Desk::new(&args.out, jobs.len())?;
     carry_out(&jobs, &desk);
     desk.show.finish();
     let runs = desk.runs(&scenario.name, &scenario.about)?;
     print(args, &runs)?;
     if let Some(capsule) = desk.first_failure() {
-        keep(args, &capsule)?;
+        let story = shrink::keep(&capsule, !args.no_shrink, &args.out)?;
+        // Standard output is one JSON object then.
+        if args.json {
+            eprintln!("{story}");
+        } else {
+            say(format_args!("{story}"))?;
+        }
     }
-    Ok(exit_code(&runs))
-}
-
-/// Keeps the first simulated failure as a capsule: the least of it that still fails, unless told not to. What is said of
-/// it goes to standard error where standard output is one JSON object.
-fn keep(args: &RunArgs, capsule: &Capsule) -> Result<(), Failure> {
-    let shrunk = if args.no_shrink { None } else { Some(shrink::shrunk(capsule).map_err(Failure::broken)?) };
-    let path = shrink::write(shrunk.as_ref().map_or(capsule, |shrunk| &shrunk.capsule), &args.out)?;
-    let mut story = shrunk.map(|shrunk| format!("{shrunk}\n")).unwrap_or_default();
-    story.push_str(&format!("replay: {}", replay::command(&path.display().to_string())));
-    if args.json {
-        eprintln!("{story}");
-        return Ok(());
-    }
-    say(format_args!("{story}"))
+    let guarded = if args.guard { guard::guard(&jobs)? } else { Verdict::Valid };
+    Ok(guarded.worst(verdict(&runs)).exit_code())
 }
 
 /// Runs all jobs: the simulated ones on all cores, the real ones one by one.
@@ -227,6 +224,6 @@ fn print(args: &RunArgs, runs: &Runs) -> Result<(), Failure> {
     Ok(())
 }
 
-fn exit_code(runs: &Runs) -> u8 {
-    runs.runs.iter().map(Run::verdict).fold(Verdict::Valid, Verdict::worst).exit_code()
+fn verdict(runs: &Runs) -> Verdict {
+    runs.runs.iter().map(Run::verdict).fold(Verdict::Valid, Verdict::worst)
 }

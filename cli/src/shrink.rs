@@ -61,7 +61,7 @@ fn failing(args: &ShrinkArgs) -> Result<Capsule, Failure> {
 }
 
 /// Shrinks, and shows how far it is.
-pub(crate) fn shrunk(capsule: &Capsule) -> Result<Shrunk, String> {
+fn shrunk(capsule: &Capsule) -> Result<Shrunk, String> {
     let show = Show::new(1);
     show.note(&format!("shrinking {} on {}, seed {}", capsule.scenario.name, capsule.target.0, capsule.seed));
     let result = shrink(capsule, &mut |progress| {
@@ -74,8 +74,16 @@ pub(crate) fn shrunk(capsule: &Capsule) -> Result<Shrunk, String> {
     result.map_err(|error| error.to_string())
 }
 
+/// Keeps a failure in a folder, shrunk if wanted: the story, and the command that replays it.
+pub(crate) fn keep(capsule: &Capsule, shrinks: bool, folder: &Path) -> Result<String, Failure> {
+    let shrunk = if shrinks { Some(shrunk(capsule).map_err(Failure::broken)?) } else { None };
+    let path = write(shrunk.as_ref().map_or(capsule, |shrunk| &shrunk.capsule), folder)?;
+    let story = shrunk.map(|shrunk| format!("{shrunk}\n")).unwrap_or_default();
+    Ok(format!("{story}replay: {}", command(&path.display().to_string())))
+}
+
 /// Writes a capsule into a folder under its own name.
-pub(crate) fn write(capsule: &Capsule, folder: &Path) -> Result<PathBuf, Failure> {
+fn write(capsule: &Capsule, folder: &Path) -> Result<PathBuf, Failure> {
     let path = folder.join(capsule.file_name());
     let written = fs::create_dir_all(folder).and_then(|()| fs::write(&path, capsule.to_yaml()));
     match written {

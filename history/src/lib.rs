@@ -21,6 +21,7 @@
 //! | [`jsonl`] | the log on disk: JSON Lines, version 1 (`FORMAT.md`) |
 //! | [`import`] | histories of other tools: of Jepsen's Kafka and list-append workloads |
 //! | [`online`] | lost, duplicate, order and completeness of runs too long to keep |
+//! | `strategies` | proptest strategies of histories, behind the feature `proptest` |
 //! | [`guarantees`] | what a run promises, as data, and what is therefore forbidden |
 //!
 //! No clock, no thread, no iteration over a hash map, no float: equal histories give equal reports.
@@ -41,6 +42,8 @@ pub mod online;
 #[cfg(test)]
 mod selftest;
 mod serde_time;
+#[cfg(feature = "proptest")]
+pub mod strategies;
 pub mod verdict;
 
 pub use anomaly::{Anomaly, Example, Kind, Moment, Neighbour, Ruling, What};

@@ -100,7 +100,7 @@ impl Check {
         let opened = File::open(file).map_err(|source| CheckError::Open { file: file.to_owned(), source })?;
         let name = file.display().to_string();
         let history = match self.import {
-            None => jsonl::read(BufReader::new(opened), &name)?,
+            None => jsonl::read(BufReader::with_capacity(1 << 16, opened), &name)?,
             Some(Import::Jepsen) => jepsen::read(opened, &name)?.history,
         };
         self.history(file, history)

@@ -15,6 +15,7 @@
 //! | [`replay`] | a capsule run again, and what differs from what was kept |
 //! | [`shrink`] | the least that still fails, from a run that fails |
 //! | [`explore`] | a scenario under a swarm of draws, until one fails; marks |
+//! | [`guard`] | a simulated run compared with one in a fresh process |
 //! | [`check`] | histories that are there already, judged |
 //! | [`target`] | where a bus under test is |
 //! | [`requirements`] | the ids that a scenario may say it covers |
@@ -23,6 +24,7 @@ pub mod capsule;
 pub mod check;
 pub mod explore;
 pub mod format;
+pub mod guard;
 pub mod library;
 mod measured;
 pub mod plan;

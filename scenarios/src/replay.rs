@@ -90,7 +90,7 @@ pub fn replay(capsule: &Capsule, file: &str, logged: bool) -> Replayed {
     let events: Arc<Mutex<Vec<RunEvent>>> = Arc::default();
     let kept = Arc::clone(&events);
     let sink: Sink = Arc::new(move |event| kept.lock().unwrap_or_else(PoisonError::into_inner).push(event));
-    let how = How { logged, max_events: None };
+    let how = How { logged, ..How::default() };
     let plan = Arc::new(capsule.plan());
     let (outcome, log) = job.run_logged(job.target.bus(), &plan, command(file), how, &sink);
     let events = std::mem::take(&mut *events.lock().unwrap_or_else(PoisonError::into_inner));

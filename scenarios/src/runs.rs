@@ -14,7 +14,10 @@ use squall_history::{
     verdict::judge_analysis,
 };
 use squall_reports::Measured;
-use squall_sim::kernel::{LogLine, Mark, Marks};
+use squall_sim::{
+    guard::Footprint,
+    kernel::{LogLine, Mark, Marks},
+};
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -62,6 +65,8 @@ pub(crate) struct SimulatedRun {
     pub(crate) rules: String,
     /// The kernel's events, with names; empty unless asked for.
     pub(crate) log: Vec<LogLine>,
+    /// To be compared with that of another run of the same plan.
+    pub(crate) footprint: Footprint,
 }
 
 /// How a simulated run is carried out.
@@ -69,6 +74,8 @@ pub(crate) struct SimulatedRun {
 pub(crate) struct How {
     /// Every event is kept.
     pub(crate) logged: bool,
+    /// The events behind this checkpoint are kept for the footprint.
+    pub(crate) record_from: Option<u64>,
     /// The run is broken off after so many events, instead of the simulator's own number.
     pub(crate) max_events: Option<u64>,
 }
@@ -182,7 +189,15 @@ pub(crate) fn simulate(bus: &str, plan: &Arc<Plan>, sink: &Sink, how: How) -> Si
         Ok(simulation) => simulation,
         Err(error) => {
             let ran = Err(RunError::Unsupported(error.to_string()));
-            return SimulatedRun { ran, hash: 0, events: 0, rules: String::new(), log: Vec::new() };
+            let footprint = Footprint::default();
+            return SimulatedRun {
+                ran,
+                hash: 0,
+                events: 0,
+                rules: String::new(),
+                log: Vec::new(),
+                footprint,
+            };
         }
     };
     if how.logged {
@@ -192,8 +207,12 @@ pub(crate) fn simulate(bus: &str, plan: &Arc<Plan>, sink: &Sink, how: How) -> Si
     let (kept, plan, sink, target) =
         (Arc::clone(&result), Arc::clone(plan), Arc::clone(sink), format!("sim:{bus}"));
     // The workload uses the bus's clock alone, and nothing of the user's runs in here that could hang.
-    let mut options =
-        squall_sim::runtime::Options { host_timers: false, watchdog: None, ..Default::default() };
+    let mut options = squall_sim::runtime::Options {
+        host_timers: false,
+        watchdog: None,
+        record_from: how.record_from,
+        ..Default::default()
+    };
     options.max_events = how.max_events.unwrap_or(options.max_events);
     let ended = simulation.run(
         options,
@@ -211,7 +230,8 @@ pub(crate) fn simulate(bus: &str, plan: &Arc<Plan>, sink: &Sink, how: How) -> Si
         (Ok(()), None) => Err(RunError::Broken("the simulated run ended without a result".to_owned())),
     };
     let (hash, events, rules) = (simulation.hash(), simulation.events(), simulation.rules());
-    SimulatedRun { ran, hash, events, rules, log: simulation.log() }
+    let footprint = simulation.footprint();
+    SimulatedRun { ran, hash, events, rules, log: simulation.log(), footprint }
 }
 
 /// The judgement on what was not carried out.

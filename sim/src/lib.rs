@@ -14,6 +14,7 @@
 //! | [`nodes`] | sets of nodes, as bits |
 //! | `bus`, `cluster`, `nemesis` | the bus traits, the cluster and its faults over all that |
 //! | [`storm`] | a user's service under many seeds of faults, recorded and judged |
+//! | `strategies` | proptest strategies, behind the feature `proptest` |
 //! | `targets` | simulated clusters by the name of their bus: [`open`] |
 
 mod bus;
@@ -31,6 +32,8 @@ pub mod nodes;
 pub mod runtime;
 mod shared;
 pub mod storm;
+#[cfg(feature = "proptest")]
+pub mod strategies;
 mod targets;
 
 pub use cluster::{SimCluster, Simulation};

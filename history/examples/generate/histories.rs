@@ -21,7 +21,7 @@ pub(crate) enum Story {
     /// A leader was killed now and then: of a thousand records one is lost, one stands twice in the log, one is
     /// processed twice, and one has an unknown outcome.
     Faulty,
-    /// Producers write two records in one transaction and read two others in it; all are committed.
+    /// Producers read two records in one transaction and write two others in it; all are committed.
     Transactions,
 }
 
@@ -56,6 +56,8 @@ struct Tape {
     units: Vec<UnitId>,
     /// What the log of each unit holds.
     logs: Vec<Vec<u64>>,
+    /// Where transactions go on to read in each unit.
+    next: Vec<u64>,
 }
 
 impl Tape {
@@ -75,6 +77,7 @@ impl Tape {
             keys: (0..KEYS).map(|n| history.key(format!("customer-{n}"))).collect(),
             units: (0..UNITS as u32).map(|p| history.unit(&Unit::new(&topic, p))).collect(),
             logs: vec![Vec::new(); UNITS as usize],
+            next: vec![0; UNITS as usize],
             history,
         }
     }
@@ -154,16 +157,18 @@ impl Tape {
         self.see(ProcessId::HARNESS, Observation::Heal { id });
     }
 
-    /// Reads the ends of two units, and appends to two others.
+    /// Reads the next record of two of the producer's own three units, and appends to two others.
     fn transaction(&mut self, number: u64) {
-        let process = self.producers[(number % PRODUCERS) as usize];
+        let (own, turn) = (number % PRODUCERS, number / PRODUCERS);
+        let process = self.producers[own as usize];
         let txn = self.begin(process, Invoke::Txn { id: None, epoch: None });
         let poll = self.begin(process, Invoke::Poll { group: None, txn: Some(txn) });
-        for unit in [number % UNITS, (number + 3) % UNITS].map(|unit| unit as usize) {
-            if let Some(value) = self.logs[unit].last().copied() {
-                let position = self.logs[unit].len() as u64 - 1;
+        for unit in [turn % 3, (turn + 1) % 3].map(|n| (own + PRODUCERS * n) as usize) {
+            let position = self.next[unit];
+            if let Some(value) = self.logs[unit].get(position as usize).copied() {
                 let deliver = Deliver { poll: Some(poll), ..Deliver::new(self.units[unit], position, value) };
                 self.see(process, Observation::Deliver(deliver));
+                self.next[unit] += 1;
             }
         }
         self.done(poll, Completion::Ok);

@@ -34,7 +34,7 @@ pub(crate) use walk::{Turn, walk};
 pub(crate) use words::{short, span};
 
 use crate::{
-    checks::Lost,
+    checks::{Lost, Outage, outages},
     history::{DeliverRow, History, MessageId, Observation, SendRow, TopicId, UnitId},
 };
 use std::{
@@ -104,6 +104,8 @@ pub struct Analysis<'h> {
     circles: OnceLock<Circles>,
     /// What is lost, from when the first check asks for it.
     lost: OnceLock<Lost>,
+    /// The longest outage of each unit, from when somebody first asks for it.
+    outages: OnceLock<Vec<Outage>>,
     /// The first send of each message id in each topic. Only asked, never walked.
     message_ids: HashMap<(TopicId, MessageId), u32>,
 }
@@ -146,6 +148,7 @@ impl<'h> Analysis<'h> {
             txn_fates,
             circles: OnceLock::new(),
             lost: OnceLock::new(),
+            outages: OnceLock::new(),
             phases: messages::phases(history),
             messages: Messages::new(history),
             message_ids: message_ids(history),
@@ -203,6 +206,11 @@ impl<'h> Analysis<'h> {
     /// The records that are lost or were never seen.
     pub(crate) fn lost(&self) -> &Lost {
         self.lost.get_or_init(|| Lost::of(self))
+    }
+
+    /// The longest outage of each unit that was sent to on a schedule.
+    pub(crate) fn outages(&self) -> &[Outage] {
+        self.outages.get_or_init(|| outages(self))
     }
 
     /// Whether a delivery belongs to a read that succeeded.

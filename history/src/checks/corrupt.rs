@@ -24,8 +24,10 @@ pub(super) const CHECK: Check = Check {
 fn find(analysis: &Analysis<'_>) -> Vec<Found> {
     let mut places = HashSet::new();
     let mut found = Vec::new();
-    for read in analysis.history.delivers() {
-        if (read.corrupt || read.value().is_none()) && places.insert((read.unit, read.position)) {
+    for (row, read) in (0u32..).zip(analysis.history.delivers()) {
+        if (analysis.history.is_corrupt(row) || read.value().is_none())
+            && places.insert((read.unit, read.position))
+        {
             found.push(Found {
                 unit: Some(read.unit),
                 position: Some(read.position),

@@ -21,9 +21,9 @@
 use super::{Case, Check, Found, proof};
 use crate::{
     Kind,
-    analysis::{Analysis, Fate},
+    analysis::{Analysis, Buckets, Fate, Grid, Place},
     guarantees::Rules,
-    history::{DeliverRow, Observation, ProcessId, UnitId},
+    history::{DeliverRow, Observation, ProcessId, SendRow, UnitId},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -55,36 +55,54 @@ fn find(analysis: &Analysis<'_>) -> Vec<Found> {
     if history.meta.configuration.whole_reads {
         return intermediate(analysis);
     }
-    let (steps, seen) = walk(analysis);
-    let mut told = BTreeSet::new();
-    let mut found = Vec::new();
-    for step in steps {
-        for place in analysis.units[step.unit.index()].between(step.from, step.to) {
-            let Some(row) = place.send() else { continue };
-            let Some(txn) = analysis.send(row).txn() else { continue };
-            let txn_row = history.txn_row(txn);
-            let whole = analysis.txn_fates[txn_row as usize] == Fate::Happened
-                && analysis.fates[row as usize] == Fate::Happened;
-            let part = seen.parts.get(&(step.reader, txn_row));
-            let Some(part) = part.filter(|_| whole && !seen.records.contains(&(step.reader, row))) else {
-                continue;
-            };
-            if told.insert((step.reader, step.unit, place.position, row)) {
-                let send = analysis.send(row);
-                let ops =
-                    proof([Some(txn.0), Some(send.invoke.0), place.ack(), Some(*part), Some(step.event)]);
-                found.push(Found {
-                    unit: Some(step.unit),
-                    position: Some(place.position),
-                    ops,
-                    send: Some(row),
-                    other: Some(*part),
-                    case: Case::Plain,
-                });
+    let steps = walk(analysis);
+    let processes = history.process_count();
+    let (of_reader, reads) = (
+        Buckets::new(processes, steps.len(), |step| Some(steps[step].reader.index())),
+        Buckets::new(processes, history.delivers().len(), |row| {
+            Some(history.delivers()[row].process.index())
+        }),
+    );
+    let mut seen = Seen::new(analysis);
+    let mut found: Vec<(u32, Found)> = Vec::new();
+    for reader in (0..processes).filter(|reader| !of_reader.of(*reader).is_empty()) {
+        seen.by(analysis, reads.of(reader));
+        let mut told = BTreeSet::new();
+        for number in of_reader.of(reader) {
+            let step = &steps[*number as usize];
+            for place in analysis.units[step.unit.index()].between(step.from, step.to) {
+                let Some(part) = torn(analysis, place, &seen) else { continue };
+                if told.insert((step.unit, place.position, place.send())) {
+                    found.push((*number, finding(analysis, step, place, part)));
+                }
             }
         }
     }
-    found
+    // In the order of the steps of all readers.
+    found.sort_by_key(|(number, _)| *number);
+    found.into_iter().map(|(_, found)| found).collect()
+}
+
+/// The read of a part of the transaction of a place's record, if the reader never saw the record itself.
+fn torn(analysis: &Analysis<'_>, place: &Place, seen: &Seen) -> Option<u32> {
+    let row = place.send().filter(|row| !seen.record(*row))?;
+    let txn = analysis.history.txn_row(analysis.send(row).txn()?);
+    let part = seen.part(txn)?;
+    let whole = analysis.txn_fates[txn as usize] == Fate::Happened;
+    (whole && analysis.fates[row as usize] == Fate::Happened).then_some(part)
+}
+
+fn finding(analysis: &Analysis<'_>, step: &Step, place: &Place, part: u32) -> Found {
+    let send = place.send().map(|row| analysis.send(row));
+    let (txn, invoke) = (send.and_then(SendRow::txn), send.map(|send| send.invoke));
+    Found {
+        unit: Some(step.unit),
+        position: Some(place.position),
+        ops: proof([txn.map(|op| op.0), invoke.map(|op| op.0), place.ack(), Some(part), Some(step.event)]),
+        send: place.send(),
+        other: Some(part),
+        case: Case::Plain,
+    }
 }
 
 /// Whole reads that end in the middle of a transaction.
@@ -119,35 +137,62 @@ fn intermediate(analysis: &Analysis<'_>) -> Vec<Found> {
     reads.iter().enumerate().filter(last).filter_map(torn).collect()
 }
 
-/// What each reader saw of transactions.
-#[derive(Default)]
+/// What one reader saw of transactions.
 struct Seen {
-    /// By reader and row of the send.
-    records: BTreeSet<(ProcessId, u32)>,
-    /// The first read of a part, by reader and row of the transaction.
-    parts: BTreeMap<(ProcessId, u32), u32>,
+    /// By row of the send: the last reader that saw its record, numbered from 1.
+    records: Vec<u32>,
+    /// By row of the transaction: the last reader that saw a part of it, and its first read of one.
+    parts: Vec<(u32, u32)>,
+    reader: u32,
+}
+
+impl Seen {
+    fn new(analysis: &Analysis<'_>) -> Self {
+        let (sends, txns) = (analysis.history.sends().len(), analysis.history.txns().len());
+        Self { records: vec![0; sends], parts: vec![(0, 0); txns], reader: 0 }
+    }
+
+    /// What the next reader saw with these reads.
+    fn by(&mut self, analysis: &Analysis<'_>, reads: &[u32]) {
+        self.reader += 1;
+        for row in reads {
+            let read = &analysis.history.delivers()[*row as usize];
+            let Some(row) = read.value().and_then(|value| analysis.writer(value)) else { continue };
+            let Some(txn) = analysis.send(row).txn() else { continue };
+            self.records[row as usize] = self.reader;
+            let part = &mut self.parts[analysis.history.txn_row(txn) as usize];
+            if part.0 != self.reader && analysis.read_happened(read) {
+                *part = (self.reader, read.event);
+            }
+        }
+    }
+
+    fn record(&self, row: u32) -> bool {
+        self.records[row as usize] == self.reader
+    }
+
+    fn part(&self, txn: u32) -> Option<u32> {
+        let (reader, event) = self.parts[txn as usize];
+        (reader == self.reader).then_some(event)
+    }
 }
 
 /// Walks the reads and what moved readers, in order.
-fn walk(analysis: &Analysis<'_>) -> (Vec<Step>, Seen) {
+fn walk(analysis: &Analysis<'_>) -> Vec<Step> {
     let history = analysis.history;
-    let mut seen = Seen::default();
     let mut steps = Vec::new();
-    let mut at: BTreeMap<(ProcessId, UnitId), u64> = BTreeMap::new();
+    let mut at: Grid<Option<u64>> = Grid::new(history.unit_count());
     let mut notes = history.notes().iter().peekable();
     let unwatched = analysis.unwatched();
     for read in history.delivers() {
         while let Some((event, note)) = notes.next_if(|(event, _)| *event < read.event) {
             if moves(note) {
-                let who = history.process_of(*event);
-                at.retain(|(reader, _), _| *reader != who);
+                at.clear(history.process_of(*event).index());
             }
         }
-        saw(analysis, read, &mut seen);
         let watched = read.group().is_none() || !unwatched[read.process.index()];
         if watched && analysis.read_happened(read) {
-            let place = (read.process, read.unit);
-            let last = at.insert(place, read.position + 1);
+            let last = at.at(read.process.index(), read.unit.index()).replace(read.position + 1);
             if let Some(from) = last.filter(|from| *from < read.position) {
                 let (reader, unit, to, event) = (read.process, read.unit, read.position, read.event);
                 steps.push(Step { reader, unit, from, to, event });
@@ -160,17 +205,7 @@ fn walk(analysis: &Analysis<'_>) -> (Vec<Step>, Seen) {
             steps.push(Step { reader, unit, from, to, event });
         }
     }
-    (steps, seen)
-}
-
-fn saw(analysis: &Analysis<'_>, read: &DeliverRow, seen: &mut Seen) {
-    let Some(row) = read.value().and_then(|value| analysis.writer(value)) else { return };
-    let Some(txn) = analysis.send(row).txn() else { return };
-    seen.records.insert((read.process, row));
-    if analysis.read_happened(read) {
-        let txn = analysis.history.txn_row(txn);
-        seen.parts.entry((read.process, txn)).or_insert(read.event);
-    }
+    steps
 }
 
 /// Whether its reader may read on elsewhere from here.

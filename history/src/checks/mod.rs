@@ -83,7 +83,7 @@ mod zombie_not_fenced;
 
 pub(crate) use duplicate::duplicated_sends;
 pub(crate) use lost_parts::Lost;
-pub(crate) use unavailability::{gaps, worst_outage};
+pub(crate) use unavailability::{Outage, gaps, outages, worst_outage};
 
 #[cfg(test)]
 pub(crate) mod testing;

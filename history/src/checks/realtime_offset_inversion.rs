@@ -32,7 +32,7 @@ pub(super) const CHECK: Check = Check {
 
 fn find(analysis: &Analysis<'_>) -> Vec<Found> {
     let mut found = Vec::new();
-    for (unit, log) in analysis.logs() {
+    for (unit, log) in analysis.logs().filter(|(_, log)| may_invert(analysis, &log.places)) {
         // The earliest ack at the places behind, and at this very position.
         let mut earliest: Option<(u32, u32)> = None;
         for group in log.places.chunk_by(|a, b| a.position == b.position).rev() {
@@ -66,6 +66,20 @@ fn find(analysis: &Analysis<'_>) -> Vec<Found> {
 }
 
 /// The send and the event of an ack that names a place.
+/// Whether any inversion is to be looked for: a send began after an ack of what stands behind it, or it shares its
+/// position. Most logs have neither.
+fn may_invert(analysis: &Analysis<'_>, places: &[Place]) -> bool {
+    let mut earliest = u32::MAX;
+    let mut behind = u64::MAX;
+    places.iter().rev().any(|place| {
+        let shared = std::mem::replace(&mut behind, place.position) == place.position;
+        let Some((row, ack)) = place.send().zip(place.ack()) else { return shared };
+        let begun_later = earliest < analysis.send(row).invoke.0;
+        earliest = earliest.min(ack);
+        shared || begun_later
+    })
+}
+
 fn acknowledged(analysis: &Analysis<'_>, place: &Place) -> Option<(u32, u32)> {
     let (row, ack) = place.send().zip(place.ack())?;
     (analysis.send(row).acked() && analysis.twin(row).is_none()).then_some((row, ack))

@@ -19,7 +19,7 @@
 use super::{Case, Check, Found, proof};
 use crate::{
     Kind, Ruling,
-    analysis::{Analysis, span},
+    analysis::{Analysis, Buckets, span},
     guarantees::Rules,
     history::UnitId,
 };
@@ -49,15 +49,11 @@ pub(crate) struct Outage {
 
 /// The longest outage of the worst unit; the first of equals.
 pub(crate) fn worst_outage(analysis: &Analysis<'_>) -> Option<Outage> {
-    let list = outages(analysis).into_iter().rev();
-    list.max_by_key(|outage| outage.lasts)
+    analysis.outages().iter().rev().max_by_key(|outage| outage.lasts).copied()
 }
 
-/// The acks of a unit, by their events, and its intended sends, by their rows; both with their times.
-type Times = (Vec<(Time, u32)>, Vec<(Time, u32)>);
-
 /// The longest outage of each unit that was sent to on a schedule.
-fn outages(analysis: &Analysis<'_>) -> Vec<Outage> {
+pub(crate) fn outages(analysis: &Analysis<'_>) -> Vec<Outage> {
     let mut list: Vec<Outage> = Vec::new();
     each_gap(analysis, |gap| match list.last_mut() {
         Some(worst) if worst.unit == gap.unit => {
@@ -81,24 +77,29 @@ pub(crate) fn gaps(analysis: &Analysis<'_>, mut tell: impl FnMut(UnitId, Time, D
 /// The time from each intended send to the next ack of its unit, unit by unit.
 fn each_gap(analysis: &Analysis<'_>, mut tell: impl FnMut(Outage)) {
     let history = analysis.history;
-    if history.meta.configuration.acks == Acks::None {
+    let scheduled = history.sends().iter().any(|send| send.intended().is_some());
+    if history.meta.configuration.acks == Acks::None || !scheduled {
         return;
     }
-    // One pass in the order of the sends: the times of each unit come nearly sorted.
-    let mut times: Vec<Times> = vec![(Vec::new(), Vec::new()); analysis.units.len()];
-    for ((row, send), unit) in (0u32..).zip(history.sends()).zip(&analysis.unit_of) {
-        let Some(unit) = unit else { continue };
-        let (acks, intended) = &mut times[unit.index()];
-        intended.extend(send.intended().map(|time| (time, row)));
-        let ack = send.completion().filter(|_| send.acked());
-        acks.extend(ack.map(|event| (history.time(event), event)));
-    }
+    let of_unit = Buckets::new(analysis.units.len(), history.sends().len(), |row| {
+        analysis.unit_of[row].map(UnitId::index)
+    });
+    // The acks of a unit, by their events, and its intended sends, by their rows; both with their times.
+    let mut acks: Vec<(Time, u32)> = Vec::new();
+    let mut intended: Vec<(Time, u32)> = Vec::new();
     for unit in &analysis.order {
-        let (acks, intended) = &mut times[unit.index()];
+        acks.clear();
+        intended.clear();
+        for row in of_unit.of(unit.index()) {
+            let send = analysis.send(*row);
+            intended.extend(send.intended().map(|time| (time, *row)));
+            let ack = send.completion().filter(|_| send.acked());
+            acks.extend(ack.map(|event| (history.time(event), event)));
+        }
         acks.sort_unstable();
         intended.sort_unstable();
         let mut next = 0;
-        for (time, row) in intended {
+        for (time, row) in &intended {
             while acks.get(next).is_some_and(|(ack, _)| ack < time) {
                 next += 1;
             }
@@ -112,7 +113,7 @@ fn each_gap(analysis: &Analysis<'_>, mut tell: impl FnMut(Outage)) {
 fn find(analysis: &Analysis<'_>) -> Vec<Found> {
     let Some(bound) = analysis.history.meta.expect.unavailable else { return Vec::new() };
     let mut list: Vec<Outage> =
-        outages(analysis).into_iter().filter(|outage| outage.lasts >= bound).collect();
+        analysis.outages().iter().filter(|outage| outage.lasts >= bound).copied().collect();
     list.sort_by_key(|outage| std::cmp::Reverse(outage.lasts));
     let found = list.into_iter().map(|outage| {
         let send = analysis.send(outage.missed);

@@ -63,21 +63,37 @@ impl Tarjan<'_> {
 
     fn visit_from(&mut self, root: u32) {
         self.enter(root);
-        while let Some((node, next)) = self.calls.last_mut() {
-            let (node, edge) = (*node, self.graph.from(*node).get(*next as usize));
-            *next += 1;
-            match edge {
-                Some(edge) if !self.with.has(edge.dependency) || self.leaves(node, edge.to) => {}
-                Some(edge) if self.order[edge.to as usize] == 0 => self.enter(edge.to),
-                // What is done is larger than any number and changes nothing.
-                Some(edge) => self.lower(node, self.order[edge.to as usize]),
+        while let Some((node, next)) = self.calls.pop() {
+            match self.walk(node, next as usize) {
+                Some((edge, to)) => {
+                    self.calls.push((node, edge as u32 + 1));
+                    self.enter(to);
+                }
                 None => self.leave(node),
             }
         }
     }
 
-    fn leaves(&self, from: u32, to: u32) -> bool {
-        self.within.is_some_and(|within| within[from as usize] != within[to as usize])
+    /// Walks the edges of a node from a number on, to the first that leads to a node that was not visited: that edge's
+    /// number, and the node.
+    fn walk(&mut self, node: u32, next: usize) -> Option<(usize, u32)> {
+        let part = self.within.map(|within| (within, within[node as usize]));
+        let mut low = self.low[node as usize];
+        let mut edges = self.graph.from(node).iter().enumerate().skip(next);
+        let new = edges.find_map(|(number, edge)| {
+            let stays = part.is_none_or(|(within, part)| within[edge.to as usize] == part);
+            if !self.with.has(edge.dependency) || !stays {
+                return None;
+            }
+            match self.order[edge.to as usize] {
+                0 => return Some((number, edge.to)),
+                // What is done is larger than any number and changes nothing.
+                order => low = low.min(order),
+            }
+            None
+        });
+        self.low[node as usize] = low;
+        new
     }
 
     fn lower(&mut self, node: u32, to: u32) {
@@ -87,7 +103,6 @@ impl Tarjan<'_> {
 
     /// All edges of a node are walked: it heads a component if nothing before it can be reached.
     fn leave(&mut self, node: u32) {
-        self.calls.pop();
         let low = self.low[node as usize];
         if low == self.order[node as usize] {
             let mut members = Vec::new();

@@ -99,10 +99,18 @@ pub fn find(graph: &Graph, patterns: &[Pattern], budget: Budget) -> Vec<Finding>
     let mut reported = vec![0u32; graph.nodes()];
     let mut search = Search::new(graph);
     let (mut left, mut findings) = (budget.total, Vec::new());
+    let (mut parts, mut parts_with) = (whole.clone(), all);
+    search.enter(&parts);
     for (pattern, number) in patterns.iter().zip(0..) {
-        let roots = whole.iter().flatten().copied();
-        let parts = components(graph, pattern.first.or(pattern.rest), roots, Some(&of));
-        search.enter(&parts);
+        let with = pattern.first.or(pattern.rest);
+        if with != parts_with {
+            parts = match with == all {
+                true => whole.clone(),
+                false => components(graph, with, whole.iter().flatten().copied(), Some(&of)),
+            };
+            parts_with = with;
+            search.enter(&parts);
+        }
         for members in &parts {
             if members.iter().any(|node| reported[*node as usize] & pattern.implied_by != 0) {
                 continue;
@@ -129,7 +137,7 @@ pub fn find(graph: &Graph, patterns: &[Pattern], budget: Budget) -> Vec<Finding>
 }
 
 /// Writes down the number of every member's component.
-pub(super) fn number(of: &mut [u32], parts: &[Vec<u32>]) {
+fn number(of: &mut [u32], parts: &[Vec<u32>]) {
     for (members, number) in parts.iter().zip(0..) {
         for member in members {
             of[*member as usize] = number;

@@ -12,7 +12,7 @@
 
 use super::{
     CycleEdge, Dependencies, Dependency, Edge, Graph, Pattern,
-    search::{Cycle, NONE, number},
+    search::{Cycle, NONE},
 };
 
 /// What is searched: a component, for a pattern, in so many steps.
@@ -49,11 +49,18 @@ struct Reached {
     edge: u32,
 }
 
+/// Where a node belongs.
+#[derive(Clone, Copy)]
+struct Home {
+    part: u32,
+    local: u32,
+}
+
 /// The searcher. A state is twice the number of a node within its component, plus 1 once the need is met.
 pub(super) struct Search<'a> {
     graph: &'a Graph,
-    part: Vec<u32>,
-    local: Vec<u32>,
+    /// By node: its component, and its number within that.
+    homes: Vec<Home>,
     reached: Vec<Reached>,
     searches: u32,
     level: Vec<u32>,
@@ -63,18 +70,17 @@ pub(super) struct Search<'a> {
 
 impl<'a> Search<'a> {
     pub(super) fn new(graph: &'a Graph) -> Self {
-        let (part, local) = (vec![NONE; graph.nodes()], vec![0; graph.nodes()]);
+        let homes = vec![Home { part: NONE, local: 0 }; graph.nodes()];
         let (reached, level, next) = (Vec::new(), Vec::new(), Vec::new());
-        Self { graph, part, local, reached, searches: 0, level, next, steps: 0 }
+        Self { graph, homes, reached, searches: 0, level, next, steps: 0 }
     }
 
     /// The components that are searched from here on.
     pub(super) fn enter(&mut self, parts: &[Vec<u32>]) {
-        self.part.fill(NONE);
-        number(&mut self.part, parts);
-        for members in parts {
+        self.homes.fill(Home { part: NONE, local: 0 });
+        for (members, part) in parts.iter().zip(0..) {
             for (member, local) in members.iter().zip(0..) {
-                self.local[*member as usize] = local;
+                self.homes[*member as usize] = Home { part, local };
             }
         }
     }
@@ -111,13 +117,13 @@ impl<'a> Search<'a> {
 
     /// Whether an edge stays within its component.
     fn stays(&self, from: u32, to: u32) -> bool {
-        self.part[from as usize] == self.part[to as usize]
+        self.homes[from as usize].part == self.homes[to as usize].part
     }
 
     /// The shortest circle through this first edge, of at most `limit` edges, if it passes no node twice.
     fn way_back(&mut self, hunt: Hunt<'_>, first: CycleEdge, limit: usize) -> Option<Vec<CycleEdge>> {
-        let goal = 2 * self.local[first.from as usize] + 1;
-        let start = 2 * self.local[first.to as usize] + hunt.met(first.dependency);
+        let goal = 2 * self.homes[first.from as usize].local + 1;
+        let start = 2 * self.homes[first.to as usize].local + hunt.met(first.dependency);
         self.searches += 1;
         self.level.clear();
         self.reach(start, NONE, 0);
@@ -138,12 +144,17 @@ impl<'a> Search<'a> {
         for i in 0..self.level.len() {
             let state = self.level[i];
             let node = hunt.members[state as usize / 2];
+            let part = self.homes[node as usize].part;
             for (edge, number) in self.graph.from(node).iter().zip(0..) {
                 self.steps += 1;
-                if !hunt.pattern.rest.has(edge.dependency) || !self.stays(node, edge.to) {
+                if !hunt.pattern.rest.has(edge.dependency) {
                     continue;
                 }
-                let to = 2 * self.local[edge.to as usize] + (state & 1 | hunt.met(edge.dependency));
+                let home = self.homes[edge.to as usize];
+                if home.part != part {
+                    continue;
+                }
+                let to = 2 * home.local + (state & 1 | hunt.met(edge.dependency));
                 if self.reached[to as usize].search != self.searches {
                     self.reach(to, state, number);
                     self.next.push(to);

@@ -80,6 +80,10 @@ impl<T: Copy + Default + PartialEq> Extras<T> {
         index.map(|index| self.0[index].1).unwrap_or_default()
     }
 
+    pub(crate) fn shrink_to_fit(&mut self) {
+        self.0.shrink_to_fit();
+    }
+
     pub(crate) fn all(&self) -> &[(u32, T)] {
         &self.0
     }

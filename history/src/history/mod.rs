@@ -107,6 +107,8 @@ pub struct History {
     notes: Vec<(u32, Observation)>,
     send_extras: Extras<SendExtra>,
     deliver_extras: Extras<DeliverExtra>,
+    /// The rows of the deliveries whose payload was not what it must be, in order.
+    corrupt: Vec<u32>,
     /// Of a history in another format: the line of each event.
     lines: Vec<u32>,
 }
@@ -144,6 +146,7 @@ impl History {
             notes: Vec::new(),
             send_extras: Extras::new(),
             deliver_extras: Extras::new(),
+            corrupt: Vec::new(),
             lines: Vec::new(),
         }
     }
@@ -169,12 +172,12 @@ impl History {
 
     /// The number of a process by its name. `drain` and `harness` are taken.
     pub fn process(&mut self, name: &str) -> ProcessId {
-        ProcessId(self.names.processes.intern(name))
+        ProcessId::new(self.names.processes.intern(name))
     }
 
     /// The number of a topic.
     pub fn topic(&mut self, name: &str) -> TopicId {
-        TopicId(self.names.topics.intern(name))
+        TopicId::new(self.names.topics.intern(name))
     }
 
     /// The number of a unit.
@@ -186,30 +189,30 @@ impl History {
     pub fn key(&mut self, key: impl AsRef<[u8]>) -> KeyId {
         let bytes = key.as_ref();
         match std::str::from_utf8(bytes) {
-            Ok(text) => KeyId(self.names.keys.intern(text)),
+            Ok(text) => KeyId::new(self.names.keys.intern(text)),
             Err(_) => {
                 let mut text = String::from("0x");
                 for byte in bytes {
                     let _ = write!(text, "{byte:02x}");
                 }
-                KeyId(self.names.keys.intern(text.as_str()))
+                KeyId::new(self.names.keys.intern(text.as_str()))
             }
         }
     }
 
     /// The number of a transactional id.
     pub fn transactional_id(&mut self, name: &str) -> TransactionalId {
-        TransactionalId(self.names.transactional.intern(name))
+        TransactionalId::new(self.names.transactional.intern(name))
     }
 
     /// The number of a message id.
     pub fn message_id(&mut self, name: &str) -> MessageId {
-        MessageId(self.names.messages.intern(name))
+        MessageId::new(self.names.messages.intern(name))
     }
 
     /// The number of a consumer group.
     pub fn group(&mut self, name: &str) -> GroupId {
-        GroupId(self.names.groups.intern(name))
+        GroupId::new(self.names.groups.intern(name))
     }
 
     /// How many events there are.
@@ -300,6 +303,23 @@ impl History {
     #[must_use]
     pub fn deliver_extras(&self) -> &[(u32, DeliverExtra)] {
         self.deliver_extras.all()
+    }
+
+    /// Whether the payload of a delivery was not what it must be, by its row.
+    #[must_use]
+    pub fn is_corrupt(&self, row: u32) -> bool {
+        self.corrupt.binary_search(&row).is_ok()
+    }
+
+    /// Gives back the room that was kept for further events: a history that is complete takes a third less.
+    pub(crate) fn shrink(&mut self) {
+        macro_rules! shrink {
+            ($($table:ident),*) => { $(self.$table.shrink_to_fit();)* };
+        }
+        shrink!(
+            times, processes, whats, rows, sends, delivers, handled, commits, inits, txns, polls, settles
+        );
+        shrink!(ends, notes, send_extras, deliver_extras, corrupt);
     }
 
     /// The row of a transaction, by its invocation.
@@ -409,19 +429,19 @@ impl History {
     /// The name of a process.
     #[must_use]
     pub fn process_name(&self, id: ProcessId) -> &str {
-        self.names.processes.name(id.0)
+        self.names.processes.name(id.number())
     }
 
     /// The name of a topic.
     #[must_use]
     pub fn topic_name(&self, id: TopicId) -> &str {
-        self.names.topics.name(id.0)
+        self.names.topics.name(id.number())
     }
 
     /// The number of a topic, if any event names it.
     #[must_use]
     pub fn find_topic(&self, name: &str) -> Option<TopicId> {
-        self.names.topics.find(name).map(TopicId)
+        self.names.topics.find(name).map(TopicId::new)
     }
 
     /// A unit.
@@ -433,31 +453,31 @@ impl History {
     /// The topic of a unit.
     #[must_use]
     pub fn unit_topic(&self, id: UnitId) -> TopicId {
-        self.names.units.name(id.0).0
+        self.names.units.name(id.number()).0
     }
 
     /// The number of a unit, if any event names it.
     #[must_use]
     pub fn find_unit(&self, topic: TopicId, partition: u32) -> Option<UnitId> {
-        self.names.units.find(&(topic, partition)).map(UnitId)
+        self.names.units.find(&(topic, partition)).map(UnitId::new)
     }
 
     /// The name of a record key.
     #[must_use]
     pub fn key_name(&self, id: KeyId) -> &str {
-        self.names.keys.name(id.0)
+        self.names.keys.name(id.number())
     }
 
     /// The name of a group.
     #[must_use]
     pub fn group_name(&self, id: GroupId) -> &str {
-        self.names.groups.name(id.0)
+        self.names.groups.name(id.number())
     }
 
     /// A transactional id.
     #[must_use]
     pub fn transactional_name(&self, id: TransactionalId) -> &str {
-        self.names.transactional.name(id.0)
+        self.names.transactional.name(id.number())
     }
 
     /// How many transactional ids are named.
@@ -469,7 +489,7 @@ impl History {
     /// A message id.
     #[must_use]
     pub fn message_name(&self, id: MessageId) -> &str {
-        self.names.messages.name(id.0)
+        self.names.messages.name(id.number())
     }
 
     /// How many message ids are named.

@@ -2,31 +2,40 @@
 
 use foldhash::fast::FixedState;
 use squall_bus::{Topic, Unit};
-use std::{collections::HashMap, fmt, hash::Hash};
+use std::{collections::HashMap, fmt, hash::Hash, num::NonZeroU32};
 
 macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident,)*) => {$(
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(pub(crate) u32);
+        pub struct $name(NonZeroU32);
 
         impl $name {
+            /// The number is stored plus 1, so that an optional one takes no more room.
+            pub(crate) const fn new(number: u32) -> Self {
+                Self(NonZeroU32::MIN.saturating_add(number))
+            }
+
+            pub(crate) const fn number(self) -> u32 {
+                self.0.get() - 1
+            }
+
             /// The dense number, from 0, for use as an index.
             #[must_use]
             pub const fn index(self) -> usize {
-                self.0 as usize
+                self.number() as usize
             }
         }
 
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, concat!(stringify!($name), "({})"), self.0)
+                write!(f, concat!(stringify!($name), "({})"), self.number())
             }
         }
 
         impl From<u32> for $name {
             fn from(number: u32) -> Self {
-                Self(number)
+                Self::new(number)
             }
         }
     )*};
@@ -51,9 +60,9 @@ ids! {
 
 impl ProcessId {
     /// The reader of the final drain, named `drain`.
-    pub const DRAIN: Self = Self(0);
+    pub const DRAIN: Self = Self::new(0);
     /// The harness itself, named `harness`: faults, elections, phases.
-    pub const HARNESS: Self = Self(1);
+    pub const HARNESS: Self = Self::new(1);
 }
 
 /// Names as dense numbers in the order of their first use. The map is only asked, never walked.
@@ -126,12 +135,12 @@ pub(crate) struct AllNames {
 
 impl AllNames {
     pub(crate) fn unit(&mut self, unit: &Unit) -> UnitId {
-        let topic = TopicId(self.topics.intern(unit.topic.as_str()));
-        UnitId(self.units.intern(&(topic, unit.partition)))
+        let topic = TopicId::new(self.topics.intern(unit.topic.as_str()));
+        UnitId::new(self.units.intern(&(topic, unit.partition)))
     }
 
     pub(crate) fn unit_of(&self, id: UnitId) -> Unit {
-        let (topic, partition) = *self.units.name(id.0);
-        Unit { topic: Topic::new(self.topics.name(topic.0)), partition }
+        let (topic, partition) = *self.units.name(id.number());
+        Unit { topic: Topic::new(self.topics.name(topic.number())), partition }
     }
 }

@@ -1,8 +1,9 @@
 //! The recorder: events are written down in the order in which they are seen.
 
 use super::{
-    CommitRow, Completion, DeliverRow, EndRow, HandledRow, History, InitRow, Invoke, Observation, OpId,
-    PollRow, ProcessId, Send, SendRow, SettleRow, Status, TxnRow, UnitId, What, index32,
+    CommitRow, Completion, DeliverRow, EndRow, GroupId, HandledRow, History, InitRow, Invoke, KeyId,
+    Observation, OpId, PollRow, ProcessId, Send, SendRow, SettleRow, Status, TransactionalId, TxnRow, UnitId,
+    What, index32,
     packed::{Maybe32, Maybe64},
 };
 use squall_bus::{Ack, Outcome, Time};
@@ -45,14 +46,14 @@ impl History {
             }
             Invoke::Txn { id, epoch } => {
                 let invoke = OpId(self.push(time, process, What::TxnInvoke, self.txns.len()));
-                let (id, epoch) = (id.map(|id| id.0).into(), epoch.into());
+                let (id, epoch) = (id.map(TransactionalId::number).into(), epoch.into());
                 self.txns.push(TxnRow { invoke, status, process, id, epoch, completion, error });
                 invoke
             }
             Invoke::Poll { group, txn } => {
                 let txn = self.named_txn(txn);
                 let invoke = OpId(self.push(time, process, What::PollInvoke, self.polls.len()));
-                let group = group.map(|group| group.0).into();
+                let group = group.map(GroupId::number).into();
                 self.polls.push(PollRow { invoke, status, process, group, txn, completion, error });
                 invoke
             }
@@ -93,7 +94,7 @@ impl History {
             value: send.value,
             completion: Maybe32::NONE,
             partition: send.partition.into(),
-            key: send.key.map(|key| key.0).into(),
+            key: send.key.map(KeyId::number).into(),
             unit: Maybe32::NONE,
             error: Maybe32::NONE,
             position: Maybe64::NONE,
@@ -149,12 +150,12 @@ impl History {
             (What::SendDone, Completion::Sent { unit, position, duplicate }) => {
                 let send = &mut self.sends[row];
                 send.duplicate = *duplicate;
-                send.unit = Some(unit.0).into();
+                send.unit = Some(unit.number()).into();
                 send.position = (*position).into();
             }
             (What::SendDone, Completion::Unknown { place, .. }) => {
                 let send = &mut self.sends[row];
-                send.unit = place.map(|(unit, _)| unit.0).into();
+                send.unit = place.map(|(unit, _)| unit.number()).into();
                 send.position = place.map(|(_, position)| position).into();
             }
             (What::InitDone, Completion::Epoch(epoch)) => self.inits[row].epoch = Some(*epoch).into(),
@@ -195,7 +196,8 @@ impl History {
             Outcome::Unknown(error, position) => {
                 let send = &self.sends[self.rows[op.0 as usize] as usize];
                 let (topic, partition) = (send.topic, send.partition.get());
-                let unit = partition.map(|partition| UnitId(self.names.units.intern(&(topic, partition))));
+                let unit =
+                    partition.map(|partition| UnitId::new(self.names.units.intern(&(topic, partition))));
                 let place = unit.zip(position.map(|position| position.0));
                 Completion::Unknown { error: error.code.to_string(), place }
             }
@@ -226,14 +228,14 @@ impl History {
                 });
                 let event = self.push(time, process, What::Deliver, self.delivers.len());
                 self.deliver_extras.push(self.delivers.len(), deliver.extra);
+                self.corrupt.extend(deliver.corrupt.then_some(index32(self.delivers.len())));
                 self.delivers.push(DeliverRow {
                     event,
                     process,
                     unit: deliver.unit,
                     position: deliver.position,
-                    corrupt: deliver.corrupt,
                     value: deliver.value.into(),
-                    group: deliver.group.map(|group| group.0).into(),
+                    group: deliver.group.map(GroupId::number).into(),
                     attempt: deliver.attempt.into(),
                     poll: poll.into(),
                 });

@@ -51,12 +51,12 @@ impl SendRow {
     /// The record key.
     #[must_use]
     pub fn key(&self) -> Option<KeyId> {
-        self.key.get().map(KeyId)
+        self.key.get().map(KeyId::new)
     }
     /// The unit that the client learned.
     #[must_use]
     pub fn unit(&self) -> Option<UnitId> {
-        self.unit.get().map(UnitId)
+        self.unit.get().map(UnitId::new)
     }
     /// The place that the client learned, also when the outcome is unknown.
     #[must_use]
@@ -97,8 +97,6 @@ pub struct DeliverRow {
     pub unit: UnitId,
     /// The place.
     pub position: u64,
-    /// The payload is not what it must be.
-    pub corrupt: bool,
     pub(crate) value: Maybe64,
     pub(crate) group: Maybe32,
     pub(crate) attempt: Maybe32,
@@ -114,7 +112,7 @@ impl DeliverRow {
     /// The reader's group.
     #[must_use]
     pub fn group(&self) -> Option<GroupId> {
-        self.group.get().map(GroupId)
+        self.group.get().map(GroupId::new)
     }
     /// Which delivery the bus says it is.
     #[must_use]
@@ -209,7 +207,7 @@ impl TxnRow {
     /// The transactional id.
     #[must_use]
     pub fn id(&self) -> Option<TransactionalId> {
-        self.id.get().map(TransactionalId)
+        self.id.get().map(TransactionalId::new)
     }
     /// The producer epoch.
     #[must_use]
@@ -237,7 +235,7 @@ impl PollRow {
     /// The reader's group.
     #[must_use]
     pub fn group(&self) -> Option<GroupId> {
-        self.group.get().map(GroupId)
+        self.group.get().map(GroupId::new)
     }
     /// The transaction that it is part of.
     #[must_use]

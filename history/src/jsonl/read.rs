@@ -157,7 +157,8 @@ pub fn read(mut from: impl BufRead, name: &str) -> Result<History, ReadError> {
     };
     let fail = |line, problem| ReadError { file: name.to_owned(), line, problem };
     result.map_err(|problem| fail(number, problem))?;
-    let history = reader.ok_or_else(|| fail(1, Problem::Empty))?.into_history();
+    let mut history = reader.ok_or_else(|| fail(1, Problem::Empty))?.into_history();
+    history.shrink();
     if let (_, Some((one, two))) = Writers::new(history.sends()) {
         let line = |row: u32| {
             let line = u64::from(history.sends()[row as usize].invoke.0) + 2;

@@ -257,7 +257,7 @@ impl<'h, W: Write> Writer<'h, W> {
             unit: self.unit(read.unit),
             position: read.position,
             value: read.value(),
-            corrupt: read.corrupt,
+            corrupt: self.history.is_corrupt(row),
             attempt: read.attempt(),
             poll: read.poll().map(|poll| poll.0),
             deadline: extra.deadline.map(|time| time.0),

@@ -8,6 +8,7 @@ use super::{
     Call, Judgement, Model, Proof,
     taken::{Key, Taken},
 };
+use foldhash::fast::FixedState;
 use std::collections::{BTreeMap, HashSet};
 
 /// Judges the calls on one object, in at most `budget` steps.
@@ -56,7 +57,7 @@ struct Search<'a, M: Model> {
     /// What was taken, each with the state before it.
     order: Vec<(usize, M::State)>,
     // Only asked whether it has a key, never walked.
-    tried: HashSet<(Key, M::State)>,
+    tried: HashSet<(Key, M::State), FixedState>,
     steps: u64,
     longest: Longest<M::State>,
 }
@@ -91,7 +92,7 @@ impl<'a, M: Model> Search<'a, M> {
                 begun += 1;
             }
         }
-        let (taken, tried) = (Taken::none(calls.len()), HashSet::new());
+        let (taken, tried) = (Taken::none(calls.len()), HashSet::default());
         let longest = Longest { calls: Vec::new(), blocked: None, common: 0 };
         Self { model, calls, entries, places, numbers, taken, order: Vec::new(), tried, steps: 0, longest }
     }

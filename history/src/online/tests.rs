@@ -37,7 +37,7 @@ fn replay(history: &History, limit: usize) -> Online {
             What::Deliver => {
                 let read = &history.delivers()[event.row as usize];
                 let (unit, position, corrupt, drain) =
-                    (read.unit, read.position, read.corrupt, read.drained());
+                    (read.unit, read.position, history.is_corrupt(event.row), read.drained());
                 online.read(Read { unit, position, value: read.value(), corrupt, drain });
             }
             What::Note => {

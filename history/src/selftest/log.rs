@@ -7,7 +7,7 @@ use super::{
 use crate::{
     History, Kind,
     checks::Case,
-    history::{Drain, Observation, SendRow, Status, UnitId},
+    history::{DeliverRow, Drain, Observation, SendRow, Status, UnitId},
 };
 use serde_json::{Value, json};
 
@@ -155,7 +155,8 @@ fn unexpected(history: &History) -> Vec<Key> {
 
 fn corrupt(history: &History) -> Vec<Key> {
     let mut found: Vec<Key> = Vec::new();
-    for read in history.delivers().iter().filter(|read| read.corrupt || read.value().is_none()) {
+    let damaged = |(row, read): &(u32, &DeliverRow)| history.is_corrupt(*row) || read.value().is_none();
+    for (_, read) in (0u32..).zip(history.delivers()).filter(damaged) {
         let (unit, position) = (Some(read.unit), Some(read.position));
         if !found.iter().any(|key| (key.unit, key.position) == (unit, position)) {
             let send = read.value().and_then(|value| naive::writer(history, value)).map(|(row, _)| row);

@@ -191,7 +191,7 @@ impl Bench {
 
 fn run(bus: &str, case: &Case, longest: Option<u64>) -> Ran {
     let nobody: Sink = Arc::new(|_| {});
-    let how = How { logged: false, max_events: longest };
+    let how = How { max_events: longest, ..How::default() };
     let run = simulate(bus, &Arc::new(case.plan()), &nobody, how);
     let report = match &run.ran {
         Ok(ran) => judge(&ran.history),

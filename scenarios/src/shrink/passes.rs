@@ -264,8 +264,8 @@ impl Work {
 }
 
 fn consumers(case: &mut Case, index: usize, change: impl Fn(&mut Consumers)) {
-    let groups = case.scenario.workload.consumers.iter_mut().flat_map(OneOrMany::as_mut);
-    if let Some(group) = groups.skip(index).next() {
+    let mut groups = case.scenario.workload.consumers.iter_mut().flat_map(OneOrMany::as_mut);
+    if let Some(group) = groups.nth(index) {
         change(group);
     }
 }

@@ -115,12 +115,18 @@ impl Broker {
         let request = &parked.request;
         let follower = request.replica.map(|(node, _)| node);
         // Nothing could be said of the others before.
-        let says = |at: &FetchPartition| {
-            at.id == id
-                && (self.read_partition(at, follower, request.max_bytes, true, env))
-                    .is_some_and(|fetched| fetched.is_urgent() || !fetched.entries.is_empty())
-        };
+        let says = |at: &FetchPartition| at.id == id && self.has_more(at, follower);
         request.partitions.iter().any(says) && self.answer_fetch(conn, None, false, env)
+    }
+
+    /// Whether there is more to say of a partition than its high watermark.
+    fn has_more(&self, at: &FetchPartition, follower: Option<NodeId>) -> bool {
+        let Ok(replica) = self.check_leader(at.id, at.current_leader_epoch) else { return true };
+        let end = replica.log.end();
+        let limit = if follower.is_some() { end } else { replica.high_watermark };
+        at.offset < limit
+            || !(replica.log.start()..=end).contains(&at.offset)
+            || replica.divergence(at).is_some()
     }
 
     /// Answers a waiting Fetch if there is enough to say, or its time is up; whether it did. `open`: the partitions of

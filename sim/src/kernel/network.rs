@@ -107,18 +107,41 @@ struct Conn<M> {
 /// Which way: 0 from the node that opened the connection, 1 to it.
 pub(super) type Way = u8;
 
+/// Links by their ends. Every message asks for its link twice: in what state it is when it leaves and when it arrives.
+#[derive(Debug, Default)]
+struct Links(Vec<Vec<Link>>);
+
+impl Links {
+    /// A link; a healthy one until it was asked for with [`at`](Self::at).
+    fn get(&self, from: NodeId, to: NodeId) -> Link {
+        self.0.get(from.index()).and_then(|links| links.get(to.index())).copied().unwrap_or_default()
+    }
+
+    /// A link, to change it.
+    fn at(&mut self, from: NodeId, to: NodeId) -> &mut Link {
+        if from.index() >= self.0.len() {
+            self.0.resize_with(from.index() + 1, Vec::new);
+        }
+        let links = &mut self.0[from.index()];
+        if to.index() >= links.len() {
+            links.resize(to.index() + 1, Link::default());
+        }
+        &mut links[to.index()]
+    }
+}
+
 /// All links and connections.
 #[derive(Debug)]
 pub struct Network<M> {
     spec: LinkSpec,
-    links: BTreeMap<(NodeId, NodeId), Link>,
+    links: Links,
     opened: BTreeMap<(NodeId, NodeId), u64>,
     conns: Vec<Conn<M>>,
 }
 
 impl<M: Message> Network<M> {
     pub(super) fn new(spec: LinkSpec) -> Self {
-        Self { spec, links: BTreeMap::new(), opened: BTreeMap::new(), conns: Vec::new() }
+        Self { spec, links: Links::default(), opened: BTreeMap::new(), conns: Vec::new() }
     }
 
     pub(super) fn open(&mut self, from: NodeId, to: NodeId) -> ConnId {
@@ -180,16 +203,13 @@ impl<M: Message> Network<M> {
             self.spec.latency_max.as_nanos() as u64,
         );
         let mut leaves = now;
-        let mut delay = Duration::ZERO;
         if let Some(bandwidth) = self.spec.bandwidth {
-            let link = self.links.entry((from, to)).or_default();
+            let link = self.links.at(from, to);
             let takes = u64::from(size).saturating_mul(1_000_000_000) / bandwidth.max(1);
             leaves = leaves.max(link.busy_until) + Duration::from_nanos(takes);
             link.busy_until = leaves;
         }
-        if !self.links.is_empty() {
-            delay = self.links.get(&(from, to)).map_or(Duration::ZERO, |link| link.delay);
-        }
+        let delay = self.links.get(from, to).delay;
         direction.clear_at = direction.clear_at.max(leaves + Duration::from_nanos(latency) + delay);
         direction.clear_at
     }
@@ -200,7 +220,7 @@ impl<M: Message> Network<M> {
     }
 
     pub(super) fn is_link_blocked(&self, from: NodeId, to: NodeId) -> bool {
-        !self.links.is_empty() && self.links.get(&(from, to)).is_some_and(Link::is_blocked)
+        self.links.get(from, to).is_blocked()
     }
 
     /// A packet is at the end of its way: `None` if it has to wait, behind others or before a blocked link.
@@ -258,31 +278,31 @@ impl<M: Message> Network<M> {
     }
 
     pub(super) fn cut(&mut self, from: NodeId, to: NodeId) {
-        self.links.entry((from, to)).or_default().cuts += 1;
+        self.links.at(from, to).cuts += 1;
     }
 
     pub(super) fn uncut(&mut self, from: NodeId, to: NodeId) -> bool {
-        let link = self.links.entry((from, to)).or_default();
+        let link = self.links.at(from, to);
         link.cuts = link.cuts.saturating_sub(1);
         !link.is_blocked()
     }
 
     pub(super) fn hold(&mut self, from: NodeId, to: NodeId) {
-        self.links.entry((from, to)).or_default().holds += 1;
+        self.links.at(from, to).holds += 1;
     }
 
     pub(super) fn unhold(&mut self, from: NodeId, to: NodeId) -> bool {
-        let link = self.links.entry((from, to)).or_default();
+        let link = self.links.at(from, to);
         link.holds = link.holds.saturating_sub(1);
         !link.is_blocked()
     }
 
     pub(super) fn delay(&mut self, from: NodeId, to: NodeId, more: Duration) {
-        self.links.entry((from, to)).or_default().delay += more;
+        self.links.at(from, to).delay += more;
     }
 
     pub(super) fn undelay(&mut self, from: NodeId, to: NodeId, less: Duration) {
-        let link = self.links.entry((from, to)).or_default();
+        let link = self.links.at(from, to);
         link.delay = link.delay.saturating_sub(less);
     }
 }

@@ -265,6 +265,16 @@ impl Storm {
         }
     }
 
+    /// Runs one seed with these faults instead of those that it draws: for schedules that come from elsewhere.
+    pub fn run_faults<F, Fut>(&self, seed: u64, faults: Vec<Fault>, body: F) -> Run
+    where
+        F: Fn(Trial) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = BodyResult> + Send + 'static,
+    {
+        let body: Body = Arc::new(move |trial| Box::pin(body(trial)));
+        self.run_seed(seed, Some(faults), &body)
+    }
+
     /// What the environment and the corpus leave to do.
     fn todo(&self) -> Result<Todo, String> {
         if let Some(path) = std::env::var_os(CAPSULE_VARIABLE) {

@@ -19,8 +19,7 @@ pub(super) struct LeaderCompleteness {
 
 /// What a new leader lacks.
 fn complete(committed: &Committed, raft: &Raft) -> Result<(), String> {
-    let Some(entries) = committed.entries.get(&key(raft)) else { return Ok(()) };
-    for (index, entry) in (1..).zip(entries) {
+    for (index, entry) in (1..).zip(committed.entries(raft)) {
         let has = raft.log().term_at(index);
         if entry.term < raft.term() && has != Some(entry.term) {
             return Err(format!(

@@ -56,7 +56,7 @@ impl Raft {
     }
 
     pub(super) fn beat(&mut self, env: &mut Env<'_, '_>) {
-        let none: Arc<[Entry]> = Arc::new([]);
+        let none: Arc<[Entry]> = Arc::default();
         for peer in self.others() {
             let message = self.append_of(self.log.last_term(), self.log.last(), Arc::clone(&none), false);
             self.send(peer, message, env);
@@ -137,6 +137,9 @@ impl Raft {
     }
 
     pub(super) fn try_commit(&mut self, env: &mut Env<'_, '_>) -> bool {
+        if self.commit >= self.log.last() {
+            return false;
+        }
         let own = match env.rules.sync {
             Sync::Always => self.log.synced(env.ctx.disk()),
             Sync::Every(_) => self.log.last(),
@@ -144,10 +147,10 @@ impl Raft {
         let index = match env.rules.commit_by {
             CommitBy::LeaderOnly => own,
             CommitBy::Majority => {
-                let mut indices: Vec<u64> =
-                    self.others().map(|peer| self.confirmed[peer.index()]).chain([own]).collect();
-                indices.sort_unstable_by(|a, b| b.cmp(a));
-                indices[self.quorum() as usize - 1]
+                let indices = || self.others().map(|peer| self.confirmed[peer.index()]).chain([own]);
+                let has_majority =
+                    |index: &u64| indices().filter(|other| other >= index).count() as u32 >= self.quorum();
+                indices().filter(has_majority).max().unwrap_or(0)
             }
         };
         // Nothing of its own term, nothing to count (Raft, 5.4.2).
