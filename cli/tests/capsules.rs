@@ -2,11 +2,8 @@
 
 mod common;
 
-use common::{code, json, text};
-use std::{
-    path::Path,
-    process::{Command, Output},
-};
+use common::{code, json, squall_in, text};
+use std::process::Output;
 
 /// A run that fails and is quickly shrunk.
 const FAILING: [&str; 8] = [
@@ -19,14 +16,6 @@ const FAILING: [&str; 8] = [
     "workload.producers.rate=20/s",
     "--set=faults=[{ at: 1s, power-fail: all, for: 1s }]",
 ];
-
-fn squall(folder: &Path, words: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_squall"))
-        .args(words)
-        .current_dir(folder)
-        .output()
-        .expect("squall starts")
-}
 
 /// The last word of the line that says how to replay.
 fn capsule(output: &Output) -> String {
@@ -41,12 +30,12 @@ fn capsule(output: &Output) -> String {
 #[test]
 fn a_failing_run_leaves_a_shrunk_capsule_that_replays() {
     let folder = tempfile::tempdir().expect("a folder");
-    let ran = squall(folder.path(), &[&["run"], &FAILING[..]].concat());
+    let ran = squall_in(folder.path(), &[&["run"], &FAILING[..]].concat());
     assert_eq!(code(&ran), 1, "{}", text(&ran));
     assert!(text(&ran).contains("shrunk in ") && text(&ran).contains("schedule\n"), "{}", text(&ran));
     let file = capsule(&ran);
-    let first = squall(folder.path(), &["replay", &file, "--json"]);
-    let second = squall(folder.path(), &["replay", &file, "--json", "--html", "timeline.html", "--trace"]);
+    let first = squall_in(folder.path(), &["replay", &file, "--json"]);
+    let second = squall_in(folder.path(), &["replay", &file, "--json", "--html", "timeline.html", "--trace"]);
     assert_eq!((code(&first), code(&second)), (1, 1), "{}", text(&second));
     let comparison = |output: &Output| json(output)["capsules"][0]["comparison"].clone();
     assert_eq!(comparison(&first)["applies"], "same", "{}", text(&first));
@@ -54,20 +43,20 @@ fn a_failing_run_leaves_a_shrunk_capsule_that_replays() {
     assert!(json(&second)["capsules"][0]["trace"].as_array().is_some_and(|trace| trace.len() > 1_000));
     let page = std::fs::read_to_string(folder.path().join("timeline.html")).expect("the timeline");
     assert!(page.contains("power-fail all") && page.contains("<svg"));
-    let traced = squall(folder.path(), &["replay", &file, "--trace"]);
+    let traced = squall_in(folder.path(), &["replay", &file, "--trace"]);
     assert!(text(&traced).contains("lost power") && text(&traced).contains("the capsule applies"));
 }
 
 #[test]
 fn a_capsule_is_kept_as_it_is_when_asked_and_shrunk_later_to_the_same() {
     let folder = tempfile::tempdir().expect("a folder");
-    let ran = squall(folder.path(), &[&["run", "--no-shrink"], &FAILING[..]].concat());
+    let ran = squall_in(folder.path(), &[&["run", "--no-shrink"], &FAILING[..]].concat());
     assert!(!text(&ran).contains("shrunk in "), "{}", text(&ran));
-    let whole = squall(folder.path(), &["replay", &capsule(&ran), "--json"]);
+    let whole = squall_in(folder.path(), &["replay", &capsule(&ran), "--json"]);
     assert_eq!(json(&whole)["capsules"][0]["comparison"]["applies"], "same", "{}", text(&whole));
-    let later = squall(folder.path(), &["shrink", &capsule(&ran), "--out", "later", "--json"]);
+    let later = squall_in(folder.path(), &["shrink", &capsule(&ran), "--out", "later", "--json"]);
     let at_once =
-        squall(folder.path(), &[&["shrink"], &FAILING[..], &["--out", "at-once", "--json"]].concat());
+        squall_in(folder.path(), &[&["shrink"], &FAILING[..], &["--out", "at-once", "--json"]].concat());
     assert_eq!((code(&later), code(&at_once)), (1, 1), "{}{}", text(&later), text(&at_once));
     let read = |output: &Output| {
         let path = json(output)["capsule"].as_str().expect("a path").to_owned();
@@ -87,7 +76,7 @@ fn what_cannot_be_shrunk_or_replayed_is_said() {
         (&["replay", "bad.capsule.yaml"], "version 9 of the capsule format is not known"),
         (&["replay", "a.capsule.yaml", "b.capsule.yaml", "--html", "x"], "--html draws one run"),
     ] {
-        let output = squall(folder.path(), words);
+        let output = squall_in(folder.path(), words);
         assert_eq!(code(&output), 2, "{words:?}: {}", text(&output));
         assert!(text(&output).contains(why), "{words:?}: {}", text(&output));
     }

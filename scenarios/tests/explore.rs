@@ -4,6 +4,7 @@ use squall_history::{Kind, Verdict};
 use squall_scenarios::{
     Override, Scenario, Target,
     explore::{Class, Exploration, Limit, Preset, Summary, draw},
+    format::scalar::PeriodRange,
     library,
 };
 use std::{
@@ -70,7 +71,7 @@ fn every_draw_is_a_plain_scenario() {
                 assert_eq!(again, *drawn.scenario, "{} {preset} seed {seed}", entry.name);
                 assert!(again.explore.is_none());
                 for fault in &again.faults {
-                    assert_eq!(fault.at.map(|at| at.low()), fault.at.map(|at| at.high()));
+                    assert_eq!(fault.at.map(PeriodRange::low), fault.at.map(PeriodRange::high));
                     assert!(fault.every.is_none());
                 }
                 if drawn.class == Class::Beyond {

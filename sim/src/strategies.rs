@@ -90,7 +90,7 @@ pub fn faults(
         let mut at = Time::ZERO;
         let mut faults = Vec::new();
         for (id, (kind, role, after, lasts)) in (0..).zip(drawn) {
-            at = at + Duration::from_millis(after);
+            at += Duration::from_millis(after);
             let lasts = Duration::from_millis(lasts);
             // What is dropped are answers to producers, and only leaders give those.
             let role = match (kind, role) {

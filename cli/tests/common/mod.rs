@@ -1,13 +1,22 @@
 //! The command as a user runs it: a process, its output, its exit code.
 
 use serde_json::Value;
-use std::process::{Command, Output};
+use std::{
+    path::Path,
+    process::{Command, Output},
+};
 
 /// `squall` with these words, in a folder of its own.
+#[allow(dead_code, reason = "tests that look at what is written name the folder")]
 pub(crate) fn squall(words: &[&str]) -> Output {
-    let folder = tempfile::tempdir().expect("a folder");
+    squall_in(tempfile::tempdir().expect("a folder").path(), words)
+}
+
+/// `squall` with these words, in this folder.
+#[allow(dead_code, reason = "most tests look at what is printed alone")]
+pub(crate) fn squall_in(folder: &Path, words: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_squall"));
-    command.args(words).current_dir(folder.path()).output().expect("squall starts")
+    command.args(words).current_dir(folder).output().expect("squall starts")
 }
 
 /// Its exit code.

@@ -144,7 +144,7 @@ mod tests {
         let mut dead = queue(Delivery::AtLeastOnce);
         dead.sent(1, 0).read(1, 0).terms(1).drained(1).unit("orders.dlq", 0).drain(1, 0).drained(1);
         dead.finds(CHECK, &[]);
-        let unexpected = dead.judged().anomalies.iter().any(|one| one.forbidden());
+        let unexpected = dead.judged().anomalies.iter().any(crate::Anomaly::forbidden);
         assert!(!unexpected, "{:#?}", dead.judged().anomalies);
         let mut queued = queue(Delivery::AtLeastOnce);
         queued.sent(1, 0).read(1, 0).advised(0, Advice::MaxDeliveries).drain(1, 0).drained(1);

@@ -86,8 +86,10 @@ fn find(analysis: &Analysis<'_>) -> Vec<Found> {
                 Step::Poll(row) => {
                     let Some(unit) = units[row as usize] else { continue };
                     let list = lists.of(row as usize).iter().map(|read| &history.delivers()[*read as usize]);
-                    let list: Vec<Option<u64>> =
-                        list.filter(|read| read.unit == unit).map(|read| read.value()).collect();
+                    let list: Vec<Option<u64>> = list
+                        .filter(|read| read.unit == unit)
+                        .map(crate::history::DeliverRow::value)
+                        .collect();
                     let known = known.entry(unit).or_default();
                     if let Some(position) = differs(known, &list) {
                         let before = known.read.as_ref().map(|(event, _)| *event);

@@ -58,11 +58,8 @@ impl Highest {
             Some(first) if first.op != new.op && above(self.first) => {
                 (self.first, self.second) = (Some(new), Some(first));
             }
-            Some(first) if first.op != new.op => {
-                if above(self.second) {
-                    self.second = Some(new);
-                }
-            }
+            Some(first) if first.op != new.op && above(self.second) => self.second = Some(new),
+            Some(first) if first.op != new.op => {}
             first if above(first) => self.first = Some(new),
             _ => {}
         }

@@ -206,12 +206,12 @@ pub(super) fn internal(history: &History) -> Vec<Key> {
             let of = |read: &&DeliverRow| read.poll() == Some(poll.invoke) && read.unit == unit;
             history.delivers().iter().filter(of).map(DeliverRow::value).collect()
         };
-        let before = history.polls().iter().filter(|other| {
+        let mut before = history.polls().iter().filter(|other| {
             (other.txn(), other.status) == (Some(txn), Status::Ok)
                 && other.invoke < poll.invoke
                 && unit_of(other) == Some(unit)
         });
-        let before = before.last();
+        let before = before.next_back();
         let sent: Vec<Option<u64>> = (0u32..)
             .zip(history.sends())
             .filter(|(row, send)| {

@@ -214,8 +214,8 @@ impl Plan {
 
     /// What will have befallen the run if every fault strikes.
     fn foreseen(&self) -> Facts {
-        let mut facts = Facts::default();
-        facts.faults = u64::try_from(self.faults().len()).unwrap_or(u64::MAX);
+        let mut facts =
+            Facts { faults: u64::try_from(self.faults().len()).unwrap_or(u64::MAX), ..Facts::default() };
         for fault in self.faults() {
             match &fault.role {
                 Role::Client(_) => {

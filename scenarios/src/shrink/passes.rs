@@ -175,7 +175,7 @@ impl Work {
         for index in 0..self.case.scenario.consumer_groups().len() {
             let count = self.case.scenario.consumer_groups()[index].count.get();
             self.least(count.into(), 1, |case, count| {
-                consumers(case, index, |group| group.count = to_count(count))
+                consumers(case, index, |group| group.count = to_count(count));
             });
         }
     }
@@ -194,7 +194,7 @@ impl Work {
                 simplify(&mut simple);
                 if simple != self.case.scenario.consumer_groups()[index] {
                     self.take_first([simple], |case, simple| {
-                        consumers(case, index, |group| *group = simple.clone())
+                        consumers(case, index, |group| *group = simple.clone());
                     });
                 }
             }
@@ -205,7 +205,7 @@ impl Work {
         let topics: Vec<_> = self.case.scenario.topology.topics.clone().into_iter().collect();
         if topics.len() > 1 {
             self.fewest(topics, |case, topics| {
-                case.scenario.topology.topics = topics.iter().cloned().collect()
+                case.scenario.topology.topics = topics.iter().cloned().collect();
             });
         }
     }

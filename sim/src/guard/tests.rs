@@ -2,7 +2,7 @@
 
 use super::{Evidence, Footprint, Parted, Shape, Step, Suspect, examine};
 use crate::{
-    kernel::{CHECKPOINT, Trace},
+    kernel::{CHECKPOINT, Trace, mix},
     runtime::ambient::Ambient,
 };
 use squall_bus::Time;
@@ -15,7 +15,7 @@ fn run(whats: &[String], ambient: Ambient, record_from: Option<u64>) -> Footprin
         trace.record_from(checkpoint);
     }
     for what in whats {
-        let digest = what.bytes().fold(0, |hash, byte| hash * 31 + u64::from(byte));
+        let digest = what.bytes().fold(0, |hash, byte| mix(hash, u64::from(byte)));
         trace.note(Time(7), None, 0, digest, || what.clone());
     }
     Footprint::of(&trace, ambient)

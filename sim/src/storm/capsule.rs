@@ -228,7 +228,7 @@ mod tests {
         for (from, to, says) in [
             ("fault: kill", "fault: kil", "fault 0: `kil` is no fault"),
             ("at: 7.25s", "at: 7250ms", "`7250ms` is no time"),
-            ("role: ", "role: all of ", "is not a role"),
+            ("role: ", "role: sideways # ", "is not a role"),
             ("count: 2", "by: 1s", "needs `count`"),
         ] {
             let changed = text.replacen(from, to, 1);
