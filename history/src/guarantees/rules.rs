@@ -136,7 +136,7 @@ impl Rules<'_> {
         if self.expect.log == Some(Log::ExactlyOnce) {
             forbidden("`log: exactly-once` demands that a record stands once in the log")
         } else if self.configuration.idempotent {
-            forbidden("an idempotent producer's session appends each record once")
+            self.unless_power_was_lost("an idempotent producer's session appends each record once")
         } else {
             allowed("a producer without idempotence may append a record again when it retries")
         }

@@ -136,6 +136,11 @@ impl Broker {
         }
     }
 
+    /// How often the process has begun.
+    pub(super) const fn boots(&self) -> u64 {
+        self.boots
+    }
+
     /// The process begins: replicas find what their files kept, everything else is forgotten.
     pub(super) fn start(&mut self, rules: &Rules, ctx: &mut Ctx<'_, Kafka>) {
         let waited = self.conns.values().any(|conn| matches!(conn.busy, Busy::Produce(_)));

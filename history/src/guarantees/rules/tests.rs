@@ -46,15 +46,16 @@ fn expectations_forbid_loss_whatever_the_acks() {
 
 #[test]
 fn duplicates_by_idempotence_and_expectation() {
-    let facts = fault();
-    let rule = |idempotent, log| {
+    let rule = |idempotent, log, facts: &Facts| {
         let configuration = Configuration { idempotent, ..Configuration::default() };
         let expect = Expect { log, ..Expect::default() };
-        Rules { configuration: &configuration, expect: &expect, facts: &facts }.single_append().forbids()
+        Rules { configuration: &configuration, expect: &expect, facts }.single_append().forbids()
     };
-    assert!(!rule(false, None));
-    assert!(rule(true, None));
-    assert!(rule(false, Some(Log::ExactlyOnce)));
+    assert!(!rule(false, None, &fault()));
+    assert!(rule(true, None, &fault()));
+    assert!(rule(true, None, &powerless(&[1])));
+    assert!(!rule(true, None, &powerless(&[1, 2, 3])), "what was read and then lost is sent again");
+    assert!(rule(false, Some(Log::ExactlyOnce), &powerless(&[1, 2, 3])));
 }
 
 #[test]

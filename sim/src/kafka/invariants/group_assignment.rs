@@ -1,16 +1,20 @@
 //! A classic group deals each partition to one member of a generation, and its generations rise under one
-//! coordinator. (Another one may have missed a generation that never got into the log.)
+//! coordinator, while its process runs. (Another one may have missed a generation that never got into the log, or
+//! that was lost with it.)
 
 use crate::{
-    kafka::{Kafka, Touch, group::Group, protocol::GroupIx, server::Server},
-    kernel::Invariant,
+    kafka::{Kafka, Touch, group::Group, protocol::GroupIx},
+    kernel::{Invariant, NodeId},
 };
 use squall_bus::Time;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Remembers each group's generation under each leadership that coordinated it.
+/// One process' time as a coordinator: its node, how often it has begun, the epoch of its leadership.
+type Coordinating = (NodeId, u64, u32);
+
+/// Remembers each group's generation under each coordinator.
 #[derive(Debug, Default)]
-pub(super) struct GroupAssignment(BTreeMap<(GroupIx, u32), i32>);
+pub(super) struct GroupAssignment(BTreeMap<(GroupIx, Coordinating), i32>);
 
 fn once(model: &Kafka, group: &Group) -> Result<(), String> {
     let mut dealt = BTreeSet::new();
@@ -28,8 +32,13 @@ fn once(model: &Kafka, group: &Group) -> Result<(), String> {
     Ok(())
 }
 
-fn groups(model: &Kafka) -> impl Iterator<Item = (u32, &Group)> {
-    model.servers.iter().filter_map(Server::data).flat_map(|broker| broker.coordinator.groups())
+fn groups(model: &Kafka) -> impl Iterator<Item = (Coordinating, &Group)> {
+    (0..).map(NodeId).zip(&model.servers).filter_map(|(node, server)| Some((node, server.data()?))).flat_map(
+        |(node, broker)| {
+            let groups = broker.coordinator.groups();
+            groups.map(move |(epoch, group)| ((node, broker.boots(), epoch), group))
+        },
+    )
 }
 
 impl Invariant<Kafka> for GroupAssignment {
@@ -44,9 +53,9 @@ impl Invariant<Kafka> for GroupAssignment {
     fn after(&mut self, model: &Kafka, touched: &[Touch], _: Time) -> Result<(), String> {
         for touch in touched {
             let Touch::Group(id) = *touch else { continue };
-            for (epoch, group) in groups(model).filter(|(_, group)| group.id == id) {
+            for (coordinating, group) in groups(model).filter(|(_, group)| group.id == id) {
                 once(model, group)?;
-                let before = self.0.insert((id, epoch), group.generation).unwrap_or(0);
+                let before = self.0.insert((id, coordinating), group.generation).unwrap_or(0);
                 if before > group.generation {
                     let (name, now) = (model.shared.names.group(id), group.generation);
                     return Err(format!("group {name}: the generation fell from {before} to {now}"));

@@ -1,16 +1,22 @@
-//! The high watermark is sane: not beyond the log, not before its start, and never falling on one leader.
+//! The high watermark is sane: not beyond the log, not before its start, and never falling on one leader while it runs.
+//!
+//! A process that begins again reads an older one from its checkpoint, and may believe for a while that it leads as
+//! before, until it hears of the epoch that its own return began.
 
 use super::committed::{name, replica};
 use crate::{
-    kafka::{Kafka, Touch, protocol::PartitionId},
+    kafka::{Kafka, Touch, broker::Broker, protocol::PartitionId},
     kernel::{Invariant, NodeId},
 };
 use squall_bus::Time;
 use std::collections::BTreeMap;
 
+/// One process' time as the leader of one epoch: the node, how often its process has begun, the epoch.
+type Leading = (NodeId, u64, u32);
+
 /// Remembers each leader's high watermark.
 #[derive(Debug, Default)]
-pub(super) struct HighWatermark(BTreeMap<PartitionId, (NodeId, u32, u64)>);
+pub(super) struct HighWatermark(BTreeMap<PartitionId, (Leading, u64)>);
 
 fn within_log(model: &Kafka, node: NodeId, id: PartitionId) -> Result<(), String> {
     let Some(replica) = replica(model, node, id) else { return Ok(()) };
@@ -41,17 +47,18 @@ impl Invariant<Kafka> for HighWatermark {
             let Some(replica) = replica(model, node, id).filter(|replica| replica.leading().is_some()) else {
                 continue;
             };
-            let now = (node, replica.leader_epoch, replica.high_watermark);
+            let boots = model.servers[node.index()].data().map_or(0, Broker::boots);
+            let now = ((node, boots, replica.leader_epoch), replica.high_watermark);
             if let Some(before) = self.0.insert(id, now)
-                && (before.0, before.1) == (now.0, now.1)
-                && before.2 > now.2
+                && before.0 == now.0
+                && before.1 > now.1
             {
                 let unit = name(model, id);
                 return Err(format!(
                     "{unit}: the high watermark of leader {} fell from {} to {}",
                     node.0 + 1,
-                    before.2,
-                    now.2
+                    before.1,
+                    now.1
                 ));
             }
         }
