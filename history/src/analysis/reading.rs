@@ -65,8 +65,7 @@ pub(crate) fn steps(analysis: &Analysis<'_>) -> Vec<Step> {
         analysis,
         marks: vec![None; history.unit_count()],
         met: Vec::new(),
-        op: None,
-        op_marks: Vec::new(),
+        inner: Vec::new(),
         by_hand: false,
         told: &[],
         steps: Vec::new(),
@@ -110,11 +109,14 @@ pub(crate) fn operation_end(history: &History, id: u32) -> u32 {
     completion.unwrap_or(u32::MAX)
 }
 
-/// An operation of several deliveries under way.
+/// Where an operation under way came to in a unit. Two of one process may be under way at once.
 #[derive(Clone, Copy)]
-struct Operation {
-    id: u32,
-    happened: bool,
+struct Inner {
+    operation: u32,
+    /// The event with which it ends.
+    end: u32,
+    unit: UnitId,
+    mark: Mark,
 }
 
 struct Reader<'a, 'h> {
@@ -123,9 +125,8 @@ struct Reader<'a, 'h> {
     marks: Vec<Option<Mark>>,
     /// The units that have marks.
     met: Vec<UnitId>,
-    op: Option<Operation>,
-    /// Where it came to in each unit that it read.
-    op_marks: Vec<(UnitId, Option<Mark>)>,
+    /// Where operations under way came to.
+    inner: Vec<Inner>,
     by_hand: bool,
     /// The notes of this process.
     told: &'a [u32],
@@ -137,8 +138,7 @@ impl Reader<'_, '_> {
         for unit in self.met.drain(..) {
             self.marks[unit.index()] = None;
         }
-        self.op = None;
-        self.op_marks.clear();
+        self.inner.clear();
         self.by_hand = self.analysis.history.meta.configuration.reading == Reading::Assign;
         let history = self.analysis.history;
         let mut told = self.told.iter().peekable();
@@ -152,13 +152,10 @@ impl Reader<'_, '_> {
         }
     }
 
+    /// The reader was told where it goes on, within its operations too.
     fn set(&mut self, unit: UnitId, mark: Option<Mark>) {
         self.put(unit, mark);
-        // Within an operation too: from here on it is as if it had not read the unit before.
-        if self.op.is_some() {
-            self.op_marks.retain(|(other, _)| *other != unit);
-            self.op_marks.push((unit, mark));
-        }
+        self.inner.retain(|inner| inner.unit != unit);
     }
 
     fn put(&mut self, unit: UnitId, mark: Option<Mark>) {
@@ -170,7 +167,7 @@ impl Reader<'_, '_> {
     }
 
     fn forget_unless(&mut self, keep: impl Fn(UnitId) -> bool) {
-        let known = self.met.iter().copied().chain(self.op_marks.iter().map(|(unit, _)| *unit));
+        let known = self.met.iter().copied().chain(self.inner.iter().map(|inner| inner.unit));
         let gone: Vec<UnitId> = known.filter(|unit| !keep(*unit)).collect();
         for unit in gone {
             self.set(unit, None);
@@ -210,45 +207,31 @@ impl Reader<'_, '_> {
     }
 
     fn read(&mut self, row: u32, read: &DeliverRow) {
-        let next = Some(Mark { next: read.position.saturating_add(1), since: read.event });
-        let (mark, internal) = if read.poll().is_none() {
-            self.end();
-            let mark = self.marks[read.unit.index()];
-            self.put(read.unit, next);
-            (mark, false)
-        } else {
-            self.take_up(read);
-            let known = self.op_marks.iter_mut().find(|(unit, _)| *unit == read.unit);
-            match known {
-                Some((_, mark)) => (std::mem::replace(mark, next), true),
-                None => {
-                    self.op_marks.push((read.unit, next));
-                    (self.marks[read.unit.index()], false)
-                }
-            }
-        };
+        let next = Mark { next: read.position.saturating_add(1), since: read.event };
+        let outer = self.marks[read.unit.index()];
+        let inner = read.poll().and_then(|_| self.come_to(read, next));
+        // What was said last counts.
+        let internal = inner.is_some_and(|inner| outer.is_none_or(|outer| inner.since >= outer.since));
+        if read.poll().is_none() || self.analysis.read_happened(read) {
+            self.put(read.unit, Some(next));
+        }
+        let mark = if internal { inner } else { outer };
         if let Some(mark) = mark.filter(|mark| mark.next != read.position) {
             self.compare(row, read, mark, internal);
         }
     }
 
-    /// The delivery belongs to the operation under way, or ends it and begins another one.
-    fn take_up(&mut self, read: &DeliverRow) {
+    /// The operation of a delivery comes to a place: where it was in the unit before, if it was there.
+    fn come_to(&mut self, read: &DeliverRow, mark: Mark) -> Option<Mark> {
         let id = operation(self.analysis.history, read);
-        if self.op.is_none_or(|op| op.id != id) {
-            self.end();
-            self.op = Some(Operation { id, happened: self.analysis.read_happened(read) });
+        let same = |inner: &&mut Inner| (inner.operation, inner.unit) == (id, read.unit);
+        if let Some(inner) = self.inner.iter_mut().find(same) {
+            return Some(std::mem::replace(&mut inner.mark, mark));
         }
-    }
-
-    /// The operation is over: if it happened, the reader is where it came to.
-    fn end(&mut self) {
-        let happened = self.op.take().is_some_and(|op| op.happened);
-        let mut marks = std::mem::take(&mut self.op_marks);
-        for (unit, mark) in marks.drain(..).filter(|_| happened) {
-            self.put(unit, mark);
-        }
-        self.op_marks = marks;
+        self.inner.retain(|inner| inner.end > read.event);
+        let end = operation_end(self.analysis.history, id);
+        self.inner.push(Inner { operation: id, end, unit: read.unit, mark });
+        None
     }
 
     fn compare(&mut self, delivery: u32, read: &DeliverRow, mark: Mark, internal: bool) {
@@ -258,8 +241,6 @@ impl Reader<'_, '_> {
             let Some(index) = self.left_out(read.unit, mark.next, read.position) else { return };
             Some(index)
         };
-        // A step from where the reader was told to be is no step within the operation.
-        let internal = internal && self.analysis.history.deliver_row(mark.since).is_some();
         if internal && self.excused(read) {
             return;
         }
