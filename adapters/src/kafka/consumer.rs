@@ -50,6 +50,9 @@ const FEW: usize = 16;
 /// The most events that wait; beyond that the oldest error makes room.
 const MOST_EVENTS: usize = 1_000;
 const POLL: Duration = Duration::from_millis(20);
+/// librdkafka sends a commit again after `retry.backoff.ms`, 100 ms less a fifth at the soonest: one that ended within
+/// this time was sent once.
+const SOONEST_RETRY: Duration = Duration::from_millis(50);
 
 type Client = BaseConsumer<Membership>;
 
@@ -434,12 +437,14 @@ impl State {
 }
 
 fn commit_now(client: &Client, positions: &[(Unit, Position)]) -> Outcome<()> {
+    let began = Instant::now();
     let committed = offsets(positions).and_then(|list| client.commit(&list, CommitMode::Sync));
+    let one_attempt = began.elapsed() < SOONEST_RETRY;
     match committed {
         Ok(()) => Outcome::Ok(()),
         Err(error) => {
             let (code, says) = number(&error);
-            codes::failed_commit(code.unwrap_or(-196), says)
+            codes::failed_commit(code.unwrap_or(-196), says, one_attempt)
         }
     }
 }

@@ -135,9 +135,10 @@ pub fn failed_send<T>(number: i32, message: impl Into<String>, one_attempt: bool
 }
 
 /// How a commit of positions ended that failed with this code. The coordinator refuses whom it does not know
-/// and old generations before it writes; everything else may have been written.
-pub fn failed_commit<T>(number: i32, message: impl Into<String>) -> Outcome<T> {
-    let refused = find(CODES, number).is_some_and(|row| row.appended == Never);
+/// and old generations before it writes; everything else may have been written. So may an earlier attempt, whose
+/// answer was lost, unless there was only one.
+pub fn failed_commit<T>(number: i32, message: impl Into<String>, one_attempt: bool) -> Outcome<T> {
+    let refused = one_attempt && find(CODES, number).is_some_and(|row| row.appended == Never);
     let error = error(number, message);
     if refused { Outcome::Fail(error) } else { Outcome::Unknown(error, None) }
 }
@@ -187,10 +188,11 @@ mod tests {
     #[test]
     fn a_zombies_commit_has_failed_and_a_timed_out_one_is_unknown() {
         for number in [22, 25, 27, 82, 110] {
-            assert!(matches!(failed_commit::<()>(number, ""), Outcome::Fail(_)), "{number}");
+            assert!(matches!(failed_commit::<()>(number, "", true), Outcome::Fail(_)), "{number}");
+            assert!(matches!(failed_commit::<()>(number, "", false), Outcome::Unknown(..)), "{number}");
         }
         for number in [-185, -195, 7, 14, 16] {
-            assert!(matches!(failed_commit::<()>(number, ""), Outcome::Unknown(..)), "{number}");
+            assert!(matches!(failed_commit::<()>(number, "", true), Outcome::Unknown(..)), "{number}");
         }
     }
 

@@ -14,8 +14,9 @@
 //! through them. What a service *did* with a record no bus can see: it says so to its [`Sink`]. The checks and
 //! guarantees are those of `squall-history`, the same that judge scenarios.
 //!
-//! The first seed that fails is run again alone, in this process and in a [fresh one](confirm). It is [shrunk](shrink) and written down as a [capsule](capsule). Capsules that are kept in a
-//! folder, the *corpus*, are [replayed](replay) before the seeds.
+//! The first seed that fails is run again alone, in this process and in a fresh one (`confirm`). It is shrunk (`shrink`)
+//! and written down as a capsule (`capsule`). Capsules that are kept in a folder, the *corpus*, are replayed (`replay`)
+//! before the seeds.
 //!
 //! The environment variable `SQUALL_SEED` replaces the seeds of every storm in the process by that one, and
 //! `SQUALL_CAPSULE` the seeds of its storm by that capsule: they stand in the commands that reproduce a failure.
