@@ -39,6 +39,8 @@ pub mod import;
 pub mod jsonl;
 pub mod linear;
 pub mod online;
+#[cfg(any(test, feature = "proptest"))]
+mod scribe;
 #[cfg(test)]
 mod selftest;
 mod serde_time;

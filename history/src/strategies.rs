@@ -17,14 +17,13 @@ use crate::{
     history::{
         Completion, Deliver, Drain, GroupId, Handling, Invoke, Observation, OpId, Phase, Send, UnitId,
     },
+    scribe::Scribe,
 };
 use proptest::{collection::vec, prelude::*};
 use squall_bus::{Time, Topic, Unit};
 
 /// How many units the topic `orders` has.
 const UNITS: usize = 2;
-/// From one event to the next.
-const TICK: u64 = 1_000_000;
 
 /// What happens next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +63,7 @@ pub fn histories(most: usize) -> impl Strategy<Value = History> {
 #[must_use]
 pub fn history(happenings: &[Happening]) -> History {
     let mut writer = Writer::new();
-    writer.phase(Phase::WorkloadBegan);
+    writer.scribe.phase(Phase::WorkloadBegan);
     writer.assign();
     writer.happen(Happening::Acked(0));
     for happening in happenings {
@@ -74,8 +73,7 @@ pub fn history(happenings: &[Happening]) -> History {
 }
 
 struct Writer {
-    history: History,
-    now: u64,
+    scribe: Scribe,
     value: u64,
     group: GroupId,
     units: [UnitId; UNITS],
@@ -85,7 +83,7 @@ struct Writer {
 
 impl Writer {
     fn new() -> Self {
-        let mut meta = Meta { scenario: "generated".into(), target: "sim:kafka".into(), ..Meta::default() };
+        let mut meta = Meta { scenario: "generated".into(), target: "generated".into(), ..Meta::default() };
         meta.configuration.idempotent = true;
         meta.configuration.groups = vec!["billing".into()];
         meta.expect.delivery = Some(Delivery::AtLeastOnce);
@@ -95,38 +93,15 @@ impl Writer {
         let units = [0, 1].map(|unit| history.unit(&Unit::new(&Topic::new("orders"), unit)));
         let group = history.group("billing");
         let (logs, committed) = (Default::default(), [0; UNITS]);
-        Self { history, now: 0, value: 0, group, units, logs, committed }
-    }
-
-    fn tick(&mut self) -> Time {
-        self.now += TICK;
-        Time(self.now)
-    }
-
-    fn observe(&mut self, process: &str, observation: Observation) {
-        let (now, process) = (self.tick(), self.history.process(process));
-        self.history.observe(now, process, observation);
-    }
-
-    fn invoke(&mut self, process: &str, invoke: Invoke) -> OpId {
-        let (now, process) = (self.tick(), self.history.process(process));
-        self.history.invoke(now, process, invoke)
-    }
-
-    fn complete(&mut self, op: OpId, completion: Completion) {
-        let now = self.tick();
-        self.history.complete(now, op, completion);
-    }
-
-    fn phase(&mut self, phase: Phase) {
-        self.observe("harness", Observation::Phase(phase));
+        Self { scribe: Scribe::new(history), value: 0, group, units, logs, committed }
     }
 
     /// The consumer owns all units, from where its group committed.
     fn assign(&mut self) {
         let units =
             self.units.iter().zip(self.committed).map(|(unit, at)| (*unit, Some(at as u64))).collect();
-        self.observe("consumer", Observation::Assigned { group: Some(self.group), units, generation: None });
+        self.scribe
+            .observe("consumer", Observation::Assigned { group: Some(self.group), units, generation: None });
     }
 
     fn happen(&mut self, happening: Happening) {
@@ -136,23 +111,23 @@ impl Writer {
                 let (op, unit) = (self.send(unit(to)), unit(to));
                 let position = Some(self.store(unit));
                 let sent = Completion::Sent { unit: self.units[unit], position, duplicate: false };
-                self.complete(op, sent);
+                self.scribe.complete(op, sent);
             }
             Happening::AnswerLost(to) => {
                 let op = self.send(unit(to));
                 self.store(unit(to));
-                self.complete(op, Completion::Unknown { error: "_MSG_TIMED_OUT".into(), place: None });
+                self.scribe.complete(op, Completion::Unknown { error: "_MSG_TIMED_OUT".into(), place: None });
             }
             Happening::Refused(to) => {
                 let op = self.send(unit(to));
-                self.complete(op, Completion::Fail { error: "NOT_ENOUGH_REPLICAS".into() });
+                self.scribe.complete(op, Completion::Fail { error: "NOT_ENOUGH_REPLICAS".into() });
             }
             Happening::Processed(of) => {
                 self.process(unit(of), true);
             }
             Happening::CrashedBeforeCommit(of) => {
                 if self.process(unit(of), false) {
-                    self.observe("consumer", Observation::Crashed);
+                    self.scribe.observe("consumer", Observation::Crashed);
                     self.assign();
                 }
             }
@@ -161,9 +136,11 @@ impl Writer {
 
     fn send(&mut self, unit: usize) -> OpId {
         self.value += 1;
-        let (topic, key) = (self.history.topic("orders"), self.history.key(format!("customer-{unit}")));
-        let intended = Some(Time(self.now));
-        self.invoke("producer", Invoke::Send(Send { intended, ..Send::new(topic, Some(key), self.value) }))
+        let (topic, key) =
+            (self.scribe.history.topic("orders"), self.scribe.history.key(format!("customer-{unit}")));
+        let intended = Some(Time(self.scribe.now));
+        self.scribe
+            .invoke("producer", Invoke::Send(Send { intended, ..Send::new(topic, Some(key), self.value) }))
     }
 
     fn store(&mut self, unit: usize) -> u64 {
@@ -177,33 +154,35 @@ impl Writer {
         let Some(value) = self.logs[unit].get(at).copied() else { return false };
         let group = Some(self.group);
         let deliver = Deliver { group, ..Deliver::new(self.units[unit], at as u64, value) };
-        self.observe("consumer", Observation::Deliver(deliver));
-        self.observe("consumer", Observation::Handled { group, value, how: Handling::Ok });
+        self.scribe.observe("consumer", Observation::Deliver(deliver));
+        self.scribe.observe("consumer", Observation::Handled { group, value, how: Handling::Ok });
         if commits {
             let positions = vec![(self.units[unit], at as u64 + 1)];
-            let op = self.invoke("consumer", Invoke::Commit { group: self.group, positions, txn: None });
-            self.complete(op, Completion::Ok);
+            let op =
+                self.scribe.invoke("consumer", Invoke::Commit { group: self.group, positions, txn: None });
+            self.scribe.complete(op, Completion::Ok);
             self.committed[unit] += 1;
         }
         true
     }
 
     fn finish(mut self) -> History {
-        self.phase(Phase::WorkloadOver);
-        self.phase(Phase::Healed);
+        self.scribe.phase(Phase::WorkloadOver);
+        self.scribe.phase(Phase::Healed);
         for unit in 0..UNITS {
             while self.process(unit, true) {}
         }
-        self.phase(Phase::CaughtUp);
+        self.scribe.phase(Phase::CaughtUp);
         for unit in 0..UNITS {
             for (position, value) in (0..).zip(self.logs[unit].clone()) {
-                self.observe("drain", Observation::Deliver(Deliver::new(self.units[unit], position, value)));
+                self.scribe
+                    .observe("drain", Observation::Deliver(Deliver::new(self.units[unit], position, value)));
             }
             let to = self.logs[unit].len() as u64;
             let drain = Drain { unit: self.units[unit], from: 0, to, complete: true, node: None };
-            self.observe("drain", Observation::Drain(drain));
+            self.scribe.observe("drain", Observation::Drain(drain));
         }
-        self.phase(Phase::Drained);
-        self.history
+        self.scribe.phase(Phase::Drained);
+        self.scribe.history
     }
 }

@@ -14,6 +14,7 @@ use crate::{
         Completion, Deliver, DeliverExtra, Drain, Ends, GroupId, Handling, Invoke, Observation, OpId, Phase,
         ProcessId, Send, Struck, UnitId,
     },
+    scribe::Scribe,
 };
 use squall_bus::{Time, Topic, Unit};
 use std::{collections::BTreeMap, time::Duration};
@@ -41,9 +42,8 @@ struct OpenTxn {
 }
 
 struct Bus {
-    history: History,
+    scribe: Scribe,
     dice: Dice,
-    now: u64,
     units: [UnitId; UNITS],
     dead: UnitId,
     group: GroupId,
@@ -66,13 +66,13 @@ struct Bus {
 /// A clean run of producers, a transactional producer and a group with a dead-letter topic.
 pub(super) fn groups(seed: u64) -> History {
     let mut bus = Bus::new(seed);
-    bus.phase(Phase::WorkloadBegan);
+    bus.scribe.phase(Phase::WorkloadBegan);
     bus.rebalance(&[0, 1]);
     while bus.value < RECORDS {
         bus.step();
     }
     bus.finish();
-    bus.history
+    bus.scribe.history
 }
 
 fn meta(seed: u64) -> Meta {
@@ -99,9 +99,8 @@ impl Bus {
         let dead = unit(&mut history, "orders.dlq", 0);
         let group = history.group("billing");
         Self {
-            history,
+            scribe: Scribe::new(history),
             dice: Dice::new(seed),
-            now: 0,
             units,
             dead,
             group,
@@ -118,30 +117,6 @@ impl Bus {
             poison: Vec::new(),
             handled: BTreeMap::new(),
         }
-    }
-
-    fn tick(&mut self) -> Time {
-        self.now += 1_000_000;
-        Time(self.now)
-    }
-
-    fn observe(&mut self, process: &str, observation: Observation) -> u32 {
-        let (now, process) = (self.tick(), self.history.process(process));
-        self.history.observe(now, process, observation)
-    }
-
-    fn invoke(&mut self, process: &str, invoke: Invoke) -> OpId {
-        let (now, process) = (self.tick(), self.history.process(process));
-        self.history.invoke(now, process, invoke)
-    }
-
-    fn complete(&mut self, op: OpId, completion: Completion) {
-        let now = self.tick();
-        self.history.complete(now, op, completion);
-    }
-
-    fn phase(&mut self, phase: Phase) {
-        self.observe("harness", Observation::Phase(phase));
     }
 
     fn step(&mut self) {
@@ -169,17 +144,20 @@ impl Bus {
         let value = self.next_value();
         let unit = (value % UNITS as u64) as usize;
         let poison = self.dice.percent(8);
-        let (topic, key) = (self.history.topic("orders"), self.history.key(format!("key-{}", value % 6)));
-        let intended = Some(Time(self.now));
+        let (topic, key) =
+            (self.scribe.history.topic("orders"), self.scribe.history.key(format!("key-{}", value % 6)));
+        let intended = Some(Time(self.scribe.now));
         // Keys have a producer each, so that there is an order to keep.
         let producer = format!("producer-{unit}");
         let send = Send { poison, intended, ..Send::new(topic, Some(key), value) };
-        let op = self.invoke(&producer, Invoke::Send(send));
+        let op = self.scribe.invoke(&producer, Invoke::Send(send));
         if self.dice.percent(8) {
-            return self.complete(op, Completion::Fail { error: "NOT_ENOUGH_REPLICAS".into() });
+            return self.scribe.complete(op, Completion::Fail { error: "NOT_ENOUGH_REPLICAS".into() });
         }
         if self.dice.percent(5) {
-            return self.complete(op, Completion::Unknown { error: "_MSG_TIMED_OUT".into(), place: None });
+            return self
+                .scribe
+                .complete(op, Completion::Unknown { error: "_MSG_TIMED_OUT".into(), place: None });
         }
         if poison {
             self.poison.push(value);
@@ -207,7 +185,7 @@ impl Bus {
         let (op, unit, position) = self.pending.swap_remove(index);
         let lost = self.dice.percent(10);
         let place = self.dice.percent(50).then_some((unit, position));
-        self.complete(
+        self.scribe.complete(
             op,
             if lost {
                 Completion::Unknown { error: "_MSG_TIMED_OUT".into(), place }
@@ -220,8 +198,8 @@ impl Bus {
     /// The transactional producer goes one step on: it begins, sends, or ends.
     fn transact(&mut self) {
         let Some(txn) = &self.txn else {
-            let id = Some(self.history.transactional_id("shop"));
-            let op = self.invoke("shop", Invoke::Txn { id, epoch: Some(1) });
+            let id = Some(self.scribe.history.transactional_id("shop"));
+            let op = self.scribe.invoke("shop", Invoke::Txn { id, epoch: Some(1) });
             self.txn = Some(OpenTxn { op, places: Vec::new() });
             return;
         };
@@ -230,13 +208,14 @@ impl Bus {
         }
         let (op, value) = (txn.op, self.next_value());
         let unit = self.dice.below(UNITS as u64) as usize;
-        let (topic, key) = (self.history.topic("orders"), self.history.key(format!("txn-{unit}")));
+        let (topic, key) =
+            (self.scribe.history.topic("orders"), self.scribe.history.key(format!("txn-{unit}")));
         let send = Send { txn: Some(op), ..Send::new(topic, Some(key), value) };
-        let send = self.invoke("shop", Invoke::Send(send));
+        let send = self.scribe.invoke("shop", Invoke::Send(send));
         let position = self.append(unit, value, true);
         let completion =
             Completion::Sent { unit: self.units[unit], position: Some(position as u64), duplicate: false };
-        self.complete(send, completion);
+        self.scribe.complete(send, completion);
         if let Some(txn) = &mut self.txn {
             txn.places.push((unit, position));
         }
@@ -259,7 +238,7 @@ impl Bus {
             (true, false) => Completion::Fail { error: "aborted".into() },
             (false, _) => Completion::Unknown { error: "_TIMED_OUT".into(), place: None },
         };
-        self.complete(txn.op, completion);
+        self.scribe.complete(txn.op, completion);
     }
 
     /// The first place that an open transaction holds back.
@@ -271,7 +250,7 @@ impl Bus {
     fn consume(&mut self, unit: usize, chaos: bool) {
         let member = format!("consumer-{}", self.owner[unit]);
         let (from, stable) = (self.position[unit], self.stable(unit));
-        let poll = self.invoke(&member, Invoke::Poll { group: Some(self.group), txn: None });
+        let poll = self.scribe.invoke(&member, Invoke::Poll { group: Some(self.group), txn: None });
         let (mut batch, mut next) = (Vec::new(), from);
         while next < stable && batch.len() < 3 {
             let stored = self.logs[unit][next];
@@ -282,9 +261,9 @@ impl Bus {
             next += 1;
         }
         if chaos && self.dice.percent(10) {
-            return self.complete(poll, Completion::Fail { error: "_TIMED_OUT".into() });
+            return self.scribe.complete(poll, Completion::Fail { error: "_TIMED_OUT".into() });
         }
-        self.complete(poll, Completion::Ok);
+        self.scribe.complete(poll, Completion::Ok);
         self.position[unit] = next;
         for value in batch {
             self.handle(&member, value);
@@ -292,8 +271,8 @@ impl Bus {
         if !chaos || self.dice.percent(70) {
             let positions = vec![(self.units[unit], next as u64)];
             let commit = Invoke::Commit { group: self.group, positions, txn: None };
-            let op = self.invoke(&member, commit);
-            self.complete(op, Completion::Ok);
+            let op = self.scribe.invoke(&member, commit);
+            self.scribe.complete(op, Completion::Ok);
             self.committed[unit] = next;
         }
     }
@@ -302,28 +281,29 @@ impl Bus {
         let group = Some(self.group).filter(|_| poll.is_some());
         let extra = DeliverExtra { epoch: Some(stored.epoch), ..DeliverExtra::NONE };
         let plain = Deliver::new(self.units[unit], position as u64, stored.value);
-        self.observe(member, Observation::Deliver(Deliver { group, poll, extra, ..plain }));
+        self.scribe.observe(member, Observation::Deliver(Deliver { group, poll, extra, ..plain }));
     }
 
     fn handle(&mut self, member: &str, value: u64) {
         let group = Some(self.group);
         let handled = |how| Observation::Handled { group, value, how };
         if self.dice.percent(10) {
-            self.observe(member, handled(Handling::Retry(1)));
+            self.scribe.observe(member, handled(Handling::Retry(1)));
         }
         if !self.poison.contains(&value) {
-            self.observe(member, handled(Handling::Ok));
+            self.scribe.observe(member, handled(Handling::Ok));
             *self.handled.entry(value).or_default() += 1;
             return;
         }
-        self.observe(member, handled(Handling::Poison));
+        self.scribe.observe(member, handled(Handling::Poison));
         let dead = (1 << 62) + self.dead_letters.len() as u64;
-        let topic = self.history.topic("orders.dlq");
-        let op =
-            self.invoke(member, Invoke::Send(Send { cause: Some(value), ..Send::new(topic, None, dead) }));
+        let topic = self.scribe.history.topic("orders.dlq");
+        let op = self
+            .scribe
+            .invoke(member, Invoke::Send(Send { cause: Some(value), ..Send::new(topic, None, dead) }));
         let position = Some(self.dead_letters.len() as u64);
         self.dead_letters.push(dead);
-        self.complete(op, Completion::Sent { unit: self.dead, position, duplicate: false });
+        self.scribe.complete(op, Completion::Sent { unit: self.dead, position, duplicate: false });
     }
 
     /// The group has these members now; units that change hands go on where the group committed.
@@ -335,15 +315,15 @@ impl Bus {
             let owned: Vec<UnitId> =
                 (0..UNITS).filter(|unit| self.owner[*unit] == member).map(|unit| self.units[unit]).collect();
             if !members.contains(&member) && self.dice.percent(50) {
-                self.observe(&name, Observation::Crashed);
+                self.scribe.observe(&name, Observation::Crashed);
             } else if !owned.is_empty() {
-                self.observe(&name, Observation::Revoked(owned));
+                self.scribe.observe(&name, Observation::Revoked(owned));
             }
         }
         let names: Vec<String> = members.iter().map(|member| format!("consumer-{member}")).collect();
-        let ids: Vec<ProcessId> = names.iter().map(|name| self.history.process(name)).collect();
+        let ids: Vec<ProcessId> = names.iter().map(|name| self.scribe.history.process(name)).collect();
         let (group, generation) = (self.group, self.generation);
-        self.observe("harness", Observation::Rebalanced { group, generation, members: ids });
+        self.scribe.observe("harness", Observation::Rebalanced { group, generation, members: ids });
         for unit in 0..UNITS {
             self.owner[unit] = members[unit % members.len()];
             self.position[unit] = self.committed[unit];
@@ -352,21 +332,21 @@ impl Bus {
             let own = (0..UNITS).filter(|unit| self.owner[*unit] == *member);
             let units = own.map(|unit| (self.units[unit], Some(self.committed[unit] as u64))).collect();
             let generation = Some(self.generation);
-            self.observe(name, Observation::Assigned { group: Some(group), units, generation });
+            self.scribe.observe(name, Observation::Assigned { group: Some(group), units, generation });
         }
     }
 
     fn ask_for_the_end(&mut self) {
         let unit = self.dice.below(UNITS as u64) as usize;
-        let op = self.invoke("admin", Invoke::End { unit: self.units[unit], node: None });
+        let op = self.scribe.invoke("admin", Invoke::End { unit: self.units[unit], node: None });
         let (high, stable) = (self.logs[unit].len() as u64, Some(self.stable(unit) as u64));
-        self.complete(op, Completion::Ends(Ends { high, stable, start: Some(0) }));
+        self.scribe.complete(op, Completion::Ends(Ends { high, stable, start: Some(0) }));
     }
 
     fn fault(&mut self) {
         let (id, node) = (self.epoch, self.dice.below(3) as u32);
         let (verb, role, hit) = ("kill".into(), "leader(orders/0)".into(), Hit::Nodes(vec![node]));
-        self.observe("harness", Observation::Fault(Struck { id, verb, role, hit }));
+        self.scribe.observe("harness", Observation::Fault(Struck { id, verb, role, hit }));
         self.epoch += 1;
         for unit in self.units {
             let elected = Observation::Elected {
@@ -375,32 +355,32 @@ impl Bus {
                 unclean: false,
                 epoch: Some(self.epoch),
             };
-            self.observe("harness", elected);
+            self.scribe.observe("harness", elected);
         }
-        self.observe("harness", Observation::Heal { id });
+        self.scribe.observe("harness", Observation::Heal { id });
     }
 
     /// Everything is answered and healed, the group catches up, and the whole log is drained, then through each node.
     fn finish(&mut self) {
-        self.phase(Phase::WorkloadOver);
+        self.scribe.phase(Phase::WorkloadOver);
         while !self.pending.is_empty() {
             self.answer();
         }
         self.end_txn();
-        self.phase(Phase::Healed);
+        self.scribe.phase(Phase::Healed);
         for unit in 0..UNITS {
             while self.position[unit] < self.logs[unit].len() {
                 self.consume(unit, false);
             }
         }
-        self.phase(Phase::CaughtUp);
+        self.scribe.phase(Phase::CaughtUp);
         for node in [None, Some(0), Some(1)] {
             for unit in 0..UNITS {
                 self.drain(unit, node);
             }
         }
         self.drain_dead_letters();
-        self.phase(Phase::Drained);
+        self.scribe.phase(Phase::Drained);
     }
 
     fn drain(&mut self, unit: usize, node: Option<u32>) {
@@ -408,18 +388,19 @@ impl Bus {
             if stored.readable {
                 let extra = DeliverExtra { node, epoch: Some(stored.epoch), ..DeliverExtra::NONE };
                 let plain = Deliver::new(self.units[unit], position as u64, stored.value);
-                self.observe("drain", Observation::Deliver(Deliver { extra, ..plain }));
+                self.scribe.observe("drain", Observation::Deliver(Deliver { extra, ..plain }));
             }
         }
         let (unit, to) = (self.units[unit], self.logs[unit].len() as u64);
-        self.observe("drain", Observation::Drain(Drain { unit, from: 0, to, complete: true, node }));
+        self.scribe.observe("drain", Observation::Drain(Drain { unit, from: 0, to, complete: true, node }));
     }
 
     fn drain_dead_letters(&mut self) {
         for (position, value) in (0..).zip(self.dead_letters.clone()) {
-            self.observe("drain", Observation::Deliver(Deliver::new(self.dead, position, value)));
+            self.scribe.observe("drain", Observation::Deliver(Deliver::new(self.dead, position, value)));
         }
         let (unit, to) = (self.dead, self.dead_letters.len() as u64);
-        self.observe("drain", Observation::Drain(Drain { unit, from: 0, to, complete: true, node: None }));
+        self.scribe
+            .observe("drain", Observation::Drain(Drain { unit, from: 0, to, complete: true, node: None }));
     }
 }

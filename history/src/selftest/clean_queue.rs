@@ -11,6 +11,7 @@ use crate::{
         Advice, Completion, Deliver, DeliverExtra, Drain, GroupId, Invoke, Observation, OpId, Phase,
         ProcessId, Send, SendExtra, Settlement, UnitId,
     },
+    scribe::Scribe,
 };
 use squall_bus::{Time, Topic, Unit};
 use std::time::Duration;
@@ -41,9 +42,8 @@ struct Message {
 }
 
 struct Bus {
-    history: History,
+    scribe: Scribe,
     dice: Dice,
-    now: u64,
     unit: UnitId,
     group: GroupId,
     log: Vec<Message>,
@@ -55,19 +55,19 @@ struct Bus {
 /// A clean run of two producers and three consumers of one work queue.
 pub(super) fn queue(seed: u64) -> History {
     let mut bus = Bus::new(seed);
-    bus.phase(Phase::WorkloadBegan);
+    bus.scribe.phase(Phase::WorkloadBegan);
     while bus.value < RECORDS {
         bus.step();
     }
-    bus.phase(Phase::WorkloadOver);
-    bus.phase(Phase::Healed);
+    bus.scribe.phase(Phase::WorkloadOver);
+    bus.scribe.phase(Phase::Healed);
     for _ in 0..40 {
         bus.take();
     }
-    bus.phase(Phase::CaughtUp);
+    bus.scribe.phase(Phase::CaughtUp);
     bus.drain();
-    bus.phase(Phase::Drained);
-    bus.history
+    bus.scribe.phase(Phase::Drained);
+    bus.scribe.history
 }
 
 fn meta(seed: u64) -> Meta {
@@ -89,31 +89,7 @@ impl Bus {
         let unit = history.unit(&Unit::new(&Topic::new("jobs"), 0));
         let group = history.group("workers");
         let dice = Dice::new(seed);
-        Self { history, dice, now: 0, unit, group, log: Vec::new(), value: 0, ids: Vec::new() }
-    }
-
-    fn tick(&mut self) -> Time {
-        self.now += MS;
-        Time(self.now)
-    }
-
-    fn observe(&mut self, process: &str, observation: Observation) -> u32 {
-        let (now, process) = (self.tick(), self.history.process(process));
-        self.history.observe(now, process, observation)
-    }
-
-    fn invoke(&mut self, process: &str, invoke: Invoke) -> OpId {
-        let (now, process) = (self.tick(), self.history.process(process));
-        self.history.invoke(now, process, invoke)
-    }
-
-    fn complete(&mut self, op: OpId, completion: Completion) {
-        let now = self.tick();
-        self.history.complete(now, op, completion);
-    }
-
-    fn phase(&mut self, phase: Phase) {
-        self.observe("harness", Observation::Phase(phase));
+        Self { scribe: Scribe::new(history), dice, unit, group, log: Vec::new(), value: 0, ids: Vec::new() }
     }
 
     fn step(&mut self) {
@@ -122,7 +98,7 @@ impl Bus {
             3..=6 => self.take(),
             7 => self.settle_late(),
             8 if self.dice.percent(20) => self.die(),
-            _ => self.now += 10 * MS,
+            _ => self.scribe.now += 10 * MS,
         }
     }
 
@@ -131,28 +107,30 @@ impl Bus {
         self.value += 1;
         let process = format!("producer-{}", self.dice.below(2));
         let id = self.dice.percent(40).then(|| self.dice.below(12));
-        let message_id = id.map(|id| self.history.message_id(&format!("job-{id}")));
+        let message_id = id.map(|id| self.scribe.history.message_id(&format!("job-{id}")));
         let ttl = self.dice.percent(20).then_some(Duration::from_nanos(LONG));
-        let (topic, extra) = (self.history.topic("jobs"), SendExtra { message_id, ttl, ..SendExtra::NONE });
-        let op = self.invoke(&process, Invoke::Send(Send { extra, ..Send::new(topic, None, value) }));
+        let (topic, extra) =
+            (self.scribe.history.topic("jobs"), SendExtra { message_id, ttl, ..SendExtra::NONE });
+        let op = self.scribe.invoke(&process, Invoke::Send(Send { extra, ..Send::new(topic, None, value) }));
         let unit = self.unit;
         if self.dice.percent(8) {
-            return self.complete(op, Completion::Fail { error: "NO_RESPONDERS".into() });
+            return self.scribe.complete(op, Completion::Fail { error: "NO_RESPONDERS".into() });
         }
         if let Some((_, at)) = self.ids.iter().find(|(known, _)| Some(*known) == id).copied() {
-            return self.complete(op, Completion::Sent { unit, position: Some(at), duplicate: true });
+            return self.scribe.complete(op, Completion::Sent { unit, position: Some(at), duplicate: true });
         }
         let lost = self.dice.percent(5);
         if !lost {
             let position = self.log.len() as u64;
             self.ids.extend(id.map(|id| (id, position)));
-            self.log.push(Message { value, state: State::Ready(self.now), delivered: 0 });
+            self.log.push(Message { value, state: State::Ready(self.scribe.now), delivered: 0 });
             if !self.dice.percent(8) {
                 return self
+                    .scribe
                     .complete(op, Completion::Sent { unit, position: Some(position), duplicate: false });
             }
         }
-        self.complete(op, Completion::Unknown { error: "TIMEOUT".into(), place: None });
+        self.scribe.complete(op, Completion::Unknown { error: "TIMEOUT".into(), place: None });
     }
 
     /// What is held longer than it may be can be handed out again, or is exhausted.
@@ -160,15 +138,15 @@ impl Bus {
         for position in 0..self.log.len() {
             let message = &mut self.log[position];
             if let State::Held(until, ..) = message.state
-                && until <= self.now
+                && until <= self.scribe.now
             {
-                message.state = State::Ready(self.now);
+                message.state = State::Ready(self.scribe.now);
             }
             if matches!(message.state, State::Ready(_)) && message.delivered == MAX_DELIVER {
                 message.state = State::Done;
                 let (group, unit, position) = (Some(self.group), self.unit, position as u64);
                 let what = Advice::MaxDeliveries;
-                self.observe("harness", Observation::Advisory { group, unit, position, what });
+                self.scribe.observe("harness", Observation::Advisory { group, unit, position, what });
             }
         }
     }
@@ -177,14 +155,14 @@ impl Bus {
     fn take(&mut self) {
         let consumer = self.dice.below(3) as usize;
         let name = format!("consumer-{consumer}");
-        let poll = self.invoke(&name, Invoke::Poll { group: Some(self.group), txn: None });
+        let poll = self.scribe.invoke(&name, Invoke::Poll { group: Some(self.group), txn: None });
         self.expire();
         let held = self.log.iter().filter(|message| matches!(message.state, State::Held(..))).count();
-        let now = self.now;
+        let now = self.scribe.now;
         let ready = |message: &Message| matches!(message.state, State::Ready(from) if from <= now);
         let next = self.log.iter().position(ready).filter(|_| held < MAX_PENDING);
         let delivery = next.map(|position| (position, self.hand_out(&name, consumer, poll, position)));
-        self.complete(poll, Completion::Ok);
+        self.scribe.complete(poll, Completion::Ok);
         if let Some((position, delivery)) = delivery
             && self.dice.percent(75)
         {
@@ -193,14 +171,14 @@ impl Bus {
     }
 
     fn hand_out(&mut self, name: &str, consumer: usize, poll: OpId, position: usize) -> u32 {
-        let until = self.now + WAIT;
+        let until = self.scribe.now + WAIT;
         let message = &mut self.log[position];
         message.delivered += 1;
         let (value, attempt) = (message.value, Some(message.delivered));
         let extra = DeliverExtra { deadline: Some(Time(until)), ..DeliverExtra::NONE };
         let plain = Deliver::new(self.unit, position as u64, value);
         let deliver = Deliver { group: Some(self.group), attempt, poll: Some(poll), extra, ..plain };
-        let delivery = self.observe(name, Observation::Deliver(deliver));
+        let delivery = self.scribe.observe(name, Observation::Deliver(deliver));
         self.log[position].state = State::Held(until, consumer, delivery);
         delivery
     }
@@ -211,25 +189,25 @@ impl Bus {
             0..=6 => (Settlement::Ack, State::Done),
             7 => (Settlement::Term, State::Done),
             8 => {
-                let from = self.now + 2 * MS + delay.map_or(0, |delay| delay.as_nanos() as u64);
+                let from = self.scribe.now + 2 * MS + delay.map_or(0, |delay| delay.as_nanos() as u64);
                 (Settlement::Nak { delay }, State::Ready(from))
             }
             _ => {
-                let op = self.invoke(name, Invoke::Settle { delivery, how: Settlement::Extend });
+                let op = self.scribe.invoke(name, Invoke::Settle { delivery, how: Settlement::Extend });
                 if let State::Held(_, consumer, delivery) = self.log[position].state {
-                    self.log[position].state = State::Held(self.now + WAIT + MS, consumer, delivery);
+                    self.log[position].state = State::Held(self.scribe.now + WAIT + MS, consumer, delivery);
                 }
-                return self.complete(op, Completion::Ok);
+                return self.scribe.complete(op, Completion::Ok);
             }
         };
-        let op = self.invoke(name, Invoke::Settle { delivery, how });
+        let op = self.scribe.invoke(name, Invoke::Settle { delivery, how });
         // An ack that nobody confirms may not have come through.
         let (arrives, answered) = (self.dice.percent(85), self.dice.percent(85));
         if arrives {
             self.log[position].state = after;
         }
         if arrives && answered {
-            self.complete(op, Completion::Ok);
+            self.scribe.complete(op, Completion::Ok);
         }
     }
 
@@ -237,7 +215,7 @@ impl Bus {
     fn settle_late(&mut self) {
         self.expire();
         let held = self.log.iter().enumerate().filter_map(|(position, message)| match message.state {
-            State::Held(until, consumer, delivery) if until > self.now + 10 * MS => {
+            State::Held(until, consumer, delivery) if until > self.scribe.now + 10 * MS => {
                 Some((position, consumer, delivery))
             }
             _ => None,
@@ -250,7 +228,7 @@ impl Bus {
 
     fn die(&mut self) {
         let name = format!("consumer-{}", self.dice.below(3));
-        self.observe(&name, Observation::Crashed);
+        self.scribe.observe(&name, Observation::Crashed);
     }
 
     /// What never came out comes out now, whatever it waits for.
@@ -258,11 +236,12 @@ impl Bus {
         for position in 0..self.log.len() {
             if self.log[position].state != State::Done {
                 let deliver = Deliver::new(self.unit, position as u64, self.log[position].value);
-                let now = self.tick();
-                self.history.observe(now, ProcessId::DRAIN, Observation::Deliver(deliver));
+                let now = self.scribe.tick();
+                self.scribe.history.observe(now, ProcessId::DRAIN, Observation::Deliver(deliver));
             }
         }
         let (unit, to) = (self.unit, self.log.len() as u64);
-        self.observe("drain", Observation::Drain(Drain { unit, from: 0, to, complete: true, node: None }));
+        self.scribe
+            .observe("drain", Observation::Drain(Drain { unit, from: 0, to, complete: true, node: None }));
     }
 }
