@@ -28,7 +28,7 @@ impl fmt::Display for GuardError {
             Self::NotSimulated(target) => {
                 write!(
                     f,
-                    "runs on {target} do not repeat: only simulated ones can be guarded, such as sim:kafka"
+                    "runs on {target} do not repeat: only those on simulated targets (`sim:...`) can be guarded"
                 )
             }
             Self::Unsupported(why) => f.write_str(why),

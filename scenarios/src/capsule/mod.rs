@@ -212,7 +212,7 @@ fn fits(capsule: &Capsule, root: &Node) -> Vec<Problem> {
     if !capsule.target.0.is_simulated() {
         problems.push(
             Problem::at(origin(&["target"]), format!("a run on {} cannot be replayed", capsule.target.0))
-                .help("a capsule's target is simulated, such as sim:kafka"),
+                .help("a capsule's target is a simulated one: its name begins with `sim:`"),
         );
     }
     if let Some(numbers) = &capsule.edits.fault_numbers {
