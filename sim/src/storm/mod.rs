@@ -453,17 +453,19 @@ impl Storm {
         }
         cluster.heal_all().await.map_err(|error| Trouble::Fault(error.to_string()))?;
         recorder.phase(Phase::Healed);
-        let deadline = clock.now() + self.recovery;
+        let healed = clock.now();
+        let deadline = healed + self.recovery;
         finish.whole(deadline).await;
         let holds = || shared.checks().hold_by_now();
-        let failed_checks = if finish.caught_up(deadline, self.handling, &holds).await {
+        let failed_checks = if finish.caught_up(healed, deadline, self.handling, &holds).await {
             recorder.phase(Phase::CaughtUp);
             shared.checks().assert()
         } else {
             // What must hold in the end cannot be asked before the end.
             shared.checks().never_held()
         };
-        finish.drain(deadline.max(clock.now() + self.recovery)).await.map_err(Trouble::cluster)?;
+        let drained_by = deadline.max(clock.now() + self.recovery);
+        finish.drain(healed, drained_by).await.map_err(Trouble::cluster)?;
         recorder.phase(Phase::Drained);
         elections.abort();
         recorder.elected(cluster.elections().await);
