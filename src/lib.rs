@@ -59,6 +59,8 @@
 //!   the run is `broken` with the cause named. `spawn_blocking` is a thread.
 //! - What the seed does not decide makes runs differ: the order of a `HashMap`, random numbers, the wall clock,
 //!   and `select!` without `biased`. A failing seed that does not repeat says so.
+//! - Seeds run one after the other, as `cargo test` has the other cores at work on other tests. Where they are idle,
+//!   [`Storm::workers`] or `SQUALL_WORKERS=4 cargo test` spreads the seeds of each storm over so many processes.
 //! - What a service did with a record it tells its [`Sink`]; without a sink the bus alone is judged.
 //!
 //! # Rooms
@@ -84,7 +86,7 @@ pub use squall_sim as sim;
 pub use squall_history::{Anomaly, Kind, Verdict};
 pub use squall_sim::storm::{
     BodyResult, CAPSULE_VARIABLE, FailedCheck, Finding, Key, Run, SEED_VARIABLE, SHRINK_VARIABLE, Service,
-    Shrunk, Sink, Storm, Sweep, Table, Transaction, Trial, Value,
+    Shrunk, Sink, Storm, Sweep, Table, Transaction, Trial, Value, WORKERS_VARIABLE,
 };
 
 /// What a storm can demand beyond what the bus promises.

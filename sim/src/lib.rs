@@ -15,6 +15,7 @@
 //! | `bus`, `cluster`, `nemesis` | the bus traits, the cluster and its faults over all that |
 //! | [`storm`] | a user's service under many seeds of faults, recorded and judged |
 //! | `strategies` | proptest strategies, behind the feature `proptest` |
+//! | `wire` | plain data on its way to another process |
 //! | `targets` | simulated clusters by the name of their bus: [`open`] |
 
 mod bus;
@@ -35,6 +36,7 @@ pub mod storm;
 #[cfg(feature = "proptest")]
 pub mod strategies;
 mod targets;
+mod wire;
 
 pub use cluster::{SimCluster, Simulation};
 pub use targets::{BUSES, Simulated, SimulatedMain, capabilities, open};

@@ -18,6 +18,7 @@
 //! assert_eq!((history.len(), history.sends().len()), (2, 1));
 //! ```
 
+mod acknowledged;
 mod extra;
 mod names;
 mod op;
@@ -25,6 +26,7 @@ mod packed;
 mod record;
 mod rows;
 
+pub use acknowledged::Acknowledged;
 pub use extra::{DeliverExtra, SendExtra};
 pub use names::{GroupId, KeyId, MessageId, ProcessId, TopicId, TransactionalId, UnitId};
 pub use op::{

@@ -7,7 +7,7 @@ use futures_util::future::select;
 use squall_bus::{
     Admin, Clock, Cluster, Consumer, ConsumerConfig, ErrorClass, Position, Time, Topic, TopicState, Unit,
 };
-use squall_history::history::{Drain, Observation, ProcessId, Status};
+use squall_history::history::{Drain, Observation, ProcessId};
 use std::{
     collections::{BTreeMap, BTreeSet},
     pin::pin,
@@ -88,22 +88,11 @@ pub(super) async fn sent(cluster: &dyn Cluster, plan: &Plan, deadline: Time) -> 
 /// its followers have it too, which they may still be about to; the log's end before that is not its end. What is
 /// lost never comes, so this does not wait for longer than that may take.
 pub(super) async fn settled(cluster: &dyn Cluster, notebook: &Notebook, deadline: Time) {
-    let acknowledged: BTreeMap<Unit, Position> = {
-        let pages = notebook.pages();
-        let history = &pages.history;
-        let acked = history.sends().iter().filter(|send| send.status == Status::Ok);
-        let ends = acked.filter_map(|send| Some((send.unit()?, Position(send.position()?).next())));
-        let mut last = BTreeMap::new();
-        for (unit, end) in ends {
-            let known = last.entry(unit).or_insert(end);
-            *known = end.max(*known);
-        }
-        last.into_iter().map(|(unit, end)| (history.unit_name(unit), end)).collect()
-    };
+    let acknowledged = notebook.pages().history.acknowledged();
     let admin = cluster.admin();
     let looks = Looks::new(cluster, deadline.min(cluster.clock().now() + SETTLES));
-    for (unit, end) in acknowledged {
-        while !matches!(admin.bounds(&unit).await, Ok((_, readable)) if readable >= end) {
+    for (unit, acknowledged) in acknowledged {
+        while !matches!(admin.bounds(&unit).await, Ok((_, end)) if end >= acknowledged.end) {
             if !looks.again().await {
                 return;
             }

@@ -22,8 +22,9 @@ mod watchdog;
 pub(crate) use process::{Life as ProcLife, panic_message};
 pub use process::{Proc, ProcWarning, Spawner};
 
-use crate::kernel::Violation;
+use crate::{kernel::Violation, wire};
 use ambient::{Ambient, Entered};
+use serde::{Deserialize, Serialize};
 use squall_bus::{BoxFuture, Time};
 use std::{
     fmt,
@@ -81,13 +82,14 @@ impl Default for Options {
 }
 
 /// Why a run could not be finished: the harness' trouble or the user's, never a verdict about the bus.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Broken {
     /// The cap on kernel events was reached: a livelock, or a run longer than the cap foresees.
     TooManyEvents {
         /// The cap.
         events: u64,
         /// Virtual time then.
+        #[serde(with = "wire::time")]
         at: Time,
     },
     /// A task is polled without end and never lets time pass.
@@ -110,7 +112,7 @@ pub enum Broken {
         message: String,
     },
     /// An invariant of the model does not hold.
-    Invariant(Violation),
+    Invariant(#[serde(with = "wire::violation")] Violation),
 }
 
 impl fmt::Display for Broken {

@@ -6,6 +6,7 @@
 //! named in a [`ProcWarning`].
 
 use super::{Broken, Control, lock};
+use serde::{Deserialize, Serialize};
 use squall_bus::BoxFuture;
 use std::{
     any::Any,
@@ -66,7 +67,7 @@ impl Life {
 }
 
 /// Handles that outlived their incarnation.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcWarning {
     /// The process.
     pub process: String,

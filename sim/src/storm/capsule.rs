@@ -160,6 +160,22 @@ impl Line {
     }
 }
 
+/// Faults as the [lines](Line) of a capsule, for `#[serde(with)]`.
+pub(super) mod schedule {
+    use super::Line;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+    use squall_bus::Fault;
+
+    pub(in crate::storm) fn serialize<S: Serializer>(faults: &[Fault], to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(faults.iter().map(|fault| Line::of(fault, None)))
+    }
+
+    pub(in crate::storm) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Fault>, D::Error> {
+        let lines = Vec::<Line>::deserialize(from)?;
+        lines.iter().map(Line::fault).collect::<Result<_, _>>().map_err(D::Error::custom)
+    }
+}
+
 /// Seconds with as many digits as it takes: `7.25s`.
 pub(super) fn print(time: Time) -> String {
     let text = time.to_string();

@@ -3,6 +3,7 @@
 //! A *check* must hold then; a condition that must hold *eventually* belongs to the catching up and is waited for.
 //! One that fails is a finding of its own: the run is invalid.
 
+use serde::{Deserialize, Serialize};
 use squall_history::{Report, Verdict};
 use std::{
     fmt,
@@ -15,7 +16,7 @@ type Condition = Box<dyn Fn() -> bool + Send>;
 type Assertion = Box<dyn FnOnce() -> Result<(), String> + Send>;
 
 /// An assertion of the user's that failed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailedCheck {
     /// Its name.
     pub name: String,

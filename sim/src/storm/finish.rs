@@ -3,6 +3,7 @@
 
 use super::record::Recorder;
 use squall_bus::{Cluster, Consumer, ConsumerConfig, Error, Position, Time, Topic, TopicState, Unit};
+use squall_history::history::Acknowledged;
 use std::{
     collections::BTreeMap,
     future::{Future, poll_fn},
@@ -14,12 +15,31 @@ use std::{
 
 /// How often the cluster is looked at.
 const LOOK: Duration = Duration::from_millis(200);
+/// How long what was acknowledged may be beyond what can be read until it is believed to be gone, from its ack and from
+/// the last healing on: a copy that has nothing to say for so long is no longer in sync, and then its leader does not
+/// wait for it.
+const SETTLES: Duration = Duration::from_secs(30);
 
 /// What the end of a trial needs.
 pub(super) struct Finish {
     pub(super) cluster: Arc<dyn Cluster>,
     pub(super) recorder: Arc<Recorder>,
     pub(super) topics: Vec<(Topic, u32)>,
+}
+
+/// The ends that units come to have: what a leader alone has acknowledged is not there for readers until its followers
+/// have it too, which they may still be about to.
+struct Ends {
+    acknowledged: BTreeMap<Unit, Acknowledged>,
+    healed: Time,
+}
+
+impl Ends {
+    /// Whether this is the end of the unit, or what was acknowledged beyond it is believed to be gone.
+    fn is_settled(&self, unit: &Unit, end: Position, now: Time) -> bool {
+        let beyond = self.acknowledged.get(unit).filter(|acknowledged| acknowledged.end > end);
+        beyond.is_none_or(|acknowledged| now >= acknowledged.at.max(self.healed) + SETTLES)
+    }
 }
 
 /// One unit on its way.
@@ -65,18 +85,20 @@ impl Finish {
     }
 
     /// Waits until every group has committed the end of every unit that it reads, this holds, and nobody waits for a
-    /// send or a handler, for as long as a handler may take; `false` if the deadline came first.
+    /// send or a handler, for as long as a handler may take; `false` if the deadline came first. Everything was healed at
+    /// this time.
     pub(super) async fn caught_up(
         &self,
+        healed: Time,
         deadline: Time,
         handling: Duration,
         holds: &(dyn Fn() -> bool + Sync),
     ) -> bool {
         loop {
-            if holds() && self.is_caught_up().await {
+            if holds() && self.is_caught_up(healed).await {
                 self.handled(handling).await;
                 // What was sent or handled last may have made work for others.
-                if holds() && self.is_caught_up().await {
+                if holds() && self.is_caught_up(healed).await {
                     return true;
                 }
             }
@@ -86,8 +108,12 @@ impl Finish {
         }
     }
 
-    async fn is_caught_up(&self) -> bool {
-        let admin = self.cluster.admin();
+    fn ends(&self, healed: Time) -> Ends {
+        Ends { acknowledged: self.recorder.acknowledged(), healed }
+    }
+
+    async fn is_caught_up(&self, healed: Time) -> bool {
+        let (admin, mut read) = (self.cluster.admin(), Vec::new());
         for (group, topics) in self.recorder.groups() {
             for topic in topics {
                 let Ok(units) = admin.describe(&topic).await else { return false };
@@ -98,10 +124,13 @@ impl Finish {
                         Ok(None) if start == end => {}
                         _ => return false,
                     }
+                    read.push((unit.unit, end));
                 }
             }
         }
-        true
+        // Asked for at the end, when it is likely that they have caught up.
+        let (ends, now) = (self.ends(healed), self.cluster.clock().now());
+        read.iter().all(|(unit, end)| ends.is_settled(unit, *end, now))
     }
 
     /// Waits until every send has its outcome and every delivered record is handled, or nothing of that kind happened
@@ -115,13 +144,14 @@ impl Finish {
     }
 
     /// Reads every unit from its oldest record to its end. What could not be read by the deadline is written
-    /// down as incomplete.
-    pub(super) async fn drain(&self, deadline: Time) -> Result<(), Error> {
+    /// down as incomplete. Everything was healed at this time.
+    pub(super) async fn drain(&self, healed: Time, deadline: Time) -> Result<(), Error> {
+        let ends = self.ends(healed);
         let mut units: BTreeMap<Unit, Progress> = BTreeMap::new();
         for (topic, partitions) in &self.topics {
             for partition in 0..*partitions {
                 let unit = Unit::new(topic, partition);
-                let (from, to) = self.bounds(&unit, deadline).await?;
+                let (from, to) = self.bounds(&unit, &ends, deadline).await?;
                 units.insert(unit, Progress { from, to, next: from });
             }
         }
@@ -146,12 +176,13 @@ impl Finish {
         Ok(())
     }
 
-    /// The bounds of a unit; a cluster that still elects a leader is asked again until the deadline.
-    async fn bounds(&self, unit: &Unit, deadline: Time) -> Result<(Position, Position), Error> {
-        let admin = self.cluster.admin();
+    /// The bounds of a unit once its end is settled; a cluster that still elects a leader is asked again until the deadline.
+    async fn bounds(&self, unit: &Unit, ends: &Ends, deadline: Time) -> Result<(Position, Position), Error> {
+        let (admin, clock) = (self.cluster.admin(), self.cluster.clock());
         loop {
             let bounds = admin.bounds(unit).await;
-            if bounds.is_ok() || self.is_late(deadline).await {
+            let settled = matches!(bounds, Ok((_, end)) if ends.is_settled(unit, end, clock.now()));
+            if settled || self.is_late(deadline).await {
                 return bounds;
             }
         }

@@ -14,20 +14,24 @@
 //! through them. What a service *did* with a record no bus can see: it says so to its [`Sink`]. The checks and
 //! guarantees are those of `squall-history`, the same that judge scenarios.
 //!
-//! The first seed that fails is run again alone, in this process and in a fresh one (`confirm`). It is shrunk (`shrink`)
-//! and written down as a capsule (`capsule`). Capsules that are kept in a folder, the *corpus*, are replayed (`replay`)
-//! before the seeds.
+//! The first seed that fails is run again alone, in this process and in a fresh one. It is shrunk (`shrink`) and written
+//! down as a capsule (`capsule`). Capsules that are kept in a folder, the *corpus*, are replayed (`replay`) before the
+//! seeds.
+//!
+//! Seeds run one after the other in the process of the test, as `cargo test` has the other cores at work on other tests.
+//! With [`workers`](Storm::workers), or the environment variable `SQUALL_WORKERS`, they are spread over so many worker
+//! processes (`processes`), where they find the same.
 //!
 //! The environment variable `SQUALL_SEED` replaces the seeds of every storm in the process by that one, and
 //! `SQUALL_CAPSULE` the seeds of its storm by that capsule: they stand in the commands that reproduce a failure.
 
 mod capsule;
 mod checks;
-mod confirm;
 mod faults;
 mod files;
 mod finding;
 mod finish;
+mod processes;
 mod record;
 mod recording;
 mod relay;
@@ -41,6 +45,7 @@ mod trial;
 pub use checks::FailedCheck;
 pub use files::CAPSULE_VARIABLE;
 pub use finding::Finding;
+pub use processes::WORKERS_VARIABLE;
 pub use shrink::SHRINK_VARIABLE;
 pub use sweep::{Run, Shrunk, Sweep};
 pub use table::{Key, Table, Transaction, Value};
@@ -48,13 +53,13 @@ pub use trial::{Service, Sink, Trial};
 
 use crate::{
     cluster::Simulation,
-    guard::Footprint,
     kernel::Choices,
     model::BusModel,
     runtime::{Options, ProcWarning},
     targets::{self, Simulated},
 };
 use finish::Finish;
+use processes::{Part, Place, Spread};
 use record::Recorder;
 use squall_bus::{BoxFuture, Cluster, ClusterSpec, Error, Fault, FaultKind, Role, Time, Topic, TopicSpec};
 use squall_history::{
@@ -89,6 +94,7 @@ enum On {
 struct Todo {
     capsules: Vec<files::Filed>,
     seeds: Range<u64>,
+    workers: usize,
 }
 
 /// A sweep of seeds over a service. See the [module](self).
@@ -108,6 +114,7 @@ pub struct Storm {
     name: Option<String>,
     corpus: Option<PathBuf>,
     tries: u64,
+    workers: Option<usize>,
 }
 
 impl Storm {
@@ -141,6 +148,7 @@ impl Storm {
             name: None,
             corpus: None,
             tries: shrink::TRIES,
+            workers: None,
         }
     }
 
@@ -242,6 +250,17 @@ impl Storm {
         self
     }
 
+    /// Spreads the seeds over so many worker processes: this test once more, each for some of the seeds. Without this over
+    /// as many as the environment variable `SQUALL_WORKERS` says, or over none: with 1 the seeds run in this process.
+    ///
+    /// Runs come back without their [history](Run::history), and what a body leaves in variables of the test or prints
+    /// stays in its worker; the first failing seed is run in this process as well. A seed whose worker dies is `broken`.
+    #[must_use]
+    pub fn workers(mut self, processes: usize) -> Self {
+        self.workers = Some(processes.max(1));
+        self
+    }
+
     /// Runs under these limits.
     #[must_use]
     pub fn options(mut self, options: Options) -> Self {
@@ -249,21 +268,25 @@ impl Storm {
         self
     }
 
-    /// Replays the corpus, and runs every seed, one after the other.
+    /// Replays the corpus, and runs every seed.
     pub fn run<F, Fut>(&self, body: F) -> Sweep
     where
         F: Fn(Trial) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = BodyResult> + Send + 'static,
     {
         let body: Body = Arc::new(move |trial| Box::pin(body(trial)));
-        let place = confirm::Place::next();
-        if let Some((seed, from)) = place.asked() {
-            place.answer(&self.footprint(seed, from, &body));
+        let place = Place::next();
+        match place.part() {
+            Part::Own => {}
+            Part::Answered(sweep) => return sweep,
+            Part::Serve => Place::serve(|seed, from| self.run_recorded(seed, from, &body)),
         }
-        match self.todo() {
+        let sweep = match self.todo() {
             Ok(todo) => self.sweep(todo, &place, &body),
-            Err(why) => Sweep { runs: vec![Run::broken(0, why)], replays: Vec::new() },
-        }
+            Err(why) => Sweep { runs: vec![Run::broken(0, why)], ..Sweep::default() },
+        };
+        place.answered(&sweep);
+        sweep
     }
 
     /// Runs one seed with these faults instead of those that it draws: for schedules that come from elsewhere.
@@ -281,43 +304,64 @@ impl Storm {
         if let Some(path) = std::env::var_os(CAPSULE_VARIABLE) {
             let filed = files::read(path.as_ref()).map_err(|why| format!("{CAPSULE_VARIABLE}: {why}"))?;
             if self.is_of(&filed.capsule) {
-                return Ok(Todo { capsules: vec![filed], seeds: 0..0 });
+                return Ok(Todo { capsules: vec![filed], seeds: 0..0, workers: 1 });
             }
         }
         if let Ok(text) = std::env::var(SEED_VARIABLE) {
             let wrong = || format!("{SEED_VARIABLE}=`{text}` is no seed: give a whole number from 0 on");
             let seed: u64 = text.parse().map_err(|_| wrong())?;
-            return Ok(Todo { capsules: Vec::new(), seeds: seed..seed.checked_add(1).ok_or_else(wrong)? });
+            let seeds = seed..seed.checked_add(1).ok_or_else(wrong)?;
+            return Ok(Todo { capsules: Vec::new(), seeds, workers: 1 });
         }
         let mut capsules = match &self.corpus {
             Some(folder) => files::read_folder(folder)?,
             None => Vec::new(),
         };
         capsules.retain(|filed| self.is_of(&filed.capsule));
-        Ok(Todo { capsules, seeds: self.seeds.clone() })
+        let workers = self.workers.map_or_else(processes::workers_from_environment, Ok)?;
+        Ok(Todo { capsules, seeds: self.seeds.clone(), workers })
     }
 
-    fn sweep(&self, todo: Todo, place: &confirm::Place, body: &Body) -> Sweep {
+    fn sweep(&self, todo: Todo, place: &Place, body: &Body) -> Sweep {
         let replays = todo.capsules.iter().map(|filed| self.replay(filed, body)).collect();
-        let mut runs: Vec<Run> = Vec::new();
-        let mut failed = false;
-        for seed in todo.seeds {
-            let mut run = self.run_seed(seed, None, body);
-            if !run.is_valid() && !failed {
-                failed = true;
-                place.confirm(&mut run, &mut |from| self.footprint(seed, from, body));
-                self.shrink(&mut run, body);
-                self.write_down(&mut run);
-            }
-            runs.push(run);
+        // One seed is not worth a process.
+        let workers = todo
+            .workers
+            .min(usize::try_from(todo.seeds.end.saturating_sub(todo.seeds.start)).unwrap_or(usize::MAX));
+        let mut spread = match workers {
+            0 | 1 => Spread::none(todo.seeds),
+            _ => place.spread(todo.seeds, workers, self.options.watchdog),
+        };
+        for seed in spread.left {
+            spread.runs.insert(seed, self.run_seed(seed, None, body));
         }
-        Sweep { runs, replays }
+        let mut runs: Vec<Run> = spread.runs.into_values().collect();
+        // What ended a worker would end this process as well.
+        if let Some(run) = runs.iter_mut().find(|run| !run.is_valid() && !run.lost) {
+            self.look_into(run, place, body);
+        }
+        Sweep { runs, replays, notes: spread.notes }
     }
 
-    /// What a run of this seed leaves, with the events behind this checkpoint.
-    fn footprint(&self, seed: u64, record_from: Option<u64>, body: &Body) -> Footprint {
+    /// All that is done for the first failing seed.
+    fn look_into(&self, run: &mut Run, place: &Place, body: &Body) {
+        let seed = run.seed;
+        if run.history.is_none() {
+            let here = self.run_seed(seed, None, body);
+            if here.footprint.parts_from(&run.footprint).is_none() {
+                *run = here;
+            }
+        }
+        let watchdog = self.options.watchdog;
+        place.confirm(run, watchdog, &mut |from| self.run_recorded(seed, from, body).footprint);
+        self.shrink(run, body);
+        self.write_down(run);
+    }
+
+    /// One seed, with the events behind this checkpoint in its footprint.
+    fn run_recorded(&self, seed: u64, record_from: Option<u64>, body: &Body) -> Run {
         let storm = self.clone().options(Options { record_from, ..self.options.clone() });
-        storm.run_seed(seed, None, body).footprint
+        storm.run_seed(seed, None, body)
     }
 
     /// Looks for fewer faults with which a seed shows the same.
@@ -409,17 +453,19 @@ impl Storm {
         }
         cluster.heal_all().await.map_err(|error| Trouble::Fault(error.to_string()))?;
         recorder.phase(Phase::Healed);
-        let deadline = clock.now() + self.recovery;
+        let healed = clock.now();
+        let deadline = healed + self.recovery;
         finish.whole(deadline).await;
         let holds = || shared.checks().hold_by_now();
-        let failed_checks = if finish.caught_up(deadline, self.handling, &holds).await {
+        let failed_checks = if finish.caught_up(healed, deadline, self.handling, &holds).await {
             recorder.phase(Phase::CaughtUp);
             shared.checks().assert()
         } else {
             // What must hold in the end cannot be asked before the end.
             shared.checks().never_held()
         };
-        finish.drain(deadline.max(clock.now() + self.recovery)).await.map_err(Trouble::cluster)?;
+        let drained_by = deadline.max(clock.now() + self.recovery);
+        finish.drain(healed, drained_by).await.map_err(Trouble::cluster)?;
         recorder.phase(Phase::Drained);
         elections.abort();
         recorder.elected(cluster.elections().await);

@@ -11,8 +11,8 @@ use squall_bus::{
 use squall_history::{
     guarantees::{CommitPolicy, Reading},
     history::{
-        Advice, Deliver, DeliverExtra, Drain, Handling, History, Invoke, Meta, Observation, OpId, Phase,
-        ProcessId, Send, Settlement, UnitId,
+        Acknowledged, Advice, Deliver, DeliverExtra, Drain, Handling, History, Invoke, Meta, Observation,
+        OpId, Phase, ProcessId, Send, Settlement, UnitId,
     },
 };
 use std::{
@@ -346,6 +346,11 @@ impl Recorder {
             let drain = Drain { unit, from: from.0, to: to.0, complete, node: None };
             history.observe(now, ProcessId::DRAIN, Observation::Drain(drain));
         });
+    }
+
+    /// How far each unit is acknowledged.
+    pub(super) fn acknowledged(&self) -> BTreeMap<Unit, Acknowledged> {
+        self.pages().history.as_ref().map(History::acknowledged).unwrap_or_default()
     }
 
     /// The groups with the topics that they read.

@@ -4,7 +4,9 @@ use super::{CAPSULE_VARIABLE, SEED_VARIABLE, checks::FailedCheck, finding::Findi
 use crate::{
     guard::Footprint,
     runtime::{Broken, ProcWarning},
+    wire,
 };
+use serde::{Deserialize, Serialize};
 use squall_bus::Fault;
 use squall_history::{
     Anomaly, History, Report, Verdict,
@@ -18,7 +20,7 @@ use std::{
 };
 
 /// One seed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Run {
     /// The seed.
     pub seed: u64,
@@ -30,12 +32,16 @@ pub struct Run {
     pub events: u64,
     /// The faults that the seed drew, or those of the capsule, in the order of their times, which count from the
     /// beginning of the body.
+    #[serde(with = "super::capsule::schedule")]
     pub faults: Vec<Fault>,
-    /// What every client saw; `None` when the run is broken.
+    /// What every client saw; `None` when the run is broken, and when a [worker](super::Storm::workers) ran it, where it
+    /// stays.
+    #[serde(skip)]
     pub history: Option<History>,
     /// Tasks that outlived their service's crash.
     pub warnings: Vec<ProcWarning>,
     /// What the run left, to be compared with that of another run of this seed.
+    #[serde(with = "wire::text")]
     pub footprint: Footprint,
     /// Whether two more runs of this seed had the same hash, one in this process and one in a fresh one, where the
     /// test can be run by its name. Only the first failing seed is run again.
@@ -52,14 +58,18 @@ pub struct Run {
     pub capsule: Option<PathBuf>,
     /// What else there is to say about it, in sentences.
     pub notes: Vec<String>,
+    /// Its worker process ended before it did.
+    #[serde(skip)]
+    pub(super) lost: bool,
 }
 
 /// A failing seed with fewer and shorter faults.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Shrunk {
     /// The run with these faults.
     pub run: Box<Run>,
     /// What both runs show.
+    #[serde(with = "wire::text")]
     pub finding: Finding,
     /// How many runs it took to find.
     pub tries: u64,
@@ -124,12 +134,43 @@ impl Run {
             replayed: None,
             capsule: None,
             notes: Vec::new(),
+            lost: false,
         }
     }
 
     /// A seed that was not run.
     pub(super) fn broken(seed: u64, why: impl Into<String>) -> Self {
         Self { report: Report::unjudged(Verdict::Broken, why), ..Self::empty(seed) }
+    }
+
+    /// A seed whose run was lost with its process.
+    pub(super) fn lost(seed: u64, why: impl Into<String>) -> Self {
+        Self { lost: true, ..Self::broken(seed, why) }
+    }
+
+    /// All of it but the history, which is too large to be kept or sent along.
+    fn without_history(&self) -> Self {
+        let shrunk = |shrunk: &Shrunk| Shrunk {
+            run: Box::new(shrunk.run.without_history()),
+            finding: shrunk.finding.clone(),
+            tries: shrunk.tries,
+        };
+        Self {
+            report: self.report.clone(),
+            hash: self.hash,
+            events: self.events,
+            faults: self.faults.clone(),
+            warnings: self.warnings.clone(),
+            footprint: self.footprint.clone(),
+            repeats: self.repeats,
+            failed_checks: self.failed_checks.clone(),
+            broken: self.broken.clone(),
+            shrunk: self.shrunk.as_ref().map(shrunk),
+            replayed: self.replayed.clone(),
+            capsule: self.capsule.clone(),
+            notes: self.notes.clone(),
+            ..Self::empty(self.seed)
+        }
     }
 }
 
@@ -149,15 +190,23 @@ fn cargo_test() -> String {
 }
 
 /// All seeds of a storm.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Sweep {
     /// A run for each seed, in order.
     pub runs: Vec<Run>,
     /// A run for each capsule of the corpus, the shortest first.
     pub replays: Vec<Run>,
+    /// What else there is to say about all of it, in sentences.
+    pub notes: Vec<String>,
 }
 
 impl Sweep {
+    /// All of it but the histories.
+    pub(super) fn without_histories(&self) -> Self {
+        let without = |runs: &[Run]| runs.iter().map(Run::without_history).collect();
+        Self { runs: without(&self.runs), replays: without(&self.replays), notes: self.notes.clone() }
+    }
+
     /// The runs that did not pass, those of capsules first.
     pub fn failures(&self) -> impl Iterator<Item = &Run> {
         self.replays.iter().chain(&self.runs).filter(|run| !run.is_valid())

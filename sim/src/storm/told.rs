@@ -115,6 +115,9 @@ impl fmt::Display for Sweep {
         if failed > 0 {
             write!(f, "; found: {}", self.summary())?;
         }
+        for note in &self.notes {
+            write!(f, "\n{note}")?;
+        }
         for run in self.failures().take(TOLD) {
             write!(f, "\n{run}")?;
         }
