@@ -476,6 +476,12 @@ impl History {
         self.names.groups.name(id.number())
     }
 
+    /// The number of a group, if any event names it.
+    #[must_use]
+    pub fn find_group(&self, name: &str) -> Option<GroupId> {
+        self.names.groups.find(name).map(GroupId::new)
+    }
+
     /// A transactional id.
     #[must_use]
     pub fn transactional_name(&self, id: TransactionalId) -> &str {

@@ -6,7 +6,7 @@ use super::{
     raft::message::GroupId,
     routes::Routes,
 };
-use crate::kernel::{Ctx, NodeId, Site};
+use crate::kernel::{Ctx, FileId, NodeId, Site};
 
 const QUEUE: Site = Site::new("nats.advisory.queue-server");
 
@@ -22,6 +22,8 @@ pub struct Env<'a, 'c> {
     pub(super) routes: &'a mut Routes,
     /// Groups whose member here changed: to be looked at before the event is over.
     pub dirty: &'a mut Vec<GroupId>,
+    /// Files of leaders that proposed something: to be sent when the event is over.
+    pub unsent: &'a mut Vec<FileId>,
     /// Advisories for this server's own clients.
     pub advisories: &'a mut Vec<(Advisory, Audience)>,
     /// The node.

@@ -48,12 +48,11 @@ pub use rules::Rules;
 
 use crate::nodes::MAX_NODES;
 use crate::{
-    kernel::{Boot, Choices, Ctx, Digest, Event, Model, NodeId, Site, mix},
+    kernel::{Boot, Choices, Ctx, Digest, Event, FileId, Model, NodeId, Site, mix},
     model::{Call, Note, Output},
 };
 use client::Client;
 use protocol::{Msg, StreamIx};
-use raft::message::GroupId;
 use server::{Server, ServerTimer};
 use squall_bus::{Capabilities, Error, ErrorClass};
 
@@ -96,8 +95,8 @@ impl Digest for Timer {
 /// What an event changed, for the invariants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Touch {
-    /// A member of a Raft group on this node: its term, role, log or commit index.
-    Member(NodeId, GroupId),
+    /// A member of a Raft group on this node, by its file: its term, role, log or commit index.
+    Member(NodeId, FileId),
     /// A message of this sequence was stored on this node.
     Stored(NodeId, StreamIx, u64),
     /// This node acknowledged a publish with this sequence; whether as a duplicate.

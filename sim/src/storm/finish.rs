@@ -94,11 +94,19 @@ impl Finish {
         handling: Duration,
         holds: &(dyn Fn() -> bool + Sync),
     ) -> bool {
+        let mut behind = None;
         loop {
+<<<<<<< HEAD
             if holds() && self.is_caught_up(healed).await {
                 self.handled(handling).await;
                 // What was sent or handled last may have made work for others.
                 if holds() && self.is_caught_up(healed).await {
+=======
+            if holds() && self.is_caught_up(&mut behind).await {
+                self.handled(handling).await;
+                // What was sent or handled last may have made work for others.
+                if holds() && self.is_caught_up(&mut behind).await {
+>>>>>>> hspeed
                     return true;
                 }
             }
@@ -108,21 +116,31 @@ impl Finish {
         }
     }
 
+<<<<<<< HEAD
     fn ends(&self, healed: Time) -> Ends {
         Ends { acknowledged: self.recorder.acknowledged(), healed }
     }
 
     async fn is_caught_up(&self, healed: Time) -> bool {
         let (admin, mut read) = (self.cluster.admin(), Vec::new());
+=======
+    /// Whether every group is done with every unit that it reads. `behind`: where one was not at the last look, which
+    /// is where to look first: it is mostly still so.
+    async fn is_caught_up(&self, behind: &mut Option<(String, Unit)>) -> bool {
+        if let Some((group, unit)) = behind
+            && !self.is_done(group, unit).await
+        {
+            return false;
+        }
+        let admin = self.cluster.admin();
+>>>>>>> hspeed
         for (group, topics) in self.recorder.groups() {
             for topic in topics {
                 let Ok(units) = admin.describe(&topic).await else { return false };
-                for unit in units {
-                    let Ok((start, end)) = admin.bounds(&unit.unit).await else { return false };
-                    match admin.committed(&group, &unit.unit).await {
-                        Ok(Some(position)) if position >= end => {}
-                        Ok(None) if start == end => {}
-                        _ => return false,
+                for TopicState { unit, .. } in units {
+                    if !self.is_done(&group, &unit).await {
+                        *behind = Some((group, unit));
+                        return false;
                     }
                     read.push((unit.unit, end));
                 }
@@ -131,6 +149,17 @@ impl Finish {
         // Asked for at the end, when it is likely that they have caught up.
         let (ends, now) = (self.ends(healed), self.cluster.clock().now());
         read.iter().all(|(unit, end)| ends.is_settled(unit, *end, now))
+    }
+
+    /// Whether a group has committed the end of a unit.
+    async fn is_done(&self, group: &str, unit: &Unit) -> bool {
+        let admin = self.cluster.admin();
+        let Ok((start, end)) = admin.bounds(unit).await else { return false };
+        match admin.committed(group, unit).await {
+            Ok(Some(position)) => position >= end,
+            Ok(None) => start == end,
+            Err(_) => false,
+        }
     }
 
     /// Waits until every send has its outcome and every delivered record is handled, or nothing of that kind happened

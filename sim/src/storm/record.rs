@@ -4,6 +4,7 @@
 //! header off again before the service sees the record. A delivery is `corrupt` when its key and payload are not
 //! what was sent under that value. A record that goes to the dead-letter topic is linked to the one that it stands for.
 
+use bytes::Bytes;
 use squall_bus::{
     Clock, ConsumerConfig, ConsumerEvent, Delivery, Election, Header, Outcome, Position, ProducerConfig,
     Record, Subscription, Time, Topic, Unit,
@@ -11,8 +12,8 @@ use squall_bus::{
 use squall_history::{
     guarantees::{CommitPolicy, Reading},
     history::{
-        Acknowledged, Advice, Deliver, DeliverExtra, Drain, Handling, History, Invoke, Meta, Observation,
-        OpId, Phase, ProcessId, Send, Settlement, UnitId,
+        Acknowledged, Advice, Deliver, DeliverExtra, Drain, GroupId, Handling, History, Invoke, Meta,
+        Observation, OpId, Phase, ProcessId, Send, Settlement, UnitId,
     },
 };
 use std::{
@@ -23,27 +24,70 @@ use std::{
 /// The header that carries a record's value.
 const VALUE_HEADER: &str = "squall-value";
 
-/// What is known so far.
-struct Pages {
-    /// `None` once the run is over: what comes later concerns nobody.
-    history: Option<History>,
+/// What one group did with a record, as far as its handlers tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Handed {
+    /// No member was handed it.
+    #[default]
+    Never,
+    /// A member was handed it and no handler is done with it.
+    Waits,
+    /// A handler is done with it.
+    Done,
+}
+
+/// The records of one group, by value.
+#[derive(Default)]
+struct GroupRecords {
+    handed: Vec<Handed>,
+    /// How many of them wait.
+    waiting: u32,
+}
+
+impl GroupRecords {
+    fn at(&mut self, value: u64) -> &mut Handed {
+        // Values are indexes of what was sent in this run.
+        let index = value as usize;
+        if index >= self.handed.len() {
+            self.handed.resize(index + 1, Handed::Never);
+        }
+        &mut self.handed[index]
+    }
+
+    fn delivered(&mut self, value: u64) {
+        let handed = self.at(value);
+        if *handed == Handed::Never {
+            *handed = Handed::Waits;
+            self.waiting += 1;
+        }
+    }
+
+    fn done(&mut self, value: u64) {
+        if std::mem::replace(self.at(value), Handed::Done) == Handed::Waits {
+            self.waiting -= 1;
+        }
+    }
+}
+
+/// What is known so far beyond the history. Names are the history's numbers: every record passes here several times.
+#[derive(Default)]
+struct Known {
     /// Checksums of what was sent, by value: the value is the index.
     sent: Vec<u32>,
     /// How many producers each process has opened.
     sessions: BTreeMap<String, u32>,
     /// The value of what was delivered at each place.
-    values: BTreeMap<(Unit, Position), u64>,
+    values: BTreeMap<(UnitId, Position), u64>,
     /// The last delivery of what stands at each place to each group, by its event; kept where records are settled.
-    delivered: BTreeMap<(String, Unit, Position), u32>,
+    delivered: BTreeMap<(GroupId, UnitId, Position), u32>,
     /// What each process was handed last with this checksum; kept where there is a dead-letter topic.
-    handed: BTreeMap<(String, u32), u64>,
+    handed: BTreeMap<(ProcessId, u32), u64>,
     /// Per group the topics that its members read.
     groups: BTreeMap<String, BTreeSet<Topic>>,
     /// Sends without an outcome, with the process that waits for it.
-    open: BTreeMap<OpId, String>,
-    /// Delivered to a member of a group with a sink, and not handled by any.
-    unhandled: BTreeSet<(String, u64)>,
-    handled: BTreeSet<(String, u64)>,
+    open: BTreeMap<OpId, ProcessId>,
+    /// What each group did with the records, by the group's number.
+    records: Vec<GroupRecords>,
     producers: u32,
     subscribers: u32,
     /// A group's members all read from every unit, and acknowledge each record.
@@ -52,31 +96,34 @@ struct Pages {
     last: Time,
 }
 
+impl Known {
+    fn records_of(&mut self, group: GroupId) -> &mut GroupRecords {
+        if group.index() >= self.records.len() {
+            self.records.resize_with(group.index() + 1, GroupRecords::default);
+        }
+        &mut self.records[group.index()]
+    }
+}
+
+/// What is written down.
+struct Pages {
+    /// `None` once the run is over: what comes later concerns nobody.
+    history: Option<History>,
+    known: Known,
+}
+
 /// The recorder of one trial.
 pub(super) struct Recorder {
     pages: Mutex<Pages>,
     clock: Arc<dyn Clock>,
+    /// The name of the header that carries a record's value.
+    header: Arc<str>,
 }
 
 impl Recorder {
     pub(super) fn new(meta: Meta, shares: bool, clock: Arc<dyn Clock>) -> Arc<Self> {
-        let pages = Pages {
-            history: Some(History::new(meta)),
-            sent: Vec::new(),
-            sessions: BTreeMap::new(),
-            values: BTreeMap::new(),
-            delivered: BTreeMap::new(),
-            handed: BTreeMap::new(),
-            groups: BTreeMap::new(),
-            open: BTreeMap::new(),
-            unhandled: BTreeSet::new(),
-            handled: BTreeSet::new(),
-            producers: 0,
-            subscribers: 0,
-            shares,
-            last: Time::ZERO,
-        };
-        Arc::new(Self { pages: Mutex::new(pages), clock })
+        let pages = Pages { history: Some(History::new(meta)), known: Known { shares, ..Known::default() } };
+        Arc::new(Self { pages: Mutex::new(pages), clock, header: Arc::from(VALUE_HEADER) })
     }
 
     fn pages(&self) -> MutexGuard<'_, Pages> {
@@ -84,13 +131,10 @@ impl Recorder {
     }
 
     /// Writes something down, with the time, while the run lasts.
-    fn write<T>(&self, write: impl FnOnce(&mut Pages, &mut History, Time) -> T) -> Option<T> {
+    fn write<T>(&self, write: impl FnOnce(&mut Known, &mut History, Time) -> T) -> Option<T> {
         let now = self.clock.now();
-        let mut pages = self.pages();
-        let mut history = pages.history.take()?;
-        let written = write(&mut pages, &mut history, now);
-        pages.history = Some(history);
-        Some(written)
+        let Pages { history, known } = &mut *self.pages();
+        Some(write(known, history.as_mut()?, now))
     }
 
     fn observe(&self, process: ProcessId, observation: Observation) {
@@ -104,10 +148,10 @@ impl Recorder {
 
     /// A process opens a producer: the number of its session. The weakest producer decides what is promised.
     pub(super) fn producer(&self, process: &str, config: &ProducerConfig) -> u32 {
-        self.write(|pages, history, _| {
+        self.write(|known, history, _| {
             let promised = &mut history.meta.configuration;
-            let first = pages.producers == 0;
-            pages.producers += 1;
+            let first = known.producers == 0;
+            known.producers += 1;
             let most = |one: Option<u32>, other: Option<u32>| Some(one?.max(other?));
             *promised = squall_history::Configuration {
                 acks: if first { config.acks } else { promised.acks.min(config.acks) },
@@ -120,7 +164,7 @@ impl Recorder {
                 retries: if first { config.retries } else { most(promised.retries, config.retries) },
                 ..promised.clone()
             };
-            let sessions = pages.sessions.entry(process.to_owned()).or_default();
+            let sessions = known.sessions.entry(process.to_owned()).or_default();
             *sessions += 1;
             *sessions - 1
         })
@@ -129,21 +173,21 @@ impl Recorder {
 
     /// A process opens a consumer.
     pub(super) fn consumer(&self, config: &ConsumerConfig) {
-        self.write(|pages, history, _| {
+        self.write(|known, history, _| {
             let promised = &mut history.meta.configuration;
             if config.auto_commit.is_some() {
                 promised.commit = CommitPolicy::Auto;
             }
             match &config.subscription {
                 Subscription::Group { group, topics } => {
-                    pages.subscribers += 1;
-                    pages.groups.entry(group.clone()).or_default().extend(topics.iter().cloned());
+                    known.subscribers += 1;
+                    known.groups.entry(group.clone()).or_default().extend(topics.iter().cloned());
                 }
                 Subscription::Assign(_) => {}
             }
-            promised.reading = match pages.subscribers {
+            promised.reading = match known.subscribers {
                 0 => Reading::Assign,
-                _ if pages.shares => Reading::Share,
+                _ if known.shares => Reading::Share,
                 _ => Reading::Subscribe,
             };
         });
@@ -162,32 +206,38 @@ impl Recorder {
     /// A record is handed to a producer: the operation, and the record with its value in it.
     pub(super) fn send(&self, process: &str, session: u32, record: Record) -> (Option<OpId>, Record) {
         let checksum = checksum(&record);
-        let sent = self.write(|pages, history, now| {
-            let value = pages.sent.len() as u64;
-            pages.sent.push(checksum);
+        let sent = self.write(|known, history, now| {
+            let value = known.sent.len() as u64;
+            known.sent.push(checksum);
             let topic = history.topic(record.topic.as_str());
             let key = record.key.as_ref().map(|key| history.key(key));
             let dead = history.meta.configuration.dlq.as_deref() == Some(record.topic.as_str());
             // A dead letter is what it stands for: the same key and payload.
-            let cause = dead.then(|| pages.handed.get(&(process.to_owned(), checksum)).copied()).flatten();
+            let process = history.process(process);
+            let cause = dead.then(|| known.handed.get(&(process, checksum)).copied()).flatten();
             let send = Send { session, partition: record.partition, cause, ..Send::new(topic, key, value) };
-            let id = history.process(process);
-            let op = history.invoke(now, id, Invoke::Send(send));
-            pages.open.insert(op, process.to_owned());
-            pages.last = now;
+            let op = history.invoke(now, process, Invoke::Send(send));
+            known.open.insert(op, process);
+            known.last = now;
             (op, value)
         });
         match sent {
-            Some((op, value)) => (Some(op), record.header(VALUE_HEADER, value.to_string())),
+            Some((op, value)) => (Some(op), self.with_value(record, value)),
             None => (None, record),
         }
     }
 
+    fn with_value(&self, mut record: Record, value: u64) -> Record {
+        let value = Bytes::copy_from_slice(&value.to_le_bytes());
+        record.headers.push(Header { name: Arc::clone(&self.header), value });
+        record
+    }
+
     /// A send ended.
     pub(super) fn sent(&self, op: OpId, outcome: &Outcome<squall_bus::Ack>) {
-        self.write(|pages, history, now| {
-            pages.open.remove(&op);
-            pages.last = now;
+        self.write(|known, history, now| {
+            known.open.remove(&op);
+            known.last = now;
             history.complete_send(now, op, outcome);
         });
     }
@@ -195,35 +245,27 @@ impl Recorder {
     /// A record reached a reader: the delivery without its value. Without a group for readers without one.
     pub(super) fn delivered(&self, process: &str, group: Option<&str>, mut delivery: Delivery) -> Delivery {
         let value = take_value(&mut delivery.record);
-        self.write(|pages, history, now| {
-            pages.last = now;
-            let sent = value.and_then(|value| pages.sent.get(usize::try_from(value).ok()?));
-            let corrupt = sent.is_none_or(|sent| *sent != checksum(&delivery.record));
-            if let (Some(value), Some(group)) = (value, group) {
-                pages.values.insert((delivery.unit.clone(), delivery.position), value);
-                let pair = (group.to_owned(), value);
-                if !pages.handled.contains(&pair) {
-                    pages.unhandled.insert(pair);
-                }
+        self.write(|known, history, now| {
+            known.last = now;
+            let checksum = checksum(&delivery.record);
+            let sent = value.and_then(|value| known.sent.get(usize::try_from(value).ok()?));
+            let (is_sent, corrupt) = (sent.is_some(), sent.is_none_or(|sent| *sent != checksum));
+            let process = history.process(process);
+            let group = group.map(|group| history.group(group));
+            let unit = history.unit(&delivery.unit);
+            if let (Some(value), Some(group), true) = (value, group, is_sent) {
+                known.values.insert((unit, delivery.position), value);
+                known.records_of(group).delivered(value);
                 if history.meta.configuration.dlq.is_some() {
-                    pages.handed.insert((process.to_owned(), checksum(&delivery.record)), value);
+                    known.handed.insert((process, checksum), value);
                 }
             }
-            let deliver = Deliver {
-                group: group.map(|group| history.group(group)),
-                unit: history.unit(&delivery.unit),
-                position: delivery.position.0,
-                value,
-                corrupt,
-                attempt: delivery.attempt,
-                poll: None,
-                extra: DeliverExtra::NONE,
-            };
-            let process = history.process(process);
+            let position = delivery.position.0;
+            let (attempt, poll, extra) = (delivery.attempt, None, DeliverExtra::NONE);
+            let deliver = Deliver { group, unit, position, value, corrupt, attempt, poll, extra };
             let event = history.observe(now, process, Observation::Deliver(deliver));
-            if let (true, Some(group)) = (pages.shares, group) {
-                let place = (group.to_owned(), delivery.unit.clone(), delivery.position);
-                pages.delivered.insert(place, event);
+            if let (true, Some(group)) = (known.shares, group) {
+                known.delivered.insert((group, unit, delivery.position), event);
             }
         });
         delivery
@@ -231,19 +273,16 @@ impl Recorder {
 
     /// A service is done with a delivery.
     pub(super) fn handled(&self, process: &str, group: &str, delivery: &Delivery, how: Handling) {
-        self.write(|pages, history, now| {
-            pages.last = now;
-            let place = (delivery.unit.clone(), delivery.position);
+        self.write(|known, history, now| {
+            known.last = now;
+            let place = (history.unit(&delivery.unit), delivery.position);
             // Without a value it was none of ours, which the delivery has told already.
-            let Some(value) = pages.values.get(&place).copied() else { return };
+            let Some(value) = known.values.get(&place).copied() else { return };
+            let (process, group) = (history.process(process), history.group(group));
             if !matches!(how, Handling::Retry(_)) {
-                let pair = (group.to_owned(), value);
-                pages.unhandled.remove(&pair);
-                pages.handled.insert(pair);
+                known.records_of(group).done(value);
             }
-            let process = history.process(process);
-            let group = Some(history.group(group));
-            history.observe(now, process, Observation::Handled { group, value, how });
+            history.observe(now, process, Observation::Handled { group: Some(group), value, how });
         });
     }
 
@@ -270,9 +309,9 @@ impl Recorder {
         delivery: &Delivery,
         how: Settlement,
     ) -> Option<OpId> {
-        let place = (group.to_owned(), delivery.unit.clone(), delivery.position);
-        self.write(|pages, history, now| {
-            let delivery = pages.delivered.get(&place).copied()?;
+        self.write(|known, history, now| {
+            let place = (history.group(group), history.unit(&delivery.unit), delivery.position);
+            let delivery = known.delivered.get(&place).copied()?;
             let process = history.process(process);
             Some(history.invoke(now, process, Invoke::Settle { delivery, how }))
         })?
@@ -336,7 +375,9 @@ impl Recorder {
 
     /// A process has ended, by a fault: it waits for nothing any more.
     pub(super) fn ended_process(&self, process: &str) {
-        self.pages().open.retain(|_, waits| waits != process);
+        self.write(|known, history, _| {
+            known.open.retain(|_, waits| history.process_name(*waits) != process);
+        });
     }
 
     /// How far the drain came in a unit.
@@ -355,7 +396,7 @@ impl Recorder {
 
     /// The groups with the topics that they read.
     pub(super) fn groups(&self) -> BTreeMap<String, BTreeSet<Topic>> {
-        self.pages().groups.clone()
+        self.pages().known.groups.clone()
     }
 
     /// Whether a send waits for its outcome, or a delivered record for a handler of a group that tells what it
@@ -363,13 +404,16 @@ impl Recorder {
     pub(super) fn is_waiting(&self) -> bool {
         let pages = self.pages();
         let Some(history) = &pages.history else { return false };
-        let tells = |group: &String| history.meta.configuration.groups.contains(group);
-        !pages.open.is_empty() || pages.unhandled.iter().any(|(group, _)| tells(group))
+        let waits = |group: &String| {
+            let group = history.find_group(group).map(GroupId::index);
+            group.and_then(|group| pages.known.records.get(group)).is_some_and(|records| records.waiting > 0)
+        };
+        !pages.known.open.is_empty() || history.meta.configuration.groups.iter().any(waits)
     }
 
     /// When a record was last sent, delivered or handled.
     pub(super) fn last(&self) -> Time {
-        self.pages().last
+        self.pages().known.last
     }
 }
 
@@ -387,7 +431,7 @@ fn take_value(record: &mut Record) -> Option<u64> {
     let is_value = |header: &Header| &*header.name == VALUE_HEADER;
     let place = record.headers.iter().rposition(is_value)?;
     let header = record.headers.remove(place);
-    std::str::from_utf8(&header.value).ok()?.parse().ok()
+    header.value.as_ref().try_into().ok().map(u64::from_le_bytes)
 }
 
 #[cfg(test)]

@@ -152,7 +152,7 @@ impl Lead {
         let now = around.env.ctx.now();
         self.last_used = now;
         let most = around.assignment.config.max_waiting.unwrap_or(around.env.rules.max_waiting);
-        if request.no_wait && request.expires.is_none() && !self.has_work(around) {
+        if request.no_wait && request.expires.is_none() && !self.has_work(around.assignment, around.stream) {
             around.env.reply(reply, Reply::Status(Status::NoMessages));
             return;
         }
@@ -176,9 +176,8 @@ impl Lead {
         }
     }
 
-    fn has_work(&self, around: &Around<'_, '_, '_>) -> bool {
-        !self.again.is_empty()
-            || around.stream.next(around.assignment.config.partition, self.next_seq).is_some()
+    pub(super) fn has_work(&self, assignment: &ConsumerAssignment, stream: &Stream) -> bool {
+        !self.again.is_empty() || stream.next(assignment.config.partition, self.next_seq).is_some()
     }
 
     /// A request is over.

@@ -4,9 +4,11 @@
 //!   of what is to be delivered again) is in `lead` and goes with the office.
 //! - A leader delivers from its own replica of the stream.
 
+mod held;
 mod lead;
 mod state;
 
+pub use held::Consumers;
 pub use state::{ConsumerState, Pending};
 
 use super::{
@@ -121,6 +123,12 @@ impl Consumer {
         let mut inactive = false;
         self.with_lead(stream, raft, env, |lead, around| inactive = lead.on_timer(turn, around));
         inactive
+    }
+
+    /// Whether it leads and there is something to deliver, as far as it knows without asking who wants it.
+    #[must_use]
+    pub fn has_work(&self, stream: &Stream) -> bool {
+        self.lead.as_ref().is_some_and(|lead| lead.has_work(&self.assignment, stream))
     }
 
     /// The stream has new messages.

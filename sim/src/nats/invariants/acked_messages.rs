@@ -85,7 +85,7 @@ impl Invariant<Nats> for AckedMessages {
         for id in nats.servers.iter().flat_map(|server| server.streams.keys()) {
             let term = |node: &NodeId| {
                 let group = crate::nats::raft::message::GroupId::Stream(*id);
-                super::member(nats, *node, group).map_or(0, crate::nats::raft::Raft::term)
+                nats.servers[node.index()].rafts.get(&group).map_or(0, crate::nats::raft::Raft::term)
             };
             let nodes = (0..nats.servers.len() as u32).map(NodeId);
             let leader = nodes

@@ -24,19 +24,19 @@ fn take(ids: &mut Ids, stream: &Stream, seq: u64) -> Result<(), String> {
     let Some(message) = stream.message(seq) else { return Ok(()) };
     let Some(id) = message.msg_id else { return Ok(()) };
     let window = stream.assignment.config.duplicate_window;
-    match ids.get(&id) {
-        Some((known, at)) if *known < seq && message.timestamp.since(*at) < window => Err(format!(
-            "stream {} stores the id {:x} at {known} and, {:?} later, at {seq}: the window is {window:?}",
-            stream.assignment.stream.0,
-            id.0,
-            message.timestamp.since(*at)
-        )),
-        Some((known, _)) if *known >= seq => Ok(()),
-        _ => {
-            ids.insert(id, (seq, message.timestamp));
-            Ok(())
-        }
+    let (known, at) = ids.entry(id).or_insert((seq, message.timestamp));
+    if *known >= seq {
+        return Ok(());
     }
+    let later = message.timestamp.since(*at);
+    if later < window {
+        return Err(format!(
+            "stream {} stores the id {:x} at {known} and, {later:?} later, at {seq}: the window is {window:?}",
+            stream.assignment.stream.0, id.0,
+        ));
+    }
+    (*known, *at) = (seq, message.timestamp);
+    Ok(())
 }
 
 impl Invariant<Nats> for Deduplication {

@@ -37,8 +37,8 @@ impl Invariant<Nats> for ElectionSafety {
             return Ok(());
         }
         for touch in touched {
-            let Touch::Member(node, group) = *touch else { continue };
-            let Some(raft) = member(nats, node, group).filter(|raft| raft.role() == RaftRole::Leader) else {
+            let Touch::Member(node, file) = *touch else { continue };
+            let Some(raft) = member(nats, node, file).filter(|raft| raft.role() == RaftRole::Leader) else {
                 continue;
             };
             if std::mem::replace(self.elected.of(node, raft), raft.term()) == raft.term() {

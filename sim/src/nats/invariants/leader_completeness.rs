@@ -48,8 +48,8 @@ impl Invariant<Nats> for LeaderCompleteness {
             return Ok(());
         }
         for touch in touched {
-            let Touch::Member(node, group) = *touch else { continue };
-            let Some(raft) = member(nats, node, group) else { continue };
+            let Touch::Member(node, file) = *touch else { continue };
+            let Some(raft) = member(nats, node, file) else { continue };
             if raft.role() == RaftRole::Leader {
                 let elected = std::mem::replace(self.elections.of(node, raft), raft.term());
                 if elected != raft.term() {

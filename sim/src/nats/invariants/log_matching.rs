@@ -16,8 +16,21 @@ use crate::{
 use squall_bus::Time;
 use std::{collections::BTreeMap, ops::RangeInclusive};
 
-/// What was ever seen at an index: term, term before, what it does.
-type Seen = Vec<(u64, u64, Op)>;
+/// An entry that was seen at an index: term, term before, what it does.
+type Entry = (u64, u64, Op);
+
+/// What was ever seen at an index: mostly one entry.
+#[derive(Debug)]
+struct Seen {
+    first: Entry,
+    others: Vec<Entry>,
+}
+
+impl Seen {
+    fn of_term(&self, term: u64) -> Option<&Entry> {
+        std::iter::once(&self.first).chain(&self.others).find(|(known, ..)| *known == term)
+    }
+}
 
 /// Every entry that was ever in a log.
 #[derive(Default)]
@@ -31,12 +44,14 @@ fn look(seen: &mut Vec<Seen>, raft: &Raft, indices: RangeInclusive<u64>) -> Resu
         let (Some(entry), Some(before)) = (raft.log().entry(index), raft.log().term_at(index - 1)) else {
             break;
         };
-        if seen.len() < index as usize {
-            seen.resize_with(index as usize, Vec::new);
-        }
-        let here = &mut seen[index as usize - 1];
-        match here.iter().find(|(term, ..)| *term == entry.term) {
-            None => here.push((entry.term, before, entry.op.clone())),
+        // Every log is looked at from its first entry on.
+        let Some(here) = seen.get_mut(index as usize - 1) else {
+            let first = (entry.term, before, entry.op.clone());
+            seen.push(Seen { first, others: Vec::new() });
+            continue;
+        };
+        match here.of_term(entry.term) {
+            None => here.others.push((entry.term, before, entry.op.clone())),
             Some((_, known, op)) if *known == before && *op == entry.op => {}
             Some((_, known, op)) => {
                 return Err(format!(
@@ -64,8 +79,8 @@ impl Invariant<Nats> for LogMatching {
             return Ok(());
         }
         for touch in touched {
-            let Touch::Member(node, group) = *touch else { continue };
-            let Some(raft) = member(nats, node, group) else { continue };
+            let Touch::Member(node, file) = *touch else { continue };
+            let Some(raft) = member(nats, node, file) else { continue };
             let news = self.looked.of(node, raft).news(raft.log().last(), raft);
             if !news.is_empty() {
                 look(self.seen.entry(key(raft)).or_default(), raft, news)?;

@@ -17,7 +17,7 @@ use super::{
     Nats,
     raft::{Raft, message::GroupId},
 };
-use crate::kernel::{Invariant, NodeId};
+use crate::kernel::{FileId, Invariant, NodeId};
 
 /// Every invariant of the model.
 #[must_use]
@@ -35,9 +35,9 @@ pub fn all() -> Vec<Box<dyn Invariant<Nats>>> {
 /// A group; one of the same name that came later is another one.
 type GroupKey = (GroupId, u64);
 
-/// A member on a node.
-fn member(nats: &Nats, node: NodeId, group: GroupId) -> Option<&Raft> {
-    nats.servers.get(node.index())?.rafts.get(&group)
+/// The member with this file of a node.
+fn member(nats: &Nats, node: NodeId, file: FileId) -> Option<&Raft> {
+    nats.servers.get(node.index())?.rafts.of_file(file)
 }
 
 /// Every member there is, with its node.

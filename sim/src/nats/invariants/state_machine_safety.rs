@@ -35,8 +35,8 @@ impl Invariant<Nats> for StateMachineSafety {
             return Ok(());
         }
         for touch in touched {
-            let Touch::Member(node, group) = *touch else { continue };
-            if let Some(raft) = member(nats, node, group)
+            let Touch::Member(node, file) = *touch else { continue };
+            if let Some(raft) = member(nats, node, file)
                 && let Some(index) = self.committed.take(node, raft)
             {
                 return Err(differs(node, raft, index));

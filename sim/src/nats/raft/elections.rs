@@ -27,9 +27,11 @@ impl Raft {
     }
 
     pub(super) fn arm_election(&mut self, env: &mut Env<'_, '_>) {
-        let (least, most) = (env.rules.election_timeout_min, env.rules.election_timeout_max);
-        let delay = self.drawn(ELECTION, least, most, env);
-        self.arm(delay, env);
+        if self.election_timeout.0 != self.term {
+            let (least, most) = (env.rules.election_timeout_min, env.rules.election_timeout_max);
+            self.election_timeout = (self.term, self.drawn(ELECTION, least, most, env));
+        }
+        self.arm(self.election_timeout.1, env);
     }
 
     fn arm_campaign(&mut self, env: &mut Env<'_, '_>) {
@@ -142,6 +144,7 @@ impl Raft {
 
     pub(super) fn follow(&mut self, leader: Option<NodeId>, env: &mut Env<'_, '_>) {
         self.mark_lost(env);
+        self.unsent = None;
         self.role = RaftRole::Follower;
         self.leader = leader;
         self.taking_over = false;

@@ -18,6 +18,15 @@ pub(super) struct Catchup {
     since: Time,
 }
 
+/// What a follower answered its leader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Told {
+    to: NodeId,
+    term: u64,
+    last: (u64, u64),
+    at: Time,
+}
+
 /// A leader's entries.
 pub(super) struct Append {
     pub(super) term: u64,
@@ -68,9 +77,18 @@ impl Raft {
             self.commit = self.commit.max(commit);
             self.changed(env);
         }
-        if !append.catchup {
+        if !append.catchup && !(append.entries.is_empty() && self.has_just_told(from, env)) {
             self.respond(from, env);
         }
+    }
+
+    /// Whether the leader was told what its log ends with so lately that the answer cannot have been lost and this
+    /// message have come over another route.
+    fn has_just_told(&self, leader: NodeId, env: &Env<'_, '_>) -> bool {
+        let last = (self.log.last_term(), self.log.last());
+        let same = |told: &Told| (told.to, told.term, told.last) == (leader, self.term, last);
+        let within = env.rules.route_reconnect.min(env.rules.heartbeat) / 2;
+        self.told.is_some_and(|told| same(&told) && env.ctx.now().since(told.at) < within)
     }
 
     /// Whether it takes entries of this kind now: while it is caught up it ignores live ones.
@@ -143,7 +161,9 @@ impl Raft {
         if env.rules.sync == Sync::Always && self.log.synced(env.ctx.disk()) < self.log.last() {
             self.owes = Some(leader);
         } else if self.leader == Some(leader) {
-            self.answer(leader, self.log.last_term(), Fit::Stored, env);
+            let last = (self.log.last_term(), self.log.last());
+            self.told = Some(Told { to: leader, term: self.term, last, at: env.ctx.now() });
+            self.answer(leader, last.0, Fit::Stored, env);
         }
     }
 

@@ -1,6 +1,6 @@
 //! Leading: proposals, signs of life, commits, members that lag behind, and handing over.
 
-use super::{Entry, Env, Fit, NodeId, Op, Raft, RaftMsg, RaftRole, ServerTimer, Timer};
+use super::{Entry, Env, Fit, NodeId, NodeSet, Op, Raft, RaftMsg, RaftRole, ServerTimer, Timer};
 use crate::nats::rules::{CommitBy, Sync};
 use std::sync::Arc;
 
@@ -22,22 +22,49 @@ impl Raft {
         env.ctx.timer(env.rules.lost_quorum_check, timer(ServerTimer::Quorum(self.group, self.term)));
     }
 
-    /// Appends to the log and sends it to all. `None` if it does not lead or its disk refuses.
+    /// Appends to the log; [`send_proposals`](Self::send_proposals) sends it. `None` if it does not lead or its disk
+    /// refuses.
     pub fn propose(&mut self, op: Op, env: &mut Env<'_, '_>) -> Option<u64> {
         if self.role != RaftRole::Leader || self.failed {
             return None;
         }
-        let (prev_term, prev_index) = (self.log.last_term(), self.log.last());
-        let entry = Entry { term: self.term, op };
-        self.store(entry.clone(), env).then_some(())?;
-        self.sent = env.ctx.now();
-        let entries: Arc<[Entry]> = Arc::new([entry]);
-        for peer in self.others() {
-            self.send(peer, self.append_of(prev_term, prev_index, Arc::clone(&entries), false), env);
+        let last = self.log.last();
+        self.store(Entry { term: self.term, op }, env).then_some(())?;
+        if self.unsent.is_none() {
+            self.unsent = Some(last);
+            env.unsent.push(self.log.file());
         }
         self.try_commit(env);
         self.changed(env);
         Some(self.log.last())
+    }
+
+    /// The event is over: what was proposed during it goes to all members.
+    pub fn send_proposals(&mut self, env: &mut Env<'_, '_>) {
+        if let Some(index) = self.unsent.take() {
+            self.sent = env.ctx.now();
+            self.send_behind(index, self.peers.without(self.me), false, env);
+        }
+    }
+
+    /// Sends everything behind this index, in pieces.
+    fn send_behind(&self, index: u64, peers: NodeSet, catchup: bool, env: &mut Env<'_, '_>) {
+        let mut prev = index;
+        while prev < self.log.last() {
+            let mut bytes = 0;
+            let fits = |entry: &&Entry| {
+                let room = bytes < env.rules.append_bytes;
+                bytes += entry.op.bytes();
+                room
+            };
+            let entries: Arc<[Entry]> = self.log.behind(prev).iter().take_while(fits).cloned().collect();
+            let prev_term = self.log.term_at(prev).unwrap_or(0);
+            let count = entries.len() as u64;
+            for peer in peers.iter() {
+                self.send(peer, self.append_of(prev_term, prev, Arc::clone(&entries), catchup), env);
+            }
+            prev += count;
+        }
     }
 
     fn append_of(&self, prev_term: u64, prev_index: u64, entries: Arc<[Entry]>, catchup: bool) -> RaftMsg {
@@ -56,6 +83,10 @@ impl Raft {
     }
 
     pub(super) fn beat(&mut self, env: &mut Env<'_, '_>) {
+        if self.unsent.is_some() {
+            // The entries that follow at the end of the event say it all.
+            return;
+        }
         let none: Arc<[Entry]> = Arc::default();
         for peer in self.others() {
             let message = self.append_of(self.log.last_term(), self.log.last(), Arc::clone(&none), false);
@@ -112,27 +143,12 @@ impl Raft {
                 }
             }
             Fit::Stored => {}
-            Fit::Behind => self.catch_up(from, index, env),
+            Fit::Behind => {
+                let lacks = index.min(self.log.last());
+                self.send_behind(lacks, NodeSet::EMPTY.with(from), true, env);
+            }
             Fit::Refused if term > self.term => self.meet_term(term, None, env),
             Fit::Refused => {}
-        }
-    }
-
-    /// Sends a member everything behind this index, in pieces.
-    fn catch_up(&self, peer: NodeId, index: u64, env: &mut Env<'_, '_>) {
-        let mut prev = index.min(self.log.last());
-        while prev < self.log.last() {
-            let mut bytes = 0;
-            let fits = |entry: &&Entry| {
-                let room = bytes < env.rules.append_bytes;
-                bytes += entry.op.bytes();
-                room
-            };
-            let entries: Arc<[Entry]> = self.log.behind(prev).iter().take_while(fits).cloned().collect();
-            let prev_term = self.log.term_at(prev).unwrap_or(0);
-            let count = entries.len() as u64;
-            self.send(peer, self.append_of(prev_term, prev, entries, true), env);
-            prev += count;
         }
     }
 

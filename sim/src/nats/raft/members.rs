@@ -1,65 +1,90 @@
-//! A server's part in its groups, by group.
+//! A server's part in its groups, by group and by file.
 
 use super::{Raft, message::GroupId};
+use crate::kernel::FileId;
 
-/// Members in the order of their groups. Every event of a server asks for one several times, and a server has few: a
-/// sorted list of numbers is searched faster than a tree of ids.
+/// Members by their groups. Every event of a server asks for one several times, and a server has few: a sorted list of
+/// numbers is searched faster than a tree of ids. A file of a server belongs to one member, and to no other afterwards:
+/// where the file is known there is nothing to search.
 #[derive(Clone, Debug, Default)]
 pub struct Members {
-    groups: Vec<u128>,
-    rafts: Vec<Raft>,
+    /// In order, with the member's file.
+    groups: Vec<(u128, FileId)>,
+    /// By file.
+    rafts: Vec<Option<Raft>>,
 }
 
 impl Members {
     fn place(&self, group: GroupId) -> Result<usize, usize> {
-        self.groups.binary_search(&group.packed())
+        let packed = group.packed();
+        self.groups.binary_search_by(|(known, _)| known.cmp(&packed))
+    }
+
+    /// The file of the member of this group.
+    #[must_use]
+    pub fn file(&self, group: &GroupId) -> Option<FileId> {
+        self.place(*group).ok().map(|place| self.groups[place].1)
+    }
+
+    /// The member with this file.
+    #[must_use]
+    pub fn of_file(&self, file: FileId) -> Option<&Raft> {
+        self.rafts.get(file.0 as usize)?.as_ref()
+    }
+
+    /// The member with this file, to change it.
+    pub fn of_file_mut(&mut self, file: FileId) -> Option<&mut Raft> {
+        self.rafts.get_mut(file.0 as usize)?.as_mut()
     }
 
     /// The member of this group.
     #[must_use]
     pub fn get(&self, group: &GroupId) -> Option<&Raft> {
-        self.place(*group).ok().map(|place| &self.rafts[place])
+        self.of_file(self.file(group)?)
     }
 
     /// The member of this group, to change it.
     pub fn get_mut(&mut self, group: &GroupId) -> Option<&mut Raft> {
-        self.place(*group).ok().map(|place| &mut self.rafts[place])
+        self.of_file_mut(self.file(group)?)
     }
 
-    /// Puts a member in; gives back the one that was there.
+    /// Puts a member in; gives back the one of this group that was there.
     pub fn insert(&mut self, raft: Raft) -> Option<Raft> {
-        match self.place(raft.group) {
-            Ok(place) => Some(std::mem::replace(&mut self.rafts[place], raft)),
-            Err(place) => {
-                self.groups.insert(place, raft.group.packed());
-                self.rafts.insert(place, raft);
-                None
-            }
+        let old = self.remove(&raft.group);
+        let file = raft.log().file();
+        if let Err(place) = self.place(raft.group) {
+            self.groups.insert(place, (raft.group.packed(), file));
         }
+        let slot = file.0 as usize;
+        if slot >= self.rafts.len() {
+            self.rafts.resize_with(slot + 1, || None);
+        }
+        self.rafts[slot] = Some(raft);
+        old
     }
 
     /// Takes the member of this group out.
     pub fn remove(&mut self, group: &GroupId) -> Option<Raft> {
         let place = self.place(*group).ok()?;
-        self.groups.remove(place);
-        Some(self.rafts.remove(place))
+        let (_, file) = self.groups.remove(place);
+        self.rafts[file.0 as usize].take()
     }
 
     /// Takes all members of the other in.
     pub fn append(&mut self, other: &mut Self) {
-        for raft in std::mem::take(other).rafts {
+        for raft in std::mem::take(other).rafts.into_iter().flatten() {
             self.insert(raft);
         }
     }
 
-    /// All members.
+    /// All members, in the order of their files.
     pub fn values(&self) -> impl Iterator<Item = &Raft> {
-        self.rafts.iter()
+        self.rafts.iter().flatten()
     }
 
-    /// All members, to change them.
+    /// All members, to change them, in the order of their files.
     pub fn values_mut(&mut self) -> impl Iterator<Item = &mut Raft> {
-        self.rafts.iter_mut()
+        self.rafts.iter_mut().flatten()
     }
 }
 
@@ -73,7 +98,7 @@ mod tests {
     };
 
     #[test]
-    fn members_are_found_and_in_the_order_of_their_groups() {
+    fn members_are_found_by_their_groups_and_files() {
         let consumer = |number| GroupId::Consumer(ConsumerId::durable(StreamIx(0), GroupIx(number), None));
         let groups = [consumer(7), GroupId::Stream(StreamIx(1)), consumer(3), GroupId::Meta];
         let mut members = Members::default();
@@ -81,9 +106,10 @@ mod tests {
             let raft = Raft::new(group, 0, NodeId(0), 1, NodeSet::EMPTY.with(NodeId(0)), FileId(file));
             assert!(members.insert(raft).is_none());
         }
-        assert!(members.values().map(|raft| raft.group).is_sorted());
+        assert!(members.values().map(|raft| raft.group).eq(groups));
         for (file, group) in (0..).zip(groups) {
             assert_eq!(members.get(&group).map(|raft| raft.log().file()), Some(FileId(file)));
+            assert_eq!(members.of_file(FileId(file)).map(|raft| raft.group), Some(group));
         }
         assert!(members.remove(&consumer(3)).is_some_and(|raft| raft.group == consumer(3)));
         assert!(members.get(&consumer(3)).is_none() && members.get_mut(&consumer(7)).is_some());

@@ -7,11 +7,13 @@
 //!   that lost its disk and a stale one elect nobody.
 //! - A new leader's first entry does nothing; it takes office ([`Raft::is_active`]) when that entry is applied, and
 //!   everything before it with it.
-//! - Live entries go to all members at once. A member that lacks the one before asks to be caught up, and is sent
+//! - Live entries go to all members at once; those of one event in one message, since a leader takes everything that is
+//!   in its queue of proposals. A member that lacks the one before asks to be caught up, and is sent
 //!   everything it lacks; those are never counted. A member that differs cuts its log back and answers nothing: the
 //!   next sign of life tells.
 //! - An entry is committed when a majority has its index with a last entry of the leader's own term. The leader says
-//!   so at once with an empty append.
+//!   so at once with an empty append, unless entries follow that say it too. An empty append right behind an answer
+//!   is not answered again, which nobody could tell: an answer is lost with its route, and another route takes longer.
 //! - A leader that heard of no majority for `lost_quorum` steps down when it looks, every `lost_quorum_check`; until
 //!   then it takes proposals that will not be committed.
 //! - With `sync_interval: always` an entry counts, for a leader or a follower, when it is synced.
@@ -29,7 +31,7 @@ pub use members::Members;
 use super::{Env, Timer, protocol::RouteMsg, rules::Sync, server::ServerTimer};
 use crate::kernel::{Boot, FileId, NodeId};
 use crate::nodes::NodeSet;
-use following::{Append, Catchup};
+use following::{Append, Catchup, Told};
 use message::{Entry, Fit, GroupId, Op, RaftMsg};
 use squall_bus::Time;
 use std::time::Duration;
@@ -89,6 +91,12 @@ pub struct Raft {
     initializing: bool,
     /// When it last sent entries.
     sent: Time,
+    /// As a leader: the index behind which its entries are yet to be sent, at the end of the event.
+    unsent: Option<u64>,
+    /// As a follower: what it answered last, to whom, and when.
+    told: Option<Told>,
+    /// The election timeout of a term.
+    election_timeout: (u64, Duration),
     /// The index of its own first entry as a leader.
     first: u64,
     /// An answer to the leader that waits for a sync.
@@ -131,6 +139,9 @@ impl Raft {
             turn: 0,
             initializing: false,
             sent: Time::ZERO,
+            unsent: None,
+            told: None,
+            election_timeout: (u64::MAX, Duration::ZERO),
             first: 0,
             owes: None,
             failed: false,
@@ -237,7 +248,7 @@ impl Raft {
         self.role = RaftRole::Follower;
         (self.leader, self.commit, self.applied, self.first) = (None, self.log.known_commit(), 0, 0);
         (self.catchup, self.taking_over, self.owes, self.failed) = (None, false, None, false);
-        (self.timer_at, self.initializing) = (None, false);
+        (self.timer_at, self.initializing, self.unsent, self.told) = (None, false, None, None);
         self.heard.fill(Time::ZERO);
         self.changed(env);
     }
@@ -265,7 +276,7 @@ impl Raft {
         if env.dirty.last() != Some(&self.group) {
             env.dirty.push(self.group);
         }
-        env.ctx.touch(super::Touch::Member(self.me, self.group));
+        env.ctx.touch(super::Touch::Member(self.me, self.log.file()));
     }
 
     // Messages and the log.

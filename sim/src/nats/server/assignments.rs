@@ -64,7 +64,7 @@ impl Server {
         if assignment.peers.contains(self.me) {
             let group = GroupId::Consumer(assignment.consumer);
             let place = (assignment.incarnation, assignment.peers, assignment.preferred);
-            self.consumers.insert(assignment.consumer, Consumer::new(assignment));
+            self.consumers.insert(Consumer::new(assignment));
             self.join(group, place, ctx, shared);
         }
     }

@@ -7,7 +7,7 @@ use crate::{
     model::{Note, Output},
     nats::{
         Env, Nats, Shared, Touch,
-        protocol::{ApiResponse, ConsumerId, Reply, StreamIx, Subject},
+        protocol::{ApiResponse, Reply, StreamIx, Subject},
         raft::{
             Raft,
             message::{GroupId, Op},
@@ -24,6 +24,11 @@ impl Server {
         while let Some(group) = self.dirty.pop() {
             self.settle(group, ctx, shared);
         }
+        while let Some(file) = self.unsent.pop() {
+            if let Some(raft) = self.rafts.of_file_mut(file) {
+                raft.send_proposals(&mut env!(self, ctx, shared));
+            }
+        }
         for (advisory, audience) in std::mem::take(&mut self.advisories) {
             self.clients.announce(advisory, audience, ctx);
         }
@@ -37,8 +42,9 @@ impl Server {
     }
 
     fn settle(&mut self, group: GroupId, ctx: &mut Ctx<'_, Nats>, shared: &Shared) {
+        let Some(file) = self.rafts.file(&group) else { return self.leave_office(group, ctx, shared) };
         let (active, applied) =
-            self.rafts.get(&group).map_or((false, true), |raft| (raft.is_active(), raft.has_applied_all()));
+            self.rafts.of_file(file).map_or((false, true), |raft| (raft.is_active(), raft.has_applied_all()));
         if !active {
             self.leave_office(group, ctx, shared);
         }
@@ -46,7 +52,7 @@ impl Server {
             return;
         }
         let mut grew = false;
-        while let Some((index, op)) = self.rafts.get_mut(&group).and_then(Raft::next_committed) {
+        while let Some((index, op)) = self.rafts.of_file_mut(file).and_then(Raft::next_committed) {
             grew |= matches!(op, Op::Store(_));
             self.apply(group, index, &op, ctx, shared);
         }
@@ -55,7 +61,7 @@ impl Server {
         {
             self.stream_grew(stream, ctx, shared);
         }
-        if self.rafts.get(&group).is_some_and(Raft::is_active) {
+        if self.rafts.of_file(file).is_some_and(Raft::is_active) {
             self.take_office(group, ctx, shared);
         }
     }
@@ -84,12 +90,9 @@ impl Server {
     fn stream_grew(&mut self, id: StreamIx, ctx: &mut Ctx<'_, Nats>, shared: &Shared) {
         let Some(stream) = self.streams.get(&id) else { return };
         let mut env = env!(self, ctx, shared);
-        for (id, consumer) in self.consumers.range_mut(ConsumerId::first_of(id)..) {
-            if id.stream != stream.assignment.stream {
-                break;
-            }
-            if consumer.leads()
-                && let Some(raft) = self.rafts.get_mut(&GroupId::Consumer(*id))
+        for consumer in self.consumers.of_stream_mut(id) {
+            if consumer.has_work(stream)
+                && let Some(raft) = self.rafts.get_mut(&GroupId::Consumer(consumer.assignment.consumer))
             {
                 consumer.stream_grew(stream, raft, &mut env);
             }

@@ -56,8 +56,8 @@ impl Server {
         shared: &Shared,
     ) {
         let mut env = env!(self, ctx, shared);
-        for (id, consumer) in &mut self.consumers {
-            if let Some(raft) = self.rafts.get_mut(&GroupId::Consumer(*id)) {
+        for consumer in self.consumers.values_mut() {
+            if let Some(raft) = self.rafts.get_mut(&GroupId::Consumer(consumer.assignment.consumer)) {
                 consumer.client_gone(server, conn, raft, &mut env);
             }
         }

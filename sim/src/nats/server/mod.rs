@@ -16,7 +16,7 @@ mod messages;
 use super::{
     Env, Nats, Shared, Timer,
     clients::ClientConns,
-    consumer::Consumer,
+    consumer::{Consumer, Consumers},
     meta::Meta,
     protocol::{Advisory, Audience, ConsumerId, Msg, RouteMsg, StreamIx},
     raft::{
@@ -88,7 +88,7 @@ pub struct Server {
     /// The streams that it holds.
     pub streams: BTreeMap<StreamIx, Stream>,
     /// The consumers that it holds.
-    pub consumers: BTreeMap<ConsumerId, Consumer>,
+    pub consumers: Consumers,
     /// Its part in the Raft groups that it takes part in.
     pub rafts: Members,
     /// What its disk has of groups that it does not take part in.
@@ -106,6 +106,8 @@ pub struct Server {
     /// What an administrator wants decided.
     pub(super) outside: Vec<Op>,
     pub(super) dirty: Vec<GroupId>,
+    /// Leaders that proposed something during the present event, by their files.
+    pub(super) unsent: Vec<FileId>,
     pub(super) advisories: Vec<(Advisory, Audience)>,
 }
 
@@ -118,6 +120,7 @@ macro_rules! env {
             names: &$shared.names,
             routes: &mut $server.routes,
             dirty: &mut $server.dirty,
+            unsent: &mut $server.unsent,
             advisories: &mut $server.advisories,
             ctx: $ctx,
         }
@@ -139,7 +142,7 @@ impl Server {
             clients: ClientConns::default(),
             meta: Meta::default(),
             streams: BTreeMap::new(),
-            consumers: BTreeMap::new(),
+            consumers: Consumers::default(),
             rafts: Members::default(),
             stored,
             files: 1,
@@ -150,6 +153,7 @@ impl Server {
             boots: 0,
             outside: Vec::new(),
             dirty: Vec::new(),
+            unsent: Vec::new(),
             advisories: Vec::new(),
         }
     }
@@ -205,6 +209,7 @@ impl Server {
         self.clients.reset();
         (self.up, self.stopping) = (false, false);
         self.dirty.clear();
+        self.unsent.clear();
         self.meta = Meta::default();
         self.streams.clear();
         self.consumers.clear();
@@ -272,7 +277,7 @@ impl Server {
 
     fn synced(&mut self, file: FileId, ok: bool, ctx: &mut Ctx<'_, Nats>, shared: &Shared) {
         if shared.rules.sync == Sync::Always
-            && let Some(raft) = self.rafts.values_mut().find(|raft| raft.log().file() == file)
+            && let Some(raft) = self.rafts.of_file_mut(file)
         {
             raft.synced(ok, &mut env!(self, ctx, shared));
         }
