@@ -52,6 +52,8 @@ pub struct Run {
     pub capsule: Option<PathBuf>,
     /// What else there is to say about it, in sentences.
     pub notes: Vec<String>,
+    /// Its faults were given, and are not those that the seed draws.
+    pub(super) given: bool,
 }
 
 /// A failing seed with fewer and shorter faults.
@@ -95,7 +97,9 @@ impl Run {
     /// The command that runs this seed, or this capsule, again.
     #[must_use]
     pub fn reproduce(&self) -> String {
-        match &self.replayed {
+        // A seed alone does not know of faults that were given.
+        let written = self.capsule.as_ref().filter(|_| self.given);
+        match self.replayed.as_ref().or(written) {
             Some(path) => Self::reproduce_capsule(path),
             None => format!("{SEED_VARIABLE}={} {}", self.seed, cargo_test()),
         }
@@ -124,6 +128,7 @@ impl Run {
             replayed: None,
             capsule: None,
             notes: Vec::new(),
+            given: false,
         }
     }
 
