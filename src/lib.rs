@@ -98,7 +98,7 @@ pub mod expect {
 #[cfg(feature = "proptest")]
 pub mod strategies {
     pub use squall_history::strategies::{Happening, happenings, histories, history};
-    pub use squall_sim::strategies::{Operation, faults, operations};
+    pub use squall_sim::strategies::{Operation, crashes, faults, operations, together};
 }
 
 /// What a test needs, in one `use`.

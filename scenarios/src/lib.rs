@@ -19,6 +19,7 @@
 //! | [`check`] | histories that are there already, judged |
 //! | [`target`] | where a bus under test is |
 //! | [`requirements`] | the ids that a scenario may say it covers |
+//! | `strategies` | proptest strategies of scenarios and plans, behind the feature `proptest` |
 
 pub mod capsule;
 pub mod check;
@@ -33,6 +34,8 @@ pub mod requirements;
 pub mod runner;
 pub mod runs;
 pub mod shrink;
+#[cfg(feature = "proptest")]
+pub mod strategies;
 pub mod target;
 
 pub use capsule::Capsule;

@@ -14,27 +14,35 @@
 //! assert!(operations.len() <= 20);
 //! ```
 //!
-//! A test of a service takes a schedule of faults to [`Storm::run_faults`](crate::storm::Storm::run_faults):
+//! A test of a service takes a schedule of faults to [`Storm::run_faults`](crate::storm::Storm::run_faults), which
+//! writes a capsule of each run that fails; proptest ends with the smallest.
 //!
 //! ```no_run
 //! use proptest::{prop_assert, proptest};
-//! use squall_sim::{storm::Storm, strategies::faults};
+//! use squall_sim::{storm::Storm, strategies::{crashes, faults, together}};
 //! use std::time::Duration;
+//!
+//! const WINDOW: Duration = Duration::from_secs(10);
 //!
 //! proptest! {
 //!     # #[allow(unused)]
-//!     fn no_order_is_lost(faults in faults(3, "orders", 2, Duration::from_secs(10))) {
-//!         let run = Storm::kafka().topic("orders", 2).run_faults(1, faults, |trial| async move {
+//!     fn no_order_is_lost(brokers in faults(3, "orders", 2, WINDOW), clients in crashes(&["billing"], 3, WINDOW)) {
+//!         let storm = Storm::kafka().topic("orders", 2).named("no_order_is_lost");
+//!         let run = storm.run_faults(1, together(brokers, clients), |trial| async move {
 //!             /* start services, send orders */
 //!             Ok(())
 //!         });
-//!         prop_assert!(run.is_valid(), "{:?}", run.report.reason);
+//!         prop_assert!(run.is_valid(), "{run}");
 //!     }
 //! }
 //! # no_order_is_lost();
 //! ```
 
-use proptest::{collection::vec, prelude::*, sample::select};
+use proptest::{
+    collection::vec,
+    prelude::*,
+    sample::{Index, select},
+};
 use squall_bus::{Fault, FaultKind, Role, Time, Topic, Unit};
 use std::time::Duration;
 
@@ -102,6 +110,41 @@ pub fn faults(
         }
         faults
     })
+}
+
+/// Up to `most` faults on processes of these names, such as the services of a storm: each ends or freezes for a while.
+/// They begin within `window`, and one may strike while another is struck.
+pub fn crashes(
+    processes: &[&str],
+    most: usize,
+    window: Duration,
+) -> impl Strategy<Value = Vec<Fault>> + use<> {
+    let names: Vec<String> = processes.iter().map(|name| (*name).to_owned()).collect();
+    let most = if names.is_empty() { 0 } else { most };
+    let kind = select(vec![FaultKind::Kill, FaultKind::Stop, FaultKind::Restart, FaultKind::Pause]);
+    let millis = u64::try_from(window.as_millis()).unwrap_or(u64::MAX).max(1);
+    let fault = (kind, any::<Index>(), 0..millis, 1..8_000_u64);
+    vec(fault, 0..=most).prop_map(move |drawn| {
+        let fault = |(kind, process, at, lasts): (FaultKind, Index, u64, u64)| Fault {
+            id: 0,
+            kind,
+            role: Role::Client(process.get(&names).clone()),
+            at: Time::from_millis(at),
+            lasts: if kind == FaultKind::Restart { Duration::ZERO } else { Duration::from_millis(lasts) },
+        };
+        together(drawn.into_iter().map(fault).collect(), Vec::new())
+    })
+}
+
+/// Two schedules as one, in the order of time and numbered in this order.
+#[must_use]
+pub fn together(one: Vec<Fault>, other: Vec<Fault>) -> Vec<Fault> {
+    let mut faults = [one, other].concat();
+    faults.sort_by_key(|fault| fault.at);
+    for (id, fault) in (0..).zip(&mut faults) {
+        fault.id = id;
+    }
+    faults
 }
 
 fn kinds() -> impl Strategy<Value = FaultKind> {

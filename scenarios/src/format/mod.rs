@@ -160,6 +160,13 @@ impl Scenario {
 }
 
 impl Scenario {
+    /// The scenario as a file: what [`parse`](Self::parse) reads as this scenario again.
+    #[must_use]
+    pub fn to_yaml(&self) -> String {
+        // These types hold text, numbers, lists and maps with text for keys: all of it can be written.
+        serde_saphyr::to_string(self).unwrap_or_default()
+    }
+
     /// Whether everything in it fits together, as in every file that was read.
     pub(crate) fn fits(&self) -> bool {
         check::check(self, &Node::nowhere()).is_empty()

@@ -359,6 +359,12 @@ impl Names {
     pub fn as_slice(&self) -> &[String] {
         &self.0
     }
+
+    /// These names.
+    #[cfg(feature = "proptest")]
+    pub(crate) const fn of(names: Vec<String>) -> Self {
+        Self(names)
+    }
 }
 
 /// One name stands for itself.

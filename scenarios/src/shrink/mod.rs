@@ -7,7 +7,8 @@
 //!
 //! # Passes
 //!
-//! The workload ends sooner, faults strike sooner, less is sent; then fewer faults, producers, consumers, simpler
+//! The workload ends sooner, faults strike sooner, less is sent (each up a ladder from the cheapest, so that all steps
+//! together cost little more than the run they lead to); then fewer faults, producers, consumers, simpler
 //! handlers, fewer topics, partitions and nodes; then fewer records; then simple figures for all times. Time and rate
 //! come first because they make every later candidate cheap; producers come before records because a record
 //! is named by its producer. The passes are repeated until nothing changes, [`ROUNDS`] times at most. Copies of a

@@ -107,10 +107,13 @@ impl Work {
         self.case.left_out.is_empty()
     }
 
-    /// The workload is over sooner; what would strike later does not strike, and what would last longer is healed.
+    /// The workload is over sooner; what would strike later does not strike, and what would last longer is healed. At
+    /// least one fault strikes, if any does: whether it takes one is the question of another pass.
     fn end_sooner(&mut self) {
         let whole = self.case.scenario.workload.lasts.get();
-        self.take_first(figures_below(whole), |case, end| {
+        let first = self.case.faults.iter().map(|fault| fault.at.since(Time::ZERO)).min();
+        let ends = figures_below(whole).filter(|end| first.is_none_or(|first| first < *end));
+        self.take_first(ends, |case, end| {
             case.scenario.workload.lasts = Period::of(*end);
             let end = Time::ZERO + *end;
             case.faults.retain(|fault| fault.at < end);
@@ -133,15 +136,18 @@ impl Work {
         });
     }
 
+    /// Up the ladder of rates, each twice the one before or so: all steps together cost no more than a run as it is. With
+    /// another rate every record is sent at another time, so it is no use to look for the least that still fails.
     fn send_less(&mut self) {
         if !self.all_records() {
             return;
         }
         for index in 0..self.case.scenario.producer_groups().len() {
             let rate = self.case.scenario.producer_groups()[index].rate.count();
-            self.least(rate, 1, |case, count| {
+            let steps = (0..).flat_map(|power| [1, 2, 5].map(|digit| digit * 10_u64.pow(power)));
+            self.take_first(steps.take_while(|step| *step < rate), |case, count| {
                 let group = &mut case.scenario.workload.producers.as_mut()[index];
-                group.rate = group.rate.with_count(count);
+                group.rate = group.rate.with_count(*count);
             });
         }
     }

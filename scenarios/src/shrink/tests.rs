@@ -68,6 +68,21 @@ fn the_number_of_cores_does_not_show() {
     assert_eq!(on(1), on(3));
 }
 
+/// In events of the kernel, which do not depend on the machine.
+#[test]
+fn shrinking_costs_a_few_runs_as_it_is() {
+    let capsule = failing("power-loss", "sim:kafka", &["workload.producers.rate=50/s"]);
+    let whole = first_run(&capsule).expect("it fails");
+    let bench = Bench::new("kafka", &capsule.expected, whole, EFFORT);
+    let mut work = Work { case: Case::of(&capsule), bench, budget: Budget::of(CANDIDATES) };
+    for (_, make_less) in PASSES {
+        make_less(&mut work);
+    }
+    let effort = EFFORT - work.bench.left;
+    assert!(effort < 5 * whole, "{effort} events in {} runs, and {whole} in the first", work.bench.runs);
+    assert_eq!(Size::of(&work.case).records, 2);
+}
+
 #[test]
 fn the_faults_written_out_are_the_run_itself() {
     let capsule = failing("power-loss", "sim:kafka", &SHORT);

@@ -96,17 +96,10 @@ impl Finish {
     ) -> bool {
         let mut behind = None;
         loop {
-<<<<<<< HEAD
-            if holds() && self.is_caught_up(healed).await {
+            if holds() && self.is_caught_up(healed, &mut behind).await {
                 self.handled(handling).await;
                 // What was sent or handled last may have made work for others.
-                if holds() && self.is_caught_up(healed).await {
-=======
-            if holds() && self.is_caught_up(&mut behind).await {
-                self.handled(handling).await;
-                // What was sent or handled last may have made work for others.
-                if holds() && self.is_caught_up(&mut behind).await {
->>>>>>> hspeed
+                if holds() && self.is_caught_up(healed, &mut behind).await {
                     return true;
                 }
             }
@@ -116,33 +109,28 @@ impl Finish {
         }
     }
 
-<<<<<<< HEAD
     fn ends(&self, healed: Time) -> Ends {
         Ends { acknowledged: self.recorder.acknowledged(), healed }
     }
 
-    async fn is_caught_up(&self, healed: Time) -> bool {
-        let (admin, mut read) = (self.cluster.admin(), Vec::new());
-=======
-    /// Whether every group is done with every unit that it reads. `behind`: where one was not at the last look, which
-    /// is where to look first: it is mostly still so.
-    async fn is_caught_up(&self, behind: &mut Option<(String, Unit)>) -> bool {
+    /// Whether every group is done with every unit that it reads, up to an end that is settled. `behind`: where one was
+    /// not at the last look, which is where to look first: it is mostly still so.
+    async fn is_caught_up(&self, healed: Time, behind: &mut Option<(String, Unit)>) -> bool {
         if let Some((group, unit)) = behind
-            && !self.is_done(group, unit).await
+            && self.done(group, unit).await.is_none()
         {
             return false;
         }
-        let admin = self.cluster.admin();
->>>>>>> hspeed
+        let (admin, mut read) = (self.cluster.admin(), Vec::new());
         for (group, topics) in self.recorder.groups() {
             for topic in topics {
                 let Ok(units) = admin.describe(&topic).await else { return false };
                 for TopicState { unit, .. } in units {
-                    if !self.is_done(&group, &unit).await {
+                    let Some(end) = self.done(&group, &unit).await else {
                         *behind = Some((group, unit));
                         return false;
-                    }
-                    read.push((unit.unit, end));
+                    };
+                    read.push((unit, end));
                 }
             }
         }
@@ -151,15 +139,15 @@ impl Finish {
         read.iter().all(|(unit, end)| ends.is_settled(unit, *end, now))
     }
 
-    /// Whether a group has committed the end of a unit.
-    async fn is_done(&self, group: &str, unit: &Unit) -> bool {
+    /// The end of a unit, if the group has committed it.
+    async fn done(&self, group: &str, unit: &Unit) -> Option<Position> {
         let admin = self.cluster.admin();
-        let Ok((start, end)) = admin.bounds(unit).await else { return false };
-        match admin.committed(group, unit).await {
-            Ok(Some(position)) => position >= end,
-            Ok(None) => start == end,
-            Err(_) => false,
-        }
+        let (start, end) = admin.bounds(unit).await.ok()?;
+        let done = match admin.committed(group, unit).await.ok()? {
+            Some(position) => position >= end,
+            None => start == end,
+        };
+        done.then_some(end)
     }
 
     /// Waits until every send has its outcome and every delivered record is handled, or nothing of that kind happened

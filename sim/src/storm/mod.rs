@@ -289,23 +289,39 @@ impl Storm {
         sweep
     }
 
-    /// Runs one seed with these faults instead of those that it draws: for schedules that come from elsewhere.
+    /// Runs one seed with these faults instead of those that it draws: for schedules that come from elsewhere, from
+    /// proptest, say. If it fails a capsule is written, in the place of the one before, and `SQUALL_CAPSULE` replaces
+    /// the seed and the faults by those of a capsule of this storm.
     pub fn run_faults<F, Fut>(&self, seed: u64, faults: Vec<Fault>, body: F) -> Run
     where
         F: Fn(Trial) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = BodyResult> + Send + 'static,
     {
         let body: Body = Arc::new(move |trial| Box::pin(body(trial)));
-        self.run_seed(seed, Some(faults), &body)
+        match self.asked() {
+            Ok(Some(filed)) => self.replay(&filed, &body),
+            Ok(None) => {
+                let mut run = Run { given: true, ..self.run_seed(seed, Some(faults), &body) };
+                if !run.is_valid() {
+                    self.write_down(&mut run);
+                }
+                run
+            }
+            Err(why) => Run::broken(seed, why),
+        }
+    }
+
+    /// The capsule that the environment asks for, if it is one of this storm.
+    fn asked(&self) -> Result<Option<files::Filed>, String> {
+        let Some(path) = std::env::var_os(CAPSULE_VARIABLE) else { return Ok(None) };
+        let filed = files::read(path.as_ref()).map_err(|why| format!("{CAPSULE_VARIABLE}: {why}"))?;
+        Ok(Some(filed).filter(|filed| self.is_of(&filed.capsule)))
     }
 
     /// What the environment and the corpus leave to do.
     fn todo(&self) -> Result<Todo, String> {
-        if let Some(path) = std::env::var_os(CAPSULE_VARIABLE) {
-            let filed = files::read(path.as_ref()).map_err(|why| format!("{CAPSULE_VARIABLE}: {why}"))?;
-            if self.is_of(&filed.capsule) {
-                return Ok(Todo { capsules: vec![filed], seeds: 0..0, workers: 1 });
-            }
+        if let Some(filed) = self.asked()? {
+            return Ok(Todo { capsules: vec![filed], seeds: 0..0, workers: 1 });
         }
         if let Ok(text) = std::env::var(SEED_VARIABLE) {
             let wrong = || format!("{SEED_VARIABLE}=`{text}` is no seed: give a whole number from 0 on");

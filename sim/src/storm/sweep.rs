@@ -61,6 +61,8 @@ pub struct Run {
     /// Its worker process ended before it did.
     #[serde(skip)]
     pub(super) lost: bool,
+    /// Its faults were given, and are not those that the seed draws.
+    pub(super) given: bool,
 }
 
 /// A failing seed with fewer and shorter faults.
@@ -105,7 +107,9 @@ impl Run {
     /// The command that runs this seed, or this capsule, again.
     #[must_use]
     pub fn reproduce(&self) -> String {
-        match &self.replayed {
+        // A seed alone does not know of faults that were given.
+        let written = self.capsule.as_ref().filter(|_| self.given);
+        match self.replayed.as_ref().or(written) {
             Some(path) => Self::reproduce_capsule(path),
             None => format!("{SEED_VARIABLE}={} {}", self.seed, cargo_test()),
         }
@@ -135,6 +139,7 @@ impl Run {
             capsule: None,
             notes: Vec::new(),
             lost: false,
+            given: false,
         }
     }
 

@@ -78,7 +78,7 @@ impl fmt::Display for Run {
         for note in &self.notes {
             writeln!(f, "  {note}")?;
         }
-        if let Some(capsule) = &self.capsule {
+        if let Some(capsule) = self.capsule.as_ref().filter(|_| !self.given) {
             let how = if self.shrunk.is_some() { "as shrunk" } else { "from its capsule" };
             writeln!(f, "  {how}: {}", Self::reproduce_capsule(capsule))?;
         }
