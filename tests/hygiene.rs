@@ -1,9 +1,10 @@
 //! What keeps the repository honest: every crate under the same lints, no path of somebody's machine in a
-//! file, documents whose commands and links exist.
+//! file, documents whose commands and links exist, nothing in a simulated run that reaches outside.
 
 mod workspace;
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
@@ -85,4 +86,65 @@ fn links_between_documents_lead_somewhere() {
             assert!(Path::exists(&folder.join(link)), "{} links to {link}", path.display());
         }
     }
+}
+
+/// What reaches out of a process, or is not the same in each.
+const OUTSIDE: [&str; 16] = [
+    "fs::",
+    "Command::new",
+    "thread::spawn",
+    "thread::scope",
+    "thread::sleep(",
+    "thread::Builder",
+    "std::time::Instant",
+    "SystemTime::now",
+    "HashMap<",
+    "HashMap::",
+    "HashSet<",
+    "HashSet::",
+    "io::stdin",
+    "io::stdout",
+    "env::var",
+    "env::current",
+];
+
+/// Where the simulator does so, around its runs and never inside of one: the watchdog watches from a thread, and a storm
+/// reads the environment, keeps capsules and starts processes between its seeds.
+const AROUND_RUNS: [&str; 5] = [
+    "sim/src/runtime/watchdog.rs",
+    "sim/src/storm/files.rs",
+    "sim/src/storm/mod.rs",
+    "sim/src/storm/processes/",
+    "sim/src/storm/sweep.rs",
+];
+
+/// What of this stands in a source, its tests and comments left out.
+fn reaches_outside(text: &str) -> Vec<&'static str> {
+    let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+    let lines: Vec<&str> = code.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+    let alone = |line: &str, word: &str| {
+        let at = line.match_indices(word).map(|(at, _)| &line[..at]);
+        at.into_iter().any(|before| !before.ends_with(|c: char| c.is_alphanumeric() || c == '_'))
+    };
+    OUTSIDE.into_iter().filter(|word| lines.iter().any(|line| alone(line, word))).collect()
+}
+
+#[test]
+fn nothing_inside_a_simulated_run_reaches_outside() {
+    let mut seen = BTreeSet::new();
+    for (path, text) in files() {
+        let path = path.strip_prefix(root()).expect("a file of ours").display().to_string();
+        let is_test = path.ends_with("tests.rs") || path.contains("/tests/");
+        if !path.starts_with("sim/src/") || !path.ends_with(".rs") || is_test {
+            continue;
+        }
+        let found = reaches_outside(&text);
+        match AROUND_RUNS.iter().find(|around| path.starts_with(**around)) {
+            Some(around) => seen.extend((!found.is_empty()).then_some(*around)),
+            None => assert_eq!(found, [""; 0], "{path}"),
+        }
+    }
+    assert_eq!(seen, BTreeSet::from(AROUND_RUNS), "the others need not be named");
+    let planted = "// Command::new\nlet a = std::fs::read(offenv::var);\n#[cfg(test)]\nthread::spawn(f);";
+    assert_eq!(reaches_outside(planted), ["fs::"]);
 }

@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 use squall_adapters::providers::BUSES;
 use squall_history::Kind;
-use squall_scenarios::{Override, Target, format::scalar::Period};
+use squall_scenarios::{Override, Target, explore::Preset, format::scalar::Period};
 use std::path::PathBuf;
 
 /// Deterministic simulation and tests for event buses: one scenario, on a simulated cluster and on real brokers.
@@ -39,7 +39,7 @@ pub(crate) enum Command {
     Check(CheckArgs),
     /// Start, stop or look at a cluster of real brokers on loopback that stays up between commands.
     Brokers(BrokersArgs),
-    /// Print the footprint of one simulated run: what `run --guard` asks of a fresh process.
+    /// Print the footprint of one simulated run: what `--guard` asks of a fresh process.
     #[command(hide = true)]
     Footprint(FootprintArgs),
 }
@@ -124,6 +124,9 @@ pub(crate) struct FootprintArgs {
     /// Override any key of the scenario; may be given several times.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
+    /// Of what the seed draws in an exploration under this preset.
+    #[arg(long, value_name = "PRESET")]
+    pub(crate) explore: Option<Preset>,
     /// With the events behind this checkpoint, counted from 0.
     #[arg(long, value_name = "CHECKPOINT")]
     pub(crate) record_from: Option<u64>,
@@ -160,6 +163,11 @@ pub(crate) struct ExploreArgs {
     /// Override any key of the scenario, as in workload.producers.acks=1; may be given several times.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
+    /// Run the first failure of each kind and every Nth seed again, here and in fresh processes: all must go the same
+    /// way, event by event. Every 20th unless said.
+    #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "20",
+        value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) guard: Option<u64>,
     /// Print one JSON object instead of the summary.
     #[arg(long)]
     pub(crate) json: bool,

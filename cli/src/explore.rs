@@ -5,6 +5,7 @@
 use crate::{
     Failure,
     args::{ExploreArgs, overrides},
+    guard::{self, Guarded},
     show::say,
     shrink,
 };
@@ -18,6 +19,7 @@ use squall_scenarios::{
     runner::Sink,
 };
 use std::{
+    collections::BTreeSet,
     io::{IsTerminal, stderr},
     sync::{
         Arc,
@@ -69,6 +71,7 @@ pub(crate) fn explore(args: &ExploreArgs) -> Result<u8, Failure> {
         eprintln!("{target} is left out: {refusal}");
     }
     let limit = limit(args, explorations.len());
+    let mut guarded = Verdict::Valid;
     for exploration in explorations {
         let exploration = Exploration { limit, ..exploration };
         let show = Show::new(&exploration);
@@ -81,6 +84,9 @@ pub(crate) fn explore(args: &ExploreArgs) -> Result<u8, Failure> {
             say(format_args!("{summary}"))?;
         }
         keep(args, &summary)?;
+        if let Some(every) = args.guard {
+            guarded = guarded.worst(guard(&exploration, &summary, every)?);
+        }
         summaries.push(summary);
     }
     if args.json {
@@ -88,7 +94,7 @@ pub(crate) fn explore(args: &ExploreArgs) -> Result<u8, Failure> {
         say(format_args!("{}", json!({ "scenario": scenario.name, "explored": explored })))?;
     }
     let verdicts = summaries.iter().map(|summary| summary.verdict().0);
-    Ok(verdicts.fold(Verdict::Valid, Verdict::worst).exit_code())
+    Ok(verdicts.fold(guarded, Verdict::worst).exit_code())
 }
 
 /// Keeps the first failure of each kind as a capsule: the least of it that still fails, unless told not to. What is said
@@ -108,6 +114,15 @@ fn keep(args: &ExploreArgs, summary: &Summary) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// Compares the first failure of each kind and every so-manieth seed with themselves in fresh processes.
+fn guard(exploration: &Exploration, summary: &Summary, every: u64) -> Result<Verdict, Failure> {
+    // Seeds are handed out one after the other, and those that are handed out are run.
+    let places = (0..summary.seeds()).filter(|place| place % every == 0);
+    let mut seeds: BTreeSet<u64> = places.map(|place| summary.first + place).collect();
+    seeds.extend(summary.groups.iter().map(|group| group.first.job.seed));
+    guard::guard(seeds.into_iter().map(|seed| Guarded::explored(exploration, seed)))
 }
 
 fn targets(args: &ExploreArgs) -> Vec<Target> {

@@ -7,7 +7,7 @@
 use crate::{
     Failure,
     args::{RunArgs, overrides},
-    guard,
+    guard::{self, Guarded},
     show::{Show, say},
     shrink,
 };
@@ -68,7 +68,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<u8, Failure> {
             say(format_args!("{story}"))?;
         }
     }
-    let guarded = if args.guard { guard::guard(&jobs)? } else { Verdict::Valid };
+    let guarded = if args.guard { guard::guard(jobs.iter().map(Guarded::plain))? } else { Verdict::Valid };
     Ok(guarded.worst(verdict(&runs)).exit_code())
 }
 

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{code, json, squall_in, text};
-use std::process::Output;
+use std::{fs, path::Path, process::Output};
 
 /// A run that fails and is quickly shrunk.
 const FAILING: [&str; 8] = [
@@ -41,7 +41,7 @@ fn a_failing_run_leaves_a_shrunk_capsule_that_replays() {
     assert_eq!(comparison(&first)["applies"], "same", "{}", text(&first));
     assert_eq!(comparison(&first), comparison(&second));
     assert!(json(&second)["capsules"][0]["trace"].as_array().is_some_and(|trace| trace.len() > 100));
-    let page = std::fs::read_to_string(folder.path().join("timeline.html")).expect("the timeline");
+    let page = fs::read_to_string(folder.path().join("timeline.html")).expect("the timeline");
     assert!(page.contains("power-fail all") && page.contains("<svg"));
     let traced = squall_in(folder.path(), &["replay", &file, "--trace"]);
     assert!(text(&traced).contains("lost power") && text(&traced).contains("the capsule applies"));
@@ -60,7 +60,7 @@ fn a_capsule_is_kept_as_it_is_when_asked_and_shrunk_later_to_the_same() {
     assert_eq!((code(&later), code(&at_once)), (1, 1), "{}{}", text(&later), text(&at_once));
     let read = |output: &Output| {
         let path = json(output)["capsule"].as_str().expect("a path").to_owned();
-        std::fs::read_to_string(folder.path().join(path)).expect("the capsule")
+        fs::read_to_string(folder.path().join(path)).expect("the capsule")
     };
     assert_eq!(read(&later), read(&at_once));
 }
@@ -68,7 +68,7 @@ fn a_capsule_is_kept_as_it_is_when_asked_and_shrunk_later_to_the_same() {
 #[test]
 fn what_cannot_be_shrunk_or_replayed_is_said() {
     let folder = tempfile::tempdir().expect("a folder");
-    std::fs::write(folder.path().join("bad.capsule.yaml"), "capsule: 9\nsquall: x\n").expect("written");
+    fs::write(folder.path().join("bad.capsule.yaml"), "capsule: 9\nsquall: x\n").expect("written");
     for (words, why) in [
         (&["shrink", "leader-failover"][..], "the run is valid, not invalid"),
         (&["shrink", "power-loss", "--on", "local:kafka"], "only simulated runs shrink"),
@@ -80,4 +80,22 @@ fn what_cannot_be_shrunk_or_replayed_is_said() {
         assert_eq!(code(&output), 2, "{words:?}: {}", text(&output));
         assert!(text(&output).contains(why), "{words:?}: {}", text(&output));
     }
+}
+
+/// In release: `cargo test --release -p squall-cli --test capsules`.
+#[test]
+fn every_committed_capsule_replays_with_its_hash_in_a_process_of_its_own() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/capsules");
+    let mut files: Vec<String> = fs::read_dir(folder)
+        .expect("the folder")
+        .map(|entry| entry.expect("an entry").path().to_str().expect("utf-8").to_owned())
+        .collect();
+    files.sort();
+    for file in &files {
+        let output = squall_in(Path::new("."), &["replay", file, "--json"]);
+        let comparison = &json(&output)["capsules"][0]["comparison"];
+        assert_eq!(comparison["applies"], "same", "{file}: {}", text(&output));
+        assert_eq!(comparison["hash"], comparison["hash_expected"], "{file}");
+    }
+    assert!(files.len() >= 5, "{files:?}");
 }

@@ -56,3 +56,34 @@ pub(crate) mod violation {
         kafka.chain(nats).find(|(known, _)| *known == name)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{kafka, kernel::Violation, runtime::Broken};
+    use squall_bus::Time;
+
+    #[test]
+    fn every_cause_of_a_broken_run_is_read_as_it_was_written() {
+        let invariant = &kafka::invariants::all()[0];
+        let violation = Violation {
+            invariant: invariant.name(),
+            source: invariant.source(),
+            at: Time(u64::MAX),
+            what: "node 1 has two \"leaders\"\nof orders/0".to_owned(),
+        };
+        for broken in [
+            Broken::TooManyEvents { events: 7, at: Time(9) },
+            Broken::EndlessYield { process: Some("billing".to_owned()) },
+            Broken::BlockingCall { process: None },
+            Broken::Stalled,
+            Broken::Panicked { process: "billing".to_owned(), message: "no such table".to_owned() },
+            Broken::Invariant(violation),
+        ] {
+            let text = serde_json::to_string(&broken).expect("plain data");
+            assert!(!text.contains('\n'), "it goes on one line: {text}");
+            assert_eq!(serde_json::from_str::<Broken>(&text).expect("what was written"), broken);
+        }
+        let unknown = serde_json::from_str::<Broken>(r#"{"Invariant":["NoSuch",1,"x"]}"#);
+        assert!(unknown.is_err_and(|error| error.to_string().contains("`NoSuch` is no invariant")));
+    }
+}

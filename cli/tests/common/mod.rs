@@ -25,6 +25,7 @@ pub(crate) fn code(output: &Output) -> i32 {
 }
 
 /// Standard output as one JSON object.
+#[allow(dead_code, reason = "some tests read the text alone")]
 pub(crate) fn json(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}:\n{}", text(output)))
 }

@@ -19,7 +19,7 @@ use crate::format::{
 };
 use squall_bus::{Capabilities, Fault};
 use squall_sim::kernel::{Choices, Site};
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
 const NODES: Site = Site::new("explore.nodes");
 const PARTITIONS: Site = Site::new("explore.partitions");
@@ -61,6 +61,18 @@ impl Preset {
             Self::Swarm => None,
             Self::Storm => Some("--storm"),
         }
+    }
+}
+
+impl FromStr for Preset {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let presets = [Self::Lite, Self::Swarm, Self::Storm];
+        presets
+            .into_iter()
+            .find(|preset| preset.to_string() == text)
+            .ok_or_else(|| format!("`{text}` is no preset; write lite, swarm or storm"))
     }
 }
 
