@@ -64,7 +64,11 @@ pub(super) fn read(path: &Path) -> Result<Filed, String> {
 pub(super) fn read_folder(folder: &Path) -> Result<Vec<Filed>, String> {
     let named = |error: io::Error| {
         let here = env::current_dir().unwrap_or_default();
-        format!("the corpus {} (from {}) cannot be read: {error}", folder.display(), here.display())
+        format!(
+            "the corpus {} (from {}) cannot be read: {error}; make this folder and copy capsules there, or name another",
+            folder.display(),
+            here.display()
+        )
     };
     let mut filed = Vec::new();
     for entry in fs::read_dir(folder).map_err(named)? {
