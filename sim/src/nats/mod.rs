@@ -17,8 +17,9 @@
 //! | position | the stream sequence |
 //!
 //! What is simpler than in NATS: a log is never compacted, so a follower is caught up from the log and never from a
-//! snapshot, and a stream's store is what its log says; routes are one connection a pair and prove by probes, not by
-//! TCP's acknowledgements, that they get through; files are synced as a whole.
+//! snapshot, and a stream's store is what its log says; a follower that has just answered its leader answers the empty
+//! append behind it no more; routes are one connection a pair and prove by probes, not by TCP's acknowledgements, that
+//! they get through; files are synced as a whole.
 
 mod api;
 pub mod client;

@@ -24,6 +24,22 @@ use std::{
 /// The header that carries a record's value.
 const VALUE_HEADER: &str = "squall-value";
 
+/// What was sent under a value.
+struct Sent {
+    key: Option<Bytes>,
+    payload: Bytes,
+}
+
+impl Sent {
+    fn of(record: &Record) -> Self {
+        Self { key: record.key.clone(), payload: record.value.clone() }
+    }
+
+    fn is(&self, record: &Record) -> bool {
+        (&self.key, &self.payload) == (&record.key, &record.value)
+    }
+}
+
 /// What one group did with a record, as far as its handlers tell.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Handed {
@@ -72,8 +88,8 @@ impl GroupRecords {
 /// What is known so far beyond the history. Names are the history's numbers: every record passes here several times.
 #[derive(Default)]
 struct Known {
-    /// Checksums of what was sent, by value: the value is the index.
-    sent: Vec<u32>,
+    /// What was sent, by value: the value is the index.
+    sent: Vec<Sent>,
     /// How many producers each process has opened.
     sessions: BTreeMap<String, u32>,
     /// The value of what was delivered at each place.
@@ -205,16 +221,15 @@ impl Recorder {
 
     /// A record is handed to a producer: the operation, and the record with its value in it.
     pub(super) fn send(&self, process: &str, session: u32, record: Record) -> (Option<OpId>, Record) {
-        let checksum = checksum(&record);
         let sent = self.write(|known, history, now| {
             let value = known.sent.len() as u64;
-            known.sent.push(checksum);
+            known.sent.push(Sent::of(&record));
             let topic = history.topic(record.topic.as_str());
             let key = record.key.as_ref().map(|key| history.key(key));
             let dead = history.meta.configuration.dlq.as_deref() == Some(record.topic.as_str());
             // A dead letter is what it stands for: the same key and payload.
             let process = history.process(process);
-            let cause = dead.then(|| known.handed.get(&(process, checksum)).copied()).flatten();
+            let cause = dead.then(|| known.handed.get(&(process, checksum(&record))).copied()).flatten();
             let send = Send { session, partition: record.partition, cause, ..Send::new(topic, key, value) };
             let op = history.invoke(now, process, Invoke::Send(send));
             known.open.insert(op, process);
@@ -228,7 +243,7 @@ impl Recorder {
     }
 
     fn with_value(&self, mut record: Record, value: u64) -> Record {
-        let value = Bytes::copy_from_slice(&value.to_le_bytes());
+        let value = Bytes::from(value.to_string());
         record.headers.push(Header { name: Arc::clone(&self.header), value });
         record
     }
@@ -247,9 +262,8 @@ impl Recorder {
         let value = take_value(&mut delivery.record);
         self.write(|known, history, now| {
             known.last = now;
-            let checksum = checksum(&delivery.record);
             let sent = value.and_then(|value| known.sent.get(usize::try_from(value).ok()?));
-            let (is_sent, corrupt) = (sent.is_some(), sent.is_none_or(|sent| *sent != checksum));
+            let (is_sent, corrupt) = (sent.is_some(), sent.is_none_or(|sent| !sent.is(&delivery.record)));
             let process = history.process(process);
             let group = group.map(|group| history.group(group));
             let unit = history.unit(&delivery.unit);
@@ -257,7 +271,7 @@ impl Recorder {
                 known.values.insert((unit, delivery.position), value);
                 known.records_of(group).delivered(value);
                 if history.meta.configuration.dlq.is_some() {
-                    known.handed.insert((process, checksum), value);
+                    known.handed.insert((process, checksum(&delivery.record)), value);
                 }
             }
             let position = delivery.position.0;
@@ -431,7 +445,7 @@ fn take_value(record: &mut Record) -> Option<u64> {
     let is_value = |header: &Header| &*header.name == VALUE_HEADER;
     let place = record.headers.iter().rposition(is_value)?;
     let header = record.headers.remove(place);
-    header.value.as_ref().try_into().ok().map(u64::from_le_bytes)
+    std::str::from_utf8(&header.value).ok()?.parse().ok()
 }
 
 #[cfg(test)]

@@ -12,16 +12,14 @@ use std::{
     task::{Context, Poll, Wake, Waker},
 };
 
-type Look<T> = Box<dyn FnOnce(&T) + Send>;
-
 /// What waits for the value.
-struct Waiting<T> {
+struct Waiting<T, L> {
     inner: Pending<T>,
     outer: Completer<T>,
-    look: Look<T>,
+    look: L,
 }
 
-struct Relay<T>(Mutex<Option<Waiting<T>>>);
+struct Relay<T, L>(Mutex<Option<Waiting<T, L>>>);
 
 /// The same value; `look` sees it first.
 pub(super) fn relay<T: Send + 'static>(
@@ -29,12 +27,12 @@ pub(super) fn relay<T: Send + 'static>(
     look: impl FnOnce(&T) + Send + 'static,
 ) -> Pending<T> {
     let (outer, pending) = Pending::pair();
-    let waiting = Waiting { inner, outer, look: Box::new(look) };
+    let waiting = Waiting { inner, outer, look };
     Arc::new(Relay(Mutex::new(Some(waiting)))).wake();
     pending
 }
 
-impl<T: Send + 'static> Wake for Relay<T> {
+impl<T: Send + 'static, L: FnOnce(&T) + Send + 'static> Wake for Relay<T, L> {
     fn wake(self: Arc<Self>) {
         let waker = Waker::from(Arc::clone(&self));
         let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -219,7 +219,10 @@ impl Producer {
         let Some(underway) = self.records.get_mut(&number) else { return };
         let record = &underway.record;
         let partition = record.partition.unwrap_or_else(|| {
-            let drawn = io.choices().draw(PARTITION, content(record), 0) as u32;
+            let drawn = match record.key.as_deref() {
+                Some(key) if !key.is_empty() => 0,
+                _ => io.choices().draw(PARTITION, content(record), 0) as u32,
+            };
             lowering::partition(record.key.as_deref(), partitions, drawn)
         });
         underway.lane.1 = partition;

@@ -10,18 +10,51 @@ use crate::{
 };
 use std::collections::BTreeMap;
 
+/// What is kept of a committed entry.
+pub(super) trait Kept {
+    fn of(entry: &Entry) -> Self;
+    /// Whether this is of an equal entry, as far as it is kept.
+    fn is_of(&self, entry: &Entry) -> bool;
+}
+
+impl Kept for Entry {
+    fn of(entry: &Entry) -> Self {
+        entry.clone()
+    }
+
+    fn is_of(&self, entry: &Entry) -> bool {
+        self == entry
+    }
+}
+
+/// The term.
+impl Kept for u64 {
+    fn of(entry: &Entry) -> Self {
+        entry.term
+    }
+
+    fn is_of(&self, entry: &Entry) -> bool {
+        *self == entry.term
+    }
+}
+
 /// The committed entries of every group, and up to where each member was looked at.
-#[derive(Default)]
-pub(super) struct Committed {
+pub(super) struct Committed<K> {
     groups: BTreeMap<GroupKey, usize>,
     /// In the order in which the groups were first seen.
-    entries: Vec<Vec<Entry>>,
+    entries: Vec<Vec<K>>,
     looked: Members<(Looked, Option<usize>)>,
 }
 
-impl Committed {
+impl<K> Default for Committed<K> {
+    fn default() -> Self {
+        Self { groups: BTreeMap::new(), entries: Vec::new(), looked: Members::default() }
+    }
+}
+
+impl<K: Kept> Committed<K> {
     /// What is committed in the group of this member.
-    pub(super) fn entries(&self, raft: &Raft) -> &[Entry] {
+    pub(super) fn entries(&self, raft: &Raft) -> &[K] {
         self.groups.get(&key(raft)).map_or(&[], |number| &self.entries[*number])
     }
 
@@ -41,8 +74,8 @@ impl Committed {
         for index in news {
             let entry = raft.log().entry(index)?;
             match entries.get(index as usize - 1) {
-                None => entries.push(entry.clone()),
-                Some(known) if known == entry => {}
+                None => entries.push(K::of(entry)),
+                Some(known) if known.is_of(entry) => {}
                 Some(_) => return Some(index),
             }
         }

@@ -9,7 +9,7 @@ use crate::{
     },
 };
 use squall_bus::Time;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 /// The latest message of each id: its sequence and time.
 type Ids = BTreeMap<MsgId, (u64, Time)>;
@@ -18,6 +18,15 @@ type Ids = BTreeMap<MsgId, (u64, Time)>;
 #[derive(Default)]
 pub(super) struct Deduplication {
     latest: BTreeMap<(StreamIx, u64), Ids>,
+}
+
+fn twice(stream: &Stream, id: MsgId, (first, second): (u64, u64), later: Duration) -> String {
+    let window = stream.assignment.config.duplicate_window;
+    let stream = stream.assignment.stream.0;
+    format!(
+        "stream {stream} stores the id {:x} at {first} and, {later:?} later, at {second}: the window is {window:?}",
+        id.0
+    )
 }
 
 fn take(ids: &mut Ids, stream: &Stream, seq: u64) -> Result<(), String> {
@@ -30,10 +39,7 @@ fn take(ids: &mut Ids, stream: &Stream, seq: u64) -> Result<(), String> {
     }
     let later = message.timestamp.since(*at);
     if later < window {
-        return Err(format!(
-            "stream {} stores the id {:x} at {known} and, {later:?} later, at {seq}: the window is {window:?}",
-            stream.assignment.stream.0, id.0,
-        ));
+        return Err(twice(stream, id, (*known, seq), later));
     }
     (*known, *at) = (seq, message.timestamp);
     Ok(())
@@ -66,9 +72,16 @@ impl Invariant<Nats> for Deduplication {
             return Ok(());
         }
         for stream in nats.servers.iter().flat_map(|server| server.streams.values()) {
-            let mut ids = Ids::new();
-            for seq in stream.first_seq()..=stream.last_seq() {
-                take(&mut ids, stream, seq)?;
+            let messages = (stream.first_seq()..=stream.last_seq()).filter_map(|seq| stream.message(seq));
+            let mut ids: Vec<(MsgId, u64, Time)> = messages
+                .filter_map(|message| Some((message.msg_id?, message.seq, message.timestamp)))
+                .collect();
+            ids.sort_unstable();
+            let window = stream.assignment.config.duplicate_window;
+            let close =
+                |pair: &&[(MsgId, u64, Time)]| pair[0].0 == pair[1].0 && pair[1].2.since(pair[0].2) < window;
+            if let Some([(id, first, at), (_, second, again)]) = ids.windows(2).find(close) {
+                return Err(twice(stream, *id, (*first, *second), again.since(*at)));
             }
         }
         Ok(())

@@ -10,24 +10,24 @@ use crate::{
 };
 use squall_bus::Time;
 
-/// What is committed, and up to which term each member's elections were looked at.
+/// What is known to be committed, and up to which term each member's elections were looked at.
 #[derive(Default)]
 pub(super) struct LeaderCompleteness {
-    committed: Committed,
+    /// The terms of what is committed.
+    committed: Committed<u64>,
     elections: Members<u64>,
 }
 
 /// What a new leader lacks.
-fn complete(committed: &Committed, raft: &Raft) -> Result<(), String> {
-    for (index, entry) in (1..).zip(committed.entries(raft)) {
+fn complete(committed: &Committed<u64>, raft: &Raft) -> Result<(), String> {
+    for (index, term) in (1..).zip(committed.entries(raft)) {
         let has = raft.log().term_at(index);
-        if entry.term < raft.term() && has != Some(entry.term) {
+        if *term < raft.term() && has != Some(*term) {
             return Err(format!(
-                "the leader of {:?} in term {} has {has:?} for the term at index {index}, where an entry of term {} is \
-                 committed",
+                "the leader of {:?} in term {} has {has:?} for the term at index {index}, where an entry of term {term} \
+                 is committed",
                 raft.group,
-                raft.term(),
-                entry.term
+                raft.term()
             ));
         }
     }

@@ -18,6 +18,7 @@ use super::{
     raft::{Raft, message::GroupId},
 };
 use crate::kernel::{FileId, Invariant, NodeId};
+use std::collections::BTreeMap;
 
 /// Every invariant of the model.
 #[must_use]
@@ -43,6 +44,15 @@ fn member(nats: &Nats, node: NodeId, file: FileId) -> Option<&Raft> {
 /// Every member there is, with its node.
 fn members(nats: &Nats) -> impl Iterator<Item = (NodeId, &Raft)> {
     nats.servers.iter().flat_map(|server| server.rafts.values().map(move |raft| (server.me, raft)))
+}
+
+/// The members of each group.
+fn groups(nats: &Nats) -> BTreeMap<GroupKey, Vec<(NodeId, &Raft)>> {
+    let mut groups: BTreeMap<GroupKey, Vec<(NodeId, &Raft)>> = BTreeMap::new();
+    for (node, raft) in members(nats) {
+        groups.entry(key(raft)).or_default().push((node, raft));
+    }
+    groups
 }
 
 fn key(raft: &Raft) -> GroupKey {

@@ -1,16 +1,19 @@
 //! No two members apply different entries at an index.
 
-use super::{committed::Committed, member, members};
+use super::{committed::Committed, groups, member};
 use crate::{
     kernel::{Invariant, NodeId},
-    nats::{Nats, Touch, raft::Raft},
+    nats::{
+        Nats, Touch,
+        raft::{Raft, message::Entry},
+    },
 };
 use squall_bus::Time;
 
 /// What is committed.
 #[derive(Default)]
 pub(super) struct StateMachineSafety {
-    committed: Committed,
+    committed: Committed<Entry>,
 }
 
 fn differs(node: NodeId, raft: &Raft, index: u64) -> String {
@@ -49,10 +52,14 @@ impl Invariant<Nats> for StateMachineSafety {
         if nats.lost_writes() {
             return Ok(());
         }
-        let mut committed = Committed::default();
-        for (node, raft) in members(nats) {
-            if let Some(index) = committed.take(node, raft) {
-                return Err(differs(node, raft, index));
+        let known = |raft: &Raft| raft.commit().min(raft.log().last());
+        for members in groups(nats).values() {
+            let Some((_, longest)) = members.iter().max_by_key(|(_, raft)| known(raft)) else { continue };
+            for (node, raft) in members {
+                let differ = |index: &u64| raft.log().entry(*index) != longest.log().entry(*index);
+                if let Some(index) = (1..=known(raft)).find(differ) {
+                    return Err(differs(*node, raft, index));
+                }
             }
         }
         Ok(())

@@ -77,7 +77,8 @@ impl Raft {
             self.commit = self.commit.max(commit);
             self.changed(env);
         }
-        if !append.catchup && !(append.entries.is_empty() && self.has_just_told(from, env)) {
+        let knows = append.entries.is_empty() && self.has_just_told(from, env);
+        if !append.catchup && !knows {
             self.respond(from, env);
         }
     }

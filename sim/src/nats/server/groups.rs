@@ -143,6 +143,9 @@ impl Server {
                 }
             }
             GroupId::Consumer(id) => {
+                if self.consumers.get(&id).is_some_and(|known| known.leads() && known.creators.is_empty()) {
+                    return;
+                }
                 self.with_consumer(id, ctx, shared, |consumer, stream, raft, env| {
                     if !consumer.leads() {
                         consumer.take_office(stream, raft, env);

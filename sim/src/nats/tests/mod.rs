@@ -7,6 +7,7 @@
 mod consumers;
 mod faults;
 mod given_up;
+mod replication;
 mod streams;
 mod sweeps;
 
