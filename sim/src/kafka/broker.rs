@@ -10,6 +10,7 @@
 
 use super::{
     Kafka, Names, Timer, Touch,
+    by_partition::ByPartition,
     coordinator::Coordinator,
     error::ErrorCode,
     fetch::ParkedFetch,
@@ -19,8 +20,8 @@ use super::{
     metadata::Image,
     produce::ParkedProduce,
     protocol::{
-        LeaderHint, ListOffsetsPartition, ListedOffset, MetadataResponse, Msg, OffsetSpec, PartitionId,
-        PartitionMetadata, Request, RequestBody, Response, ResponseBody, TopicIx, TopicMetadata,
+        FetchPartition, LeaderHint, ListOffsetsPartition, ListedOffset, MetadataResponse, Msg, OffsetSpec,
+        PartitionId, PartitionMetadata, Request, RequestBody, Response, ResponseBody, TopicIx, TopicMetadata,
     },
     replica::{Leading, Replica, Role, Waiter},
     rules::{Rules, Truncate},
@@ -93,13 +94,15 @@ pub(super) enum Busy {
 pub(super) struct Conn {
     pub(super) queue: VecDeque<Request>,
     pub(super) busy: Busy,
+    /// The partitions of the Fetch that waited here last: it watches them.
+    pub(super) watched: Vec<PartitionId>,
 }
 
 /// A broker's data plane. Replicas' logs and checkpoints survive the process.
 #[derive(Debug)]
 pub(super) struct Broker {
     pub(super) me: NodeId,
-    replicas: Vec<Vec<Option<Box<Replica>>>>,
+    pub(super) replicas: ByPartition<Box<Replica>>,
     next_file: u32,
     pub(super) conns: BTreeMap<ConnId, Conn>,
     pub(super) fetchers: Vec<Fetcher>,
@@ -107,6 +110,10 @@ pub(super) struct Broker {
     pub(super) coordinator: Coordinator,
     /// Replicas that grew during this event.
     pub(super) grown: Vec<PartitionId>,
+    /// Which partitions have a high watermark that a follower was not told, by node.
+    pub(super) untold: Vec<Vec<PartitionId>>,
+    /// Of which partitions of a Fetch there may be something to say; kept for its memory.
+    pub(super) open: Vec<FetchPartition>,
     /// Connections that can be read on.
     ready: VecDeque<ConnId>,
     purgatory_at: Option<Time>,
@@ -121,13 +128,15 @@ impl Broker {
     pub(super) fn new(me: NodeId, servers: u32) -> Self {
         Self {
             me,
-            replicas: Vec::new(),
+            replicas: ByPartition::default(),
             next_file: 0,
             conns: BTreeMap::new(),
             fetchers: (0..servers).map(|node| Fetcher::new(NodeId(node))).collect(),
             isr: IsrChanges::default(),
             coordinator: Coordinator::default(),
             grown: Vec::new(),
+            untold: vec![Vec::new(); servers as usize],
+            open: Vec::new(),
             ready: VecDeque::new(),
             purgatory_at: None,
             storage_failed: false,
@@ -149,6 +158,7 @@ impl Broker {
         self.isr = IsrChanges::default();
         self.coordinator = Coordinator::default();
         self.grown.clear();
+        self.untold.iter_mut().for_each(Vec::clear);
         self.ready.clear();
         self.purgatory_at = None;
         self.storage_failed = false;
@@ -158,7 +168,7 @@ impl Broker {
         if waited {
             ctx.mark(Mark::LeaderLostUnacked);
         }
-        for replica in self.replicas.iter_mut().flatten().flatten() {
+        for replica in self.replicas.values_mut() {
             let found = ctx.disk().recovered(replica.file);
             let intact = found.rotten.first().copied().unwrap_or(found.len).min(found.len);
             replica.restart(intact, rules);
@@ -175,39 +185,31 @@ impl Broker {
 
     /// The disk is empty.
     pub(super) fn wipe(&mut self) {
-        self.replicas.clear();
+        self.replicas = ByPartition::default();
         self.next_file = 0;
     }
 
     /// A replica, if this broker has one.
     pub(super) fn replica(&self, id: PartitionId) -> Option<&Replica> {
-        self.replicas.get(id.topic.0 as usize)?.get(id.partition as usize)?.as_deref()
+        self.replicas.get(id).map(Box::as_ref)
     }
 
     pub(super) fn replica_mut(&mut self, id: PartitionId) -> Option<&mut Replica> {
-        self.replicas.get_mut(id.topic.0 as usize)?.get_mut(id.partition as usize)?.as_deref_mut()
+        self.replicas.get_mut(id).map(Box::as_mut)
     }
 
     /// All replicas.
     pub(super) fn replicas(&self) -> impl Iterator<Item = &Replica> {
-        self.replicas.iter().flatten().filter_map(Option::as_deref)
+        self.replicas.values().map(Box::as_ref)
     }
 
     fn replicas_mut(&mut self) -> impl Iterator<Item = &mut Replica> {
-        self.replicas.iter_mut().flatten().filter_map(Option::as_deref_mut)
+        self.replicas.values_mut().map(Box::as_mut)
     }
 
     fn make_replica(&mut self, id: PartitionId) -> &mut Replica {
-        let (topic, partition) = (id.topic.0 as usize, id.partition as usize);
-        if topic >= self.replicas.len() {
-            self.replicas.resize_with(topic + 1, Vec::new);
-        }
-        let partitions = &mut self.replicas[topic];
-        if partition >= partitions.len() {
-            partitions.resize_with(partition + 1, || None);
-        }
         let next_file = &mut self.next_file;
-        partitions[partition].get_or_insert_with(|| {
+        self.replicas.place(id).get_or_insert_with(|| {
             *next_file += 1;
             Box::new(Replica::new(id, FileId(*next_file - 1)))
         })
@@ -246,6 +248,7 @@ impl Broker {
         let before = std::mem::replace(&mut replica.role, Role::Idle);
         if image.leader == Some(me) {
             replica.lead(image, me, env.ctx.now());
+            self.has_untold(id);
         } else if image.leader.is_some() {
             replica.role = Role::Follower;
             if env.rules.truncate == Truncate::ToHighWatermark {
@@ -289,6 +292,7 @@ impl Broker {
         }
         env.ctx.touch(Touch::Replica(me, id));
         self.grown.push(id);
+        self.has_untold(id);
         while let Some(replica) = self.replica_mut(id)
             && let high_watermark = replica.high_watermark
             && let Some(leading) = replica.leading_mut()
@@ -320,11 +324,13 @@ impl Broker {
     }
 
     pub(super) fn request(&mut self, conn: ConnId, request: Request, env: &mut Env<'_, '_>) {
-        if let Some(known) = self.conns.get_mut(&conn) {
+        let Some(known) = self.conns.get_mut(&conn) else { return };
+        if known.queue.is_empty() && matches!(known.busy, Busy::No) {
+            self.handle(conn, request, env);
+        } else {
             known.queue.push_back(request);
-            self.read(conn, env);
-            self.settle(env);
         }
+        self.settle(env);
     }
 
     /// Reads the connection's requests as long as none waits.
@@ -341,7 +347,10 @@ impl Broker {
         let correlation = request.correlation;
         let body = match request.body {
             RequestBody::Produce(request) => return self.produce(conn, correlation, request, env),
-            RequestBody::Fetch(request) => return self.fetch(conn, correlation, request, env),
+            RequestBody::Fetch(request) => match self.fetch(conn, correlation, request, env) {
+                Some(body) => body,
+                None => return,
+            },
             RequestBody::Metadata(topics) => ResponseBody::Metadata(metadata(env.image, topics.as_deref())),
             RequestBody::ListOffsets(partitions) => {
                 let list = |at: &ListOffsetsPartition| self.list_offset(at, env.rules);
@@ -499,16 +508,7 @@ impl Broker {
             return;
         }
         let mut watchers = std::mem::take(&mut replica.watchers);
-        for conn in &watchers {
-            self.answer_grown_fetch(*conn, id, env);
-        }
-        // Who was not answered goes on watching.
-        watchers.retain(|conn| {
-            self.conns.get(conn).is_some_and(|known| match &known.busy {
-                Busy::Fetch(parked) => parked.request.partitions.iter().any(|at| at.id == id),
-                Busy::No | Busy::Produce(_) | Busy::Group(_) => false,
-            })
-        });
+        watchers.retain(|conn| self.answer_grown_fetch(*conn, id, env));
         if let Some(replica) = self.replica_mut(id) {
             replica.watchers = watchers;
         }

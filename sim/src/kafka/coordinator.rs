@@ -341,7 +341,6 @@ impl Coordinator {
                     && !error.is_error()
                 {
                     group.offsets.extend(offsets.iter().map(|offset| (offset.partition, *offset)));
-                    env.ctx.touch(Touch::Group(id));
                 }
                 if let Some(conn) = conn {
                     self.work.push_back(commit_answer(conn, &offsets, error));

@@ -107,7 +107,7 @@ impl Broker {
             return Err(ErrorCode::KafkaStorageError);
         }
         let base = replica.log.end();
-        let entry = Entry { base_offset: base, epoch: replica.leader_epoch, batch };
+        let entry = Entry::new(base, replica.leader_epoch, batch);
         replica.append(entry, env.rules);
         env.ctx.touch(Touch::Replica(me, id));
         self.grown.push(id);
