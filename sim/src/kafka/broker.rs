@@ -11,14 +11,13 @@
 use super::{
     Kafka, Names, Timer, Touch,
     by_partition::ByPartition,
+    conns::{Busy, Conn, Conns},
     coordinator::Coordinator,
     error::ErrorCode,
-    fetch::ParkedFetch,
     fetcher::Fetcher,
     isr::IsrChanges,
     links::Links,
     metadata::Image,
-    produce::ParkedProduce,
     protocol::{
         FetchPartition, LeaderHint, ListOffsetsPartition, ListedOffset, MetadataResponse, Msg, OffsetSpec,
         PartitionId, PartitionMetadata, Request, RequestBody, Response, ResponseBody, TopicIx, TopicMetadata,
@@ -28,7 +27,7 @@ use super::{
 };
 use crate::kernel::{ConnId, Ctx, Digest, FileId, Mark, NodeId};
 use squall_bus::Time;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 /// A timer of a broker's data plane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,34 +76,13 @@ pub(super) struct Env<'a, 'k> {
     pub(super) ctx: &'a mut Ctx<'k, Kafka>,
 }
 
-/// What the last request of a connection waits for.
-#[derive(Debug, Default)]
-pub(super) enum Busy {
-    /// Nothing: the next request can be read.
-    #[default]
-    No,
-    Produce(ParkedProduce),
-    Fetch(ParkedFetch),
-    /// The group coordinator, with the request's correlation id.
-    Group(u32),
-}
-
-/// A connection that somebody opened to this broker.
-#[derive(Debug, Default)]
-pub(super) struct Conn {
-    pub(super) queue: VecDeque<Request>,
-    pub(super) busy: Busy,
-    /// The partitions of the Fetch that waited here last: it watches them.
-    pub(super) watched: Vec<PartitionId>,
-}
-
 /// A broker's data plane. Replicas' logs and checkpoints survive the process.
 #[derive(Debug)]
 pub(super) struct Broker {
     pub(super) me: NodeId,
     pub(super) replicas: ByPartition<Box<Replica>>,
     next_file: u32,
-    pub(super) conns: BTreeMap<ConnId, Conn>,
+    pub(super) conns: Conns,
     pub(super) fetchers: Vec<Fetcher>,
     pub(super) isr: IsrChanges,
     pub(super) coordinator: Coordinator,
@@ -130,7 +108,7 @@ impl Broker {
             me,
             replicas: ByPartition::default(),
             next_file: 0,
-            conns: BTreeMap::new(),
+            conns: Conns::default(),
             fetchers: (0..servers).map(|node| Fetcher::new(NodeId(node))).collect(),
             isr: IsrChanges::default(),
             coordinator: Coordinator::default(),
@@ -152,7 +130,7 @@ impl Broker {
 
     /// The process begins: replicas find what their files kept, everything else is forgotten.
     pub(super) fn start(&mut self, rules: &Rules, ctx: &mut Ctx<'_, Kafka>) {
-        let waited = self.conns.values().any(|conn| matches!(conn.busy, Busy::Produce(_)));
+        let waited = self.conns.iter().any(|(_, conn)| matches!(conn.busy, Busy::Produce(_)));
         self.conns.clear();
         self.fetchers.iter_mut().for_each(Fetcher::reset);
         self.isr = IsrChanges::default();
@@ -316,15 +294,15 @@ impl Broker {
     // Requests.
 
     pub(super) fn accepted(&mut self, conn: ConnId) {
-        self.conns.insert(conn, Conn::default());
+        self.conns.insert(conn);
     }
 
     pub(super) fn closed(&mut self, conn: ConnId) {
-        self.conns.remove(&conn);
+        self.conns.remove(conn);
     }
 
     pub(super) fn request(&mut self, conn: ConnId, request: Request, env: &mut Env<'_, '_>) {
-        let Some(known) = self.conns.get_mut(&conn) else { return };
+        let Some(known) = self.conns.get_mut(conn) else { return };
         if known.queue.is_empty() && matches!(known.busy, Busy::No) {
             self.handle(conn, request, env);
         } else {
@@ -335,7 +313,7 @@ impl Broker {
 
     /// Reads the connection's requests as long as none waits.
     fn read(&mut self, conn: ConnId, env: &mut Env<'_, '_>) {
-        while let Some(known) = self.conns.get_mut(&conn)
+        while let Some(known) = self.conns.get_mut(conn)
             && matches!(known.busy, Busy::No)
             && let Some(request) = known.queue.pop_front()
         {
@@ -362,7 +340,7 @@ impl Broker {
                 ResponseBody::InitProducerId(node | self.boots << 32 | self.producer_ids)
             }
             body => {
-                if let Some(known) = self.conns.get_mut(&conn) {
+                if let Some(known) = self.conns.get_mut(conn) {
                     known.busy = Busy::Group(correlation);
                 }
                 return self.coordinator.request(conn, body, env);
@@ -379,7 +357,7 @@ impl Broker {
         body: ResponseBody,
         env: &mut Env<'_, '_>,
     ) {
-        if let Some(known) = self.conns.get_mut(&conn) {
+        if let Some(known) = self.conns.get_mut(conn) {
             known.busy = Busy::No;
             env.ctx.send(conn, Msg::Response(Response { correlation, body }));
             if !known.queue.is_empty() {
@@ -461,17 +439,13 @@ impl Broker {
             Busy::Fetch(parked) => Some(parked.until),
             Busy::No | Busy::Group(_) => None,
         };
-        let due: Vec<ConnId> = self
-            .conns
-            .iter()
-            .filter(|(_, conn)| until(conn).is_some_and(|until| until <= now))
-            .map(|(conn, _)| *conn)
-            .collect();
+        let is_due = |(conn, known)| until(known).is_some_and(|until| until <= now).then_some(conn);
+        let due: Vec<ConnId> = self.conns.iter().filter_map(is_due).collect();
         for conn in due {
             self.expire_produce(conn, env);
             self.answer_fetch(conn, None, true, env);
         }
-        if let Some(next) = self.conns.values().filter_map(until).min() {
+        if let Some(next) = self.conns.iter().filter_map(|(_, known)| until(known)).min() {
             self.wake_at(next, env);
         }
     }

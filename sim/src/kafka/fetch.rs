@@ -7,7 +7,8 @@
 //! - Where the reader's last epoch ends earlier here than at the reader, the answer says so and nothing else.
 
 use super::{
-    broker::{Broker, Busy, Env},
+    broker::{Broker, Env},
+    conns::Busy,
     error::ErrorCode,
     protocol::{FetchPartition, FetchRequest, FetchedPartition, PartitionId, ResponseBody},
     replica::Replica,
@@ -49,7 +50,7 @@ impl Broker {
         }
         let until = env.ctx.now() + request.max_wait;
         self.watch(conn, &request.partitions);
-        if let Some(known) = self.conns.get_mut(&conn) {
+        if let Some(known) = self.conns.get_mut(conn) {
             known.busy = Busy::Fetch(ParkedFetch { correlation, until, request });
             self.wake_at(until, env);
         }
@@ -58,7 +59,7 @@ impl Broker {
 
     /// A Fetch for these partitions is going to wait, mostly for the same as the one before.
     fn watch(&mut self, conn: ConnId, partitions: &[FetchPartition]) {
-        let Some(known) = self.conns.get_mut(&conn) else { return };
+        let Some(known) = self.conns.get_mut(conn) else { return };
         if known.watched.iter().eq(partitions.iter().map(|at| &at.id)) {
             return;
         }
@@ -114,7 +115,7 @@ impl Broker {
         id: PartitionId,
         env: &mut Env<'_, '_>,
     ) -> bool {
-        let Some(known) = self.conns.get(&conn) else { return false };
+        let Some(known) = self.conns.get(conn) else { return false };
         let Busy::Fetch(ParkedFetch { request, .. }) = &known.busy else { return true };
         let follower = request.replica.map(|(node, _)| node);
         let Some(at) = request.partitions.iter().find(|at| at.id == id) else { return false };
@@ -166,7 +167,7 @@ impl Broker {
         expired: bool,
         env: &mut Env<'_, '_>,
     ) {
-        let Some(known) = self.conns.get_mut(&conn) else { return };
+        let Some(known) = self.conns.get_mut(conn) else { return };
         let parked = match std::mem::take(&mut known.busy) {
             Busy::Fetch(parked) => parked,
             busy => {
@@ -178,7 +179,7 @@ impl Broker {
         let among = among.unwrap_or(&parked.request.partitions);
         if let Some(said) = self.say(&parked.request, among, expired, env) {
             self.answer(conn, parked.correlation, ResponseBody::Fetch(said), env);
-        } else if let Some(known) = self.conns.get_mut(&conn) {
+        } else if let Some(known) = self.conns.get_mut(conn) {
             known.busy = Busy::Fetch(parked);
         }
     }

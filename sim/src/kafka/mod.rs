@@ -10,6 +10,7 @@ pub mod batch;
 mod broker;
 mod by_partition;
 pub mod client;
+mod conns;
 mod controller;
 mod coordinator;
 mod election;
