@@ -204,10 +204,14 @@ impl<M: BusModel> State<M> {
     }
 
     /// Hands the model's outputs to whoever waits for them.
+    #[inline]
     pub(crate) fn settle(&mut self, wakers: &mut Vec<Waker>) {
-        if self.world.has_told_nothing() {
-            return;
+        if !self.world.has_told_nothing() {
+            self.hand_out(wakers);
         }
+    }
+
+    fn hand_out(&mut self, wakers: &mut Vec<Waker>) {
         let now = self.world.now();
         let Self { world, ops, alarms, clients, notes, .. } = self;
         for output in world.take_outputs() {
@@ -318,11 +322,16 @@ impl<M: BusModel> Engine for Shared<M> {
     ) -> Result<Option<Time>, Broken> {
         let mut state = self.lock();
         loop {
-            let Some(next) = state.world.next_time() else { return Ok(None) };
-            if next > limit {
-                return Ok(Some(next));
+            // Without a limit nobody need know when the next event is before it is there.
+            if limit < Time::MAX {
+                let Some(next) = state.world.next_time() else { return Ok(None) };
+                if next > limit {
+                    return Ok(Some(next));
+                }
             }
-            state.world.step();
+            if !state.world.step() {
+                return Ok(None);
+            }
             state.settle(wakers);
             if let Some(violation) = state.world.violation() {
                 return Err(Broken::Invariant(violation.clone()));
@@ -331,7 +340,7 @@ impl<M: BusModel> Engine for Shared<M> {
                 return Err(Broken::TooManyEvents { events: max_events, at: state.world.now() });
             }
             if !wakers.is_empty() {
-                return Ok(Some(next));
+                return Ok(Some(state.world.now()));
             }
         }
     }

@@ -106,14 +106,22 @@ pub struct Entry {
     pub base_offset: u64,
     /// The leader epoch it was appended in.
     pub epoch: u32,
+    /// How many records the batch has.
+    pub records: u32,
     /// The batch.
     pub batch: Arc<Batch>,
 }
 
 impl Entry {
+    /// A batch at this offset, appended in this leader epoch.
+    #[must_use]
+    pub fn new(base_offset: u64, epoch: u32, batch: Arc<Batch>) -> Self {
+        Self { base_offset, epoch, records: batch.count(), batch }
+    }
+
     /// The offset behind its last record.
     #[must_use]
     pub fn end_offset(&self) -> u64 {
-        self.base_offset + u64::from(self.batch.count())
+        self.base_offset + u64::from(self.records)
     }
 }

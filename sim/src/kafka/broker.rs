@@ -10,24 +10,24 @@
 
 use super::{
     Kafka, Names, Timer, Touch,
+    by_partition::ByPartition,
+    conns::{Busy, Conn, Conns},
     coordinator::Coordinator,
     error::ErrorCode,
-    fetch::ParkedFetch,
     fetcher::Fetcher,
     isr::IsrChanges,
     links::Links,
     metadata::Image,
-    produce::ParkedProduce,
     protocol::{
-        LeaderHint, ListOffsetsPartition, ListedOffset, MetadataResponse, Msg, OffsetSpec, PartitionId,
-        PartitionMetadata, Request, RequestBody, Response, ResponseBody, TopicIx, TopicMetadata,
+        FetchPartition, LeaderHint, ListOffsetsPartition, ListedOffset, MetadataResponse, Msg, OffsetSpec,
+        PartitionId, PartitionMetadata, Request, RequestBody, Response, ResponseBody, TopicIx, TopicMetadata,
     },
     replica::{Leading, Replica, Role, Waiter},
     rules::{Rules, Truncate},
 };
 use crate::kernel::{ConnId, Ctx, Digest, FileId, Mark, NodeId};
 use squall_bus::Time;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 /// A timer of a broker's data plane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,37 +76,22 @@ pub(super) struct Env<'a, 'k> {
     pub(super) ctx: &'a mut Ctx<'k, Kafka>,
 }
 
-/// What the last request of a connection waits for.
-#[derive(Debug, Default)]
-pub(super) enum Busy {
-    /// Nothing: the next request can be read.
-    #[default]
-    No,
-    Produce(ParkedProduce),
-    Fetch(ParkedFetch),
-    /// The group coordinator, with the request's correlation id.
-    Group(u32),
-}
-
-/// A connection that somebody opened to this broker.
-#[derive(Debug, Default)]
-pub(super) struct Conn {
-    pub(super) queue: VecDeque<Request>,
-    pub(super) busy: Busy,
-}
-
 /// A broker's data plane. Replicas' logs and checkpoints survive the process.
 #[derive(Debug)]
 pub(super) struct Broker {
     pub(super) me: NodeId,
-    replicas: Vec<Vec<Option<Box<Replica>>>>,
+    pub(super) replicas: ByPartition<Box<Replica>>,
     next_file: u32,
-    pub(super) conns: BTreeMap<ConnId, Conn>,
+    pub(super) conns: Conns,
     pub(super) fetchers: Vec<Fetcher>,
     pub(super) isr: IsrChanges,
     pub(super) coordinator: Coordinator,
     /// Replicas that grew during this event.
     pub(super) grown: Vec<PartitionId>,
+    /// Which partitions have a high watermark that a follower was not told, by node.
+    pub(super) untold: Vec<Vec<PartitionId>>,
+    /// Of which partitions of a Fetch there may be something to say; kept for its memory.
+    pub(super) open: Vec<FetchPartition>,
     /// Connections that can be read on.
     ready: VecDeque<ConnId>,
     purgatory_at: Option<Time>,
@@ -121,13 +106,15 @@ impl Broker {
     pub(super) fn new(me: NodeId, servers: u32) -> Self {
         Self {
             me,
-            replicas: Vec::new(),
+            replicas: ByPartition::default(),
             next_file: 0,
-            conns: BTreeMap::new(),
+            conns: Conns::default(),
             fetchers: (0..servers).map(|node| Fetcher::new(NodeId(node))).collect(),
             isr: IsrChanges::default(),
             coordinator: Coordinator::default(),
             grown: Vec::new(),
+            untold: vec![Vec::new(); servers as usize],
+            open: Vec::new(),
             ready: VecDeque::new(),
             purgatory_at: None,
             storage_failed: false,
@@ -143,12 +130,13 @@ impl Broker {
 
     /// The process begins: replicas find what their files kept, everything else is forgotten.
     pub(super) fn start(&mut self, rules: &Rules, ctx: &mut Ctx<'_, Kafka>) {
-        let waited = self.conns.values().any(|conn| matches!(conn.busy, Busy::Produce(_)));
+        let waited = self.conns.iter().any(|(_, conn)| matches!(conn.busy, Busy::Produce(_)));
         self.conns.clear();
         self.fetchers.iter_mut().for_each(Fetcher::reset);
         self.isr = IsrChanges::default();
         self.coordinator = Coordinator::default();
         self.grown.clear();
+        self.untold.iter_mut().for_each(Vec::clear);
         self.ready.clear();
         self.purgatory_at = None;
         self.storage_failed = false;
@@ -158,7 +146,7 @@ impl Broker {
         if waited {
             ctx.mark(Mark::LeaderLostUnacked);
         }
-        for replica in self.replicas.iter_mut().flatten().flatten() {
+        for replica in self.replicas.values_mut() {
             let found = ctx.disk().recovered(replica.file);
             let intact = found.rotten.first().copied().unwrap_or(found.len).min(found.len);
             replica.restart(intact, rules);
@@ -175,39 +163,31 @@ impl Broker {
 
     /// The disk is empty.
     pub(super) fn wipe(&mut self) {
-        self.replicas.clear();
+        self.replicas = ByPartition::default();
         self.next_file = 0;
     }
 
     /// A replica, if this broker has one.
     pub(super) fn replica(&self, id: PartitionId) -> Option<&Replica> {
-        self.replicas.get(id.topic.0 as usize)?.get(id.partition as usize)?.as_deref()
+        self.replicas.get(id).map(Box::as_ref)
     }
 
     pub(super) fn replica_mut(&mut self, id: PartitionId) -> Option<&mut Replica> {
-        self.replicas.get_mut(id.topic.0 as usize)?.get_mut(id.partition as usize)?.as_deref_mut()
+        self.replicas.get_mut(id).map(Box::as_mut)
     }
 
     /// All replicas.
     pub(super) fn replicas(&self) -> impl Iterator<Item = &Replica> {
-        self.replicas.iter().flatten().filter_map(Option::as_deref)
+        self.replicas.values().map(Box::as_ref)
     }
 
     fn replicas_mut(&mut self) -> impl Iterator<Item = &mut Replica> {
-        self.replicas.iter_mut().flatten().filter_map(Option::as_deref_mut)
+        self.replicas.values_mut().map(Box::as_mut)
     }
 
     fn make_replica(&mut self, id: PartitionId) -> &mut Replica {
-        let (topic, partition) = (id.topic.0 as usize, id.partition as usize);
-        if topic >= self.replicas.len() {
-            self.replicas.resize_with(topic + 1, Vec::new);
-        }
-        let partitions = &mut self.replicas[topic];
-        if partition >= partitions.len() {
-            partitions.resize_with(partition + 1, || None);
-        }
         let next_file = &mut self.next_file;
-        partitions[partition].get_or_insert_with(|| {
+        self.replicas.place(id).get_or_insert_with(|| {
             *next_file += 1;
             Box::new(Replica::new(id, FileId(*next_file - 1)))
         })
@@ -246,6 +226,7 @@ impl Broker {
         let before = std::mem::replace(&mut replica.role, Role::Idle);
         if image.leader == Some(me) {
             replica.lead(image, me, env.ctx.now());
+            self.has_untold(id);
         } else if image.leader.is_some() {
             replica.role = Role::Follower;
             if env.rules.truncate == Truncate::ToHighWatermark {
@@ -289,6 +270,7 @@ impl Broker {
         }
         env.ctx.touch(Touch::Replica(me, id));
         self.grown.push(id);
+        self.has_untold(id);
         while let Some(replica) = self.replica_mut(id)
             && let high_watermark = replica.high_watermark
             && let Some(leading) = replica.leading_mut()
@@ -312,24 +294,26 @@ impl Broker {
     // Requests.
 
     pub(super) fn accepted(&mut self, conn: ConnId) {
-        self.conns.insert(conn, Conn::default());
+        self.conns.insert(conn);
     }
 
     pub(super) fn closed(&mut self, conn: ConnId) {
-        self.conns.remove(&conn);
+        self.conns.remove(conn);
     }
 
     pub(super) fn request(&mut self, conn: ConnId, request: Request, env: &mut Env<'_, '_>) {
-        if let Some(known) = self.conns.get_mut(&conn) {
+        let Some(known) = self.conns.get_mut(conn) else { return };
+        if known.queue.is_empty() && matches!(known.busy, Busy::No) {
+            self.handle(conn, request, env);
+        } else {
             known.queue.push_back(request);
-            self.read(conn, env);
-            self.settle(env);
         }
+        self.settle(env);
     }
 
     /// Reads the connection's requests as long as none waits.
     fn read(&mut self, conn: ConnId, env: &mut Env<'_, '_>) {
-        while let Some(known) = self.conns.get_mut(&conn)
+        while let Some(known) = self.conns.get_mut(conn)
             && matches!(known.busy, Busy::No)
             && let Some(request) = known.queue.pop_front()
         {
@@ -341,7 +325,10 @@ impl Broker {
         let correlation = request.correlation;
         let body = match request.body {
             RequestBody::Produce(request) => return self.produce(conn, correlation, request, env),
-            RequestBody::Fetch(request) => return self.fetch(conn, correlation, request, env),
+            RequestBody::Fetch(request) => match self.fetch(conn, correlation, request, env) {
+                Some(body) => body,
+                None => return,
+            },
             RequestBody::Metadata(topics) => ResponseBody::Metadata(metadata(env.image, topics.as_deref())),
             RequestBody::ListOffsets(partitions) => {
                 let list = |at: &ListOffsetsPartition| self.list_offset(at, env.rules);
@@ -353,7 +340,7 @@ impl Broker {
                 ResponseBody::InitProducerId(node | self.boots << 32 | self.producer_ids)
             }
             body => {
-                if let Some(known) = self.conns.get_mut(&conn) {
+                if let Some(known) = self.conns.get_mut(conn) {
                     known.busy = Busy::Group(correlation);
                 }
                 return self.coordinator.request(conn, body, env);
@@ -370,7 +357,7 @@ impl Broker {
         body: ResponseBody,
         env: &mut Env<'_, '_>,
     ) {
-        if let Some(known) = self.conns.get_mut(&conn) {
+        if let Some(known) = self.conns.get_mut(conn) {
             known.busy = Busy::No;
             env.ctx.send(conn, Msg::Response(Response { correlation, body }));
             if !known.queue.is_empty() {
@@ -452,17 +439,13 @@ impl Broker {
             Busy::Fetch(parked) => Some(parked.until),
             Busy::No | Busy::Group(_) => None,
         };
-        let due: Vec<ConnId> = self
-            .conns
-            .iter()
-            .filter(|(_, conn)| until(conn).is_some_and(|until| until <= now))
-            .map(|(conn, _)| *conn)
-            .collect();
+        let is_due = |(conn, known)| until(known).is_some_and(|until| until <= now).then_some(conn);
+        let due: Vec<ConnId> = self.conns.iter().filter_map(is_due).collect();
         for conn in due {
             self.expire_produce(conn, env);
             self.answer_fetch(conn, None, true, env);
         }
-        if let Some(next) = self.conns.values().filter_map(until).min() {
+        if let Some(next) = self.conns.iter().filter_map(|(_, known)| until(known)).min() {
             self.wake_at(next, env);
         }
     }
@@ -499,16 +482,7 @@ impl Broker {
             return;
         }
         let mut watchers = std::mem::take(&mut replica.watchers);
-        for conn in &watchers {
-            self.answer_grown_fetch(*conn, id, env);
-        }
-        // Who was not answered goes on watching.
-        watchers.retain(|conn| {
-            self.conns.get(conn).is_some_and(|known| match &known.busy {
-                Busy::Fetch(parked) => parked.request.partitions.iter().any(|at| at.id == id),
-                Busy::No | Busy::Produce(_) | Busy::Group(_) => false,
-            })
-        });
+        watchers.retain(|conn| self.answer_grown_fetch(*conn, id, env));
         if let Some(replica) = self.replica_mut(id) {
             replica.watchers = watchers;
         }

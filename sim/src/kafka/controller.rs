@@ -292,10 +292,10 @@ impl Controller {
         Ok(election::change(partition, &topic.settings, ask, rules))
     }
 
-    /// The answers that were waiting for the log to be committed this far.
-    pub(super) fn committed(&mut self, committed: u64) -> Vec<(ReplyTo, ResponseBody)> {
-        let ready = self.waiting.iter().take_while(|(offset, ..)| *offset < committed).count();
-        self.waiting.drain(..ready).map(|(_, to, body)| (to, body)).collect()
+    /// The next answer that waited for the log to be committed no further than this.
+    pub(super) fn next_committed(&mut self, committed: u64) -> Option<(ReplyTo, ResponseBody)> {
+        let (_, to, body) = self.waiting.pop_front_if(|(offset, ..)| *offset < committed)?;
+        Some((to, body))
     }
 }
 

@@ -9,7 +9,8 @@
 
 use super::{
     Timer, Touch,
-    broker::{Broker, BrokerTimer, Busy, Env},
+    broker::{Broker, BrokerTimer, Env},
+    conns::Busy,
     error::ErrorCode,
     group::{Effect, Group, GroupSnapshot, join_failed, sync_failed},
     metadata::Image,
@@ -341,7 +342,6 @@ impl Coordinator {
                     && !error.is_error()
                 {
                     group.offsets.extend(offsets.iter().map(|offset| (offset.partition, *offset)));
-                    env.ctx.touch(Touch::Group(id));
                 }
                 if let Some(conn) = conn {
                     self.work.push_back(commit_answer(conn, &offsets, error));
@@ -464,7 +464,7 @@ impl Broker {
     pub(super) fn coordinate(&mut self, work: Work, env: &mut Env<'_, '_>) {
         match work {
             Work::Reply(conn, body) => {
-                if let Some(Busy::Group(correlation)) = self.conns.get(&conn).map(|known| &known.busy) {
+                if let Some(Busy::Group(correlation)) = self.conns.get(conn).map(|known| &known.busy) {
                     let correlation = *correlation;
                     self.answer(conn, correlation, body, env);
                 }

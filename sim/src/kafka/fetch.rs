@@ -7,7 +7,8 @@
 //! - Where the reader's last epoch ends earlier here than at the reader, the answer says so and nothing else.
 
 use super::{
-    broker::{Broker, Busy, Env},
+    broker::{Broker, Env},
+    conns::Busy,
     error::ErrorCode,
     protocol::{FetchPartition, FetchRequest, FetchedPartition, PartitionId, ResponseBody},
     replica::Replica,
@@ -24,59 +25,71 @@ pub(super) struct ParkedFetch {
 }
 
 impl Broker {
+    /// Answers a Fetch, or lets it wait.
     pub(super) fn fetch(
         &mut self,
         conn: ConnId,
         correlation: u32,
         request: FetchRequest,
         env: &mut Env<'_, '_>,
-    ) {
-        // Of which partitions there may be something to say.
-        let mut open: Option<Vec<FetchPartition>> = None;
-        if let Some((node, epoch)) = request.replica {
-            let open = open.insert(Vec::new());
-            for at in request.partitions.iter() {
-                if !self.is_still_caught_up(node, epoch, at, env) {
-                    self.follower_at(node, epoch, at, env);
-                    open.push(*at);
-                }
+    ) -> Option<ResponseBody> {
+        let expired = request.max_wait.is_zero();
+        let said = match request.replica {
+            Some((node, epoch)) => {
+                let mut open = std::mem::take(&mut self.open);
+                self.follower_fetches(node, epoch, &request.partitions, &mut open, env);
+                let said = self.say(&request, &open, expired, env);
+                open.clear();
+                self.open = open;
+                said
             }
+            None => self.say(&request, &request.partitions, expired, env),
+        };
+        if let Some(said) = said {
+            return Some(ResponseBody::Fetch(said));
         }
         let until = env.ctx.now() + request.max_wait;
-        let expired = request.max_wait.is_zero();
-        if let Some(known) = self.conns.get_mut(&conn) {
+        self.watch(conn, &request.partitions);
+        if let Some(known) = self.conns.get_mut(conn) {
             known.busy = Busy::Fetch(ParkedFetch { correlation, until, request });
-            if !self.answer_fetch(conn, open.as_deref(), expired, env) {
-                self.watch(conn);
-                self.wake_at(until, env);
+            self.wake_at(until, env);
+        }
+        None
+    }
+
+    /// A Fetch for these partitions is going to wait, mostly for the same as the one before.
+    fn watch(&mut self, conn: ConnId, partitions: &[FetchPartition]) {
+        let Some(known) = self.conns.get_mut(conn) else { return };
+        if known.watched.iter().eq(partitions.iter().map(|at| &at.id)) {
+            return;
+        }
+        known.watched = partitions.iter().map(|at| at.id).collect();
+        for at in partitions {
+            if let Some(replica) = self.replica_mut(at.id) {
+                replica.watch(conn);
             }
         }
     }
 
-    /// A follower that has everything, knows so and is in sync has it still: there is nothing else to find out about
-    /// the partition, and nothing to tell. Most partitions of most fetches are like that.
-    fn is_still_caught_up(
+    /// A follower has everything before this. The partitions of which there may be something to say go to `open`: a
+    /// follower that has everything, knows so and is in sync has it still, and most partitions of most fetches are
+    /// like that.
+    fn follower_fetches(
         &mut self,
         node: NodeId,
         epoch: u64,
-        at: &FetchPartition,
-        env: &Env<'_, '_>,
-    ) -> bool {
+        partitions: &[FetchPartition],
+        open: &mut Vec<FetchPartition>,
+        env: &mut Env<'_, '_>,
+    ) {
         let now = env.ctx.now();
-        let Some(replica) = self.replica_mut(at.id) else { return false };
-        let same_reign = at.current_leader_epoch == Some(replica.leader_epoch);
-        let end = replica.log.end();
-        if !same_reign
-            || at.offset != end
-            || replica.high_watermark != end
-            || !replica.isr.contains(node)
-            || replica.divergence(at).is_some()
-            || is_news(replica, node)
-        {
-            return false;
+        for at in partitions {
+            let replica = self.replica_mut(at.id);
+            if !replica.is_some_and(|replica| replica.is_still_caught_up(node, epoch, at, now)) {
+                self.follower_at(node, epoch, at, env);
+                open.push(*at);
+            }
         }
-        replica.follower_fetched(node, epoch, at, now);
-        replica.leading().is_some()
     }
 
     /// A follower has everything before this: what follows for the ISR and the high watermark.
@@ -94,29 +107,45 @@ impl Broker {
         self.raise_high_watermark(at.id, env);
     }
 
-    fn watch(&mut self, conn: ConnId) {
-        let Some(Busy::Fetch(parked)) = self.conns.get(&conn).map(|known| &known.busy) else { return };
-        let partitions = parked.request.partitions.clone();
-        for at in partitions.iter() {
-            if let Some(replica) = self.replica_mut(at.id) {
-                replica.watch(conn);
-            }
-        }
-    }
-
-    /// A replica grew: answers a waiting Fetch if that is enough to say; whether it did.
+    /// A replica grew: answers a Fetch that waits for it, if that is enough to say. Whether the connection goes on
+    /// watching the replica.
     pub(super) fn answer_grown_fetch(
         &mut self,
         conn: ConnId,
         id: PartitionId,
         env: &mut Env<'_, '_>,
     ) -> bool {
-        let Some(Busy::Fetch(parked)) = self.conns.get(&conn).map(|known| &known.busy) else { return false };
-        let request = &parked.request;
+        let Some(known) = self.conns.get(conn) else { return false };
+        let Busy::Fetch(ParkedFetch { request, .. }) = &known.busy else { return true };
         let follower = request.replica.map(|(node, _)| node);
-        // Nothing could be said of the others before.
-        let says = |at: &FetchPartition| at.id == id && self.has_more(at, follower);
-        request.partitions.iter().any(says) && self.answer_fetch(conn, None, false, env)
+        let Some(at) = request.partitions.iter().find(|at| at.id == id) else { return false };
+        if self.has_more(at, follower) {
+            let mut open = std::mem::take(&mut self.open);
+            if let Some(node) = follower {
+                self.follower_awaits(node, id, &request.partitions, &mut open);
+            }
+            let among = follower.map(|_| &open[..]);
+            self.answer_fetch(conn, among, false, env);
+            open.clear();
+            self.open = open;
+        }
+        true
+    }
+
+    /// The partitions of a follower's waiting Fetch of which there is something to say, now that this one grew: those
+    /// that grew in the same event, and those with a high watermark that it was not told. Nothing could be said of the
+    /// others before.
+    fn follower_awaits(
+        &self,
+        node: NodeId,
+        grown: PartitionId,
+        partitions: &[FetchPartition],
+        open: &mut Vec<FetchPartition>,
+    ) {
+        let news = std::iter::once(&grown).chain(&self.grown).chain(&self.untold[node.index()]);
+        open.extend(news.filter_map(|id| partitions.iter().find(|at| at.id == *id)));
+        open.sort_unstable_by_key(|at| at.id);
+        open.dedup_by_key(|at| at.id);
     }
 
     /// Whether there is more to say of a partition than its high watermark.
@@ -129,23 +158,48 @@ impl Broker {
             || replica.divergence(at).is_some()
     }
 
-    /// Answers a waiting Fetch if there is enough to say, or its time is up; whether it did. `open`: the partitions of
+    /// Answers a waiting Fetch if there is enough to say, or, `expired`, if its time is up. `among`: the partitions of
     /// which there may be something to say, if that is known.
     pub(super) fn answer_fetch(
         &mut self,
         conn: ConnId,
-        open: Option<&[FetchPartition]>,
+        among: Option<&[FetchPartition]>,
         expired: bool,
         env: &mut Env<'_, '_>,
-    ) -> bool {
-        let Some(Busy::Fetch(parked)) = self.conns.get(&conn).map(|known| &known.busy) else { return false };
+    ) {
+        let Some(known) = self.conns.get_mut(conn) else { return };
+        let parked = match std::mem::take(&mut known.busy) {
+            Busy::Fetch(parked) => parked,
+            busy => {
+                known.busy = busy;
+                return;
+            }
+        };
         let expired = expired && parked.until <= env.ctx.now();
-        let (request, correlation) = (&parked.request, parked.correlation);
+        let among = among.unwrap_or(&parked.request.partitions);
+        if let Some(said) = self.say(&parked.request, among, expired, env) {
+            self.answer(conn, parked.correlation, ResponseBody::Fetch(said), env);
+        } else if let Some(known) = self.conns.get_mut(conn) {
+            known.busy = Busy::Fetch(parked);
+        }
+    }
+
+    /// What there is to say to a Fetch, of these of its partitions; `None` if it has to wait for more.
+    fn say(
+        &mut self,
+        request: &FetchRequest,
+        partitions: &[FetchPartition],
+        expired: bool,
+        env: &Env<'_, '_>,
+    ) -> Option<Vec<FetchedPartition>> {
         let follower = request.replica.map(|(node, _)| node);
+        if !expired && !partitions.iter().any(|at| self.has_more(at, follower)) {
+            return None;
+        }
         let mut said = Vec::new();
         let mut bytes = 0_u32;
         let mut urgent = false;
-        for at in open.unwrap_or(&request.partitions) {
+        for at in partitions {
             let left = request.max_bytes.saturating_sub(bytes);
             if let Some(fetched) = self.read_partition(at, follower, left, bytes == 0, env) {
                 let read = fetched.entries.iter().map(|entry| entry.batch.bytes);
@@ -155,13 +209,12 @@ impl Broker {
             }
         }
         if !expired && !urgent && (bytes == 0 || bytes < request.min_bytes) {
-            return false;
+            return None;
         }
         if let Some(node) = follower {
             self.told(node, &said);
         }
-        self.answer(conn, correlation, ResponseBody::Fetch(said), env);
-        true
+        Some(said)
     }
 
     /// A follower hears these high watermarks.
@@ -171,6 +224,20 @@ impl Broker {
                 && let Some(follower) = leading.followers.iter_mut().find(|follower| follower.node == node)
             {
                 follower.told = fetched.high_watermark;
+            }
+        }
+        let mut untold = std::mem::take(&mut self.untold[node.index()]);
+        untold.retain(|id| self.replica(*id).is_some_and(|replica| replica.has_news_for(node)));
+        self.untold[node.index()] = untold;
+    }
+
+    /// A replica that leads has another high watermark: its followers are to be told.
+    pub(super) fn has_untold(&mut self, id: PartitionId) {
+        let Some(leading) = self.replicas.get(id).and_then(|replica| replica.leading()) else { return };
+        for follower in &leading.followers {
+            let untold = &mut self.untold[follower.node.index()];
+            if !untold.contains(&id) {
+                untold.push(id);
             }
         }
     }
@@ -192,7 +259,7 @@ impl Broker {
         let (start, end) = (replica.log.start(), replica.log.end());
         let limit = if follower.is_some() { end } else { replica.high_watermark };
         let in_range = (start..=end).contains(&at.offset);
-        let news = follower.is_some_and(|node| is_news(replica, node));
+        let news = follower.is_some_and(|node| replica.has_news_for(node));
         if diverging.is_none() && in_range && at.offset >= limit && !news {
             return None;
         }
@@ -218,12 +285,6 @@ impl Broker {
         }
         (news || !fetched.entries.is_empty()).then_some(fetched)
     }
-}
-
-/// Whether a follower has not been told the high watermark.
-fn is_news(replica: &Replica, node: NodeId) -> bool {
-    let followers = replica.leading().map_or(&[][..], |leading| &leading.followers[..]);
-    followers.iter().any(|follower| follower.node == node && follower.told != replica.high_watermark)
 }
 
 fn refused(id: PartitionId, error: ErrorCode, env: &Env<'_, '_>) -> FetchedPartition {

@@ -13,7 +13,7 @@ use super::{
     protocol::{BrokerHeartbeatRequest, BrokerHeartbeatResponse, BrokerRegistrationRequest, RequestBody},
     rules::Rules,
 };
-use crate::kernel::{Ctx, NodeId};
+use crate::kernel::{Ctx, NodeId, Ticket};
 use squall_bus::Time;
 use std::time::Duration;
 
@@ -54,8 +54,8 @@ pub(super) struct Lifecycle {
     pub(super) clean_epoch: Option<u64>,
     previous_epoch: Option<u64>,
     asked: Option<(NodeId, Time)>,
-    /// Names the latest timer; older ones mean nothing.
-    turn: u32,
+    /// When it does the next thing.
+    timer: Option<Ticket>,
 }
 
 impl Lifecycle {
@@ -68,7 +68,7 @@ impl Lifecycle {
             clean_epoch: None,
             previous_epoch: None,
             asked: None,
-            turn: 0,
+            timer: None,
         }
     }
 
@@ -96,15 +96,11 @@ impl Lifecycle {
         !matches!(self.stage, Stage::Starting | Stage::Registering)
     }
 
-    /// Does the next thing after this.
+    /// Does the next thing after this, instead of when it was to be done until now.
     pub(super) fn schedule(&mut self, after: Duration, ctx: &mut Ctx<'_, Kafka>) {
-        self.turn = self.turn.wrapping_add(1);
-        ctx.timer(after, Timer::Lifecycle(self.turn));
-    }
-
-    /// Whether this timer is the latest.
-    pub(super) fn is_due(&self, turn: u32) -> bool {
-        self.turn == turn
+        if let Some(before) = self.timer.replace(ctx.timer(after, Timer::Lifecycle)) {
+            ctx.cancel(before);
+        }
     }
 
     /// Says the next thing to the controller.

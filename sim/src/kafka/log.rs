@@ -155,7 +155,7 @@ mod tests {
         for epoch in epochs {
             let record = Record::new(&Topic::new("t"), None, "value".into());
             let batch = Arc::new(Batch::of_records(vec![record.clone(), record], None, Time::ZERO));
-            log.append(Entry { base_offset: log.end(), epoch: *epoch, batch });
+            log.append(Entry::new(log.end(), *epoch, batch));
         }
         log
     }

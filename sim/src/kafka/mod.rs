@@ -8,7 +8,9 @@
 
 pub mod batch;
 mod broker;
+mod by_partition;
 pub mod client;
+mod conns;
 mod controller;
 mod coordinator;
 mod election;
@@ -88,8 +90,8 @@ pub enum Timer {
     Sessions(u32),
     /// A node takes in committed metadata.
     Apply,
-    /// A broker speaks to the controller; the latest of these counts.
-    Lifecycle(u32),
+    /// A broker speaks to the controller.
+    Lifecycle,
     /// A broker's data plane's.
     Broker(BrokerTimer),
 }
@@ -109,7 +111,7 @@ impl Digest for Timer {
             Self::Quorum(timer) => mix(4, timer.digest()),
             Self::Sessions(epoch) => mix(5, u64::from(*epoch)),
             Self::Apply => 6,
-            Self::Lifecycle(turn) => mix(7, u64::from(*turn)),
+            Self::Lifecycle => 7,
             Self::Broker(timer) => mix(8, timer.digest()),
         }
     }
@@ -122,7 +124,7 @@ pub enum Touch {
     Replica(NodeId, PartitionId),
     /// A partition in the committed metadata.
     Partition(PartitionId),
-    /// A group at its coordinator.
+    /// A group's generation or its assignments, at its coordinator.
     Group(GroupIx),
 }
 
@@ -153,6 +155,8 @@ pub struct Kafka {
     clients: Vec<Option<Client>>,
     /// Everything that is committed, whoever has heard of it.
     truth: Image,
+    /// How often a server's process has begun, for the invariants.
+    starts: u64,
     /// How many unclean elections each partition has had, for the invariants.
     unclean_elections: BTreeMap<PartitionId, u32>,
     /// Topics that are asked for and not committed yet.
@@ -190,6 +194,7 @@ impl Kafka {
             capabilities: model::capabilities(),
             clients: Vec::new(),
             truth: Image::default(),
+            starts: 0,
             unclean_elections: BTreeMap::new(),
             wanted: Vec::new(),
             controller: Some(first_controller),
@@ -329,6 +334,7 @@ impl Model for Kafka {
             return probe.on(event, ctx);
         }
         if let Some(server) = self.servers.get_mut(node.index()) {
+            self.starts += u64::from(matches!(event, Event::Started(_)));
             server.on(event, Some(self.first_controller), ctx, &self.shared);
             if !self.wanted.is_empty() {
                 self.create_wanted(node, ctx);

@@ -9,7 +9,8 @@
 
 use super::{
     Touch,
-    broker::{Broker, Busy, Env},
+    broker::{Broker, Env},
+    conns::Busy,
     error::ErrorCode,
     producers::Checked,
     protocol::{Batch, Entry, PartitionId, ProduceRequest, ProducedPartition, ResponseBody},
@@ -71,7 +72,7 @@ impl Broker {
                 let left = open.iter().filter(|open| **open).count() as u32;
                 if left == 0 {
                     self.answer(conn, correlation, ResponseBody::Produce(results), env);
-                } else if let Some(known) = self.conns.get_mut(&conn) {
+                } else if let Some(known) = self.conns.get_mut(conn) {
                     let until = env.ctx.now() + request.timeout;
                     known.busy = Busy::Produce(ParkedProduce { correlation, until, results, open, left });
                     self.wake_at(until, env);
@@ -107,7 +108,7 @@ impl Broker {
             return Err(ErrorCode::KafkaStorageError);
         }
         let base = replica.log.end();
-        let entry = Entry { base_offset: base, epoch: replica.leader_epoch, batch };
+        let entry = Entry::new(base, replica.leader_epoch, batch);
         replica.append(entry, env.rules);
         env.ctx.touch(Touch::Replica(me, id));
         self.grown.push(id);
@@ -136,7 +137,7 @@ impl Broker {
         error: ErrorCode,
         env: &mut Env<'_, '_>,
     ) {
-        let Some(known) = self.conns.get_mut(&conn) else { return };
+        let Some(known) = self.conns.get_mut(conn) else { return };
         let Busy::Produce(parked) = &mut known.busy else { return };
         let index = index as usize;
         if parked.correlation != correlation || !parked.open.get(index).is_some_and(|open| *open) {
@@ -154,7 +155,7 @@ impl Broker {
     /// Answers a Produce request whose time is up: what is still open has timed out.
     pub(super) fn expire_produce(&mut self, conn: ConnId, env: &mut Env<'_, '_>) {
         let now = env.ctx.now();
-        let Some(known) = self.conns.get_mut(&conn) else { return };
+        let Some(known) = self.conns.get_mut(conn) else { return };
         let Busy::Produce(parked) = &mut known.busy else { return };
         if parked.until > now {
             return;

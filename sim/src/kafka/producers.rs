@@ -90,7 +90,7 @@ impl Producers {
             producer.epoch = stamp.epoch;
             producer.batches.clear();
         }
-        let (records, base_offset) = (entry.batch.count(), entry.base_offset);
+        let (records, base_offset) = (entry.records, entry.base_offset);
         producer.batches.push_back(Written { base_seq: stamp.base_seq, records, base_offset });
         while producer.batches.len() > remember as usize {
             producer.batches.pop_front();
@@ -114,7 +114,7 @@ mod tests {
         for (epoch, seq) in batches {
             let record = Record::new(&Topic::new("t"), None, "v".into());
             let batch = Arc::new(Batch::of_records(vec![record; 2], Some(stamp(*epoch, *seq)), Time::ZERO));
-            log.append(Entry { base_offset: log.end(), epoch: 0, batch });
+            log.append(Entry::new(log.end(), 0, batch));
         }
         Producers::of_log(&log, remember)
     }

@@ -193,6 +193,42 @@ impl Replica {
         });
     }
 
+    /// Whether a follower has everything, knows so and is in sync; it has just fetched, from the end. There is nothing
+    /// else to find out about it, and nothing to tell it.
+    pub(super) fn is_still_caught_up(
+        &mut self,
+        node: NodeId,
+        broker_epoch: u64,
+        at: &FetchPartition,
+        now: Time,
+    ) -> bool {
+        let end = self.log.end();
+        let high_watermark = self.high_watermark;
+        if at.current_leader_epoch != Some(self.leader_epoch)
+            || at.offset != end
+            || high_watermark != end
+            || !self.isr.contains(node)
+            || self.divergence(at).is_some()
+        {
+            return false;
+        }
+        let Some(leading) = self.leading_mut() else { return false };
+        let follower = leading.followers.iter_mut().find(|follower| follower.node == node);
+        let Some(follower) = follower.filter(|follower| follower.told == high_watermark) else {
+            return false;
+        };
+        (follower.end, follower.end_at_last_fetch) = (Some(end), end);
+        (follower.caught_up, follower.last_fetch) = (now, now);
+        follower.broker_epoch = broker_epoch;
+        true
+    }
+
+    /// Whether a follower has not been told the high watermark.
+    pub(super) fn has_news_for(&self, node: NodeId) -> bool {
+        let followers = self.leading().map_or(&[][..], |leading| &leading.followers[..]);
+        followers.iter().any(|follower| follower.node == node && follower.told != self.high_watermark)
+    }
+
     /// A follower fetches from `at`: how far it is, by the leader's clock.
     pub(super) fn follower_fetched(
         &mut self,

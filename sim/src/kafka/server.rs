@@ -399,11 +399,9 @@ impl Server {
                 self.apply_armed = false;
                 self.apply(ctx, shared);
             }
-            Timer::Lifecycle(turn) => {
+            Timer::Lifecycle => {
                 let (controller, metadata) = (self.voter.leader(), self.image.end);
-                if let Some(broker) = &mut self.broker
-                    && broker.life.is_due(turn)
-                {
+                if let Some(broker) = &mut self.broker {
                     let advice = broker.life.speak(controller, metadata, rules, &mut self.links, ctx);
                     self.follow_advice(advice, ctx, shared);
                 }
@@ -486,10 +484,8 @@ impl Server {
 
     fn answer_committed(&mut self, ctx: &mut Ctx<'_, Kafka>) {
         let committed = self.voter.committed();
-        if let Some(controller) = &mut self.controller {
-            for (to, body) in controller.committed(committed) {
-                self.links.reply(to, body, ctx);
-            }
+        while let Some((to, body)) = self.controller.as_mut().and_then(|it| it.next_committed(committed)) {
+            self.links.reply(to, body, ctx);
         }
     }
 

@@ -10,10 +10,13 @@ impl RequestBody {
             Self::Produce(request) => request.batches.iter().fold(2, |hash, (id, batch)| {
                 mix(mix(hash, id.word()), u64::from(batch.count()) << 32 | u64::from(batch.bytes))
             }),
-            Self::Fetch(request) => request
-                .partitions
-                .iter()
-                .fold(3, |hash, partition| mix(mix(hash, partition.id.word()), partition.offset)),
+            Self::Fetch(request) => mix(
+                3,
+                request
+                    .partitions
+                    .iter()
+                    .fold(0, |sum, partition| step(step(sum, partition.id.word()), partition.offset)),
+            ),
             Self::ListOffsets(partitions) => partitions.iter().fold(4, |hash, p| mix(hash, p.id.word())),
             Self::InitProducerId => 5,
             Self::FindCoordinator(group) => mix(6, u64::from(group.0)),
@@ -105,6 +108,11 @@ impl ResponseBody {
             _ => 64,
         }
     }
+}
+
+/// Folds a word into a sum, as a polynomial does: for many words of which the sum is [mixed](mix) in the end.
+const fn step(sum: u64, word: u64) -> u64 {
+    sum.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(word)
 }
 
 impl Digest for Msg {

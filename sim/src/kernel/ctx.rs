@@ -10,9 +10,16 @@ use std::time::Duration;
 pub struct Ctx<'a, M: Model> {
     pub(super) kernel: &'a mut Kernel<M>,
     pub(super) node: NodeId,
+    /// The node's monotonic clock, which stands still during an event.
+    now: Time,
 }
 
-impl<M: Model> Ctx<'_, M> {
+impl<'a, M: Model> Ctx<'a, M> {
+    pub(super) fn new(kernel: &'a mut Kernel<M>, node: NodeId) -> Self {
+        let now = kernel.clock(node).monotonic(kernel.now);
+        Self { kernel, node, now }
+    }
+
     /// The node whose event this is.
     #[must_use]
     pub fn node(&self) -> NodeId {
@@ -22,7 +29,7 @@ impl<M: Model> Ctx<'_, M> {
     /// This node's monotonic clock.
     #[must_use]
     pub fn now(&self) -> Time {
-        self.kernel.clock(self.node).monotonic(self.kernel.now)
+        self.now
     }
 
     /// This node's wall clock, offset included.

@@ -112,6 +112,11 @@ pub(super) type Way = u8;
 struct Links(Vec<Vec<Link>>);
 
 impl Links {
+    /// Whether any link is or was other than healthy.
+    fn were_touched(&self) -> bool {
+        !self.0.is_empty()
+    }
+
     /// A link; a healthy one until it was asked for with [`at`](Self::at).
     fn get(&self, from: NodeId, to: NodeId) -> Link {
         self.0.get(from.index()).and_then(|links| links.get(to.index())).copied().unwrap_or_default()
@@ -133,7 +138,10 @@ impl Links {
 /// All links and connections.
 #[derive(Debug)]
 pub struct Network<M> {
-    spec: LinkSpec,
+    /// The least and the most that a message takes, in ns.
+    latency: (u64, u64),
+    /// Bytes a second, if limited.
+    bandwidth: Option<u64>,
     links: Links,
     opened: BTreeMap<(NodeId, NodeId), u64>,
     conns: Vec<Conn<M>>,
@@ -141,7 +149,13 @@ pub struct Network<M> {
 
 impl<M: Message> Network<M> {
     pub(super) fn new(spec: LinkSpec) -> Self {
-        Self { spec, links: Links::default(), opened: BTreeMap::new(), conns: Vec::new() }
+        Self {
+            latency: (spec.latency_min.as_nanos() as u64, spec.latency_max.as_nanos() as u64),
+            bandwidth: spec.bandwidth,
+            links: Links::default(),
+            opened: BTreeMap::new(),
+            conns: Vec::new(),
+        }
     }
 
     pub(super) fn open(&mut self, from: NodeId, to: NodeId) -> ConnId {
@@ -195,22 +209,20 @@ impl<M: Message> Network<M> {
         let (from, to) = (conn.ends[usize::from(way)].node, conn.ends[1 - usize::from(way)].node);
         let direction = &mut conn.directions[usize::from(way)];
         direction.sent += 1;
-        let latency = choices.between(
-            LATENCY,
-            conn.entity ^ u64::from(way),
-            direction.sent,
-            self.spec.latency_min.as_nanos() as u64,
-            self.spec.latency_max.as_nanos() as u64,
-        );
+        let (least, most) = self.latency;
+        let latency = choices.between(LATENCY, conn.entity ^ u64::from(way), direction.sent, least, most);
         let mut leaves = now;
-        if let Some(bandwidth) = self.spec.bandwidth {
+        if let Some(bandwidth) = self.bandwidth {
             let link = self.links.at(from, to);
             let takes = u64::from(size).saturating_mul(1_000_000_000) / bandwidth.max(1);
             leaves = leaves.max(link.busy_until) + Duration::from_nanos(takes);
             link.busy_until = leaves;
         }
-        let delay = self.links.get(from, to).delay;
-        direction.clear_at = direction.clear_at.max(leaves + Duration::from_nanos(latency) + delay);
+        let mut arrives = Time(leaves.0.saturating_add(latency));
+        if self.links.were_touched() {
+            arrives += self.links.get(from, to).delay;
+        }
+        direction.clear_at = direction.clear_at.max(arrives);
         direction.clear_at
     }
 
@@ -223,24 +235,18 @@ impl<M: Message> Network<M> {
         self.links.get(from, to).is_blocked()
     }
 
-    /// A packet is at the end of its way: `None` if it has to wait, behind others or before a blocked link.
-    pub(super) fn pass(
-        &mut self,
-        conn: ConnId,
-        way: Way,
-        packet: Packet<M>,
-        blocked: bool,
-        now: Time,
-    ) -> Option<Packet<M>> {
+    /// Whether others wait on this way.
+    pub(super) fn is_held(&self, conn: ConnId, way: Way) -> bool {
+        !self.conns[conn.0 as usize].directions[usize::from(way)].held.is_empty()
+    }
+
+    /// A packet at the end of its way has to wait, behind others or before a blocked link.
+    pub(super) fn put_on_hold(&mut self, conn: ConnId, way: Way, packet: Packet<M>, now: Time) {
         let direction = &mut self.conns[conn.0 as usize].directions[usize::from(way)];
-        if !blocked && direction.held.is_empty() {
-            return Some(packet);
-        }
         if direction.held.is_empty() {
             direction.held_since = now;
         }
         direction.held.push_back(packet);
-        None
     }
 
     /// When each connection that waits before this link, no longer blocked, gets its packets through.

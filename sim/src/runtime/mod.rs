@@ -243,15 +243,17 @@ fn host<T: Send + 'static>(
         host_timers: options.host_timers,
         max_events: options.max_events,
         base: Arc::new(Mutex::new(None)),
+        wakers: Mutex::default(),
     };
     let (base, unparked) = (Arc::clone(&hook.base), Arc::clone(&hook.base));
+    let host_timers = options.host_timers;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .on_thread_park(move || hook.park())
         // Only a park lets tokio's time jump.
         .on_thread_unpark(move || {
-            if let Some(start) = *lock(&unparked) {
+            if host_timers && let Some(start) = *lock(&unparked) {
                 ambient::advance(host_time(start));
             }
         })
@@ -264,7 +266,10 @@ fn host<T: Send + 'static>(
         if options.host_timers {
             engine.set_host_clock(Some(Arc::new(move || host_time(start))));
         }
-        let driver = tokio::spawn(drive(Arc::clone(&control), start));
+        let driver = match options.host_timers {
+            true => tokio::spawn(drive(Arc::clone(&control), start)),
+            false => tokio::spawn(come_back()),
+        };
         let main = tokio::spawn(watched(main(), Arc::clone(&control)));
         let result = Root { main, control }.await;
         driver.abort();
@@ -301,6 +306,8 @@ struct Hook {
     host_timers: bool,
     max_events: u64,
     base: Arc<Mutex<Option<tokio::time::Instant>>>,
+    /// Whom to wake; kept for its memory.
+    wakers: Mutex<Vec<Waker>>,
 }
 
 impl Hook {
@@ -308,14 +315,17 @@ impl Hook {
         self.control.parks.fetch_add(1, Ordering::Relaxed);
         let Some(base) = *lock(&self.base) else { return };
         let limit = if self.host_timers { host_time(base) } else { Time::MAX };
-        let mut wakers = Vec::new();
+        let mut wakers = lock(&self.wakers);
         match self.engine.run_until(limit, self.max_events, &mut wakers) {
             Err(cause) => self.control.break_with(cause),
             Ok(at) if !wakers.is_empty() => {
                 ambient::advance(at.unwrap_or_default());
-                wakers.into_iter().for_each(Waker::wake);
-                // The wakers may all belong to tasks that are gone: the driver's turn brings us back here.
-                self.control.wake_driver();
+                wakers.drain(..).for_each(Waker::wake);
+                // The wakers may all belong to tasks that are gone: the driver's turn brings us back here. (Where time
+                // is the kernel's alone, it has one as soon as nobody else has.)
+                if self.host_timers {
+                    self.control.wake_driver();
+                }
             }
             Ok(Some(next)) => {
                 if self.control.armed.swap(next.0, Ordering::Relaxed) != next.0 {
@@ -348,6 +358,13 @@ async fn drive(control: Arc<Control>, start: tokio::time::Instant) {
         Poll::<()>::Pending
     })
     .await;
+}
+
+/// Brings the hook back when no task is left to run and none was woken: what tokio's time shows then is of no account.
+async fn come_back() {
+    loop {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
 }
 
 /// Resolves with main's result, or as soon as the run is broken.

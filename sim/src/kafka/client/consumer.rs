@@ -100,6 +100,8 @@ pub struct Consumer {
     pub(super) fetch_at: Option<Time>,
     pub(super) member: Option<Member>,
     pub(super) commits: VecDeque<Commit>,
+    /// Somebody will look for commits whose time is up.
+    pub(super) commits_armed: bool,
     pub(super) committed: u64,
     pub(super) closing: Option<Closing>,
     events: VecDeque<ConsumerEvent>,
@@ -159,6 +161,7 @@ impl Consumer {
             fetch_at: None,
             member,
             commits: VecDeque::new(),
+            commits_armed: false,
             committed: 0,
             closing: None,
             events: VecDeque::new(),

@@ -131,6 +131,7 @@ impl Consumer {
         let now = io.now();
         let mut later: Option<Time> = None;
         let mut wanted: Vec<(Slot, u32)> = Vec::new();
+        let has_room = self.ready_records < self.settings.config.prefetch;
         for place in 0..self.units.len() {
             let reading = &self.units[place];
             let (id, version) = (reading.id, reading.version);
@@ -153,10 +154,13 @@ impl Consumer {
             match self.units[place].place {
                 Place::Unknown => {}
                 Place::Listing { spec, .. } => self.list(place as u32, version, id, leader, spec, io),
-                Place::At(_) => wanted.push((leader, place as u32)),
+                Place::At(_) if has_room && !self.fetching[leader as usize] => {
+                    wanted.push((leader, place as u32));
+                }
+                Place::At(_) => {}
             }
         }
-        if self.ready_records < self.settings.config.prefetch {
+        if !wanted.is_empty() {
             for slot in 0..self.fetching.len() as Slot {
                 self.fetch_from(slot, &wanted, io);
             }
@@ -170,12 +174,14 @@ impl Consumer {
     }
 
     fn fetch_from(&mut self, slot: Slot, wanted: &[(Slot, u32)], io: &mut dyn Io) {
-        if self.fetching[slot as usize] {
+        let library = &self.settings.library;
+        let wanted = wanted.iter().filter(|(leader, _)| *leader == slot);
+        let units = wanted.clone().count();
+        if units == 0 {
             return;
         }
-        let library = &self.settings.library;
-        let (mut asked, mut partitions) = (Vec::new(), Vec::new());
-        for (_, place) in wanted.iter().filter(|(leader, _)| *leader == slot) {
+        let (mut asked, mut partitions) = (Vec::with_capacity(units), Vec::with_capacity(units));
+        for (_, place) in wanted {
             let reading = &self.units[*place as usize];
             let Place::At(offset) = reading.place else { continue };
             asked.push((*place, reading.version));
@@ -186,9 +192,6 @@ impl Consumer {
                 last_fetched_epoch: reading.epoch,
                 max_bytes: library.partition_max_bytes,
             });
-        }
-        if asked.is_empty() {
-            return;
         }
         self.fetching[slot as usize] = true;
         let timeout = library.fetch_wait + self.net.request_timeout();

@@ -130,7 +130,7 @@ impl Consumer {
     ) {
         self.committed += 1;
         let timeout = self.settings.library.commit_timeout;
-        if self.commits.is_empty() {
+        if !std::mem::replace(&mut self.commits_armed, true) {
             io.timer(timeout, Timer::Commits);
         }
         self.commits.push_back(Commit {
@@ -239,6 +239,7 @@ impl Consumer {
         while let Some(commit) = self.commits.pop_front_if(|commit| commit.deadline <= now) {
             commit.give_up(io);
         }
+        self.commits_armed = !self.commits.is_empty();
         if let Some(first) = self.commits.front() {
             io.timer(first.deadline.since(now), Timer::Commits);
         }

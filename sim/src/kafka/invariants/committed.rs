@@ -7,20 +7,14 @@
 use crate::{
     kafka::{
         Kafka,
-        protocol::{Batch, PartitionId},
+        by_partition::ByPartition,
+        metadata::PartitionImage,
+        protocol::{Entry, PartitionId},
         replica::Replica,
     },
     kernel::NodeId,
 };
-use std::{collections::BTreeMap, sync::Arc};
-
-/// A committed entry: where it begins, its epoch, its batch.
-#[derive(Clone, Debug)]
-struct Committed {
-    base_offset: u64,
-    epoch: u32,
-    batch: Arc<Batch>,
-}
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// How far a log was found to equal what is committed.
 #[derive(Clone, Copy, Debug, Default)]
@@ -36,7 +30,7 @@ struct Verified {
 /// One partition's committed records.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Partition {
-    entries: Vec<Committed>,
+    entries: Vec<Entry>,
     /// The offset behind the last committed record.
     pub(super) end: u64,
     /// How far each node's log was found to equal it, by node.
@@ -47,37 +41,48 @@ pub(super) struct Partition {
     pub(super) tainted: bool,
     /// Losses of written bytes that were taken into account.
     losses: u32,
+    /// Starts of processes that were looked at for losses.
+    starts: u64,
 }
 
 /// All partitions' committed records.
 #[derive(Clone, Debug, Default)]
-pub(super) struct CommittedLogs(BTreeMap<PartitionId, Partition>);
+pub(super) struct CommittedLogs(ByPartition<Partition>);
+
+/// Committed records that `LogMatching` keeps up to date and others read.
+#[derive(Clone, Debug, Default)]
+pub(super) struct SharedLogs(Arc<Mutex<CommittedLogs>>);
+
+impl SharedLogs {
+    pub(super) fn lock(&self) -> MutexGuard<'_, CommittedLogs> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 impl CommittedLogs {
     /// Takes in what a replica has committed as rightful leader, and returns the partition.
     pub(super) fn update(&mut self, model: &Kafka, id: PartitionId) -> &mut Partition {
-        let partition = self.0.entry(id).or_default();
+        let partition = self.0.place(id).get_or_insert_default();
         let Some(truth) = model.truth().partition(id) else { return partition };
-        let replicas = truth.replicas.iter().filter_map(|node| replica(model, *node, id));
-        let (total, lossy) = replicas.fold((0, 0), |(total, lossy), replica| {
-            (total + replica.losses, lossy + u32::from(replica.losses > 0))
-        });
-        let min_insync =
-            || model.truth().topic(id.topic).map_or(1, |topic| truth.effective_min_insync(&topic.settings));
         let unclean = model.unclean_elections.get(&id).copied().unwrap_or(0);
-        let lost = total > partition.losses && lossy >= min_insync();
-        if unclean != partition.unclean || lost {
-            *partition = Partition { unclean, tainted: true, ..Partition::default() };
+        if unclean != partition.unclean || partition.has_lost(model, id, truth) {
+            let Partition { losses, starts, .. } = *partition;
+            *partition = Partition { unclean, tainted: true, losses, starts, ..Partition::default() };
         }
-        partition.losses = total;
         if let Some(leader) = truth.leader
             && let Some(replica) = replica(model, leader, id)
             && replica.leading().is_some()
             && replica.leader_epoch == truth.leader_epoch
+            && partition.end < replica.high_watermark
         {
             partition.extend(replica);
         }
         partition
+    }
+
+    /// A partition as it was taken in last.
+    pub(super) fn get_mut(&mut self, id: PartitionId) -> Option<&mut Partition> {
+        self.0.get_mut(id)
     }
 
     /// Forgets what was found, to find it again.
@@ -89,11 +94,31 @@ impl CommittedLogs {
 
     /// Every partition known.
     pub(super) fn ids(&self) -> Vec<PartitionId> {
-        self.0.keys().copied().collect()
+        self.0.ids().collect()
     }
 }
 
 impl Partition {
+    /// While this is the same, no more is committed and nothing anew.
+    pub(super) const fn version(&self) -> (u64, u32, u64) {
+        (self.end, self.unclean, self.starts)
+    }
+
+    /// Whether written bytes were lost since the last time, on as many replicas as may not lose any.
+    fn has_lost(&mut self, model: &Kafka, id: PartitionId, truth: &PartitionImage) -> bool {
+        // Nothing is lost but at the start of a broker's process.
+        if std::mem::replace(&mut self.starts, model.starts) == model.starts {
+            return false;
+        }
+        let replicas = truth.replicas.iter().filter_map(|node| replica(model, *node, id));
+        let (total, lossy) = replicas.fold((0, 0), |(total, lossy), replica| {
+            (total + replica.losses, lossy + u32::from(replica.losses > 0))
+        });
+        let min_insync =
+            || model.truth().topic(id.topic).map_or(1, |topic| truth.effective_min_insync(&topic.settings));
+        std::mem::replace(&mut self.losses, total) < total && lossy >= min_insync()
+    }
+
     fn extend(&mut self, leader: &Replica) {
         while self.end < leader.high_watermark {
             let Some(entry) = leader.log.entries().get(leader.log.index_of(self.end)) else { break };
@@ -101,8 +126,7 @@ impl Partition {
                 break;
             }
             self.end = entry.end_offset();
-            let (base_offset, epoch) = (entry.base_offset, entry.epoch);
-            self.entries.push(Committed { base_offset, epoch, batch: Arc::clone(&entry.batch) });
+            self.entries.push(entry.clone());
         }
     }
 
@@ -119,7 +143,10 @@ impl Partition {
         let upto = upto.min(self.end).min(replica.log.end());
         while verified.upto < upto {
             let Some(expected) = self.entries.get(verified.entries) else { break };
-            let found = replica.log.entries().get(replica.log.index_of(expected.base_offset));
+            // Equal logs have the same batches, so mostly at the same places.
+            let log = replica.log.entries();
+            let same_place = log.get(verified.entries).filter(|e| e.base_offset == expected.base_offset);
+            let found = same_place.or_else(|| log.get(replica.log.index_of(expected.base_offset)));
             let equal = found.is_some_and(|found| {
                 found.base_offset == expected.base_offset
                     && found.epoch == expected.epoch
@@ -128,7 +155,7 @@ impl Partition {
             if !equal {
                 return Err(expected.base_offset);
             }
-            verified.upto = expected.base_offset + u64::from(expected.batch.count());
+            verified.upto = expected.end_offset();
             verified.entries += 1;
         }
         Ok(())

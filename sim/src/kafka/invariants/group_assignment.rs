@@ -3,33 +3,37 @@
 //! that was lost with it.)
 
 use crate::{
-    kafka::{Kafka, Touch, group::Group, protocol::GroupIx},
+    kafka::{
+        Kafka, Touch,
+        group::Group,
+        protocol::{GroupIx, MemberId, PartitionId},
+    },
     kernel::{Invariant, NodeId},
 };
 use squall_bus::Time;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// One process' time as a coordinator: its node, how often it has begun, the epoch of its leadership.
 type Coordinating = (NodeId, u64, u32);
 
 /// Remembers each group's generation under each coordinator.
 #[derive(Debug, Default)]
-pub(super) struct GroupAssignment(BTreeMap<(GroupIx, Coordinating), i32>);
+pub(super) struct GroupAssignment {
+    generations: BTreeMap<(GroupIx, Coordinating), i32>,
+    /// Kept for its memory.
+    dealt: Vec<(PartitionId, MemberId)>,
+}
 
-fn once(model: &Kafka, group: &Group) -> Result<(), String> {
-    let mut dealt = BTreeSet::new();
-    for (member, partitions) in group.assignments() {
-        for id in partitions {
-            if !dealt.insert(*id) {
-                let (name, unit) = (model.shared.names.group(group.id), model.shared.names.unit(*id));
-                let generation = group.generation;
-                return Err(format!(
-                    "group {name}: generation {generation} deals {unit} twice, also to {member:?}"
-                ));
-            }
-        }
-    }
-    Ok(())
+/// Whether each partition is dealt to one member; `dealt` is a buffer.
+fn once(model: &Kafka, group: &Group, dealt: &mut Vec<(PartitionId, MemberId)>) -> Result<(), String> {
+    dealt.clear();
+    let assignments = group.assignments();
+    dealt.extend(assignments.flat_map(|(member, partitions)| partitions.iter().map(move |id| (*id, member))));
+    dealt.sort_unstable();
+    let Some(pair) = dealt.windows(2).find(|pair| pair[0].0 == pair[1].0) else { return Ok(()) };
+    let (name, unit) = (model.shared.names.group(group.id), model.shared.names.unit(pair[1].0));
+    let (generation, member) = (group.generation, pair[1].1);
+    Err(format!("group {name}: generation {generation} deals {unit} twice, also to {member:?}"))
 }
 
 fn groups(model: &Kafka) -> impl Iterator<Item = (Coordinating, &Group)> {
@@ -54,8 +58,8 @@ impl Invariant<Kafka> for GroupAssignment {
         for touch in touched {
             let Touch::Group(id) = *touch else { continue };
             for (coordinating, group) in groups(model).filter(|(_, group)| group.id == id) {
-                once(model, group)?;
-                let before = self.0.insert((id, coordinating), group.generation).unwrap_or(0);
+                once(model, group, &mut self.dealt)?;
+                let before = self.generations.insert((id, coordinating), group.generation).unwrap_or(0);
                 if before > group.generation {
                     let (name, now) = (model.shared.names.group(id), group.generation);
                     return Err(format!("group {name}: the generation fell from {before} to {now}"));
@@ -66,6 +70,6 @@ impl Invariant<Kafka> for GroupAssignment {
     }
 
     fn full(&self, model: &Kafka) -> Result<(), String> {
-        groups(model).try_for_each(|(_, group)| once(model, group))
+        groups(model).try_for_each(|(_, group)| once(model, group, &mut Vec::new()))
     }
 }

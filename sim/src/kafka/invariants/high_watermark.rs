@@ -5,18 +5,17 @@
 
 use super::committed::{name, replica};
 use crate::{
-    kafka::{Kafka, Touch, broker::Broker, protocol::PartitionId},
+    kafka::{Kafka, Touch, broker::Broker, by_partition::ByPartition, protocol::PartitionId},
     kernel::{Invariant, NodeId},
 };
 use squall_bus::Time;
-use std::collections::BTreeMap;
 
 /// One process' time as the leader of one epoch: the node, how often its process has begun, the epoch.
 type Leading = (NodeId, u64, u32);
 
 /// Remembers each leader's high watermark.
 #[derive(Debug, Default)]
-pub(super) struct HighWatermark(BTreeMap<PartitionId, (Leading, u64)>);
+pub(super) struct HighWatermark(ByPartition<(Leading, u64)>);
 
 fn within_log(model: &Kafka, node: NodeId, id: PartitionId) -> Result<(), String> {
     let Some(replica) = replica(model, node, id) else { return Ok(()) };
@@ -49,7 +48,7 @@ impl Invariant<Kafka> for HighWatermark {
             };
             let boots = model.servers[node.index()].data().map_or(0, Broker::boots);
             let now = ((node, boots, replica.leader_epoch), replica.high_watermark);
-            if let Some(before) = self.0.insert(id, now)
+            if let Some(before) = self.0.place(id).replace(now)
                 && before.0 == now.0
                 && before.1 > now.1
             {

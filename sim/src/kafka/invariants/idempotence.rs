@@ -2,7 +2,7 @@
 
 use super::committed::{name, replica};
 use crate::{
-    kafka::{Kafka, Touch, log::Log, protocol::PartitionId},
+    kafka::{Kafka, Touch, by_partition::ByPartition, log::Log, protocol::PartitionId},
     kernel::{Invariant, NodeId},
 };
 use squall_bus::Time;
@@ -22,10 +22,13 @@ impl Seen {
         if log.end() < self.end || cuts != self.cuts {
             *self = Self { cuts, ..Self::default() };
         }
+        if log.end() == self.end {
+            return Ok(());
+        }
         for entry in &log.entries()[log.index_of(self.end)..] {
             self.end = entry.end_offset();
             let Some(stamp) = entry.batch.stamp else { continue };
-            let after = (stamp.base_seq + entry.batch.count()) & i32::MAX as u32;
+            let after = (stamp.base_seq + entry.records) & i32::MAX as u32;
             match self.next.insert(stamp.pid, (stamp.epoch, after)) {
                 Some((epoch, expected)) if epoch == stamp.epoch && expected != stamp.base_seq => {
                     return Err(entry.base_offset);
@@ -41,9 +44,9 @@ impl Seen {
     }
 }
 
-/// Follows every log.
+/// Follows every log, by partition and node.
 #[derive(Debug, Default)]
-pub(super) struct Idempotence(BTreeMap<(NodeId, PartitionId), Seen>);
+pub(super) struct Idempotence(ByPartition<Vec<Seen>>);
 
 fn wrong(model: &Kafka, node: NodeId, id: PartitionId, offset: u64) -> String {
     format!("{}: node {} has a batch out of sequence at offset {offset}", name(model, id), node.0 + 1)
@@ -62,16 +65,23 @@ impl Invariant<Kafka> for Idempotence {
         for touch in touched {
             let Touch::Replica(node, id) = *touch else { continue };
             let Some(replica) = replica(model, node, id) else { continue };
-            let seen = self.0.entry((node, id)).or_default();
-            seen.look(&replica.log, replica.cuts).map_err(|offset| wrong(model, node, id, offset))?;
+            let logs = self.0.place(id).get_or_insert_default();
+            if node.index() >= logs.len() {
+                logs.resize_with(node.index() + 1, Seen::default);
+            }
+            logs[node.index()]
+                .look(&replica.log, replica.cuts)
+                .map_err(|offset| wrong(model, node, id, offset))?;
         }
         Ok(())
     }
 
     fn full(&self, model: &Kafka) -> Result<(), String> {
-        for (node, id) in self.0.keys().copied() {
-            if let Some(replica) = replica(model, node, id) {
-                Seen::default().look(&replica.log, 0).map_err(|offset| wrong(model, node, id, offset))?;
+        for id in self.0.ids() {
+            for node in (0..model.shared.servers).map(NodeId) {
+                if let Some(replica) = replica(model, node, id) {
+                    Seen::default().look(&replica.log, 0).map_err(|offset| wrong(model, node, id, offset))?;
+                }
             }
         }
         Ok(())

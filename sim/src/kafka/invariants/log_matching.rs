@@ -1,6 +1,6 @@
 //! LogMatching: two replicas' logs are equal below both their high watermarks.
 
-use super::committed::{CommittedLogs, name, replica};
+use super::committed::{CommittedLogs, SharedLogs, name, replica};
 use crate::{
     kafka::{Kafka, Touch, protocol::PartitionId},
     kernel::{Invariant, NodeId},
@@ -8,8 +8,14 @@ use crate::{
 use squall_bus::Time;
 
 /// Every replica is compared with what is committed, below its own high watermark.
-#[derive(Debug, Default)]
-pub(super) struct LogMatching(CommittedLogs);
+#[derive(Debug)]
+pub(super) struct LogMatching(SharedLogs);
+
+impl LogMatching {
+    pub(super) fn over(logs: SharedLogs) -> Self {
+        Self(logs)
+    }
+}
 
 fn check(logs: &mut CommittedLogs, model: &Kafka, node: NodeId, id: PartitionId) -> Result<(), String> {
     let committed = logs.update(model, id);
@@ -39,11 +45,12 @@ impl Invariant<Kafka> for LogMatching {
     }
 
     fn after(&mut self, model: &Kafka, touched: &[Touch], _: Time) -> Result<(), String> {
+        let mut logs = self.0.lock();
         for touch in touched {
             match touch {
-                Touch::Replica(node, id) => check(&mut self.0, model, *node, *id)?,
+                Touch::Replica(node, id) => check(&mut logs, model, *node, *id)?,
                 Touch::Partition(id) => {
-                    self.0.update(model, *id);
+                    logs.update(model, *id);
                 }
                 Touch::Group(_) => {}
             }
@@ -52,7 +59,7 @@ impl Invariant<Kafka> for LogMatching {
     }
 
     fn full(&self, model: &Kafka) -> Result<(), String> {
-        let mut logs = self.0.unverified();
+        let mut logs = self.0.lock().unverified();
         for id in logs.ids() {
             for node in 0..model.shared.servers {
                 check(&mut logs, model, NodeId(node), id)?;

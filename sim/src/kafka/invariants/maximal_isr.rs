@@ -3,7 +3,7 @@
 use super::committed::{name, replica};
 use crate::{
     kafka::{Kafka, Touch, protocol::PartitionId},
-    kernel::Invariant,
+    kernel::{Invariant, NodeId},
 };
 use squall_bus::Time;
 
@@ -23,6 +23,11 @@ fn check(model: &Kafka, id: PartitionId) -> Result<(), String> {
     Ok(())
 }
 
+/// Whether the controller has this node for the leader: what it counts is nobody else's affair.
+fn leads(model: &Kafka, node: NodeId, id: PartitionId) -> bool {
+    model.truth().partition(id).is_some_and(|truth| truth.leader == Some(node))
+}
+
 impl Invariant<Kafka> for MaximalIsr {
     fn name(&self) -> &'static str {
         "ReplicationQuorumSuperset"
@@ -34,8 +39,10 @@ impl Invariant<Kafka> for MaximalIsr {
 
     fn after(&mut self, model: &Kafka, touched: &[Touch], _: Time) -> Result<(), String> {
         for touch in touched {
-            if let Touch::Replica(_, id) | Touch::Partition(id) = touch {
-                check(model, *id)?;
+            match *touch {
+                Touch::Replica(node, id) if leads(model, node, id) => check(model, id)?,
+                Touch::Partition(id) => check(model, id)?,
+                Touch::Replica(..) | Touch::Group(_) => {}
             }
         }
         Ok(())

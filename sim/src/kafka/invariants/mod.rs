@@ -16,9 +16,11 @@ use crate::kernel::Invariant;
 /// Every invariant of the model.
 #[must_use]
 pub fn all() -> Vec<Box<dyn Invariant<Kafka>>> {
+    let logs = committed::SharedLogs::default();
     vec![
-        Box::new(log_matching::LogMatching::default()),
-        Box::new(strong_isr::StrongIsr::default()),
+        // The first one takes in what is committed, the second one looks at it.
+        Box::new(log_matching::LogMatching::over(logs.clone())),
+        Box::new(strong_isr::StrongIsr::over(logs)),
         Box::new(high_watermark::HighWatermark::default()),
         Box::new(controller_isr::ControllerIsr::default()),
         Box::new(maximal_isr::MaximalIsr),

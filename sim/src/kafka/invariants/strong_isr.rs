@@ -1,22 +1,48 @@
 //! StrongIsr and LeaderCompleteness: every in-sync and eligible replica, and so every leader that can be elected,
 //! has everything that is committed.
 
-use super::committed::{CommittedLogs, name, replica};
+use super::committed::{Partition, SharedLogs, name, replica};
 use crate::{
-    kafka::{Kafka, Touch, protocol::PartitionId},
-    kernel::Invariant,
+    kafka::{Kafka, Touch, by_partition::ByPartition, protocol::PartitionId},
+    kernel::{Invariant, NodeId},
 };
 use squall_bus::Time;
 
 /// Every member of the controller's ISR and ELR has all that is committed.
-#[derive(Debug, Default)]
-pub(super) struct StrongIsr(CommittedLogs);
+#[derive(Debug)]
+pub(super) struct StrongIsr {
+    logs: SharedLogs,
+    /// What was committed when all members were looked at last.
+    seen: ByPartition<(u64, u32, u64)>,
+}
 
-fn check(logs: &mut CommittedLogs, model: &Kafka, id: PartitionId) -> Result<(), String> {
-    let committed = logs.update(model, id);
+impl StrongIsr {
+    pub(super) fn over(logs: SharedLogs) -> Self {
+        Self { logs, seen: ByPartition::default() }
+    }
+
+    /// After a change of the partition, or of this node's replica alone.
+    fn changed(&mut self, model: &Kafka, id: PartitionId, replica: Option<NodeId>) -> Result<(), String> {
+        let mut logs = self.logs.lock();
+        let Some(committed) = logs.get_mut(id) else { return Ok(()) };
+        let version = Some(committed.version());
+        let same = std::mem::replace(self.seen.place(id), version) == version;
+        check(committed, model, id, replica.filter(|_| same))
+    }
+}
+
+/// Checks all members, or only this node if it is one.
+fn check(
+    committed: &mut Partition,
+    model: &Kafka,
+    id: PartitionId,
+    only: Option<NodeId>,
+) -> Result<(), String> {
     let end = committed.end;
     let Some(truth) = model.truth().partition(id) else { return Ok(()) };
-    for node in truth.isr.or(truth.elr).iter() {
+    let members = truth.isr.or(truth.elr);
+    let members = only.map_or(members, |node| members.minus(members.without(node)));
+    for node in members.iter() {
         let Some(replica) = replica(model, node, id) else { continue };
         // A process that has lost written bytes and has not registered since is not a candidate.
         if replica.losses > 0 && replica.leader_epoch == 0 && replica.leader.is_none() {
@@ -48,7 +74,8 @@ impl Invariant<Kafka> for StrongIsr {
     fn after(&mut self, model: &Kafka, touched: &[Touch], _: Time) -> Result<(), String> {
         for touch in touched {
             match touch {
-                Touch::Replica(_, id) | Touch::Partition(id) => check(&mut self.0, model, *id)?,
+                Touch::Replica(node, id) => self.changed(model, *id, Some(*node))?,
+                Touch::Partition(id) => self.changed(model, *id, None)?,
                 Touch::Group(_) => {}
             }
         }
@@ -56,7 +83,7 @@ impl Invariant<Kafka> for StrongIsr {
     }
 
     fn full(&self, model: &Kafka) -> Result<(), String> {
-        let mut logs = self.0.unverified();
-        logs.ids().into_iter().try_for_each(|id| check(&mut logs, model, id))
+        let mut logs = self.logs.lock().unverified();
+        logs.ids().into_iter().try_for_each(|id| check(logs.update(model, id), model, id, None))
     }
 }

@@ -12,6 +12,9 @@ impl Voter {
     pub(super) fn advance_commit(&mut self) {
         let end = self.end();
         let Role::Leader(leading) = &self.role else { return };
+        if self.committed == end {
+            return;
+        }
         let mut ends: Vec<u64> = self
             .voters
             .iter()
@@ -28,8 +31,7 @@ impl Voter {
         let (now, end, committed) = (ctx.now(), self.end(), self.committed);
         let Role::Leader(leading) = &mut self.role else { return };
         let ready = |parked: &Parked| parked.end < end || parked.committed < committed || parked.until <= now;
-        let (ready, parked): (Vec<Parked>, Vec<Parked>) = leading.parked.drain(..).partition(ready);
-        leading.parked = parked;
+        let ready: Vec<Parked> = leading.parked.extract_if(.., |parked| ready(parked)).collect();
         for parked in ready {
             let batches = self.log[parked.end.min(end) as usize..].to_vec();
             let answer = QuorumResponse::Fetch { epoch: self.epoch, batches, committed, diverging: None };

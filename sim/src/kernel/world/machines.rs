@@ -118,6 +118,7 @@ impl<M: Model> Kernel<M> {
         self.transmit(conn, end as Way, size, Packet::Data(message));
     }
 
+    #[inline]
     fn transmit(&mut self, conn: ConnId, way: Way, size: u32, packet: Packet<M::Msg>) {
         let at = self.network.arrival(conn, way, size, self.now, &self.choices);
         self.push(at, Queued::Packet(conn, way, packet));
@@ -166,12 +167,15 @@ impl<M: Model> Kernel<M> {
         owner.busy_until = Time::ZERO;
     }
 
-    /// Takes an event to the node, or puts it into its inbox if it cannot take one now.
-    pub(super) fn admit(&mut self, node: NodeId, event: NodeEvent<M>) -> Option<NodeEvent<M>> {
+    /// Whether the node can take an event now.
+    pub(super) fn is_ready(&self, node: NodeId) -> bool {
+        let owner = &self.nodes[node.index()];
+        owner.life == Life::Running && owner.inbox.is_empty() && owner.busy_until <= self.now
+    }
+
+    /// Puts an event into the inbox of a node that cannot take it now. A process that is not there gets none.
+    pub(super) fn put_off(&mut self, node: NodeId, event: NodeEvent<M>) {
         let owner = &mut self.nodes[node.index()];
-        if owner.life == Life::Running && owner.inbox.is_empty() && owner.busy_until <= self.now {
-            return Some(event);
-        }
         if matches!(owner.life, Life::Running | Life::Paused) {
             owner.inbox.push_back((owner.process, event));
             if owner.life == Life::Running && owner.inbox.len() == 1 {
@@ -179,10 +183,18 @@ impl<M: Model> Kernel<M> {
                 self.push(at, Queued::Unblock(node));
             }
         }
-        None
     }
 
-    /// A packet is at the end of its way: what its receiver sees of it, if anything.
+    /// Whether a packet at the end of its way has to wait.
+    pub(super) fn is_stuck(&self, conn: ConnId, way: Way) -> bool {
+        let ends = self.network.ends(conn);
+        let (sender, receiver) = (ends[usize::from(way)].node, ends[1 - usize::from(way)].node);
+        self.network.is_held(conn, way)
+            || self.network.is_link_blocked(sender, receiver)
+            || self.nodes[receiver.index()].life == Life::Off
+    }
+
+    /// A packet has arrived: what its receiver sees of it, if anything.
     pub(super) fn arrive(
         &mut self,
         conn: ConnId,
@@ -191,12 +203,10 @@ impl<M: Model> Kernel<M> {
     ) -> Option<(NodeId, NodeEvent<M>)> {
         let ends = self.network.ends(conn);
         let (sender, receiver) = (ends[usize::from(way)], ends[1 - usize::from(way)]);
-        let blocked = self.network.is_link_blocked(sender.node, receiver.node)
-            || self.nodes[receiver.node.index()].life == Life::Off;
-        let packet = self.network.pass(conn, way, packet, blocked, self.now)?;
         let end = 1 - usize::from(way);
         let life = self.nodes[receiver.node.index()].life;
         let event = match packet {
+            Packet::Data(message) if receiver.open => Event::Message(conn, message),
             Packet::Syn if matches!(life, Life::Running | Life::Paused) => {
                 self.network.set_open(conn, end, true);
                 self.nodes[receiver.node.index()].conns.push(conn);
@@ -211,7 +221,6 @@ impl<M: Model> Kernel<M> {
                 Event::Closed(conn)
             }
             Packet::SynAck if receiver.open => Event::Connected(conn),
-            Packet::Data(message) if receiver.open => Event::Message(conn, message),
             // Nobody is there: the machine says so, unless the sender knows.
             Packet::Syn | Packet::SynAck | Packet::Data(_) => {
                 self.goodbye(conn, 1 - way);

@@ -129,6 +129,7 @@ impl<M: Model> World<M> {
 
     /// Whether there is neither an output nor an alarm to take.
     #[must_use]
+    #[inline]
     pub fn has_told_nothing(&self) -> bool {
         self.kernel.outputs.is_empty() && self.kernel.fired.is_empty()
     }
@@ -229,7 +230,7 @@ impl<M: Model> World<M> {
             return;
         }
         self.kernel.trace.note(self.kernel.now, Some(node), 10, call.digest(), || format!("call {call:?}"));
-        let mut ctx = Ctx { kernel: &mut self.kernel, node };
+        let mut ctx = Ctx::new(&mut self.kernel, node);
         self.model.call(node, call, &mut ctx);
         self.check();
     }
@@ -237,7 +238,7 @@ impl<M: Model> World<M> {
     /// Lets the world outside into the model as a node, without a call: to take what the node has ready. Not in
     /// the hash, since how often an executor asks is its own affair; what it causes is.
     pub fn enter<R>(&mut self, node: NodeId, ask: impl FnOnce(&mut M, &mut Ctx<'_, M>) -> R) -> R {
-        let mut ctx = Ctx { kernel: &mut self.kernel, node };
+        let mut ctx = Ctx::new(&mut self.kernel, node);
         ask(&mut self.model, &mut ctx)
     }
 
@@ -287,10 +288,10 @@ impl<M: Model> World<M> {
     }
 
     fn packet(&mut self, conn: ConnId, way: Way, packet: Packet<M::Msg>) {
-        if let Some((node, event)) = self.kernel.arrive(conn, way, packet)
-            && let Some(event) = self.kernel.admit(node, event)
-        {
-            self.dispatch(node, event);
+        if self.kernel.is_stuck(conn, way) {
+            self.kernel.network.put_on_hold(conn, way, packet, self.kernel.now);
+        } else if let Some((node, event)) = self.kernel.arrive(conn, way, packet) {
+            self.admit(node, event);
         }
     }
 
@@ -308,10 +309,18 @@ impl<M: Model> World<M> {
     }
 
     fn deliver(&mut self, node: NodeId, process: u32, event: NodeEvent<M>) {
-        if self.kernel.nodes[node.index()].process == process
-            && let Some(event) = self.kernel.admit(node, event)
-        {
+        if self.kernel.nodes[node.index()].process == process {
+            self.admit(node, event);
+        }
+    }
+
+    /// Takes an event to the node, or puts it into its inbox if it cannot take one now.
+    #[inline]
+    fn admit(&mut self, node: NodeId, event: NodeEvent<M>) {
+        if self.kernel.is_ready(node) {
             self.dispatch(node, event);
+        } else {
+            self.kernel.put_off(node, event);
         }
     }
 
@@ -350,7 +359,7 @@ impl<M: Model> World<M> {
         let (kind, digest) = summary(&event);
         let Kernel { trace, network, now, .. } = &mut self.kernel;
         trace.note_told(*now, Some(node), kind, digest, || told(&event, node, network));
-        let mut ctx = Ctx { kernel: &mut self.kernel, node };
+        let mut ctx = Ctx::new(&mut self.kernel, node);
         self.model.on(node, event, &mut ctx);
         self.check();
     }
@@ -360,8 +369,10 @@ impl<M: Model> World<M> {
             self.kernel.touched.clear();
             return;
         }
-        self.kernel.touched.sort_unstable();
-        self.kernel.touched.dedup();
+        if self.kernel.touched.len() > 1 {
+            self.kernel.touched.sort_unstable();
+            self.kernel.touched.dedup();
+        }
         for invariant in &mut self.invariants {
             let result = invariant.after(&self.model, &self.kernel.touched, self.kernel.now);
             let result =

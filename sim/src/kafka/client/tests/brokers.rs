@@ -63,7 +63,7 @@ impl Partition {
             self.seen.push((stamp, batch.count(), self.end()));
         }
         let base_offset = self.end();
-        self.log.push(Entry { base_offset, epoch: self.epoch, batch: Arc::clone(batch) });
+        self.log.push(Entry::new(base_offset, self.epoch, Arc::clone(batch)));
         Ok(base_offset)
     }
 }

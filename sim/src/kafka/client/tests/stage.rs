@@ -180,7 +180,7 @@ impl Stage {
             let value = Bytes::copy_from_slice(&base_offset.to_le_bytes());
             let record = Record::new(&Topic::new(TOPIC), None, value);
             let batch = Batch::of_records(vec![record], None, Time::ZERO).into();
-            log.log.push(Entry { base_offset, epoch: log.epoch, batch });
+            log.log.push(Entry::new(base_offset, log.epoch, batch));
         }
     }
 
