@@ -60,8 +60,7 @@ fn seeds_of_an_exploration_go_the_same_way_in_a_fresh_process() {
 fn a_run_that_something_else_decides_is_broken_and_its_first_other_event_is_told() {
     let folder = tempfile::tempdir().expect("a folder");
     let (file, out) = (folder.path().join("mine.yaml"), folder.path().join("out"));
-    let written =
-        squall_scenarios::library::entries().into_iter().find(|entry| entry.name == "leader-failover");
+    let written = squall_scenarios::library::entries().iter().find(|entry| entry.name == "leader-failover");
     let written = written.expect("it is in the library").text;
     fs::write(&file, written).expect("a file");
     let words = [
