@@ -8,7 +8,7 @@ use proptest::{
     test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner},
 };
 use squall_bus::{Acks, FaultKind, Role};
-use squall_history::Verdict;
+use squall_history::{Anomaly, Verdict};
 use squall_scenarios::{
     Job, Plan, Scenario, Target,
     explore::{Budget, Class},
@@ -102,8 +102,7 @@ fn on_both_models_every_promise_holds() {
                 Verdict::Unknown => class == Class::Beyond,
                 Verdict::Invalid | Verdict::Broken => false,
             };
-            let stories =
-                || report.anomalies.iter().filter(|found| found.forbidden()).map(|found| found.story());
+            let stories = || report.anomalies.iter().filter(|found| found.forbidden()).map(Anomaly::story);
             prop_assert!(
                 expected,
                 "{}: {}: {}\n{}\nsquall run FILE --on {target} --seed {}, where FILE is\n{}",

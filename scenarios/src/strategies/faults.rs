@@ -71,9 +71,9 @@ impl Strike {
         let (at, left) = self.times(end);
         let mut spec = FaultSpec::default();
         if self.again {
-            spec.every = Some(at)
+            spec.every = Some(at);
         } else {
-            spec.at = Some(at)
+            spec.at = Some(at);
         }
         if !matches!(self.kind, FaultKind::Restart | FaultKind::DropResponses(_)) {
             let (low, more) = self.lasts;

@@ -95,7 +95,12 @@ pub fn scenarios(bounds: &Bounds) -> impl Strategy<Value = Scenario> + use<> {
     );
     let strikes = vec(faults::strikes(), 0..=bounds.faults as usize);
     let tenths = (bounds.lasts.as_millis() / u128::from(GRAIN)).clamp(10, 1_000_000) as u64;
-    (head, topologies(bounds), 10..=tenths, clients, strikes, wishes::wishes()).prop_map(assemble)
+    (head, topologies(bounds), 10..=tenths, clients, strikes, wishes::wishes()).prop_map(
+        |((about, covers), topology, tenths, (writers, readers), strikes, wishes)| {
+            let lasts = Period::millis(tenths * GRAIN);
+            Parts { about, covers, topology, lasts, writers, readers, strikes, wishes }.fitted()
+        },
+    )
 }
 
 /// Plans of such scenarios, each with a seed of its own.
@@ -128,39 +133,43 @@ fn topologies(bounds: &Bounds) -> impl Strategy<Value = Topology> + use<> {
     })
 }
 
-type Head = (String, Vec<&'static str>);
+/// Everything that was drawn.
+struct Parts {
+    about: String,
+    covers: Vec<&'static str>,
+    topology: Topology,
+    lasts: Period,
+    writers: Vec<Writer>,
+    readers: Vec<Reader>,
+    strikes: Vec<Strike>,
+    wishes: Wishes,
+}
 
-/// Puts the parts together, each made to fit those before it.
-fn assemble(
-    ((about, covers), topology, tenths, (writers, readers), strikes, wishes): (
-        Head,
-        Topology,
-        u64,
-        (Vec<Writer>, Vec<Reader>),
-        Vec<Strike>,
-        Wishes,
-    ),
-) -> Scenario {
-    let producers = writers.iter().map(|writer| writer.fitted(&topology)).collect();
-    let consumers: Vec<_> =
-        (1..).zip(&readers).map(|(number, reader)| reader.fitted(number, &topology)).collect();
-    let mut scenario = Scenario {
-        name: "drawn".to_owned(),
-        about,
-        covers: covers.into_iter().map(str::to_owned).collect(),
-        topology,
-        workload: Workload {
-            producers: OneOrMany::of(producers),
-            consumers: (!consumers.is_empty()).then(|| OneOrMany::of(consumers)),
-            lasts: Period::millis(tenths * GRAIN),
-        },
-        faults: Vec::new(),
-        expect: crate::format::Expect::default(),
-        recovery: wishes.recovery(),
-        explore: None,
-    };
-    scenario.faults = strikes.iter().map(|strike| strike.fitted(&scenario)).collect();
-    scenario.expect = wishes.expect(&scenario);
-    scenario.explore = wishes.explore(&scenario);
-    scenario
+impl Parts {
+    /// The parts as one scenario, each made to fit those before it.
+    fn fitted(self) -> Scenario {
+        let Self { about, covers, topology, lasts, writers, readers, strikes, wishes } = self;
+        let producers = writers.iter().map(|writer| writer.fitted(&topology)).collect();
+        let consumers: Vec<_> =
+            (1..).zip(&readers).map(|(number, reader)| reader.fitted(number, &topology)).collect();
+        let mut scenario = Scenario {
+            name: "drawn".to_owned(),
+            about,
+            covers: covers.into_iter().map(str::to_owned).collect(),
+            topology,
+            workload: Workload {
+                producers: OneOrMany::of(producers),
+                consumers: (!consumers.is_empty()).then(|| OneOrMany::of(consumers)),
+                lasts,
+            },
+            faults: Vec::new(),
+            expect: crate::format::Expect::default(),
+            recovery: wishes.recovery(),
+            explore: None,
+        };
+        scenario.faults = strikes.iter().map(|strike| strike.fitted(&scenario)).collect();
+        scenario.expect = wishes.expect(&scenario);
+        scenario.explore = wishes.explore(&scenario);
+        scenario
+    }
 }

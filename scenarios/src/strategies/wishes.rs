@@ -3,7 +3,7 @@
 use super::clients::spans;
 use crate::format::{
     Expect, Explore, Family, KeyChoice, Scenario,
-    scalar::{Bound, CountRange, MarkName, Period, PeriodRange},
+    scalar::{Bound, Count, CountRange, MarkName, Period, PeriodRange},
 };
 use proptest::{collection::vec, option, prelude::*, sample::select};
 use squall_history::guarantees::{Delivery, Dlq, Log, Order};
@@ -106,7 +106,7 @@ impl Wishes {
     pub(super) fn explore(&self, scenario: &Scenario) -> Option<Explore> {
         let bounds = self.explore.as_ref()?;
         let topics = scenario.topology.topics.values();
-        let copies = topics.clone().filter_map(|shape| shape.replicas).map(|count| count.get()).max();
+        let copies = topics.clone().filter_map(|shape| shape.replicas).max().map(Count::get);
         let partitions = topics.map(|shape| shape.partitions.get()).min().unwrap_or(1);
         let nodes = copies.unwrap_or(1);
         let clients = |(least, more)| CountRange::new(least, least + more);
