@@ -208,6 +208,11 @@ fn summary_json(summary: &Summary) -> Value {
             json!({ "name": mark.name(), "seeds": seeds, "required": summary.required.contains(mark) })
         })
         .collect();
+    let allowed: Vec<Value> = summary
+        .allowed
+        .iter()
+        .map(|(kind, seeds)| json!({ "kind": kind.id(), "within": seeds.within, "beyond": seeds.beyond }))
+        .collect();
     json!({
         "target": summary.target.to_string(),
         "preset": summary.preset.to_string(),
@@ -221,6 +226,7 @@ fn summary_json(summary: &Summary) -> Value {
         "verdict": verdict.word(),
         "reason": reason,
         "failures": summary.groups.iter().map(group_json).collect::<Vec<_>>(),
+        "allowed": allowed,
         "marks": marks,
     })
 }
