@@ -223,6 +223,11 @@ fn summary_json(summary: &Summary) -> Value {
             json!({ "name": mark.name(), "seeds": seeds, "required": summary.required.contains(mark) })
         })
         .collect();
+    let allowed: Vec<Value> = summary
+        .allowed
+        .iter()
+        .map(|(kind, seeds)| json!({ "kind": kind.id(), "within": seeds.within, "beyond": seeds.beyond }))
+        .collect();
     json!({
         "target": summary.target.to_string(),
         "preset": summary.preset.to_string(),
@@ -236,6 +241,7 @@ fn summary_json(summary: &Summary) -> Value {
         "verdict": verdict.word(),
         "reason": reason,
         "failures": summary.groups.iter().map(group_json).collect::<Vec<_>>(),
+        "allowed": allowed,
         "marks": marks,
     })
 }

@@ -106,6 +106,40 @@ fn seeds_differ_in_everything_that_is_drawn() {
     assert!((10..100).contains(&beyond), "{beyond} of 200 are beyond the budget");
 }
 
+#[test]
+fn somebody_reads_what_somebody_writes() {
+    for entry in library::entries() {
+        let base = entry.scenario(&[]).expect("valid");
+        if base.consumer_groups().is_empty() {
+            continue;
+        }
+        for seed in 0..300 {
+            let capabilities = squall_sim::capabilities("kafka").expect("a model");
+            let drawn = draw(&base, Preset::Swarm, &capabilities, seed).scenario;
+            let written: BTreeSet<&str> = drawn.producer_groups().iter().map(|group| &*group.topic).collect();
+            let mut read = drawn.consumer_groups().iter().flat_map(|group| group.topic.as_slice());
+            assert!(read.any(|topic| written.contains(&**topic)), "{} seed {seed}", entry.name);
+        }
+    }
+}
+
+/// Nobody tells a client that its request was lost with a node's power; that takes as long as it waits.
+#[test]
+fn a_draw_that_takes_power_gives_clients_the_time_to_notice() {
+    let base = scenario("storm", &[]).0;
+    let capabilities = squall_sim::capabilities("kafka").expect("a model");
+    let mut seen = BTreeSet::new();
+    for seed in 0..100 {
+        let drawn = draw(&base, Preset::Swarm, &capabilities, seed).scenario;
+        let faults = squall_scenarios::Plan::new(Arc::clone(&drawn), seed).faults().to_vec();
+        let takes = faults.iter().any(|fault| fault.kind == squall_bus::FaultKind::PowerFail);
+        let recovery = if takes { Duration::from_secs(400) } else { base.recovery.get() };
+        assert_eq!(drawn.recovery.get(), recovery, "seed {seed}");
+        seen.insert(takes);
+    }
+    assert_eq!(seen.len(), 2);
+}
+
 /// The file that the other process writes.
 const HASH_FILE: &str = "SQUALL_TEST_HASH_FILE";
 

@@ -58,7 +58,8 @@ impl<M: BusModel> SimBus<M> {
             let mut nemesis = std::mem::take(&mut state.nemesis);
             nemesis.joined(&mut state.world, node, &self.process);
             state.nemesis = nemesis;
-            state.world.start(node, Duration::ZERO);
+            // At once: a call to a process that is not there yet would be lost.
+            state.world.start_at_once(node);
             Ok(node)
         })?;
         self.nodes.lock().unwrap_or_else(PoisonError::into_inner).push(node);

@@ -3,7 +3,7 @@
 use crate::{
     bus::{ClientNodes, SimAdmin, SimBus, SimClock},
     guard::Footprint,
-    kernel::{Choices, Invariant, LinkSpec, LogLine, Marks, NodeId, TraceEvent, World, log},
+    kernel::{Choices, Invariant, Life, LinkSpec, LogLine, Marks, NodeId, TraceEvent, World, log},
     model::{BusModel, Call, Note},
     nemesis,
     runtime::{self, Broken, Control, Options, Proc, ProcWarning, Spawner, ambient::Ambient},
@@ -228,14 +228,22 @@ impl<M: BusModel> SimCluster<M> {
         })
     }
 
+    fn is_frozen(&self, nodes: &[NodeId]) -> bool {
+        let state = self.shared.lock();
+        nodes.iter().any(|node| state.world.life(*node) == Life::Paused)
+    }
+
     fn strike_client(&self, fault: &Fault, name: &str) -> Strike {
         let Some(proc) = self.processes().get(name).map(|process| process.proc.clone()) else {
             return Strike::Nobody;
         };
         let targets = self.client_nodes(name);
+        // One that is frozen cannot take its leave; who asked it to ends it.
+        let asks = matches!(fault.kind, FaultKind::Stop | FaultKind::Restart);
+        let leaves = asks && !self.is_frozen(&targets);
         match fault.kind {
             FaultKind::Pause => proc.pause(),
-            FaultKind::Stop | FaultKind::Restart => {
+            FaultKind::Stop | FaultKind::Restart if leaves => {
                 // In good order: its clients take their leave before its tasks end.
                 self.shared.act(|state| {
                     for node in &targets {
@@ -246,19 +254,21 @@ impl<M: BusModel> SimCluster<M> {
                 proc.leave();
                 self.forget(name);
             }
-            FaultKind::Kill | FaultKind::PowerFail => {
+            FaultKind::Kill | FaultKind::PowerFail | FaultKind::Stop | FaultKind::Restart => {
                 proc.crash();
                 self.forget(name);
             }
             _ => {}
         }
-        let gone = matches!(fault.kind, FaultKind::Stop | FaultKind::Restart);
         self.shared.act(|state| {
+            if asks && !leaves {
+                targets.iter().for_each(|node| state.world.kill(*node));
+            }
             let mut nemesis = std::mem::take(&mut state.nemesis);
             nemesis.strike(
                 &mut state.world,
                 fault,
-                if gone { Vec::new() } else { targets },
+                if asks { Vec::new() } else { targets },
                 Some(name.to_owned()),
             );
             state.nemesis = nemesis;

@@ -19,8 +19,6 @@ use std::{
 };
 
 const PARTITIONS: u32 = 2;
-/// By then a member is in its group, though another one vanished from it before.
-const JOINED: Duration = Duration::from_secs(60);
 /// How often a cluster is looked at that is not ready yet.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -89,7 +87,6 @@ async fn agree(cluster: Arc<dyn Cluster>, operations: Vec<Operation>) -> Agreed 
         bus.consumer(ConsumerConfig { ordered: true, ..config }).map_err(|error| error.to_string())
     };
     let (mut reference, mut consumer) = (Reference::default(), join()?);
-    clock.sleep(JOINED).await;
     for operation in operations {
         match operation {
             Operation::Send { partition, bytes } => {
@@ -131,11 +128,9 @@ async fn agree(cluster: Arc<dyn Cluster>, operations: Vec<Operation>) -> Agreed 
             Operation::Leave => {
                 consumer.close().await;
                 consumer = join()?;
-                clock.sleep(JOINED).await;
             }
             Operation::Vanish => {
                 consumer = join()?;
-                clock.sleep(JOINED).await;
             }
             Operation::Wait(span) => clock.sleep(span).await,
         }

@@ -17,9 +17,9 @@ use crate::format::{
     Scenario, TopicShape,
     scalar::{Count, CountRange, Period, PeriodRange, Ratio},
 };
-use squall_bus::{Capabilities, Fault};
+use squall_bus::{Capabilities, Fault, FaultKind, Role};
 use squall_sim::kernel::{Choices, Site};
-use std::{fmt, str::FromStr, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fmt, str::FromStr, sync::Arc, time::Duration};
 
 const NODES: Site = Site::new("explore.nodes");
 const PARTITIONS: Site = Site::new("explore.partitions");
@@ -39,6 +39,11 @@ const FAILS: Site = Site::new("explore.consumers.fails");
 const PREFETCH: Site = Site::new("explore.consumers.prefetch");
 
 const MILLISECOND: u64 = 1_000_000;
+
+/// How long a group may take to recover when a node lost power that a member waited for: nobody tells the member, and
+/// client libraries wait for the answer to a join as long as a rebalance may take, 300 s, and some seconds more. Twice in
+/// a row is beyond what is waited for.
+const ANSWERS_LOST: Period = Period::seconds(400);
 
 /// How much a seed draws.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -146,11 +151,19 @@ pub fn draw(base: &Scenario, preset: Preset, capabilities: &Capabilities, seed: 
     let knobs = Knobs::new(&bounds, preset, scenario.workload.lasts);
     let faults: Vec<Fault> = strikes(&scenario, base, &knobs, capabilities, &choices);
     scenario.faults = faults.iter().map(FaultSpec::fixed).collect();
+    if faults.iter().any(loses_answers) {
+        scenario.recovery = scenario.recovery.max(ANSWERS_LOST);
+    }
     let class = Budget::of(&scenario).class(&faults);
     if class == Class::Beyond {
         scenario.expect = Expect::default();
     }
     Draw { scenario: Arc::new(scenario), class }
+}
+
+/// Whether a fault leaves clients with requests that nobody will ever answer and no broken connection to tell.
+fn loses_answers(fault: &Fault) -> bool {
+    fault.kind == FaultKind::PowerFail && !matches!(fault.role, Role::Client(_))
 }
 
 /// A duration of the range, in whole milliseconds, since people read and shorten these.
@@ -193,24 +206,39 @@ fn workload(scenario: &mut Scenario, bounds: &Explore, preset: Preset, choices: 
     };
     let lasts = scenario.workload.lasts.get();
     let groups = scenario.workload.producers.as_mut();
-    leave_out(groups, PRODUCERS_OFF, choices, |_| false);
-    for (place, group) in (0_u64..).zip(groups) {
+    let any = |_: &Producers| true;
+    leave_out(groups, PRODUCERS_OFF, choices, |_| false, any);
+    for (place, group) in (0_u64..).zip(groups.iter_mut()) {
         producers(group, place, bounds, lasts, choices);
     }
+    let written: BTreeSet<&str> = groups.iter().map(|group| group.topic.as_str()).collect();
     let needs_dlq = scenario.expect.dlq.is_some();
     let Some(groups) = scenario.workload.consumers.as_mut().map(OneOrMany::as_mut) else { return };
-    leave_out(groups, CONSUMERS_OFF, choices, |group| needs_dlq && group.dlq.is_some());
+    let needed = |group: &Consumers| needs_dlq && group.dlq.is_some();
+    let reads =
+        |group: &Consumers| group.topic.as_slice().iter().any(|topic| written.contains(topic.as_str()));
+    leave_out(groups, CONSUMERS_OFF, choices, needed, reads);
     for (place, group) in (0_u64..).zip(groups) {
         consumers(group, place, bounds, choices);
     }
 }
 
-/// Leaves each group out in one seed of four, unless it is needed; one stays.
-fn leave_out<T>(groups: &mut Vec<T>, site: Site, choices: &Choices, needed: impl Fn(&T) -> bool) {
-    let stays = choices.below(site, u64::MAX, 0, groups.len() as u64);
+/// Leaves each group out in one seed of four, unless it is needed. One that works stays, if any does: a shop in which
+/// nobody reads what is written shows nothing.
+fn leave_out<T>(
+    groups: &mut Vec<T>,
+    site: Site,
+    choices: &Choices,
+    needed: impl Fn(&T) -> bool,
+    works: impl Fn(&T) -> bool,
+) {
+    let working: Vec<u64> =
+        (0..).zip(groups.iter()).filter(|(_, group)| works(group)).map(|(place, _)| place).collect();
+    let stays = choices.below(site, u64::MAX, 0, working.len().max(1) as u64);
+    let stays = working.get(stays as usize).copied();
     let mut place = 0;
     groups.retain(|group| {
-        let off = place != stays && !needed(group) && choices.happens(site, place, 0, 250_000);
+        let off = Some(place) != stays && !needed(group) && choices.happens(site, place, 0, 250_000);
         place += 1;
         !off
     });
@@ -235,8 +263,9 @@ fn producers(group: &mut Producers, place: u64, bounds: &Explore, lasts: Duratio
     if one_in(LINGER, 3) {
         group.linger = Some(Period::millis([0, 1, 20, 100][below(LINGER, 4) as usize]));
     }
-    // An idempotent producer that gives a record up begins a new epoch: what it does not know the outcome of may then
-    // stand twice, which its configuration does not promise to rule out.
+    // Short enough that records are given up. An idempotent producer that gives a record up begins a new epoch: what it
+    // sends again then may stand twice, and behind what was sent after it, so that nothing of the log would be left to
+    // judge.
     let is_free = group.delivery_timeout.is_none() && group.request_timeout.is_none() && !group.idempotent;
     if is_free && one_in(TIMEOUT, 3) {
         group.delivery_timeout = Some(Period::seconds(choices.between(TIMEOUT, place, 1, 3, 12)));

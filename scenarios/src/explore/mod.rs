@@ -9,7 +9,8 @@
 //!   draws depends on the seed, the scenario and the target alone: not on other seeds, threads or time.
 //! - A draw is within the fault budget of its configuration, or beyond it ([`Budget`]). Within, everything that the
 //!   scenario expects must hold; beyond, only what the configuration promises by itself.
-//! - Failures are grouped by kind; the first of each is kept as a [`Job`](crate::Job) that runs it again.
+//! - Failures are grouped by kind; the first of each is kept as a [`Job`](crate::Job) that runs it again. What is found and
+//!   allowed is no failure: it is counted apart, by kind and by budget.
 //! - Marks are counted over all seeds. Those that the scenario requires must be reached.
 //!
 //! | module | what it does |
@@ -30,5 +31,5 @@ mod sweep;
 
 pub use budget::{Budget, Class};
 pub use draw::{Draw, Preset, draw};
-pub use summary::{Failure, Group, Summary, Tally};
+pub use summary::{Allowed, Failure, Group, Summary, Tally};
 pub use sweep::{Exploration, Explored, Limit, Progress};

@@ -1,5 +1,5 @@
-//! The summary of a sweep as text: how many seeds held, each kind of failure with its story and its command, the marks,
-//! and last the verdict, where the eye is.
+//! The summary of a sweep as text: how many seeds held, each kind of failure with its story and its command, what was
+//! found that may happen, the marks, and last the verdict, where the eye is.
 
 use super::{
     budget::Class,
@@ -19,6 +19,7 @@ impl fmt::Display for Summary {
             writeln!(f)?;
             group.fmt(f)?;
         }
+        self.lost(f)?;
         self.reached(f)?;
         let (verdict, reason) = self.verdict();
         writeln!(f)?;
@@ -47,6 +48,21 @@ impl Summary {
         )?;
         writeln!(f, "  within the fault budget  {}", tally(self.within))?;
         writeln!(f, "  beyond it                {}", tally(self.beyond))
+    }
+
+    fn lost(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.allowed.is_empty() {
+            return Ok(());
+        }
+        writeln!(f)?;
+        writeln!(
+            f,
+            "allowed by the configuration, and in how many seeds it was found (within the budget, beyond it)"
+        )?;
+        for (kind, seeds) in &self.allowed {
+            writeln!(f, "  {:>7} {:>7}  {}", seeds.within, seeds.beyond, kind.id())?;
+        }
+        Ok(())
     }
 
     fn reached(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

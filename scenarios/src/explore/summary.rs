@@ -1,4 +1,5 @@
-//! What a sweep found: how many seeds held, the failures by kind with the first of each, the marks.
+//! What a sweep found: how many seeds held, the failures by kind with the first of each, what was found that the
+//! configuration allows, the marks.
 
 use super::{
     budget::Class,
@@ -6,9 +7,12 @@ use super::{
     sweep::{Exploration, Explored, Progress},
 };
 use crate::{Job, Target};
-use squall_history::{Anomaly, Kind, Report, Verdict};
+use squall_history::{Anomaly, Kind, Report, Ruling, Verdict};
 use squall_sim::kernel::Mark;
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 /// How many seeds had which verdict.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,6 +42,15 @@ impl Tally {
             Verdict::Unsupported | Verdict::Broken => self.broken += 1,
         }
     }
+}
+
+/// In how many seeds something was found that the configuration allows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Allowed {
+    /// Seeds within the fault budget.
+    pub within: u64,
+    /// Seeds beyond it.
+    pub beyond: u64,
 }
 
 /// A seed that failed.
@@ -99,6 +112,8 @@ pub struct Summary {
     pub beyond: Tally,
     /// Failures by kind, the lowest seed first.
     pub groups: Vec<Group>,
+    /// What the configuration may lose or repeat, and did, by kind.
+    pub allowed: BTreeMap<Kind, Allowed>,
     /// In how many seeds each mark of the target was reached, in the order of reports.
     pub marks: BTreeMap<Mark, u64>,
     /// The marks that the scenario requires and the target can reach.
@@ -120,6 +135,7 @@ impl Summary {
             within: Tally::default(),
             beyond: Tally::default(),
             groups: Vec::new(),
+            allowed: BTreeMap::new(),
             marks: Mark::ALL.iter().filter(|mark| mark.is_of(bus)).map(|mark| (*mark, 0)).collect(),
             required: required.filter(|mark| mark.is_of(bus)).collect(),
         }
@@ -194,6 +210,16 @@ impl Summary {
             Class::Beyond => &mut self.beyond,
         };
         tally.add(explored.report.verdict);
+        let allowed = |anomaly: &&Anomaly| matches!(anomaly.ruling, Ruling::AllowedBy(_));
+        let kinds: BTreeSet<Kind> =
+            explored.report.anomalies.iter().filter(allowed).map(|anomaly| anomaly.kind).collect();
+        for kind in kinds {
+            let seeds = self.allowed.entry(kind).or_default();
+            match explored.class {
+                Class::Within => seeds.within += 1,
+                Class::Beyond => seeds.beyond += 1,
+            }
+        }
         if explored.fails() {
             let reproduce = reproduce(&explored.job);
             let Explored { job, class, report, .. } = explored;

@@ -49,6 +49,17 @@ impl Commits {
         }
     }
 
+    /// This unit goes on from here, since its log ends or begins elsewhere than it did. What was done with beyond that
+    /// is another record's place by now: to commit it would skip that one.
+    pub(super) fn moved(&mut self, unit: &Unit, to: Position) {
+        let stays = |other: &Unit, at: Position| other != unit || at <= to;
+        self.processed.retain(|other, at| stays(other, *at));
+        if let Some(commit) = &mut self.commit {
+            // It is not tried again.
+            commit.positions.retain(|(other, at)| stays(other, *at));
+        }
+    }
+
     /// Whether anything that is done with is not known to be committed.
     pub(super) fn owes(&self) -> bool {
         self.commit.is_some() || !self.processed.is_empty()

@@ -170,7 +170,8 @@ impl Worker {
                 }
                 commits.disown(&units);
             }
-            ConsumerEvent::Reset { .. } | ConsumerEvent::Exhausted(_) | ConsumerEvent::Error(_) => {}
+            ConsumerEvent::Reset { unit, to, .. } => commits.moved(&unit, to),
+            ConsumerEvent::Exhausted(_) | ConsumerEvent::Error(_) => {}
         }
     }
 

@@ -42,8 +42,10 @@ struct Script {
     /// Told once the deliveries are taken.
     exhausted: VecDeque<Delivery>,
     commits: u32,
-    /// Commits are refused at once, until the consumer has heard that these units are lost.
-    lost: Option<Vec<Unit>>,
+    /// What was committed for good.
+    committed: Vec<(Unit, Position)>,
+    /// Commits are refused at once, until the consumer has heard this.
+    news: Option<ConsumerEvent>,
     told: bool,
 }
 
@@ -64,11 +66,13 @@ impl Consumer for Played {
     fn poll_event(&self, _: &mut Context<'_>) -> Poll<ConsumerEvent> {
         let mut script = self.script();
         if script.commits > 0
-            && let Some(units) = script.lost.take()
+            && let Some(news) = script.news.take()
         {
-            // It will be assigned some again.
-            script.told = false;
-            return Poll::Ready(ConsumerEvent::Lost(units));
+            if let ConsumerEvent::Lost(_) = &news {
+                // It will be assigned some again.
+                script.told = false;
+            }
+            return Poll::Ready(news);
         }
         if std::mem::replace(&mut script.told, true) {
             let exhausted = if script.deliveries.is_empty() { script.exhausted.pop_front() } else { None };
@@ -98,11 +102,15 @@ impl Consumer for Played {
         Pending::done(Outcome::Ok(()))
     }
 
-    fn commit(&self, _: Vec<(Unit, Position)>) -> Pending<Outcome<()>> {
+    fn commit(&self, positions: Vec<(Unit, Position)>) -> Pending<Outcome<()>> {
         let mut script = self.script();
         script.commits += 1;
         assert!(script.commits < 50, "it commits for ever");
-        Pending::done(if script.lost.is_some() { refused() } else { Outcome::Ok(()) })
+        if script.news.is_some() {
+            return Pending::done(refused());
+        }
+        script.committed.extend(positions);
+        Pending::done(Outcome::Ok(()))
     }
 
     fn seek(&self, _: &Unit, _: Position) -> Result<(), Error> {
@@ -235,8 +243,9 @@ fn before_processing_a_record_without_a_certain_ack_is_left_alone() {
     assert_eq!(consumer.script().acked, [1, 2, 3], "each once");
 }
 
-#[test]
-fn a_commit_that_is_refused_at_once_does_not_keep_the_news_of_it_away() {
+/// Three records at positions 1 to 3 on a bus whose acks are prefixes; commits are refused until the consumer has heard
+/// this of their unit.
+fn play_prefixes(news: impl FnOnce(Unit) -> ConsumerEvent) -> (History, Arc<Played>) {
     let entry = library::find("retry-without-idempotence").expect("in the library");
     let plan = Plan::new(entry.scenario(&[]).expect("parses"), 1);
     let producer = &plan.producers()[0];
@@ -249,11 +258,33 @@ fn a_commit_that_is_refused_at_once_does_not_keep_the_news_of_it_away() {
         tag,
     };
     let deliveries = producer.records().take(3).zip(1..).map(delivery).collect();
-    let script = Script { deliveries, lost: Some(vec![unit.clone()]), ..Script::default() };
-    let (history, consumer) = play_on(AckModel::Prefix, &plan, script);
+    let script = Script { deliveries, news: Some(news(unit.clone())), ..Script::default() };
+    play_on(AckModel::Prefix, &plan, script)
+}
+
+#[test]
+fn a_commit_that_is_refused_at_once_does_not_keep_the_news_of_it_away() {
+    let (history, consumer) = play_prefixes(|unit| ConsumerEvent::Lost(vec![unit]));
     let lost = history.notes().iter().filter(|(_, note)| matches!(note, Observation::Lost(_)));
     assert_eq!((lost.count(), handled(&history)), (1, 3));
     assert!((2..=6).contains(&consumer.script().commits), "{} commits", consumer.script().commits);
+}
+
+/// A log lost its end and the reader went back to where it ends now: the places of the records that were processed
+/// will be others' places.
+#[test]
+fn what_was_processed_beyond_the_end_of_a_log_that_was_cut_is_not_committed() {
+    let back = |to| move |unit| ConsumerEvent::Reset { unit, from: Some(Position(2)), to };
+    let (history, consumer) = play_prefixes(back(Position(1)));
+    assert_eq!(handled(&history), 3);
+    let committed = consumer.script().committed.clone();
+    assert!(
+        committed.iter().all(|(_, at)| *at != Position(2)),
+        "the commit of the first is not tried again: {committed:?}"
+    );
+    // What the log still has is committed.
+    let (_, consumer) = play_prefixes(back(Position(2)));
+    assert!(consumer.script().committed.iter().any(|(_, at)| *at >= Position(2)));
 }
 
 fn by_bus(fails: &str) -> [String; 3] {

@@ -91,9 +91,9 @@ impl Lifecycle {
         self.schedule(Duration::from_nanos(offset), ctx);
     }
 
-    /// Whether it is registered.
+    /// Whether it is registered. A process that leaves before it was takes no part any more.
     pub(super) fn is_registered(&self) -> bool {
-        !matches!(self.stage, Stage::Starting | Stage::Registering)
+        matches!(self.stage, Stage::Fenced | Stage::Running | Stage::Stopping(_))
     }
 
     /// Does the next thing after this, instead of when it was to be done until now.

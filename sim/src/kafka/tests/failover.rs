@@ -350,6 +350,31 @@ fn a_cold_start_after_a_kill_of_all_waits_for_stale_sessions() {
     }
 }
 
+/// Until its old session ends a new process is refused (101); one that is told to stop meanwhile must not take the
+/// metadata for a leadership of its own: it may have lost what it led.
+#[test]
+fn a2_a_broker_that_stops_before_it_is_registered_leads_nothing() {
+    for seed in 0..6 {
+        let mut lab = Lab::new(seed);
+        let id = partition(&mut lab, 2, false);
+        let leader = lab.leader(id).expect("it has one");
+        let probe = lab.probe();
+        lab.run(secs(3));
+        lab.world.kill(leader);
+        lab.world.start(leader, Duration::ZERO);
+        // It came up and was refused.
+        lab.run(secs(3));
+        lab.world.stop(leader);
+        let begin = lab.now();
+        while lab.world.life(leader) == crate::kernel::Life::Running {
+            assert!(lab.step(begin + secs(1)), "it has nothing to hand over");
+            assert!(lab.replica(leader, id).leading().is_none(), "it never registered");
+        }
+        assert_eq!(lab.leader(id), Some(leader), "the cluster has not noticed yet");
+        assert_eq!(lab.ask_leader(probe, leader, id), None);
+    }
+}
+
 #[test]
 fn b2_a_follower_that_lags_leaves_the_isr_after_30_to_45_seconds() {
     for seed in 0..4 {

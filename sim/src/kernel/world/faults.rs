@@ -8,9 +8,23 @@ use std::time::Duration;
 impl<M: Model> World<M> {
     /// Starts a node's process after `delay` (a machine without power gets it back now).
     pub fn start(&mut self, node: NodeId, delay: Duration) {
+        if let Some(process) = self.power_up(node) {
+            self.kernel.push(self.kernel.now + delay, Queued::Start(node, process));
+        }
+    }
+
+    /// Starts a node's process now: it takes calls at once, before any other event.
+    pub fn start_at_once(&mut self, node: NodeId) {
+        if let Some(process) = self.power_up(node) {
+            self.boot(node, process);
+        }
+    }
+
+    /// Gives a machine its power; the number of the process that may start, if none runs.
+    fn power_up(&mut self, node: NodeId) -> Option<u32> {
         let owner = &mut self.kernel.nodes[node.index()];
         if !matches!(owner.life, Life::Down | Life::Off) {
-            return;
+            return None;
         }
         let was_off = owner.life == Life::Off;
         owner.life = Life::Down;
@@ -20,7 +34,7 @@ impl<M: Model> World<M> {
                 self.kernel.release_links(NodeId(other), node, false);
             }
         }
-        self.kernel.push(self.kernel.now + delay, Queued::Start(node, process));
+        Some(process)
     }
 
     /// Asks a node's process to stop in good order. A frozen process does so when it is resumed.

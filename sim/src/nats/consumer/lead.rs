@@ -6,6 +6,8 @@
 //! - A message that was delivered as often as is allowed leaves, with an advisory, when its last ack wait (or the delay
 //!   of its NAK) ends; or, refused without a delay, when its turn comes to be delivered again, which takes a pull
 //!   request that waits: so at the NAK, mostly (2.15.1, measured; `processNak`, `checkPending`, `getNextMsg`).
+//! - What its server's copy of the stream does not have yet, since the copy is behind, comes again after another ack
+//!   wait (`ErrStoreEOF` in `getNextMsg`); what the stream has no more is done.
 //! - `max_ack_pending` stops new messages, never repeated ones.
 //! - A replicated consumer delivers when a majority knows of the delivery; a status that ends a request comes behind
 //!   the request's last delivery.
@@ -238,6 +240,10 @@ impl Lead {
             }
             match around.stream.message(seq) {
                 Some(message) => return Some((Arc::clone(message), pending.count + 1)),
+                None if seq > around.stream.last_seq() => {
+                    let due = around.env.ctx.wall() + around.ack_wait();
+                    self.wait_for_ack(seq, pending.consumer_seq, due, pending.count);
+                }
                 // The stream dropped it: there is nothing to wait for.
                 None => self.settle(seq, None, around),
             }

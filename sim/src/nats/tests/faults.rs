@@ -343,6 +343,30 @@ fn n15_acks_that_a_majority_knows_survive_the_consumers_leader() {
     assert_eq!(again, [(2, 2), (3, 1)]);
 }
 
+/// After a restart of all, a consumer may have a leader before the stream has: what was delivered and is not in that
+/// server's copy yet must not be taken for deleted.
+#[test]
+fn n15_a_consumer_ahead_of_its_stream_delivers_again_and_gives_nothing_up() {
+    for seed in 0..12 {
+        let mut lab = Lab::new(seed);
+        lab.stored(NodeId(0), 0);
+        let id = lab.consumer(NodeId(0), None, |config| config.ack_wait = Some(secs(2)));
+        let pull = lab.pull(NodeId(0), id, 1, Some(secs(30)));
+        lab.run(millis(50));
+        assert_eq!(lab.delivered(pull), [(1, 1, 1)]);
+        lab.servers().for_each(|server| lab.world.kill(server));
+        lab.run(secs(4));
+        lab.servers().for_each(|server| lab.world.start(server, Duration::ZERO));
+        let mut again = Vec::new();
+        for _ in 0..200 {
+            let pull = lab.pull(NodeId(1), id, 1, Some(millis(100)));
+            lab.run(millis(100));
+            again.extend(lab.delivered(pull));
+        }
+        assert_eq!(again.first().map(|(seq, _, count)| (*seq, *count)), Some((1, 2)), "seed {seed}");
+    }
+}
+
 #[test]
 fn n16_one_server_alone_needs_nobody() {
     let mut lab = Lab::bare(14, 1, nats_2_15());
