@@ -21,6 +21,7 @@ mod choices;
 mod clock;
 mod ctx;
 mod disk;
+mod heap;
 mod invariant;
 mod log;
 mod marks;
