@@ -21,7 +21,6 @@ mod choices;
 mod clock;
 mod ctx;
 mod disk;
-mod heap;
 mod invariant;
 mod log;
 mod marks;

@@ -3,8 +3,8 @@
 //! Heap entries are 24 bytes whatever the event's size. An event can be cancelled by its [`Ticket`] in O(1);
 //! its heap entry is passed over when it comes up.
 
-use super::heap::{Entry, Heap};
 use squall_bus::Time;
+use std::{cmp::Reverse, collections::BinaryHeap};
 
 /// Names one scheduled event, for cancelling. A ticket of an event that fired cancels nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -22,7 +22,7 @@ struct Slot<E> {
 /// Events in order of time, and of scheduling within one time.
 #[derive(Clone, Debug)]
 pub struct Queue<E> {
-    heap: Heap,
+    heap: BinaryHeap<Reverse<(Time, u64, u32)>>,
     slots: Vec<Slot<E>>,
     free: Vec<u32>,
     scheduled: u64,
@@ -30,7 +30,7 @@ pub struct Queue<E> {
 
 impl<E> Default for Queue<E> {
     fn default() -> Self {
-        Self { heap: Heap::default(), slots: Vec::new(), free: Vec::new(), scheduled: 0 }
+        Self { heap: BinaryHeap::new(), slots: Vec::new(), free: Vec::new(), scheduled: 0 }
     }
 }
 
@@ -46,7 +46,7 @@ impl<E> Queue<E> {
             self.slots.push(Slot { sequence, event: Some(event) });
             self.slots.len() as u32 - 1
         };
-        self.heap.push(Entry { at, sequence, slot });
+        self.heap.push(Reverse((at, sequence, slot)));
         Ticket { slot, sequence }
     }
 
@@ -58,10 +58,11 @@ impl<E> Queue<E> {
 
     /// The time of the next event.
     pub fn next_time(&mut self) -> Option<Time> {
-        while let Some(Entry { at, sequence, slot }) = self.heap.peek().copied() {
-            if self.is_live(slot, sequence) {
-                return Some(at);
+        while let Some(Reverse((at, sequence, slot))) = self.heap.peek() {
+            if self.is_live(*slot, *sequence) {
+                return Some(*at);
             }
+            let slot = *slot;
             self.heap.pop();
             self.free.push(slot);
         }
@@ -70,7 +71,7 @@ impl<E> Queue<E> {
 
     /// Takes the next event.
     pub fn pop(&mut self) -> Option<(Time, E)> {
-        while let Some(Entry { at, slot, .. }) = self.heap.pop() {
+        while let Some(Reverse((at, _, slot))) = self.heap.pop() {
             // A slot is freed only here and in `next_time`, when its heap entry is gone: the entry is the slot's.
             self.free.push(slot);
             if let Some(event) = self.slots[slot as usize].event.take() {
