@@ -69,7 +69,7 @@ mod tests {
         assert_eq!((map.get(id(2, 1)), map.get(id(2, 0)), map.get(id(9, 9))), (Some(&'b'), None, None));
         assert_eq!(map.ids().collect::<Vec<_>>(), [id(0, 3), id(2, 1)]);
         assert_eq!(map.values().collect::<String>(), "ab");
-        map.values_mut().for_each(|value| value.make_ascii_uppercase());
+        map.values_mut().for_each(char::make_ascii_uppercase);
         assert_eq!(map.get_mut(id(2, 1)).copied(), Some('B'));
     }
 }
