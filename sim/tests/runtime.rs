@@ -1,6 +1,9 @@
 //! The user's async code in virtual time: tokio timers, processes, crashes, leaks, and what breaks a run.
 
-use squall_bus::{Cluster, ErrorClass, Fault, FaultKind, Role, Time, Topic};
+use squall_bus::{
+    Cluster, ConsumerConfig, ConsumerEvent, ErrorClass, Fault, FaultKind, Main, ProducerConfig, Record, Role,
+    Time, Topic, TopicSpec,
+};
 use squall_sim::{
     Simulation,
     kafka::{Kafka, invariants, profile},
@@ -183,6 +186,80 @@ fn a_paused_process_is_not_polled_until_it_is_resumed() {
         })
         .expect("nothing breaks");
     assert_eq!(seen, [1, 2, 12, 13]);
+}
+
+/// It cannot take its leave: were it only asked to, it would go on with its membership when it is resumed.
+#[test]
+fn a_frozen_process_that_is_restarted_leaves_nobody_behind() {
+    for kind in [FaultKind::Restart, FaultKind::Stop] {
+        let owned = simulation(3)
+            .run(Options { host_timers: false, ..options() }, move |cluster| async move {
+                let topic = Topic::new("orders");
+                let spec = TopicSpec {
+                    topic: topic.clone(),
+                    partitions: 2,
+                    replicas: 3,
+                    min_insync: 2,
+                    config: std::collections::BTreeMap::new(),
+                };
+                cluster.admin().create_topics(&[spec]).await.expect("the topic can be");
+                let owned: Arc<Mutex<Vec<(u32, Time)>>> = Arc::default();
+                let told = Arc::clone(&owned);
+                let main: Main = Arc::new(move |bus, life| {
+                    let (told, topic) = (Arc::clone(&told), topic.clone());
+                    Box::pin(async move {
+                        let config = ConsumerConfig::group("member", "billing", &[topic]);
+                        let member = bus.consumer(config).expect("a consumer");
+                        loop {
+                            if let ConsumerEvent::Assigned(_) = member.event().await {
+                                told.lock().expect("no panic").push((life.0, bus.clock().now()));
+                            }
+                        }
+                    })
+                });
+                let clock = cluster.clock();
+                cluster.start("member", main);
+                clock.sleep(20 * SECOND).await;
+                let frozen = fault(0, FaultKind::Pause, "member");
+                cluster.strike(&frozen).await.expect("it freezes");
+                clock.sleep(SECOND).await;
+                cluster.strike(&fault(1, kind, "member")).await.expect("it ends");
+                clock.sleep(SECOND).await;
+                cluster.heal_all().await.expect("all can be healed");
+                clock.sleep(100 * SECOND).await;
+                let owned = owned.lock().expect("no panic").clone();
+                owned
+            })
+            .expect("nothing breaks");
+        let lives: Vec<u32> = owned.iter().map(|(life, _)| *life).collect();
+        assert_eq!(lives, [0, 1], "{kind:?}: the next one is assigned when the session of the last is over");
+        assert!(owned[1].1 < Time::ZERO + 80 * SECOND, "{kind:?}: {owned:?}");
+    }
+}
+
+#[test]
+fn a_call_right_after_opening_is_heard() {
+    let (sent, closed) = simulation(4)
+        .run(Options { host_timers: false, ..options() }, |cluster| async move {
+            let topic = Topic::new("orders");
+            let spec = TopicSpec {
+                topic: topic.clone(),
+                partitions: 1,
+                replicas: 3,
+                min_insync: 2,
+                config: std::collections::BTreeMap::new(),
+            };
+            cluster.admin().create_topics(&[spec]).await.expect("the topic can be");
+            let bus = cluster.bus();
+            let producer = bus.producer(ProducerConfig::new("shop")).expect("a producer");
+            let sent = producer.send(Record::new(&topic, None, vec![1].into())).await.is_ok();
+            let member =
+                bus.consumer(ConsumerConfig::group("member", "billing", &[topic])).expect("a consumer");
+            member.close().await;
+            (sent, cluster.clock().now())
+        })
+        .expect("nothing breaks");
+    assert!(sent && closed < Time::ZERO + SECOND, "{closed}");
 }
 
 #[test]
