@@ -227,8 +227,7 @@ fn a_frozen_process_that_is_restarted_leaves_nobody_behind() {
                 clock.sleep(SECOND).await;
                 cluster.heal_all().await.expect("all can be healed");
                 clock.sleep(100 * SECOND).await;
-                let owned = owned.lock().expect("no panic").clone();
-                owned
+                owned.lock().expect("no panic").clone()
             })
             .expect("nothing breaks");
         let lives: Vec<u32> = owned.iter().map(|(life, _)| *life).collect();
