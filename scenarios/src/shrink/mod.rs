@@ -15,7 +15,8 @@
 //! partition are left alone: with fewer of them, other promises would hold.
 //!
 //! The result depends on the capsule alone: not on time, not on the number of cores. Effort is counted in events of the
-//! kernel, [`EFFORT`] of them; what was reached by then is the result.
+//! kernel, which take about a microsecond each: a person waits for the result, and the longer the scenario, the longer it
+//! may take ([`EFFORT`], [`EFFORT_PER_SECOND`]). What was reached by then is the result; mostly a tenth of it is enough.
 //!
 //! | file | what it has |
 //! |---|---|
@@ -44,8 +45,13 @@ use std::{fmt, sync::Arc};
 
 /// The passes are repeated so often at most.
 pub const ROUNDS: u32 = 3;
-/// All candidates together take about so many kernel events at most.
-pub const EFFORT: u64 = 60_000_000;
+/// All candidates together take about so many kernel events at most, and [so many more](EFFORT_PER_SECOND), or
+/// [`LEAST_RUNS`] times those of the run itself if that is more.
+pub const EFFORT: u64 = 1_200_000;
+/// For each second in which the scenario sends.
+pub const EFFORT_PER_SECOND: u64 = 100_000;
+/// The effort is enough for so many runs like the one that is shrunk.
+pub const LEAST_RUNS: u64 = 5;
 /// And there are no more of them than this.
 const CANDIDATES: u64 = 5_000;
 
@@ -120,7 +126,7 @@ pub enum ShrinkError {
 pub fn shrink(capsule: &Capsule, progress: &mut dyn FnMut(&Progress)) -> Result<Shrunk, ShrinkError> {
     let (bus, expected) = (capsule.target.0.bus(), &capsule.expected);
     let first_events = first_run(capsule)?;
-    let bench = Bench::new(bus, expected, first_events, EFFORT);
+    let bench = Bench::new(bus, expected, first_events, effort(capsule, first_events));
     let mut work = Work { case: Case::of(capsule), bench, budget: Budget::of(CANDIDATES) };
     let before = Size::of(&work.case);
     let mut complete = false;
@@ -138,6 +144,13 @@ pub fn shrink(capsule: &Capsule, progress: &mut dyn FnMut(&Progress)) -> Result<
     }
     let (after, runs) = (Size::of(&work.case), work.bench.runs);
     Ok(Shrunk { capsule: written(capsule, &work), before, after, runs, complete })
+}
+
+/// So many kernel events may be spent on it.
+fn effort(capsule: &Capsule, first: u64) -> u64 {
+    let seconds = capsule.scenario.workload.lasts.get().as_secs();
+    let waited = EFFORT.saturating_add(EFFORT_PER_SECOND.saturating_mul(seconds));
+    waited.max(LEAST_RUNS.saturating_mul(first))
 }
 
 /// Runs what was given: how many events that takes.
