@@ -5,9 +5,7 @@
 //!
 //! **Algorithm.** One walk over all places with the first place of each record. **Cost.** Linear in the places.
 //!
-//! **Forbidden** when the producer is idempotent or `log: exactly-once` is demanded (`Rules::single_append`). An
-//! idempotent producer's session that had given another record up before this one was done with begins a new epoch, in
-//! which what it sends again is new to the bus: allowed then ([`Case::AfterGivingUp`]).
+//! **Forbidden** when the producer is idempotent or `log: exactly-once` is demanded ([`Rules::single_append`]).
 //!
 //! **Evidence limit.** Both places must have been seen: an ack counts for one.
 //!
@@ -17,18 +15,17 @@ use super::{Case, Check, Found, proof};
 use crate::{
     Kind,
     analysis::{Analysis, Place},
-    history::{OpId, SendRow, Status},
+    guarantees::Rules,
 };
-use std::collections::BTreeMap;
 
 pub(super) const CHECK: Check = Check {
     kind: Kind::Duplicate,
     about: "one record stands at more than one place of the log",
-    forbidden: "idempotent producers, until they give a record up; `log: exactly-once`",
+    forbidden: "idempotent producers; `log: exactly-once`",
     source: "Jepsen kafka: duplicate",
     find,
     tell,
-    rule: |rules, found| rules.single_append(found.case == Case::AfterGivingUp),
+    rule: |rules, _| Rules::single_append(rules),
 };
 
 fn find(analysis: &Analysis<'_>) -> Vec<Found> {
@@ -57,29 +54,7 @@ fn find(analysis: &Analysis<'_>) -> Vec<Found> {
             });
         }
     }
-    if !found.is_empty() {
-        mark_what_came_after_giving_up(analysis, &mut found);
-    }
     found
-}
-
-/// Sets apart the records of sessions that had given another record up before.
-fn mark_what_came_after_giving_up(analysis: &Analysis<'_>, found: &mut [Found]) {
-    let session = |send: &SendRow| (send.process, send.session);
-    let mut gave_up = BTreeMap::new();
-    for send in analysis.history.sends().iter().filter(|send| send.status != Status::Ok) {
-        let Some(at) = send.completion() else { continue };
-        let first = gave_up.entry(session(send)).or_insert((at, send.invoke));
-        *first = (at, send.invoke).min(*first);
-    }
-    for one in found {
-        let Some(send) = one.send.map(|row| analysis.send(row)) else { continue };
-        let before =
-            |(at, of): &(u32, OpId)| *of != send.invoke && send.completion().is_none_or(|end| *at < end);
-        if gave_up.get(&session(send)).is_some_and(before) {
-            one.case = Case::AfterGivingUp;
-        }
-    }
 }
 
 /// The rows of the sends whose records stand at more than one place.
@@ -124,26 +99,6 @@ mod tests {
         let mut tale = tale();
         tale.sent(1, 1).drain(1, 0).drain(1, 1).drained(2);
         tale.finds(CHECK, &[(1, 1, Case::Plain)]);
-    }
-
-    #[test]
-    fn a_session_that_gave_a_record_up_may_append_another_again() {
-        let mut tale = tale();
-        tale.unknown(1, None).sent(2, 1).drain(2, 0).drain(2, 1).drained(2);
-        tale.finds(CHECK, &[(2, 1, Case::AfterGivingUp)]);
-    }
-
-    #[test]
-    fn what_another_session_gave_up_or_gives_up_later_excuses_nothing() {
-        let mut tale = tale();
-        tale.unknown(1, None)
-            .restart_producer()
-            .sent(2, 1)
-            .unknown(3, None)
-            .drain(2, 0)
-            .drain(2, 1)
-            .drained(2);
-        tale.finds(CHECK, &[(2, 1, Case::Plain)]);
     }
 
     #[test]

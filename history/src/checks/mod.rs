@@ -110,8 +110,6 @@ pub enum Case {
     Passed,
     /// A handler gave the record up.
     GivenUp,
-    /// The producer session had given a record up by then.
-    AfterGivingUp,
     /// The reader chose its units itself.
     Assigned,
     /// The leader epoch along the log is meant.

@@ -3,7 +3,7 @@
 //! | promise | acks=0 | acks=1 | acks=all | idempotent |
 //! |---|---|---|---|---|
 //! | an acknowledged record survives | allowed | allowed if a leader may have changed | forbidden, unless as many nodes as `min_insync` lost power under lazy fsync | the same |
-//! | a record stands once in the log | allowed | allowed | allowed | forbidden, until its session gives a record up |
+//! | a record stands once in the log | allowed | allowed | allowed | forbidden |
 //! | sends of one session keep their order | allowed | allowed | allowed if several are in flight and retried | forbidden |
 //! | one record per position, nothing but what was sent | forbidden | forbidden; a reused place of a record that may be lost is allowed | forbidden | forbidden |
 //! | a reader of assigned units leaves nothing out | forbidden | forbidden | forbidden | forbidden |
@@ -130,17 +130,11 @@ impl Rules<'_> {
         }
     }
 
-    /// A record stands once in the log. `gave_up`: its producer session had given a record up by then. The numbers of what
-    /// it gave up are missing from then on, so it counts anew in a new epoch, in which the bus knows nothing of what it
-    /// sends again (KIP-360; librdkafka issue 4953).
+    /// A record stands once in the log.
     #[must_use]
-    pub fn single_append(&self, gave_up: bool) -> Ruling {
+    pub fn single_append(&self) -> Ruling {
         if self.expect.log == Some(Log::ExactlyOnce) {
             forbidden("`log: exactly-once` demands that a record stands once in the log")
-        } else if self.configuration.idempotent && gave_up {
-            allowed(
-                "an idempotent producer that gives a record up begins a new epoch: what it sends again then may stand twice",
-            )
         } else if self.configuration.idempotent {
             self.unless_power_was_lost("an idempotent producer's session appends each record once")
         } else {
