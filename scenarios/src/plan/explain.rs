@@ -192,7 +192,7 @@ impl Plan {
         let rules = Rules { configuration: &configuration, expect: &expect, facts: &facts };
         writeln!(f, "\nguarantees, if every fault strikes")?;
         ruling(f, "loss of an acknowledged record", &rules.survival())?;
-        ruling(f, "a record twice in the log", &rules.single_append(false))?;
+        ruling(f, "a record twice in the log", &rules.single_append())?;
         ruling(f, "keys out of order in the log", &rules.key_order_in_log())?;
         if !self.consumers().is_empty() {
             ruling(f, "a record that is not processed", &rules.processing(true))?;
