@@ -120,12 +120,18 @@ impl FaultSpec {
     /// The fault with nothing left to draw.
     pub(crate) fn fixed(fault: &Fault) -> Self {
         let period = |span| PeriodRange::fixed(Period::of(span));
-        let role = RoleText(fault.role.clone());
-        let mut spec = Self { at: Some(period(fault.at.since(Time::ZERO))), ..Self::default() };
+        let mut spec = Self::of(fault.kind, RoleText(fault.role.clone()));
+        spec.at = Some(period(fault.at.since(Time::ZERO)));
         if !fault.lasts.is_zero() {
             spec.lasts = Some(period(fault.lasts));
         }
-        match fault.kind {
+        spec
+    }
+
+    /// What breaks and whom it strikes, and not yet when.
+    pub(crate) fn of(kind: FaultKind, role: RoleText) -> Self {
+        let mut spec = Self::default();
+        match kind {
             FaultKind::Kill => spec.kill = Some(role),
             FaultKind::Stop => spec.stop = Some(role),
             FaultKind::Restart => spec.restart = Some(role),
@@ -134,7 +140,9 @@ impl FaultSpec {
             FaultKind::Isolate => spec.isolate = Some(role),
             FaultKind::Stall => spec.stall = Some(role),
             FaultKind::PowerFail => spec.power_fail = Some(role),
-            FaultKind::Delay(by) => spec.delay = Some(DelayArgs { role, by: period(by) }),
+            FaultKind::Delay(by) => {
+                spec.delay = Some(DelayArgs { role, by: PeriodRange::fixed(Period::of(by)) });
+            }
             FaultKind::DropResponses(count) => {
                 spec.drop_responses = Some(DropArgs { role, count: Count::new(count) });
             }

@@ -1,8 +1,8 @@
 //! What breaks, when, and whom it strikes: drawn as shares of what the scenario has.
 
 use crate::format::{
-    DelayArgs, DropArgs, FaultSpec, Scenario,
-    scalar::{Count, Period, PeriodRange, RoleText},
+    FaultSpec, Scenario,
+    scalar::{Period, PeriodRange, RoleText},
 };
 use proptest::{
     prelude::*,
@@ -69,7 +69,11 @@ impl Strike {
     pub(super) fn fitted(&self, scenario: &Scenario) -> FaultSpec {
         let end = scenario.workload.lasts.get();
         let (at, left) = self.times(end);
-        let mut spec = FaultSpec::default();
+        let mut spec = FaultSpec::of(self.kind, RoleText(self.whom.among(self.kind, scenario)));
+        if let (FaultKind::Delay(by), Some(delay)) = (self.kind, &mut spec.delay) {
+            let most = by + Duration::from_millis(self.more);
+            delay.by = PeriodRange::new(Period::of(by), Period::of(most));
+        }
         if self.again {
             spec.every = Some(at);
         } else {
@@ -79,24 +83,6 @@ impl Strike {
             let (low, more) = self.lasts;
             let period = |millis| Period::of(Duration::from_millis(millis).min(left));
             spec.lasts = Some(PeriodRange::new(period(low), period(low + more)));
-        }
-        let role = RoleText(self.whom.among(self.kind, scenario));
-        match self.kind {
-            FaultKind::Kill => spec.kill = Some(role),
-            FaultKind::Stop => spec.stop = Some(role),
-            FaultKind::Restart => spec.restart = Some(role),
-            FaultKind::Pause => spec.pause = Some(role),
-            FaultKind::Partition => spec.partition = Some(role),
-            FaultKind::Isolate => spec.isolate = Some(role),
-            FaultKind::Stall => spec.stall = Some(role),
-            FaultKind::PowerFail => spec.power_fail = Some(role),
-            FaultKind::Delay(by) => {
-                let most = by + Duration::from_millis(self.more);
-                spec.delay = Some(DelayArgs { role, by: PeriodRange::new(Period::of(by), Period::of(most)) });
-            }
-            FaultKind::DropResponses(count) => {
-                spec.drop_responses = Some(DropArgs { role, count: Count::new(count) });
-            }
         }
         spec
     }
