@@ -22,7 +22,7 @@ macro_rules! entries {
     };
 }
 
-const ENTRIES: [Entry; 13] = entries!(
+const ENTRIES: [Entry; 22] = entries!(
     "leader-failover"
     "rolling-restart"
     "follower-loss"
@@ -35,6 +35,15 @@ const ENTRIES: [Entry; 13] = entries!(
     "lone-leader-acks1"
     "isolated-leader"
     "power-loss"
+    "last-replica-standing"
+    "unclean-loss"
+    "truncation"
+    "slow-follower"
+    "retention-passes-consumer"
+    "compaction-late-reader"
+    "partition-growth"
+    "topic-recreated"
+    "metadata-delays"
     "storm"
 );
 

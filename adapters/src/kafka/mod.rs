@@ -102,7 +102,20 @@ impl KafkaBus {
 /// What Kafka and its client can do, and these things besides.
 #[must_use]
 pub fn capabilities(besides: &[Capability]) -> Capabilities {
-    let own = [Capability::Transactions, Capability::Idempotence, Capability::AckOne, Capability::AckNone];
+    use Capability as C;
+    let own = [
+        C::Transactions,
+        C::Idempotence,
+        C::AckOne,
+        C::AckNone,
+        C::DeleteTopics,
+        C::AddPartitions,
+        C::AlterTopics,
+        C::DeleteRecords,
+        C::Retention,
+        C::Compaction,
+        C::UncleanElection,
+    ];
     Capabilities::new(AckModel::Prefix, true, &[&own, besides].concat())
 }
 

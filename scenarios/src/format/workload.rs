@@ -155,6 +155,10 @@ pub struct Consumers {
     /// When they commit.
     #[serde(default)]
     pub commit: CommitPolicy,
+    /// Where a member goes on in a unit where its group has no position, or an impossible one: behind what retention,
+    /// deletion or a truncated log took away. At the earliest record unless said.
+    #[serde(default, skip_serializing_if = "Reset::is_default")]
+    pub reset: Reset,
     /// How long the group waits for a sign of life. The client's own default unless said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_timeout: Option<Period>,
@@ -176,6 +180,25 @@ pub struct Consumers {
     /// its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub buffer: Option<Count>,
+}
+
+/// Where a consumer goes on that has no position, or an impossible one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Reset {
+    /// At the oldest record that is there.
+    #[default]
+    Earliest,
+    /// Behind the newest: what is there is skipped.
+    Latest,
+}
+
+impl Reset {
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// What a consumer does with a record.

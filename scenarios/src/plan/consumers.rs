@@ -1,10 +1,10 @@
 //! What a consumer does with a record: how long each try takes, how it ends, how long the pause is.
 
 use crate::format::{
-    CommitPolicy, Consumers, Jitter, Retry, RetryBy, Scenario,
+    CommitPolicy, Consumers, Jitter, Reset, Retry, RetryBy, Scenario,
     scalar::{Count, Period},
 };
-use squall_bus::{ConsumerConfig, Topic};
+use squall_bus::{ConsumerConfig, ResetPolicy, Topic};
 use squall_sim::kernel::{Choices, Site, mix};
 use std::time::Duration;
 
@@ -119,6 +119,10 @@ pub(super) fn plan(scenario: &Scenario, choices: &Choices) -> Vec<ConsumerPlan> 
 fn config(group: &Consumers, number: usize, topics: &[Topic], ordered: bool) -> ConsumerConfig {
     let plain = ConsumerConfig::group(&format!("consumer-{number}"), &group.group, topics);
     ConsumerConfig {
+        reset: match group.reset {
+            Reset::Earliest => ResetPolicy::Earliest,
+            Reset::Latest => ResetPolicy::Latest,
+        },
         session_timeout: group.session_timeout.map(Period::get),
         heartbeat_interval: group.heartbeat.map(Period::get),
         max_poll_interval: group.max_poll_interval.map(Period::get),

@@ -3,7 +3,7 @@
 use super::Bounds;
 use crate::format::{
     Arrivals, CommitPolicy, Consumers, Handler, Jitter, KeyChoice, Names, PayloadKind, Producers, Profile,
-    Retry, RetryBy, Topology,
+    Reset, Retry, RetryBy, Topology,
     scalar::{AcksChoice, Count, Period, PeriodRange, Ratio},
 };
 use proptest::{
@@ -175,6 +175,7 @@ pub(super) fn readers(bounds: &Bounds) -> impl Strategy<Value = Reader> + use<> 
             retry,
             dlq: None,
             commit,
+            reset: Reset::default(),
             session_timeout: session,
             heartbeat,
             max_poll_interval: poll,

@@ -9,11 +9,13 @@
 //! - Offsets and epochs are Kafka's own; `None` stands for Kafka's -1.
 
 pub use super::batch::{
-    BATCH_OVERHEAD, Batch, CommittedOffset, Entry, Payload, ProducerStamp, RECORD_OVERHEAD, record_bytes,
+    BATCH_OVERHEAD, Batch, CommittedOffset, Entry, Kept, Payload, ProducerStamp, RECORD_OVERHEAD,
+    record_bytes,
 };
 
 use super::{
     error::ErrorCode,
+    metadata::TopicId,
     quorum::{QuorumRequest, QuorumResponse},
 };
 use crate::kernel::NodeId;
@@ -141,6 +143,57 @@ pub enum RequestBody {
     AlterPartition(AlterPartitionRequest),
     /// Between the voters of the metadata quorum, and from its observers.
     Quorum(QuorumRequest),
+    /// Move the start of logs.
+    DeleteRecords(DeleteRecordsRequest),
+    /// Where leader epochs end.
+    OffsetForLeaderEpoch(Vec<EpochPartition>),
+    /// An administrator asks the controller.
+    Admin(AdminRequest),
+}
+
+/// Asks where a leader epoch ends in a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EpochPartition {
+    /// The partition.
+    pub id: PartitionId,
+    /// The leader epoch that the client knows.
+    pub current_leader_epoch: Option<u32>,
+    /// The epoch in question.
+    pub leader_epoch: u32,
+}
+
+/// Where a leader epoch ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EpochEnd {
+    /// The partition.
+    pub id: PartitionId,
+    /// How it went.
+    pub error: ErrorCode,
+    /// The largest epoch of the log that is not above the one in question, and where it ends; `None` if the log
+    /// knows no epoch.
+    pub end: Option<(u32, u64)>,
+}
+
+/// What an administrator can ask of the controller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AdminRequest {
+    /// DeleteTopics.
+    DeleteTopic(TopicIx),
+    /// CreatePartitions: so many in all.
+    CreatePartitions(TopicIx, u32),
+    /// IncrementalAlterConfigs: these names get these values.
+    AlterConfigs(TopicIx, Vec<(String, String)>),
+    /// ElectLeaders.
+    ElectLeaders(Election, Vec<PartitionId>),
+}
+
+/// How ElectLeaders elects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Election {
+    /// The first replica, if it is in sync.
+    Preferred,
+    /// Any replica that is alive, where there is no leader.
+    Unclean,
 }
 
 /// What can be answered; each variant answers the request of its name.
@@ -178,6 +231,32 @@ pub enum ResponseBody {
     AlterPartition(ErrorCode, Vec<AlteredPartition>),
     /// See [`QuorumResponse`].
     Quorum(QuorumResponse),
+    /// One result for each partition of the request, in its order.
+    DeleteRecords(Vec<DeletedRecords>),
+    /// One result for each partition of the request, in its order.
+    OffsetForLeaderEpoch(Vec<EpochEnd>),
+    /// How it went; of an election one result for each partition, in order.
+    Admin(ErrorCode, Vec<(PartitionId, ErrorCode)>),
+}
+
+/// Asks for the start of logs to be moved.
+#[derive(Clone, Debug)]
+pub struct DeleteRecordsRequest {
+    /// How long the broker may wait for the replicas.
+    pub timeout: Duration,
+    /// The partitions, each with its new first offset; `None` for the high watermark.
+    pub partitions: Vec<(PartitionId, Option<u64>)>,
+}
+
+/// What became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeletedRecords {
+    /// The partition.
+    pub id: PartitionId,
+    /// How it went.
+    pub error: ErrorCode,
+    /// The least first offset over the live replicas, unless there is an error.
+    pub low_watermark: u64,
 }
 
 /// Asks for batches to be appended.
@@ -217,6 +296,10 @@ pub struct FetchRequest {
     pub max_bytes: u32,
     /// Where to read.
     pub partitions: Arc<Vec<FetchPartition>>,
+    /// The broker in whose rack a consumer is (`client.rack`).
+    pub rack: Option<NodeId>,
+    /// The ids of the topics, from who names them by id (Fetch 13 and later).
+    pub topic_ids: Option<Arc<[(TopicIx, TopicId)]>>,
 }
 
 /// Where to read in one partition.
@@ -228,10 +311,12 @@ pub struct FetchPartition {
     pub current_leader_epoch: Option<u32>,
     /// From here on.
     pub offset: u64,
-    /// The epoch of the last record the reader has (followers; consumers that check for truncation).
+    /// The epoch of the last record that a follower has; consumers ask by OffsetForLeaderEpoch instead.
     pub last_fetched_epoch: Option<u32>,
     /// The most for this partition, except that the first batch always comes.
     pub max_bytes: u32,
+    /// Where a follower's own log begins; 0 from a consumer.
+    pub log_start: u64,
 }
 
 /// What was read in one partition.
@@ -252,13 +337,30 @@ pub struct FetchedPartition {
     pub diverging: Option<(u32, u64)>,
     /// With NOT_LEADER_OR_FOLLOWER or FENCED_LEADER_EPOCH: who leads now.
     pub leader: Option<LeaderHint>,
+    /// A consumer is to read from this replica instead (KIP-392).
+    pub preferred: Option<NodeId>,
 }
 
 impl FetchedPartition {
-    /// Whether the reader has to hear this at once: an error or a divergence.
+    /// An error and nothing else.
+    #[must_use]
+    pub const fn refused(id: PartitionId, error: ErrorCode) -> Self {
+        Self {
+            id,
+            error,
+            high_watermark: 0,
+            log_start: 0,
+            entries: Vec::new(),
+            diverging: None,
+            leader: None,
+            preferred: None,
+        }
+    }
+
+    /// Whether the reader has to hear this at once: an error, a divergence, another replica to read from.
     #[must_use]
     pub const fn is_urgent(&self) -> bool {
-        self.error.is_error() || self.diverging.is_some()
+        self.error.is_error() || self.diverging.is_some() || self.preferred.is_some()
     }
 }
 
@@ -311,6 +413,8 @@ pub struct TopicMetadata {
     pub topic: TopicIx,
     /// UNKNOWN_TOPIC_OR_PARTITION if the broker does not know it.
     pub error: ErrorCode,
+    /// Its id, if the broker knows it.
+    pub id: Option<TopicId>,
     /// Its partitions, by number.
     pub partitions: Vec<PartitionMetadata>,
 }

@@ -6,7 +6,8 @@
 //! little later (rule A5).
 
 use super::{
-    Kafka, NewTopic, Shared, Timer,
+    Kafka, Shared, Timer,
+    admin::Wanted,
     broker::{Broker, Env},
     controller::{Controller, Records},
     error::ErrorCode,
@@ -84,6 +85,11 @@ impl Server {
     /// A replica on this node.
     pub(super) fn data(&self) -> Option<&Broker> {
         self.broker.as_ref().map(|broker| &broker.data)
+    }
+
+    /// The data plane, to change it.
+    pub(super) fn data_mut(&mut self) -> Option<&mut Broker> {
+        self.broker.as_mut().map(|broker| &mut broker.data)
     }
 
     pub(super) fn on(
@@ -297,7 +303,8 @@ impl Server {
             RequestBody::Quorum(_)
             | RequestBody::BrokerRegistration(_)
             | RequestBody::BrokerHeartbeat(_)
-            | RequestBody::AlterPartition(_) => self.control(request.client, request.body, to, ctx, shared),
+            | RequestBody::AlterPartition(_)
+            | RequestBody::Admin(_) => self.control(request.client, request.body, to, ctx, shared),
             _ => self.with_broker(ctx, shared, |broker, env| broker.request(conn, request, env)),
         }
     }
@@ -325,6 +332,7 @@ impl Server {
             RequestBody::BrokerRegistration(request) => controller.register(request, rules, now),
             RequestBody::BrokerHeartbeat(request) => controller.heartbeat(request, rules, now),
             RequestBody::AlterPartition(request) => controller.alter(&request, rules),
+            RequestBody::Admin(request) => controller.admin(&request, rules, &shared.names, ctx.choices()),
             _ => return,
         };
         self.decide(records, ctx);
@@ -344,13 +352,21 @@ impl Server {
         }
     }
 
-    /// The controller creates a topic that an administrator asked for, unless it has.
-    pub(super) fn create_topic(&mut self, wanted: &NewTopic, ctx: &mut Ctx<'_, Kafka>, shared: &Shared) {
-        let known = |controller: &Controller| controller.image.topic(wanted.topic).is_some();
-        if !self.gone && self.controller.as_ref().is_some_and(|controller| !known(controller)) {
-            self.decide(vec![wanted.record()], ctx);
-            self.react(ctx, shared);
+    /// The controller does what an administrator asked for, unless it has.
+    pub(super) fn carry_out(&mut self, wanted: &Wanted, ctx: &mut Ctx<'_, Kafka>, shared: &Shared) {
+        let Some(controller) = self.controller.as_ref().filter(|_| !self.gone) else { return };
+        if wanted.is_done(&controller.image) {
+            return;
         }
+        let records = match (wanted, wanted.request()) {
+            // Another topic of its name has to go first.
+            (Wanted::Create(topic), _) if controller.image.topic(topic.topic).is_some() => return,
+            (Wanted::Create(topic), _) => vec![topic.record()],
+            (_, Some(request)) => controller.admin(&request, &shared.rules, &shared.names, ctx.choices()).0,
+            (_, None) => return,
+        };
+        self.decide(records, ctx);
+        self.react(ctx, shared);
     }
 
     fn response(
@@ -395,6 +411,7 @@ impl Server {
             Timer::Gone => self.finish(ctx),
             Timer::Quorum(timer) => self.voter.on_timer(timer, rules, &mut self.links, ctx),
             Timer::Sessions(epoch) => self.check_sessions(epoch, ctx, shared),
+            Timer::Leaders(epoch) => self.check_leaders(epoch, ctx, shared),
             Timer::Apply => {
                 self.apply_armed = false;
                 self.apply(ctx, shared);
@@ -424,6 +441,17 @@ impl Server {
             self.decide(records, ctx);
         }
         ctx.timer(session_check(shared), Timer::Sessions(epoch));
+    }
+
+    /// The controller looks at who leads.
+    fn check_leaders(&mut self, epoch: u32, ctx: &mut Ctx<'_, Kafka>, shared: &Shared) {
+        if !self.voter.is_active() || self.voter.epoch() != epoch {
+            return;
+        }
+        let Some(controller) = &self.controller else { return };
+        let records = controller.balance_leaders(&shared.rules);
+        self.decide(records, ctx);
+        ctx.timer(shared.rules.leader_check, Timer::Leaders(epoch));
     }
 
     // What follows from an event.
@@ -480,6 +508,7 @@ impl Server {
         }
         self.controller = Some(Controller::new(image, shared.servers, ctx.now()));
         ctx.timer(session_check(shared), Timer::Sessions(self.voter.epoch()));
+        ctx.timer(shared.rules.leader_check, Timer::Leaders(self.voter.epoch()));
     }
 
     fn answer_committed(&mut self, ctx: &mut Ctx<'_, Kafka>) {
@@ -524,7 +553,11 @@ impl Server {
             broker.published = true;
             broker.data.start_timers(&shared.rules, ctx);
         }
-        let all: Vec<PartitionId> = self.image.partitions().map(|(id, _)| id).collect();
+        let mut all: Vec<PartitionId> = self.image.partitions().map(|(id, _)| id).collect();
+        // Replicas of topics that were deleted meanwhile are still there.
+        all.extend(self.data().into_iter().flat_map(Broker::replicas).map(|replica| replica.id));
+        all.sort_unstable();
+        all.dedup();
         self.with_broker(ctx, shared, |broker, env| broker.metadata_changed(&all, env));
     }
 }
@@ -539,6 +572,7 @@ fn not_controller(body: &RequestBody) -> ResponseBody {
     match body {
         RequestBody::BrokerRegistration(_) => ResponseBody::BrokerRegistration(error, 0),
         RequestBody::AlterPartition(_) => ResponseBody::AlterPartition(error, Vec::new()),
+        RequestBody::Admin(_) => ResponseBody::Admin(error, Vec::new()),
         _ => ResponseBody::BrokerHeartbeat(super::protocol::BrokerHeartbeatResponse {
             error,
             fenced: true,
@@ -553,6 +587,7 @@ fn refusal(body: &ResponseBody) -> ResponseBody {
     match body {
         ResponseBody::BrokerRegistration(..) => ResponseBody::BrokerRegistration(error, 0),
         ResponseBody::AlterPartition(..) => ResponseBody::AlterPartition(error, Vec::new()),
+        ResponseBody::Admin(..) => ResponseBody::Admin(error, Vec::new()),
         _ => ResponseBody::BrokerHeartbeat(super::protocol::BrokerHeartbeatResponse {
             error,
             fenced: true,

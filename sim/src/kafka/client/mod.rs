@@ -37,6 +37,7 @@ mod range;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod validation;
 
 use super::{Shared, protocol::Msg};
 use crate::{

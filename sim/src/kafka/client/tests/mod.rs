@@ -8,5 +8,6 @@ mod failures;
 mod idempotence;
 mod lost_responses;
 mod membership;
+mod positions;
 mod stage;
 mod whole;
