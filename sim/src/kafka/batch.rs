@@ -151,6 +151,13 @@ impl Entry {
         self.kept.as_ref().map_or(index, |kept| kept.places[index as usize])
     }
 
+    /// Whether the record at this place in the batch is left.
+    #[must_use]
+    pub fn has(&self, place: u32) -> bool {
+        place < self.records
+            && self.kept.as_ref().is_none_or(|kept| kept.places.binary_search(&place).is_ok())
+    }
+
     /// The index, among the records that are left, of the first one at `offset` or behind it.
     #[must_use]
     pub fn index_at(&self, offset: u64) -> u32 {

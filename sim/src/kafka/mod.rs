@@ -27,6 +27,7 @@ mod isr;
 mod lifecycle;
 mod links;
 mod log;
+mod log_requests;
 pub mod metadata;
 mod model;
 pub mod names;

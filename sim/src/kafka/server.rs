@@ -5,9 +5,10 @@
 //! lays down the controller, answers what was waiting for a commit, and brings the broker's view up to date a
 //! little later (rule A5).
 
+mod control;
+
 use super::{
     Kafka, Shared, Timer,
-    admin::Wanted,
     broker::{Broker, Env},
     controller::{Controller, Records},
     error::ErrorCode,
@@ -352,23 +353,6 @@ impl Server {
         }
     }
 
-    /// The controller does what an administrator asked for, unless it has.
-    pub(super) fn carry_out(&mut self, wanted: &Wanted, ctx: &mut Ctx<'_, Kafka>, shared: &Shared) {
-        let Some(controller) = self.controller.as_ref().filter(|_| !self.gone) else { return };
-        if wanted.is_done(&controller.image) {
-            return;
-        }
-        let records = match (wanted, wanted.request()) {
-            // Another topic of its name has to go first.
-            (Wanted::Create(topic), _) if controller.image.topic(topic.topic).is_some() => return,
-            (Wanted::Create(topic), _) => vec![topic.record()],
-            (_, Some(request)) => controller.admin(&request, &shared.rules, &shared.names, ctx.choices()).0,
-            (_, None) => return,
-        };
-        self.decide(records, ctx);
-        self.react(ctx, shared);
-    }
-
     fn response(
         &mut self,
         from: NodeId,
@@ -430,30 +414,6 @@ impl Server {
         }
     }
 
-    fn check_sessions(&mut self, epoch: u32, ctx: &mut Ctx<'_, Kafka>, shared: &Shared) {
-        if self.controller.is_none() || !self.voter.is_active() || self.voter.epoch() != epoch {
-            return;
-        }
-        let now = ctx.now();
-        while let Some(records) =
-            self.controller.as_mut().and_then(|controller| controller.expire_session(&shared.rules, now))
-        {
-            self.decide(records, ctx);
-        }
-        ctx.timer(session_check(shared), Timer::Sessions(epoch));
-    }
-
-    /// The controller looks at who leads.
-    fn check_leaders(&mut self, epoch: u32, ctx: &mut Ctx<'_, Kafka>, shared: &Shared) {
-        if !self.voter.is_active() || self.voter.epoch() != epoch {
-            return;
-        }
-        let Some(controller) = &self.controller else { return };
-        let records = controller.balance_leaders(&shared.rules);
-        self.decide(records, ctx);
-        ctx.timer(shared.rules.leader_check, Timer::Leaders(epoch));
-    }
-
     // What follows from an event.
 
     fn react(&mut self, ctx: &mut Ctx<'_, Kafka>, shared: &Shared) {
@@ -507,7 +467,7 @@ impl Server {
             ctx.mark(Mark::ControllerChanged);
         }
         self.controller = Some(Controller::new(image, shared.servers, ctx.now()));
-        ctx.timer(session_check(shared), Timer::Sessions(self.voter.epoch()));
+        ctx.timer(control::session_check(shared), Timer::Sessions(self.voter.epoch()));
         ctx.timer(shared.rules.leader_check, Timer::Leaders(self.voter.epoch()));
     }
 
@@ -560,10 +520,6 @@ impl Server {
         all.dedup();
         self.with_broker(ctx, shared, |broker, env| broker.metadata_changed(&all, env));
     }
-}
-
-fn session_check(shared: &Shared) -> Duration {
-    shared.rules.broker_session / shared.rules.session_checks_per_session.max(1)
 }
 
 /// The answer of a node that does not control the cluster.

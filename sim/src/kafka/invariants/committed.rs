@@ -106,6 +106,11 @@ impl CommittedLogs {
 }
 
 impl Partition {
+    /// What is committed, in order.
+    pub(super) fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
     /// While this is the same, no more is committed and nothing anew.
     pub(super) const fn version(&self) -> (u64, u32, u64) {
         (self.end, self.unclean, self.starts)
