@@ -5,6 +5,8 @@
 //! - Offsets and new generations are appended with acks=all and answered, and shown, once they are committed; an
 //!   append that fails or takes longer than `offsets_commit_timeout` is answered 15 (16 if the leadership was
 //!   lost), and may still take effect.
+//! - Every `offsets.retention.check.interval.ms` expired offsets and forgotten groups are put to rest: tombstones in
+//!   the log.
 //! - Groups are numbered work for the broker to do ([`Work`]), so that the coordinator touches no replica.
 
 use super::{
@@ -12,7 +14,7 @@ use super::{
     broker::{Broker, BrokerTimer, Env},
     conns::Busy,
     error::ErrorCode,
-    group::{Effect, Group, GroupSnapshot, join_failed, sync_failed},
+    group::{Effect, Group, GroupSnapshot, check_metadata, join_failed, sync_failed},
     metadata::Image,
     protocol::{
         BATCH_OVERHEAD, Batch, CommittedOffset, Entry, GroupIx, MemberId, OffsetCommitRequest, PartitionId,
@@ -32,6 +34,8 @@ use std::{
 const MEMBER_ID: Site = Site::new("kafka.group.member-id");
 /// Bytes of one committed offset in a batch, key and value.
 const OFFSET_BYTES: u32 = 96;
+/// Bytes of one tombstone: a key.
+const TOMBSTONE_BYTES: u32 = 64;
 /// Bytes of one member in a group's record.
 const MEMBER_BYTES: u32 = 160;
 
@@ -46,12 +50,27 @@ pub(super) enum Work {
     Load(u32),
 }
 
+/// Who waits for a commit, and what each offset gets if it is kept.
+type Answer = (ConnId, Vec<(PartitionId, ErrorCode)>);
+
 #[derive(Debug)]
 enum Pending {
-    /// Offsets on their way, and who waits for them.
-    Offsets { group: GroupIx, conn: Option<ConnId>, offsets: Vec<CommittedOffset>, until: Time },
+    /// Offsets on their way, and who waits for which answer if all goes well.
+    Offsets { group: GroupIx, answer: Option<Answer>, offsets: Vec<CommittedOffset>, at: Time, until: Time },
     /// A generation on its way.
     Generation(GroupIx, i32),
+    /// A tombstone on its way.
+    Tombstone,
+}
+
+impl Pending {
+    /// Whether it will change this group.
+    fn concerns(&self, id: GroupIx) -> bool {
+        match self {
+            Self::Offsets { group, .. } | Self::Generation(group, _) => *group == id,
+            Self::Tombstone => false,
+        }
+    }
 }
 
 /// The groups of one partition.
@@ -80,6 +99,8 @@ pub(super) struct Coordinator {
     work: VecDeque<Work>,
     tokens: u64,
     armed: Option<Time>,
+    /// When offsets are next looked through for expired ones.
+    retention_check: Option<Time>,
 }
 
 /// The partition of a group: Java's hash of its name.
@@ -161,36 +182,54 @@ impl Coordinator {
             }
         }
         for pending in shard.pending.into_values() {
-            if let Pending::Offsets { conn: Some(conn), offsets, .. } = pending {
-                self.work.push_back(commit_answer(conn, &offsets, ErrorCode::NotCoordinator));
+            if let Pending::Offsets { answer: Some(answer), .. } = pending {
+                self.work.push_back(commit_answered(answer, ErrorCode::NotCoordinator));
             }
         }
     }
 
     /// The partition's log was read.
     fn load(&mut self, partition: u32, entries: &[Entry], env: &mut Env<'_, '_>) {
-        let now = env.ctx.now();
+        let (rules, now) = (env.rules, env.ctx.now());
         let Some(shard) = self.shard(partition) else { return };
         shard.loading = None;
-        let mut latest: BTreeMap<GroupIx, &Arc<GroupSnapshot>> = BTreeMap::new();
+        let mut latest: BTreeMap<GroupIx, (&Arc<GroupSnapshot>, Time)> = BTreeMap::new();
         for entry in entries {
+            let at = entry.batch.timestamp;
             match &entry.batch.payload {
                 Payload::Group(snapshot) => {
-                    latest.insert(snapshot.group, snapshot);
+                    latest.insert(snapshot.group, (snapshot, at));
+                }
+                Payload::GroupGone(group) => {
+                    latest.remove(group);
                 }
                 Payload::Offsets(group, offsets) => {
                     let group = shard.groups.entry(*group).or_insert_with(|| Group::new(*group));
-                    group.offsets.extend(offsets.iter().map(|offset| (offset.partition, *offset)));
+                    if rules.replay_newest_offset {
+                        group.offsets.keep(offsets, at);
+                    } else {
+                        group.offsets.keep_unknown(offsets, at);
+                    }
                 }
-                Payload::Records(_) => {}
+                Payload::OffsetsGone(group, partitions) => {
+                    if let Some(group) = shard.groups.get_mut(group) {
+                        group.offsets.forget(partitions);
+                    }
+                }
+                _ => {}
             }
         }
-        for (id, snapshot) in latest {
-            shard.groups.entry(id).or_insert_with(|| Group::new(id)).restore(snapshot, now);
+        for (id, (snapshot, at)) in latest {
+            shard.groups.entry(id).or_insert_with(|| Group::new(id)).restore(snapshot, at, now);
         }
+        shard.groups.retain(|_, group| !group.is_dead());
+        let keeps = shard.groups.values().any(|group| !group.offsets.is_empty());
         let due = shard.groups.values().filter_map(Group::due_at).min();
         if let Some(due) = due {
             self.arm(due, env);
+        }
+        if keeps {
+            self.watch_retention(env);
         }
     }
 
@@ -199,9 +238,9 @@ impl Coordinator {
     pub(super) fn request(&mut self, conn: ConnId, body: RequestBody, env: &mut Env<'_, '_>) {
         let group = match &body {
             RequestBody::FindCoordinator(group)
-            | RequestBody::Heartbeat(group, ..)
-            | RequestBody::LeaveGroup(group, _)
-            | RequestBody::OffsetFetch(group, _) => *group,
+            | RequestBody::Heartbeat(group, _)
+            | RequestBody::LeaveGroup(group, ..) => *group,
+            RequestBody::OffsetFetch(request) => request.group,
             RequestBody::JoinGroup(request) => request.group,
             RequestBody::SyncGroup(request) => request.group,
             RequestBody::OffsetCommit(request) => request.group,
@@ -246,23 +285,23 @@ impl Coordinator {
                 group.join(conn, request, fresh, rules, now)
             }
             RequestBody::SyncGroup(request) => group.sync(conn, request, now),
-            RequestBody::Heartbeat(_, member, generation) => {
-                answer = Some(ResponseBody::Heartbeat(group.heartbeat(member, generation, now)));
+            RequestBody::Heartbeat(_, member) => {
+                answer = Some(ResponseBody::Heartbeat(group.heartbeat(&member, now)));
                 Vec::new()
             }
-            RequestBody::LeaveGroup(_, member) => {
-                let (error, effects) = group.leave(member, rules, now);
+            RequestBody::LeaveGroup(_, member, instance) => {
+                let (error, effects) = group.leave(member, instance.as_ref(), rules, now);
                 answer = Some(ResponseBody::LeaveGroup(error));
                 effects
             }
-            RequestBody::OffsetFetch(_, partitions) => {
+            RequestBody::OffsetFetch(request) => {
                 let find = |id: &PartitionId| (*id, group.offsets.get(id).copied());
-                let found = partitions.iter().map(find).collect();
+                let found = request.partitions.iter().map(find).collect();
                 answer = Some(ResponseBody::OffsetFetch(ErrorCode::None, found));
                 Vec::new()
             }
             RequestBody::OffsetCommit(request) => {
-                match group.check_commit(request.member, rules, now) {
+                match group.check_commit(request.member.as_ref(), rules, now) {
                     Ok(()) => self.commit(partition, conn, request, env),
                     Err(error) => {
                         env.ctx.mark(Mark::CommitRefused);
@@ -280,12 +319,27 @@ impl Coordinator {
         self.arm_group(partition, id, env);
     }
 
+    /// Appends what may be committed; the rest is answered with it.
     fn commit(&mut self, partition: u32, conn: ConnId, request: OffsetCommitRequest, env: &mut Env<'_, '_>) {
+        let (group, mut results, mut offsets) = (request.group, Vec::new(), request.offsets);
+        results.extend(offsets.iter().map(|offset| (offset.partition, check_metadata(offset, env.rules))));
+        offsets.retain(|offset| !check_metadata(offset, env.rules).is_error());
+        let bytes = offsets.iter().fold(BATCH_OVERHEAD, |sum, offset| {
+            sum.saturating_add(OFFSET_BYTES).saturating_add(offset.metadata_bytes)
+        });
+        if bytes > env.rules.message_max_bytes {
+            let refuse =
+                |result: &mut (PartitionId, ErrorCode)| result.1 = ErrorCode::InvalidCommitOffsetSize;
+            results.iter_mut().filter(|(_, error)| !error.is_error()).for_each(refuse);
+            offsets.clear();
+        }
+        if offsets.is_empty() {
+            return self.work.push_back(Work::Reply(conn, ResponseBody::OffsetCommit(results)));
+        }
         let until = env.ctx.now() + env.rules.offsets_commit_timeout;
-        let bytes = BATCH_OVERHEAD + OFFSET_BYTES * request.offsets.len() as u32;
-        let payload = Payload::Offsets(request.group, request.offsets.clone());
-        let pending =
-            Pending::Offsets { group: request.group, conn: Some(conn), offsets: request.offsets, until };
+        let payload = Payload::Offsets(group, offsets.clone());
+        let (at, answer) = (env.ctx.wall(), Some((conn, results)));
+        let pending = Pending::Offsets { group, answer, offsets, at, until };
         self.append(partition, payload, bytes, pending, env);
         self.arm(until, env);
     }
@@ -313,6 +367,10 @@ impl Coordinator {
             return;
         }
         env.ctx.touch(Touch::Group(id));
+        let wall = env.ctx.wall();
+        if let Some(group) = self.shard(partition).and_then(|shard| shard.groups.get_mut(&id)) {
+            group.note_members(wall);
+        }
         for effect in effects {
             match effect {
                 Effect::Reply(conn, body) => self.work.push_back(Work::Reply(conn, body)),
@@ -337,16 +395,17 @@ impl Coordinator {
         let Some(pending) = shard.pending.remove(&token) else { return };
         let error = coordinator_error(error);
         match pending {
-            Pending::Offsets { group: id, conn, offsets, .. } => {
-                if let Some(group) = shard.groups.get_mut(&id)
-                    && !error.is_error()
-                {
-                    group.offsets.extend(offsets.iter().map(|offset| (offset.partition, *offset)));
+            Pending::Offsets { group: id, answer, offsets, at, .. } => {
+                let kept = !error.is_error();
+                if kept {
+                    shard.groups.entry(id).or_insert_with(|| Group::new(id)).offsets.keep(&offsets, at);
                 }
-                if let Some(conn) = conn {
-                    self.work.push_back(commit_answer(conn, &offsets, error));
+                self.work.extend(answer.map(|answer| commit_answered(answer, error)));
+                if kept {
+                    self.watch_retention(env);
                 }
             }
+            Pending::Tombstone => {}
             Pending::Generation(id, generation) => {
                 let Some(group) = shard.groups.get_mut(&id) else { return };
                 let effects = group.persisted(generation, error, rules, now);
@@ -377,12 +436,16 @@ impl Coordinator {
     pub(super) fn due(&mut self, env: &mut Env<'_, '_>) {
         self.armed = None;
         let now = env.ctx.now();
-        let mut next: Option<Time> = None;
+        if self.retention_check.is_some_and(|at| at <= now) {
+            self.retention_check = None;
+            self.expire_offsets(env);
+        }
+        let mut next: Option<Time> = self.retention_check;
         for partition in 0..self.shards.len() as u32 {
             self.due_in(partition, env);
             let Some(shard) = self.shard(partition) else { continue };
             let commits = shard.pending.values().filter_map(|pending| match pending {
-                Pending::Offsets { conn: Some(_), until, .. } => Some(*until),
+                Pending::Offsets { answer: Some(_), until, .. } => Some(*until),
                 _ => None,
             });
             let soonest =
@@ -405,11 +468,11 @@ impl Coordinator {
         }
         let mut late = Vec::new();
         for pending in shard.pending.values_mut() {
-            if let Pending::Offsets { conn, offsets, until, .. } = pending
+            if let Pending::Offsets { answer, until, .. } = pending
                 && *until <= now
-                && let Some(conn) = conn.take()
+                && let Some(answer) = answer.take()
             {
-                late.push(commit_answer(conn, offsets, ErrorCode::CoordinatorNotAvailable));
+                late.push(commit_answered(answer, ErrorCode::CoordinatorNotAvailable));
             }
         }
         let mut effects = Vec::new();
@@ -428,6 +491,56 @@ impl Coordinator {
     }
 }
 
+/// Retention.
+impl Coordinator {
+    /// Sees to it that somebody looks for expired offsets.
+    fn watch_retention(&mut self, env: &mut Env<'_, '_>) {
+        if self.retention_check.is_none() {
+            let at = env.ctx.now() + env.rules.offsets_retention_check;
+            self.retention_check = Some(at);
+            self.arm(at, env);
+        }
+    }
+
+    /// Puts to rest what need not be kept any longer.
+    fn expire_offsets(&mut self, env: &mut Env<'_, '_>) {
+        let (rules, wall) = (env.rules, env.ctx.wall());
+        let mut keeps = false;
+        for partition in 0..self.shards.len() as u32 {
+            let Some(shard) = self.shard(partition) else { continue };
+            let mut tombstones = Vec::new();
+            for (id, group) in &mut shard.groups {
+                let mut gone = group.expired_offsets(rules, wall);
+                let on_their_way = shard.pending.values().filter_map(|pending| match pending {
+                    Pending::Offsets { group, offsets, .. } if group == id => Some(offsets),
+                    _ => None,
+                });
+                let on_their_way: Vec<&CommittedOffset> = on_their_way.flatten().collect();
+                gone.retain(|id| on_their_way.iter().all(|offset| offset.partition != *id));
+                if !gone.is_empty() {
+                    group.offsets.forget(&gone);
+                    tombstones.push(Payload::OffsetsGone(*id, gone));
+                }
+                if group.is_dead() && on_their_way.is_empty() && group.generation > 0 {
+                    tombstones.push(Payload::GroupGone(*id));
+                }
+                keeps |= !group.offsets.is_empty();
+            }
+            let pending = &shard.pending;
+            let awaited = |id| pending.values().any(|pending| pending.concerns(id));
+            shard.groups.retain(|id, group| !group.is_dead() || awaited(*id));
+            for payload in tombstones {
+                let records = if let Payload::OffsetsGone(_, gone) = &payload { gone.len() } else { 1 };
+                let bytes = BATCH_OVERHEAD + TOMBSTONE_BYTES * records as u32;
+                self.append(partition, payload, bytes, Pending::Tombstone, env);
+            }
+        }
+        if keeps {
+            self.watch_retention(env);
+        }
+    }
+}
+
 /// What a failed append means for a group's client.
 fn coordinator_error(error: ErrorCode) -> ErrorCode {
     match error {
@@ -435,6 +548,13 @@ fn coordinator_error(error: ErrorCode) -> ErrorCode {
         ErrorCode::NotLeaderOrFollower | ErrorCode::KafkaStorageError => ErrorCode::NotCoordinator,
         _ => ErrorCode::CoordinatorNotAvailable,
     }
+}
+
+/// The answer to a commit of which these offsets were appended, with this result.
+fn commit_answered((conn, mut results): Answer, error: ErrorCode) -> Work {
+    let open = results.iter_mut().filter(|(_, refused)| !refused.is_error());
+    open.for_each(|(_, result)| *result = error);
+    Work::Reply(conn, ResponseBody::OffsetCommit(results))
 }
 
 fn commit_answer(conn: ConnId, offsets: &[CommittedOffset], error: ErrorCode) -> Work {

@@ -64,6 +64,11 @@ pub fn kafka_4_3() -> Rules {
         group_initial_rebalance_delay: ms(3_000),
         group_min_session: ms(6_000),
         group_max_session: ms(1_800_000),
+        group_max_size: i32::MAX as u32,
+        offset_metadata_max_bytes: 4_096,
+        offsets_retention: Duration::from_secs(7 * 24 * 3600),
+        offsets_retention_check: Duration::from_secs(600),
+        replay_newest_offset: true,
         check_commit_generation: true,
         group_load_takes: ms(10),
     }

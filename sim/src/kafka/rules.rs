@@ -133,7 +133,7 @@ rules! {
     /// ListOffsets says OFFSET_NOT_AVAILABLE until the high watermark reaches the leader's epoch.
     guard_latest_offset: bool,
 
-    // Groups (rules E1 to E3, E7).
+    // Groups (rules E1 to E8).
     /// `offsets.topic.num.partitions`.
     offsets_partitions: u32,
     /// `offsets.topic.replication.factor`, or as many as there are brokers.
@@ -148,6 +148,17 @@ rules! {
     group_min_session: Duration,
     /// `group.max.session.timeout.ms`.
     group_max_session: Duration,
+    /// `group.max.size`: members of a classic group.
+    group_max_size: u32,
+    /// `offset.metadata.max.bytes`.
+    offset_metadata_max_bytes: u32,
+    /// `offsets.retention.minutes`.
+    offsets_retention: Duration,
+    /// `offsets.retention.check.interval.ms`.
+    offsets_retention_check: Duration,
+    /// A new coordinator believes the last offset that the log has for a partition; else the first: the position of
+    /// a group jumps back whenever its coordinator moves.
+    replay_newest_offset: bool,
     /// A commit must name the group's generation.
     check_commit_generation: bool,
     /// How long a new coordinator takes to read its partition.

@@ -23,14 +23,16 @@ impl RequestBody {
             Self::JoinGroup(request) => {
                 mix(mix(7, u64::from(request.group.0)), request.member.map_or(0, |member| member.0))
             }
-            Self::SyncGroup(request) => mix(mix(8, request.member.0), request.generation as u64),
-            Self::Heartbeat(_, member, generation) => mix(mix(9, member.0), *generation as u64),
-            Self::LeaveGroup(_, member) => mix(10, member.0),
+            Self::SyncGroup(request) => mix(mix(8, request.member.id.0), request.member.epoch as u64),
+            Self::Heartbeat(_, member) => mix(mix(9, member.id.0), member.epoch as u64),
+            Self::LeaveGroup(_, member, _) => mix(10, member.0),
             Self::OffsetCommit(request) => request
                 .offsets
                 .iter()
                 .fold(11, |hash, offset| mix(mix(hash, offset.partition.word()), offset.offset)),
-            Self::OffsetFetch(group, partitions) => mix(mix(12, u64::from(group.0)), partitions.len() as u64),
+            Self::OffsetFetch(request) => {
+                mix(mix(12, u64::from(request.group.0)), request.partitions.len() as u64)
+            }
             Self::BrokerRegistration(request) => mix(13, request.incarnation),
             Self::BrokerHeartbeat(request) => {
                 mix(mix(14, request.metadata_offset), u64::from(request.want_shutdown))

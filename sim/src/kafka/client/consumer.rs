@@ -113,7 +113,7 @@ pub struct Consumer {
     poll_armed: bool,
     /// The unit of the record handed out last, which the caller still holds.
     holding: Option<u32>,
-    fatal: Option<Error>,
+    pub(super) fatal: Option<Error>,
 }
 
 impl Consumer {
@@ -136,7 +136,7 @@ impl Consumer {
                     net.metadata.follow(topic);
                     wanted.push(topic);
                 }
-                member = Some(Member::new(group, wanted));
+                member = Some(Member::new(group, wanted, &settings));
             }
             Subscription::Assign(chosen) => {
                 for (unit, position) in chosen {
@@ -309,6 +309,9 @@ impl Consumer {
 
     /// Whatever can go on now does.
     pub(super) fn go_on(&mut self, io: &mut dyn Io) {
+        if self.fatal.is_some() {
+            return self.close_step(io);
+        }
         self.member_step(io);
         self.fetch(io);
         self.close_step(io);
@@ -376,6 +379,10 @@ impl Consumer {
     /// The caller asks for a record, so it is done with the one before.
     fn polled(&mut self) {
         self.asking = true;
+        self.done_with_held();
+    }
+
+    fn done_with_held(&mut self) {
         if let Some(place) = self.holding.take()
             && let Some(reading) = self.units.get_mut(place as usize)
         {
@@ -462,7 +469,11 @@ impl Consumer {
     }
 
     /// The consumer is finished.
-    pub(super) fn finish(&mut self, error: Error, io: &mut dyn Io) {
+    pub(super) fn finish(&mut self, mut error: Error, io: &mut dyn Io) {
+        if let Some(code) = self.settings.library.fatal_code {
+            self.tell(ConsumerEvent::Error(error.clone()), io);
+            error.code = code.into();
+        }
         self.fatal = Some(error);
         io.emit(Output::Readable(io.node()));
     }
@@ -493,6 +504,7 @@ impl Consumer {
         if self.closing.is_some() {
             return;
         }
+        self.done_with_held();
         self.commit_automatically(io);
         self.closing = Some(Closing { op, left: false });
         io.timer(self.settings.library.close_timeout, Timer::Close);
@@ -528,9 +540,15 @@ impl Consumer {
         self.units.iter().map(|reading| shared.names.unit(reading.id)).collect()
     }
 
-    /// The unit of the record that the caller holds is gone.
-    pub(super) fn forget_held(&mut self) {
-        self.holding = None;
+    /// The unit of the record that the caller holds, if it holds one.
+    pub(super) fn held(&self) -> Option<PartitionId> {
+        self.holding.and_then(|place| self.units.get(place as usize)).map(|reading| reading.id)
+    }
+
+    /// Units moved or went: the record that the caller holds is this one's, if its unit is still read.
+    pub(super) fn hold(&mut self, id: Option<PartitionId>) {
+        let place = id.and_then(|id| self.units.iter().position(|reading| reading.id == id));
+        self.holding = place.map(|place| place as u32);
     }
 
     /// Where the group goes on in this unit, as far as automatic commits go.

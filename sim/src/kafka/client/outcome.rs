@@ -97,6 +97,8 @@ pub(crate) enum Coordination {
     Lost,
     /// The coordinator does not know this member.
     Unknown,
+    /// Another process has taken this member's place.
+    Fenced,
     /// Pointless.
     Refused,
 }
@@ -116,6 +118,7 @@ pub(crate) const fn of_coordinator(code: ErrorCode) -> Coordination {
         ErrorCode::RebalanceInProgress => Coordination::Rejoin,
         ErrorCode::IllegalGeneration => Coordination::Lost,
         ErrorCode::UnknownMemberId => Coordination::Unknown,
+        ErrorCode::FencedInstanceId => Coordination::Fenced,
         _ => Coordination::Refused,
     }
 }

@@ -5,7 +5,8 @@
 
 use super::defaults::{self, ConsumerDefaults, ProducerDefaults};
 use squall_bus::{
-    Acks, Capability, ClientProfile, ConsumerConfig, Error, ErrorClass, ProducerConfig, Subscription,
+    Acks, Assignor, Capability, ClientProfile, ConsumerConfig, Error, ErrorClass, ProducerConfig,
+    Subscription,
 };
 use std::time::Duration;
 
@@ -104,6 +105,8 @@ fn check_producer(config: &ProducerConfig) -> Result<(), Error> {
 pub(crate) struct ConsumerSettings {
     pub(crate) config: ConsumerConfig,
     pub(crate) library: ConsumerDefaults,
+    /// The assignors it offers, best first.
+    pub(crate) assignors: Vec<Assignor>,
 }
 
 impl ConsumerSettings {
@@ -118,7 +121,10 @@ impl ConsumerSettings {
         replace(&mut library.heartbeat_interval, config.heartbeat_interval);
         replace(&mut library.max_poll_interval, config.max_poll_interval);
         config.without_redelivery()?;
+        let assignors =
+            if config.assignors.is_empty() { library.assignors.to_vec() } else { config.assignors.clone() };
         let client = &config.client;
+        check_assignors(client, &assignors, &library)?;
         if config.prefetch == 0 {
             return Err(refuse(format!("{client} needs prefetch of at least 1 record")));
         }
@@ -142,8 +148,28 @@ impl ConsumerSettings {
                 }
             }
         }
-        Ok(Self { config, library })
+        Ok(Self { config, library, assignors })
     }
+}
+
+fn check_assignors(client: &str, assignors: &[Assignor], library: &ConsumerDefaults) -> Result<(), Error> {
+    if assignors.contains(&Assignor::Uniform) {
+        return Err(refuse(format!(
+            "{client} cannot deal by `uniform` itself; set the group protocol to consumer or take cooperative-sticky"
+        )));
+    }
+    if assignors.contains(&Assignor::Sticky) && !library.has_eager_sticky {
+        return Err(refuse(format!(
+            "the client library of {client} has no assignor `sticky`; take cooperative-sticky"
+        )));
+    }
+    let cooperative = assignors.iter().filter(|assignor| assignor.is_cooperative()).count();
+    if cooperative > 0 && cooperative < assignors.len() && !library.mixes_assignors {
+        return Err(refuse(format!(
+            "{client} cannot offer eager and cooperative assignors at once; take one kind"
+        )));
+    }
+    Ok(())
 }
 
 fn check_group(client: &str, group: &str, topics: usize, library: &ConsumerDefaults) -> Result<(), Error> {
