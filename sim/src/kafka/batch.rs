@@ -3,7 +3,7 @@
 //! A batch is shared by reference between clients, leaders and followers; nobody changes one.
 
 use super::{
-    group::GroupSnapshot,
+    group::{GroupSnapshot, consumer::ConsumerGroupRecord},
     protocol::{GroupIx, PartitionId},
 };
 use squall_bus::{Record, Time};
@@ -42,6 +42,8 @@ pub enum Payload {
     Offsets(GroupIx, Vec<CommittedOffset>),
     /// A group's members and generation after a rebalance.
     Group(Arc<GroupSnapshot>),
+    /// A group of the consumer protocol after a change.
+    ConsumerGroup(Arc<ConsumerGroupRecord>),
     /// Tombstones of offsets that a group's log need not keep any more, one record each.
     OffsetsGone(GroupIx, Vec<PartitionId>),
     /// The tombstone of a group.
@@ -92,7 +94,7 @@ impl Batch {
             Payload::Records(records) => records.len() as u32,
             Payload::Offsets(_, offsets) => offsets.len() as u32,
             Payload::OffsetsGone(_, partitions) => partitions.len() as u32,
-            Payload::Group(_) | Payload::GroupGone(_) => 1,
+            Payload::Group(_) | Payload::ConsumerGroup(_) | Payload::GroupGone(_) => 1,
         }
     }
 

@@ -135,3 +135,45 @@ pub struct OffsetFetchRequest {
     /// Where.
     pub partitions: Vec<PartitionId>,
 }
+
+/// A heartbeat of the consumer protocol. What has not changed since the last one is left out.
+#[derive(Clone, Debug)]
+pub struct ConsumerGroupHeartbeatRequest {
+    /// The group.
+    pub group: GroupIx,
+    /// The member, by the id that it gave itself.
+    pub member: MemberId,
+    /// Its epoch: 0 joins, -1 leaves, -2 leaves for a while (a static member).
+    pub epoch: i32,
+    /// Its instance, if it is a static member.
+    pub instance: Option<InstanceId>,
+    /// How long it may take to give something up.
+    pub rebalance_timeout: Option<Duration>,
+    /// Its topics.
+    pub topics: Option<Vec<TopicIx>>,
+    /// The coordinator's assignor that it asks for (`group.remote.assignor`).
+    pub assignor: Option<Assignor>,
+    /// What it owns.
+    pub owned: Option<Vec<PartitionId>>,
+}
+
+impl ConsumerGroupHeartbeatRequest {
+    /// Whether nothing is left out, so that the assignment is answered in any case.
+    #[must_use]
+    pub const fn is_full(&self) -> bool {
+        self.epoch == 0 || (self.topics.is_some() && self.owned.is_some() && self.rebalance_timeout.is_some())
+    }
+}
+
+/// What the coordinator makes of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsumerGroupHeartbeatResponse {
+    /// How it went.
+    pub error: ErrorCode,
+    /// The member's epoch.
+    pub epoch: i32,
+    /// When the next heartbeat is expected.
+    pub heartbeat_interval: Duration,
+    /// What the member is to have, if there is news.
+    pub assignment: Option<Vec<PartitionId>>,
+}

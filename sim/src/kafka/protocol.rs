@@ -13,8 +13,9 @@ pub use super::batch::{
 };
 
 pub use super::group_protocol::{
-    GroupIx, InstanceId, JoinGroupRequest, JoinGroupResponse, JoinedMember, MemberEpoch, MemberId,
-    MemberSubscription, OffsetCommitRequest, OffsetFetchRequest, SyncGroupRequest,
+    ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, GroupIx, InstanceId, JoinGroupRequest,
+    JoinGroupResponse, JoinedMember, MemberEpoch, MemberId, MemberSubscription, OffsetCommitRequest,
+    OffsetFetchRequest, SyncGroupRequest,
 };
 pub use squall_bus::Assignor;
 
@@ -124,6 +125,8 @@ pub enum RequestBody {
     SyncGroup(SyncGroupRequest),
     /// A member's sign of life.
     Heartbeat(GroupIx, MemberEpoch),
+    /// Everything a member of the consumer protocol has to say (KIP-848).
+    ConsumerGroupHeartbeat(ConsumerGroupHeartbeatRequest),
     /// A member goes.
     LeaveGroup(GroupIx, MemberId, Option<InstanceId>),
     /// The group goes on here.
@@ -161,6 +164,8 @@ pub enum ResponseBody {
     SyncGroup(ErrorCode, Vec<PartitionId>),
     /// OK, or what the member must do.
     Heartbeat(ErrorCode),
+    /// See [`ConsumerGroupHeartbeatResponse`].
+    ConsumerGroupHeartbeat(ConsumerGroupHeartbeatResponse),
     /// OK, or why not.
     LeaveGroup(ErrorCode),
     /// One result for each offset of the request, in its order.

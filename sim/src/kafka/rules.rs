@@ -3,6 +3,7 @@
 //! A profile ([`super::profile`]) constructs it; model code asks its rules, never which version or bug this is.
 //! Printed as one `name: value` a line, it goes into the capsule and the hash.
 
+use squall_bus::Assignor;
 use std::{fmt, time::Duration};
 
 /// What a follower does with its log when it begins to follow a leader.
@@ -150,6 +151,14 @@ rules! {
     group_max_session: Duration,
     /// `group.max.size`: members of a classic group.
     group_max_size: u32,
+    /// `group.consumer.heartbeat.interval.ms`.
+    consumer_heartbeat: Duration,
+    /// `group.consumer.session.timeout.ms`.
+    consumer_session: Duration,
+    /// `group.consumer.max.size`: members of a group of the consumer protocol.
+    consumer_group_max_size: u32,
+    /// The first of `group.consumer.assignors`.
+    consumer_assignor: Assignor,
     /// `offset.metadata.max.bytes`.
     offset_metadata_max_bytes: u32,
     /// `offsets.retention.minutes`.

@@ -26,6 +26,10 @@ impl RequestBody {
             Self::SyncGroup(request) => mix(mix(8, request.member.id.0), request.member.epoch as u64),
             Self::Heartbeat(_, member) => mix(mix(9, member.id.0), member.epoch as u64),
             Self::LeaveGroup(_, member, _) => mix(10, member.0),
+            Self::ConsumerGroupHeartbeat(request) => {
+                let owned = request.owned.as_ref().map_or(u64::MAX, |owned| owned.len() as u64);
+                mix(mix(mix(68, request.member.0), request.epoch as u64), owned)
+            }
             Self::OffsetCommit(request) => request
                 .offsets
                 .iter()
@@ -82,6 +86,11 @@ impl ResponseBody {
             Self::SyncGroup(error, partitions) => mix(mix(8, *error as u64), partitions.len() as u64),
             Self::Heartbeat(error) => mix(9, *error as u64),
             Self::LeaveGroup(error) => mix(10, *error as u64),
+            Self::ConsumerGroupHeartbeat(response) => {
+                let assigned =
+                    response.assignment.as_ref().map_or(u64::MAX, |assigned| assigned.len() as u64);
+                mix(mix(mix(68, response.error as u64), response.epoch as u64), assigned)
+            }
             Self::OffsetCommit(results) => {
                 results.iter().fold(11, |hash, (_, error)| mix(hash, *error as u64))
             }

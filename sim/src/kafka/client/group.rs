@@ -36,7 +36,7 @@ use super::super::{
 use super::{
     Io, Timer,
     consumer::{Asked, Consumer},
-    fetcher::{Place, Reading},
+    fetcher::Place,
     net::What,
     outcome::{self, Coordination},
     own,

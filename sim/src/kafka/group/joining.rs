@@ -26,6 +26,10 @@ impl Group {
         if session < rules.group_min_session || session > rules.group_max_session {
             return vec![join_failed(conn, ErrorCode::InvalidSessionTimeout, None)];
         }
+        if self.consumer.as_ref().is_some_and(|group| group.has_members()) {
+            return vec![join_failed(conn, ErrorCode::InconsistentGroupProtocol, request.member)];
+        }
+        self.consumer = None;
         if !self.has_room_for(request.member, rules) {
             return vec![join_failed(conn, ErrorCode::GroupMaxSizeReached, None)];
         }

@@ -1,4 +1,5 @@
-//! One classic consumer group at its coordinator (rules E1 to E5).
+//! One consumer group at its coordinator: a classic one (rules E1 to E5), or one of the consumer protocol
+//! ([`consumer`]) as long as it has no classic members.
 //!
 //! ```text
 //! Empty -> PreparingRebalance -> CompletingRebalance -> Stable
@@ -19,18 +20,21 @@
 //! Source: `GroupMetadataManager` and `ClassicGroup` of Apache Kafka (where the comments of its state enum say
 //! otherwise, the handlers win).
 
+pub mod consumer;
 mod joining;
 mod offsets;
 mod statics;
 mod syncing;
 
+use consumer::ConsumerGroupRecord;
+pub(super) use consumer::{ConsumerGroup, refused as consumer_refused};
 pub(super) use offsets::{Offsets, check_metadata};
 
 use super::{
     error::ErrorCode,
     protocol::{
-        Assignor, GroupIx, InstanceId, JoinGroupResponse, MemberEpoch, MemberId, MemberSubscription,
-        PartitionId, ResponseBody,
+        Assignor, ConsumerGroupHeartbeatRequest, GroupIx, InstanceId, JoinGroupResponse, MemberEpoch,
+        MemberId, MemberSubscription, PartitionId, ResponseBody, TopicIx,
     },
     rules::Rules,
 };
@@ -111,6 +115,8 @@ pub(super) enum Effect {
     Reply(ConnId, ResponseBody),
     /// Keep the group as it is in its log, then tell it.
     Persist(Arc<GroupSnapshot>),
+    /// Keep the group of the consumer protocol as it is in its log, then answer.
+    Keep(Arc<ConsumerGroupRecord>, Option<(ConnId, ResponseBody)>),
     /// A new generation begins with so many members.
     Rebalanced(i32, u32),
 }
@@ -137,6 +143,8 @@ pub(super) struct Group {
     /// When the last member went, by the coordinator's wall clock; nobody ever joined a group without it that has no
     /// generation.
     empty_since: Option<Time>,
+    /// What it is instead, if its members speak the consumer protocol.
+    pub(super) consumer: Option<Box<ConsumerGroup>>,
     /// Committed offsets.
     pub(super) offsets: Offsets,
 }
@@ -158,6 +166,7 @@ impl Group {
             sync_ends: None,
             initial: None,
             empty_since: None,
+            consumer: None,
             offsets: Offsets::default(),
         }
     }
@@ -289,12 +298,14 @@ impl Group {
     pub(super) fn due_at(&self) -> Option<Time> {
         let waits = |member: &&Member| member.joining.is_none() && member.syncing.is_none();
         let sessions = self.members.values().filter(waits).map(|member| member.expires);
-        sessions.chain(self.promised.values().copied()).chain(self.join_ends).chain(self.sync_ends).min()
+        let consumer = self.consumer.as_ref().and_then(|group| group.due_at());
+        let rounds = [self.join_ends, self.sync_ends, consumer].into_iter().flatten();
+        sessions.chain(self.promised.values().copied()).chain(rounds).min()
     }
 
     /// Whether it has members.
     pub(super) fn has_members(&self) -> bool {
-        !self.members.is_empty()
+        !self.members.is_empty() || self.consumer.as_ref().is_some_and(|group| group.has_members())
     }
 
     /// Whether a member's session is over.
@@ -318,6 +329,39 @@ impl Group {
         if self.join_ends.is_some_and(|ends| ends <= now) {
             effects.extend(self.join_ended(rules, now));
         }
+        if let Some(group) = &mut self.consumer
+            && group.due(now)
+        {
+            effects.push(Effect::Keep(Arc::new(group.record.clone()), None));
+        }
+        effects
+    }
+
+    /// A heartbeat of the consumer protocol. A group that has classic members does not speak it (69).
+    pub(super) fn consumer_heartbeat(
+        &mut self,
+        conn: ConnId,
+        request: &ConsumerGroupHeartbeatRequest,
+        partitions: &dyn Fn(TopicIx) -> u32,
+        rules: &Rules,
+        now: Time,
+    ) -> Effects {
+        if !self.members.is_empty() || !self.promised.is_empty() {
+            let body = ResponseBody::ConsumerGroupHeartbeat(consumer_refused(ErrorCode::GroupIdNotFound));
+            return vec![Effect::Reply(conn, body)];
+        }
+        let id = self.id;
+        let group = self.consumer.get_or_insert_with(|| Box::new(ConsumerGroup::new(id)));
+        let before = group.record.clone();
+        let body = ResponseBody::ConsumerGroupHeartbeat(group.heartbeat(request, partitions, rules, now));
+        if group.record == before {
+            return vec![Effect::Reply(conn, body)];
+        }
+        let mut effects = Vec::new();
+        if group.record.epoch != before.epoch {
+            effects.push(Effect::Rebalanced(group.record.epoch, group.record.members.len() as u32));
+        }
+        effects.push(Effect::Keep(Arc::new(group.record.clone()), Some((conn, body))));
         effects
     }
 

@@ -64,6 +64,9 @@ impl Group {
         rules: &Rules,
         now: Time,
     ) -> Result<(), ErrorCode> {
+        if let Some(group) = &self.consumer {
+            return if rules.check_commit_generation { group.check_member(member) } else { Ok(()) };
+        }
         let Some(member) = member else {
             return match self.state {
                 GroupState::Empty => Ok(()),
@@ -80,11 +83,19 @@ impl Group {
         Ok(())
     }
 
+    /// Whether this member may be told where the group goes on; the consumer protocol asks that, the classic does not.
+    pub(in crate::kafka) fn check_fetch(&self, member: Option<&MemberEpoch>) -> Result<(), ErrorCode> {
+        match &self.consumer {
+            Some(group) if member.is_some() => group.check_member(member),
+            _ => Ok(()),
+        }
+    }
+
     /// The last member went, at this time of the coordinator's wall clock; or somebody is here again.
     pub(in crate::kafka) fn note_members(&mut self, wall: Time) {
         if self.has_members() || self.state != GroupState::Empty {
             self.empty_since = None;
-        } else if self.generation > 0 {
+        } else if self.generation > 0 || self.consumer.is_some() {
             self.empty_since.get_or_insert(wall);
         }
     }
@@ -94,10 +105,11 @@ impl Group {
         let over = |since: Time| wall.since(since) >= rules.offsets_retention;
         let wanted = |id: &PartitionId| {
             self.members.values().any(|member| member.subscription.topics.contains(&id.topic))
+                || self.consumer.as_ref().is_some_and(|group| group.wants(id.topic))
         };
         let gone = |(id, (_, at)): &(&PartitionId, &(CommittedOffset, Time))| match self.state {
-            GroupState::Empty => over(self.empty_since.unwrap_or(*at)),
-            GroupState::Stable => !wanted(id) && over(*at),
+            GroupState::Empty if !self.has_members() => over(self.empty_since.unwrap_or(*at)),
+            GroupState::Empty | GroupState::Stable => !wanted(id) && over(*at),
             GroupState::Preparing | GroupState::Completing => false,
         };
         self.offsets.kept.iter().filter(gone).map(|(id, _)| *id).collect()
@@ -105,7 +117,8 @@ impl Group {
 
     /// Whether nothing of it is left to remember.
     pub(in crate::kafka) fn is_dead(&self) -> bool {
-        self.state == GroupState::Empty && self.promised.is_empty() && self.offsets.is_empty()
+        let idle = self.state == GroupState::Empty && self.promised.is_empty();
+        idle && !self.has_members() && self.offsets.is_empty()
     }
 }
 

@@ -8,5 +8,7 @@ mod failures;
 mod idempotence;
 mod lost_responses;
 mod membership;
+mod rebalances;
 mod stage;
 mod whole;
+mod whole_groups;

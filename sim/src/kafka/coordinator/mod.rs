@@ -9,12 +9,19 @@
 //!   the log.
 //! - Groups are numbered work for the broker to do ([`Work`]), so that the coordinator touches no replica.
 
+mod commits;
+mod loading;
+mod retention;
+
 use super::{
     Timer, Touch,
     broker::{Broker, BrokerTimer, Env},
     conns::Busy,
     error::ErrorCode,
-    group::{Effect, Group, GroupSnapshot, check_metadata, join_failed, sync_failed},
+    group::{
+        ConsumerGroup, Effect, Group, GroupSnapshot, check_metadata, consumer::ConsumerGroupRecord,
+        consumer_refused, join_failed, sync_failed,
+    },
     metadata::Image,
     protocol::{
         BATCH_OVERHEAD, Batch, CommittedOffset, Entry, GroupIx, MemberId, OffsetCommitRequest, PartitionId,
@@ -25,6 +32,7 @@ use crate::{
     kernel::{ConnId, Mark, Site, mix},
     model::{Note, Output},
 };
+use commits::{Answer, commit_answer, commit_answered};
 use squall_bus::{Acks, Time};
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -32,10 +40,6 @@ use std::{
 };
 
 const MEMBER_ID: Site = Site::new("kafka.group.member-id");
-/// Bytes of one committed offset in a batch, key and value.
-const OFFSET_BYTES: u32 = 96;
-/// Bytes of one tombstone: a key.
-const TOMBSTONE_BYTES: u32 = 64;
 /// Bytes of one member in a group's record.
 const MEMBER_BYTES: u32 = 160;
 
@@ -50,15 +54,14 @@ pub(super) enum Work {
     Load(u32),
 }
 
-/// Who waits for a commit, and what each offset gets if it is kept.
-type Answer = (ConnId, Vec<(PartitionId, ErrorCode)>);
-
 #[derive(Debug)]
 enum Pending {
     /// Offsets on their way, and who waits for which answer if all goes well.
     Offsets { group: GroupIx, answer: Option<Answer>, offsets: Vec<CommittedOffset>, at: Time, until: Time },
     /// A generation on its way.
     Generation(GroupIx, i32),
+    /// A group of the consumer protocol on its way, and who waits for which answer.
+    Consumer(Arc<ConsumerGroupRecord>, Option<(ConnId, ResponseBody)>),
     /// A tombstone on its way.
     Tombstone,
 }
@@ -68,6 +71,7 @@ impl Pending {
     fn concerns(&self, id: GroupIx) -> bool {
         match self {
             Self::Offsets { group, .. } | Self::Generation(group, _) => *group == id,
+            Self::Consumer(record, _) => record.group == id,
             Self::Tombstone => false,
         }
     }
@@ -182,54 +186,15 @@ impl Coordinator {
             }
         }
         for pending in shard.pending.into_values() {
-            if let Pending::Offsets { answer: Some(answer), .. } = pending {
-                self.work.push_back(commit_answered(answer, ErrorCode::NotCoordinator));
-            }
-        }
-    }
-
-    /// The partition's log was read.
-    fn load(&mut self, partition: u32, entries: &[Entry], env: &mut Env<'_, '_>) {
-        let (rules, now) = (env.rules, env.ctx.now());
-        let Some(shard) = self.shard(partition) else { return };
-        shard.loading = None;
-        let mut latest: BTreeMap<GroupIx, (&Arc<GroupSnapshot>, Time)> = BTreeMap::new();
-        for entry in entries {
-            let at = entry.batch.timestamp;
-            match &entry.batch.payload {
-                Payload::Group(snapshot) => {
-                    latest.insert(snapshot.group, (snapshot, at));
+            match pending {
+                Pending::Offsets { answer: Some(answer), .. } => {
+                    self.work.push_back(commit_answered(answer, ErrorCode::NotCoordinator));
                 }
-                Payload::GroupGone(group) => {
-                    latest.remove(group);
-                }
-                Payload::Offsets(group, offsets) => {
-                    let group = shard.groups.entry(*group).or_insert_with(|| Group::new(*group));
-                    if rules.replay_newest_offset {
-                        group.offsets.keep(offsets, at);
-                    } else {
-                        group.offsets.keep_unknown(offsets, at);
-                    }
-                }
-                Payload::OffsetsGone(group, partitions) => {
-                    if let Some(group) = shard.groups.get_mut(group) {
-                        group.offsets.forget(partitions);
-                    }
+                Pending::Consumer(_, Some((conn, _))) => {
+                    self.work.push_back(heartbeat_refused(conn, ErrorCode::NotCoordinator));
                 }
                 _ => {}
             }
-        }
-        for (id, (snapshot, at)) in latest {
-            shard.groups.entry(id).or_insert_with(|| Group::new(id)).restore(snapshot, at, now);
-        }
-        shard.groups.retain(|_, group| !group.is_dead());
-        let keeps = shard.groups.values().any(|group| !group.offsets.is_empty());
-        let due = shard.groups.values().filter_map(Group::due_at).min();
-        if let Some(due) = due {
-            self.arm(due, env);
-        }
-        if keeps {
-            self.watch_retention(env);
         }
     }
 
@@ -241,6 +206,7 @@ impl Coordinator {
             | RequestBody::Heartbeat(group, _)
             | RequestBody::LeaveGroup(group, ..) => *group,
             RequestBody::OffsetFetch(request) => request.group,
+            RequestBody::ConsumerGroupHeartbeat(request) => request.group,
             RequestBody::JoinGroup(request) => request.group,
             RequestBody::SyncGroup(request) => request.group,
             RequestBody::OffsetCommit(request) => request.group,
@@ -294,6 +260,18 @@ impl Coordinator {
                 answer = Some(ResponseBody::LeaveGroup(error));
                 effects
             }
+            RequestBody::ConsumerGroupHeartbeat(request) => {
+                let image = env.image;
+                let partitions =
+                    |topic: TopicIx| image.topic(topic).map_or(0, |topic| topic.partitions.len() as u32);
+                group.consumer_heartbeat(conn, &request, &partitions, rules, now)
+            }
+            RequestBody::OffsetFetch(request)
+                if let Err(error) = group.check_fetch(request.member.as_ref()) =>
+            {
+                answer = Some(ResponseBody::OffsetFetch(error, Vec::new()));
+                Vec::new()
+            }
             RequestBody::OffsetFetch(request) => {
                 let find = |id: &PartitionId| (*id, group.offsets.get(id).copied());
                 let found = request.partitions.iter().map(find).collect();
@@ -317,31 +295,6 @@ impl Coordinator {
             self.work.push_back(Work::Reply(conn, body));
         }
         self.arm_group(partition, id, env);
-    }
-
-    /// Appends what may be committed; the rest is answered with it.
-    fn commit(&mut self, partition: u32, conn: ConnId, request: OffsetCommitRequest, env: &mut Env<'_, '_>) {
-        let (group, mut results, mut offsets) = (request.group, Vec::new(), request.offsets);
-        results.extend(offsets.iter().map(|offset| (offset.partition, check_metadata(offset, env.rules))));
-        offsets.retain(|offset| !check_metadata(offset, env.rules).is_error());
-        let bytes = offsets.iter().fold(BATCH_OVERHEAD, |sum, offset| {
-            sum.saturating_add(OFFSET_BYTES).saturating_add(offset.metadata_bytes)
-        });
-        if bytes > env.rules.message_max_bytes {
-            let refuse =
-                |result: &mut (PartitionId, ErrorCode)| result.1 = ErrorCode::InvalidCommitOffsetSize;
-            results.iter_mut().filter(|(_, error)| !error.is_error()).for_each(refuse);
-            offsets.clear();
-        }
-        if offsets.is_empty() {
-            return self.work.push_back(Work::Reply(conn, ResponseBody::OffsetCommit(results)));
-        }
-        let until = env.ctx.now() + env.rules.offsets_commit_timeout;
-        let payload = Payload::Offsets(group, offsets.clone());
-        let (at, answer) = (env.ctx.wall(), Some((conn, results)));
-        let pending = Pending::Offsets { group, answer, offsets, at, until };
-        self.append(partition, payload, bytes, pending, env);
-        self.arm(until, env);
     }
 
     fn append(
@@ -379,6 +332,11 @@ impl Coordinator {
                     let pending = Pending::Generation(id, snapshot.generation);
                     self.append(partition, Payload::Group(snapshot), bytes, pending, env);
                 }
+                Effect::Keep(record, answer) => {
+                    let bytes = BATCH_OVERHEAD + MEMBER_BYTES * (1 + record.members.len() as u32);
+                    let pending = Pending::Consumer(Arc::clone(&record), answer);
+                    self.append(partition, Payload::ConsumerGroup(record), bytes, pending, env);
+                }
                 Effect::Rebalanced(generation, members) => {
                     let group = env.names.group(id).to_owned();
                     let generation = generation.unsigned_abs();
@@ -404,6 +362,20 @@ impl Coordinator {
                 if kept {
                     self.watch_retention(env);
                 }
+            }
+            Pending::Consumer(record, answer) => {
+                let Some(group) = shard.groups.get_mut(&record.group) else { return };
+                let id = record.group;
+                match &mut group.consumer {
+                    Some(group) if error.is_error() => group.undo(rules, now),
+                    Some(group) => group.persisted(record),
+                    None => {}
+                }
+                self.work.extend(answer.map(|(conn, body)| {
+                    if error.is_error() { heartbeat_refused(conn, error) } else { Work::Reply(conn, body) }
+                }));
+                env.ctx.touch(Touch::Group(id));
+                self.arm_group(partition, id, env);
             }
             Pending::Tombstone => {}
             Pending::Generation(id, generation) => {
@@ -491,56 +463,6 @@ impl Coordinator {
     }
 }
 
-/// Retention.
-impl Coordinator {
-    /// Sees to it that somebody looks for expired offsets.
-    fn watch_retention(&mut self, env: &mut Env<'_, '_>) {
-        if self.retention_check.is_none() {
-            let at = env.ctx.now() + env.rules.offsets_retention_check;
-            self.retention_check = Some(at);
-            self.arm(at, env);
-        }
-    }
-
-    /// Puts to rest what need not be kept any longer.
-    fn expire_offsets(&mut self, env: &mut Env<'_, '_>) {
-        let (rules, wall) = (env.rules, env.ctx.wall());
-        let mut keeps = false;
-        for partition in 0..self.shards.len() as u32 {
-            let Some(shard) = self.shard(partition) else { continue };
-            let mut tombstones = Vec::new();
-            for (id, group) in &mut shard.groups {
-                let mut gone = group.expired_offsets(rules, wall);
-                let on_their_way = shard.pending.values().filter_map(|pending| match pending {
-                    Pending::Offsets { group, offsets, .. } if group == id => Some(offsets),
-                    _ => None,
-                });
-                let on_their_way: Vec<&CommittedOffset> = on_their_way.flatten().collect();
-                gone.retain(|id| on_their_way.iter().all(|offset| offset.partition != *id));
-                if !gone.is_empty() {
-                    group.offsets.forget(&gone);
-                    tombstones.push(Payload::OffsetsGone(*id, gone));
-                }
-                if group.is_dead() && on_their_way.is_empty() && group.generation > 0 {
-                    tombstones.push(Payload::GroupGone(*id));
-                }
-                keeps |= !group.offsets.is_empty();
-            }
-            let pending = &shard.pending;
-            let awaited = |id| pending.values().any(|pending| pending.concerns(id));
-            shard.groups.retain(|id, group| !group.is_dead() || awaited(*id));
-            for payload in tombstones {
-                let records = if let Payload::OffsetsGone(_, gone) = &payload { gone.len() } else { 1 };
-                let bytes = BATCH_OVERHEAD + TOMBSTONE_BYTES * records as u32;
-                self.append(partition, payload, bytes, Pending::Tombstone, env);
-            }
-        }
-        if keeps {
-            self.watch_retention(env);
-        }
-    }
-}
-
 /// What a failed append means for a group's client.
 fn coordinator_error(error: ErrorCode) -> ErrorCode {
     match error {
@@ -550,16 +472,8 @@ fn coordinator_error(error: ErrorCode) -> ErrorCode {
     }
 }
 
-/// The answer to a commit of which these offsets were appended, with this result.
-fn commit_answered((conn, mut results): Answer, error: ErrorCode) -> Work {
-    let open = results.iter_mut().filter(|(_, refused)| !refused.is_error());
-    open.for_each(|(_, result)| *result = error);
-    Work::Reply(conn, ResponseBody::OffsetCommit(results))
-}
-
-fn commit_answer(conn: ConnId, offsets: &[CommittedOffset], error: ErrorCode) -> Work {
-    let results = offsets.iter().map(|offset| (offset.partition, error)).collect();
-    Work::Reply(conn, ResponseBody::OffsetCommit(results))
+fn heartbeat_refused(conn: ConnId, error: ErrorCode) -> Work {
+    Work::Reply(conn, ResponseBody::ConsumerGroupHeartbeat(consumer_refused(error)))
 }
 
 fn refusal(conn: ConnId, body: &RequestBody, error: ErrorCode) -> Work {
@@ -570,12 +484,13 @@ fn refusal(conn: ConnId, body: &RequestBody, error: ErrorCode) -> Work {
         RequestBody::OffsetFetch(..) => {
             return Work::Reply(conn, ResponseBody::OffsetFetch(error, Vec::new()));
         }
+        RequestBody::ConsumerGroupHeartbeat(_) => return heartbeat_refused(conn, error),
         RequestBody::LeaveGroup(..) => return Work::Reply(conn, ResponseBody::LeaveGroup(error)),
         _ => return Work::Reply(conn, ResponseBody::Heartbeat(error)),
     };
     match effect {
         Effect::Reply(conn, body) => Work::Reply(conn, body),
-        Effect::Persist(_) | Effect::Rebalanced(..) => Work::Reply(conn, ResponseBody::Heartbeat(error)),
+        _ => Work::Reply(conn, ResponseBody::Heartbeat(error)),
     }
 }
 

@@ -1,4 +1,8 @@
-//! Classic groups at their coordinator.
+//! Groups at their coordinator.
+
+mod offsets;
+mod protocols;
+mod statics;
 
 use super::*;
 use crate::kafka::protocol::{
