@@ -51,6 +51,7 @@ pub(crate) enum Asked {
     Join(u32),
     Sync(u32),
     Heartbeat(u32),
+    Epoch(u32),
     Leave,
     /// Committed positions for one assignment.
     OffsetFetch(u32),
@@ -277,9 +278,12 @@ impl Consumer {
             (Asked::Heartbeat(attempt), ResponseBody::Heartbeat(error)) => {
                 self.heartbeat_answered(attempt, error, io, shared);
             }
+            (Asked::Epoch(attempt), ResponseBody::ConsumerGroupHeartbeat(response)) => {
+                self.epoch_answered(attempt, response, io, shared);
+            }
             (Asked::Leave, _) => self.left(io),
             (Asked::OffsetFetch(version), ResponseBody::OffsetFetch(error, offsets)) => {
-                self.committed_found(version, error, &offsets, io);
+                self.committed_found(version, error, &offsets, io, shared);
             }
             (Asked::Commit(number), ResponseBody::OffsetCommit(results)) => {
                 self.commit_answered(number, &results, io, shared);
@@ -303,6 +307,7 @@ impl Consumer {
             | Asked::Join(_)
             | Asked::Sync(_)
             | Asked::Heartbeat(_)
+            | Asked::Epoch(_)
             | Asked::OffsetFetch(_) => self.group_unanswered(asked),
         }
     }
@@ -440,7 +445,11 @@ impl Consumer {
         if let Some(member) = &mut self.member
             && member.phase == Phase::Releasing
         {
-            member.phase = Phase::Join;
+            if member.epochs.is_some() {
+                self.epoch_released();
+            } else {
+                member.phase = Phase::Join;
+            }
         }
         if !self.ready.is_empty() {
             io.emit(Output::Readable(io.node()));

@@ -36,6 +36,7 @@ use super::super::{
 use super::{
     Io, Timer,
     consumer::{Asked, Consumer},
+    epochs::Epochs,
     fetcher::Place,
     net::What,
     outcome::{self, Coordination},
@@ -43,7 +44,7 @@ use super::{
     settings::ConsumerSettings,
 };
 use crate::kernel::{NodeId, Site};
-use squall_bus::{ConsumerEvent, ErrorClass, Time};
+use squall_bus::{ConsumerEvent, ErrorClass, GroupProtocol, Time};
 use std::{sync::Arc, time::Duration};
 
 const BACK_OFF: Site = Site::new("kafka.client.group-backoff");
@@ -68,7 +69,7 @@ pub(crate) enum Phase {
 #[derive(Clone, Debug)]
 pub(crate) struct Member {
     pub(crate) group: GroupIx,
-    topics: Vec<TopicIx>,
+    pub(super) topics: Vec<TopicIx>,
     pub(crate) id: Option<MemberId>,
     pub(crate) instance: Option<InstanceId>,
     pub(crate) generation: i32,
@@ -81,8 +82,8 @@ pub(crate) struct Member {
     pub(super) attempt: u32,
     coordinator_known: bool,
     finding: bool,
-    fetching_offsets: bool,
-    failures: u32,
+    pub(super) fetching_offsets: bool,
+    pub(super) failures: u32,
     drawn: u64,
     pub(crate) not_before: Time,
     wake_at: Option<Time>,
@@ -90,13 +91,16 @@ pub(crate) struct Member {
     pub(super) to_deal: Option<(Assignor, Vec<JoinedMember>)>,
     /// As the group's leader: the topics dealt, and how many partitions each had.
     pub(super) dealt: Vec<(TopicIx, u32)>,
-    beating: bool,
-    beat_in_flight: bool,
-    last_beat: Time,
+    pub(super) beating: bool,
+    pub(super) beat_in_flight: bool,
+    pub(super) last_beat: Time,
+    /// What a member of the consumer protocol knows.
+    pub(super) epochs: Option<Epochs>,
 }
 
 impl Member {
     pub(crate) fn new(group: GroupIx, topics: Vec<TopicIx>, settings: &ConsumerSettings) -> Self {
+        let consumer = settings.config.protocol == GroupProtocol::Consumer;
         Self {
             group,
             topics,
@@ -119,6 +123,7 @@ impl Member {
             beating: false,
             beat_in_flight: false,
             last_beat: Time::ZERO,
+            epochs: consumer.then(|| Epochs::new(settings.config.assignors.first().copied())),
         }
     }
 
@@ -220,6 +225,7 @@ impl Consumer {
                 member.phase = Phase::Join;
             }
             Asked::Heartbeat(_) => member.beat_in_flight = false,
+            Asked::Epoch(_) => self.epoch_unanswered(),
             Asked::OffsetFetch(_) => member.fetching_offsets = false,
             _ => {}
         }
@@ -228,6 +234,9 @@ impl Consumer {
     /// Takes the next step of membership, if there is one to take.
     pub(super) fn member_step(&mut self, io: &mut dyn Io) {
         let Some(member) = &self.member else { return };
+        if member.epochs.is_some() {
+            return self.epoch_step(io);
+        }
         let joins = matches!(member.phase, Phase::Join | Phase::Sync) && self.closing.is_none();
         let asks = member.phase == Phase::Stable
             && !member.fetching_offsets
@@ -307,14 +316,14 @@ impl Consumer {
     }
 
     /// A group that will not have this member, as it is.
-    fn refused(&mut self, code: ErrorCode, io: &mut dyn Io, shared: &Shared) {
+    pub(super) fn refused(&mut self, code: ErrorCode, io: &mut dyn Io, shared: &Shared) {
         let group = self.member.as_ref().map_or("", |member| shared.names.group(member.group));
         let message = format!("the group {group} does not take this member as it is configured");
         self.finish(outcome::error(code, ErrorClass::Fatal, message), io);
     }
 
     /// Another process runs under this member's instance.
-    fn fenced(&mut self, io: &mut dyn Io, shared: &Shared) {
+    pub(super) fn fenced(&mut self, io: &mut dyn Io, shared: &Shared) {
         self.lose(true, io, shared);
         let instance = self.settings.config.instance.as_deref().unwrap_or("this instance").to_owned();
         let message = format!("another process has joined the group as {instance}: end one of them");
@@ -375,6 +384,9 @@ impl Consumer {
     pub(super) fn heartbeat(&mut self, io: &mut dyn Io, shared: &Shared) {
         let library = self.settings.library;
         let Some(member) = &mut self.member else { return };
+        if member.epochs.is_some() {
+            return self.epoch_due(io);
+        }
         let lives = self.closing.is_none() && self.fatal.is_none();
         member.beating = matches!(member.phase, Phase::Stable | Phase::Releasing) && lives;
         if !member.beating {
@@ -427,6 +439,7 @@ impl Consumer {
             Coordination::Again | Coordination::Elsewhere => {
                 self.group_back_off(says == Coordination::Elsewhere, io);
             }
+            Coordination::Stale => self.epoch_is_stale(),
             Coordination::Rejoin if stable => self.release(io, shared),
             Coordination::Lost if owns => self.lose(false, io, shared),
             Coordination::Unknown if owns => self.lose(true, io, shared),
@@ -447,7 +460,11 @@ impl Consumer {
     /// The caller has not asked for a record for too long: the member leaves, and rejoins when it is back.
     pub(super) fn away_too_long(&mut self, io: &mut dyn Io, shared: &Shared) {
         let Some(member) = &self.member else { return };
-        if let Some(id) = member.id.filter(|_| member.instance.is_none()) {
+        if member.epochs.is_some() {
+            if let Some(slot) = self.coordinator(io) {
+                self.leave_by_epoch(slot, io);
+            }
+        } else if let Some(id) = member.id.filter(|_| member.instance.is_none()) {
             let group = member.group;
             if let Some(slot) = self.coordinator(io) {
                 let (what, timeout) = (What::Client(Asked::Leave), self.net.request_timeout());
@@ -469,13 +486,17 @@ impl Consumer {
         if closing.left || !self.commits.is_empty() {
             return;
         }
-        let leaver = self.member.as_ref().filter(|member| member.instance.is_none() && self.fatal.is_none());
+        let says_so = |member: &&Member| member.instance.is_none() || member.epochs.is_some();
+        let leaver = self.member.as_ref().filter(says_so).filter(|_| self.fatal.is_none());
         let Some((group, Some(id))) = leaver.map(|member| (member.group, member.id)) else {
             return self.closed(io);
         };
         if let Some(slot) = self.coordinator(io) {
             if let Some(closing) = &mut self.closing {
                 closing.left = true;
+            }
+            if self.member.as_ref().is_some_and(|member| member.epochs.is_some()) {
+                return self.leave_by_epoch(slot, io);
             }
             let (what, timeout) = (What::Client(Asked::Leave), self.net.request_timeout());
             self.net.conns.send(slot, RequestBody::LeaveGroup(group, id, None), what, timeout, io);
@@ -490,7 +511,7 @@ impl Consumer {
     }
 
     /// Asks the coordinator where the group goes on.
-    fn ask_committed(&mut self, slot: u32, io: &mut dyn Io) {
+    pub(super) fn ask_committed(&mut self, slot: u32, io: &mut dyn Io) {
         let unknown = self.units.iter().filter(|reading| reading.place == Place::Unknown);
         let partitions = unknown.map(|reading| reading.id).collect();
         let Some(member) = &mut self.member else { return };

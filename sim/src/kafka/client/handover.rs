@@ -61,7 +61,7 @@ impl Consumer {
     }
 
     /// These are read too.
-    fn read_also(&mut self, partitions: &[PartitionId], io: &mut dyn Io) {
+    pub(super) fn read_also(&mut self, partitions: &[PartitionId], io: &mut dyn Io) {
         self.version += 1;
         let version = self.version;
         self.units.extend(partitions.iter().map(|id| Reading::new(*id, version, Place::Unknown)));

@@ -25,6 +25,7 @@ mod connections;
 mod consumer;
 mod dealing;
 mod defaults;
+mod epochs;
 mod fetcher;
 mod group;
 mod handover;

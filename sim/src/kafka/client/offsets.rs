@@ -59,8 +59,10 @@ impl Commit {
 
 /// A refusal; it says nothing of an attempt before it that may have gone through (`before`).
 fn refusal(code: ErrorCode, message: &str, before: bool) -> Outcome<()> {
-    let class =
-        if code == ErrorCode::RebalanceInProgress { ErrorClass::Retriable } else { ErrorClass::Refused };
+    let class = match code {
+        ErrorCode::RebalanceInProgress | ErrorCode::StaleMemberEpoch => ErrorClass::Retriable,
+        _ => ErrorClass::Refused,
+    };
     outcome::given_up(outcome::error(code, class, message), Appended::NotThisTime, before)
 }
 
@@ -216,7 +218,11 @@ impl Consumer {
             self.member.as_ref().and_then(super::group::Member::credentials) == Some(commit.member.clone());
         match says {
             Coordination::Fine => commit.tell(Outcome::Ok(()), io),
-            Coordination::Rejoin | Coordination::Lost | Coordination::Unknown | Coordination::Fenced => {
+            Coordination::Rejoin
+            | Coordination::Lost
+            | Coordination::Unknown
+            | Coordination::Stale
+            | Coordination::Fenced => {
                 let outcome = refusal(code, "the group did not take the commit", commit.perhaps);
                 commit.tell(outcome, io);
             }
@@ -226,7 +232,7 @@ impl Consumer {
                 commit.tell(Outcome::Unknown(error, None), io);
             }
         }
-        if current {
+        if current || says == Coordination::Fenced {
             self.coordinator_says(says, io, shared);
         }
     }
@@ -258,11 +264,15 @@ impl Consumer {
         error: ErrorCode,
         offsets: &[(PartitionId, Option<CommittedOffset>)],
         io: &mut dyn Io,
+        shared: &Shared,
     ) {
         if !self.offsets_answered(attempt) {
             return;
         }
         if error.is_error() {
+            if self.epoch_refuses(error, io, shared) {
+                return;
+            }
             let elsewhere = outcome::of_coordinator(error) == Coordination::Elsewhere;
             return self.group_back_off(elsewhere, io);
         }

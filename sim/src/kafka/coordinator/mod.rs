@@ -18,14 +18,11 @@ use super::{
     broker::{Broker, BrokerTimer, Env},
     conns::Busy,
     error::ErrorCode,
-    group::{
-        ConsumerGroup, Effect, Group, GroupSnapshot, check_metadata, consumer::ConsumerGroupRecord,
-        consumer_refused, join_failed, sync_failed,
-    },
+    group::{Effect, Group, consumer::ConsumerGroupRecord, consumer_refused, join_failed, sync_failed},
     metadata::Image,
     protocol::{
-        BATCH_OVERHEAD, Batch, CommittedOffset, Entry, GroupIx, MemberId, OffsetCommitRequest, PartitionId,
-        Payload, RequestBody, ResponseBody, TopicIx,
+        BATCH_OVERHEAD, Batch, CommittedOffset, Entry, GroupIx, MemberId, PartitionId, Payload, RequestBody,
+        ResponseBody, TopicIx,
     },
 };
 use crate::{

@@ -15,9 +15,9 @@ fn named(client: &str, instance: &str, profile: ClientProfile) -> ConsumerConfig
     }
 }
 
-type Log = Vec<(Time, NodeId, ConsumerEvent)>;
+pub(super) type Log = Vec<(Time, NodeId, ConsumerEvent)>;
 
-fn attend(whole: &mut Whole, nodes: &[NodeId], span: Duration, log: &mut Log) {
+pub(super) fn attend(whole: &mut Whole, nodes: &[NodeId], span: Duration, log: &mut Log) {
     let until = whole.world.now() + span;
     while whole.world.now() < until {
         for node in nodes {
@@ -29,7 +29,7 @@ fn attend(whole: &mut Whole, nodes: &[NodeId], span: Duration, log: &mut Log) {
     }
 }
 
-fn of(log: &Log, node: NodeId, from: Time) -> Vec<&ConsumerEvent> {
+pub(super) fn of(log: &Log, node: NodeId, from: Time) -> Vec<&ConsumerEvent> {
     log.iter().filter(|(at, who, _)| *who == node && *at >= from).map(|(.., event)| event).collect()
 }
 

@@ -1,5 +1,6 @@
 //! Groups at their coordinator.
 
+mod consumer;
 mod offsets;
 mod protocols;
 mod statics;
