@@ -128,6 +128,8 @@ pub enum Touch {
     Partition(PartitionId),
     /// A group's generation or its assignments, at its coordinator.
     Group(GroupIx),
+    /// A group's coordinator took a commit.
+    Commit(GroupIx),
 }
 
 /// A topic that an administrator asked for.

@@ -70,6 +70,8 @@ pub fn kafka_4_3() -> Rules {
         consumer_session: ms(45_000),
         consumer_group_max_size: i32::MAX as u32,
         consumer_assignor: Assignor::Uniform,
+        consumer_waits_for_release: true,
+        clients_forget_lost_positions: true,
         offset_metadata_max_bytes: 4_096,
         offsets_retention: Duration::from_secs(7 * 24 * 3600),
         offsets_retention_check: Duration::from_secs(600),

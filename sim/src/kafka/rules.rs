@@ -159,6 +159,11 @@ rules! {
     consumer_group_max_size: u32,
     /// The first of `group.consumer.assignors`.
     consumer_assignor: Assignor,
+    /// A partition moves to its new owner only when the old one has given it up (KIP-848); else two read it.
+    consumer_waits_for_release: bool,
+    /// A consumer that lost partitions forgets how far it was with them; else it commits that, over what their new owner
+    /// committed, as soon as it is a member again.
+    clients_forget_lost_positions: bool,
     /// `offset.metadata.max.bytes`.
     offset_metadata_max_bytes: u32,
     /// `offsets.retention.minutes`.

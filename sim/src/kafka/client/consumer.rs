@@ -17,7 +17,7 @@
 
 use super::super::{
     Shared,
-    protocol::{Msg, OffsetSpec, PartitionId, ResponseBody},
+    protocol::{GroupIx, MemberId, Msg, OffsetSpec, PartitionId, ResponseBody},
 };
 use super::{
     Io, Timer,
@@ -101,6 +101,8 @@ pub struct Consumer {
     pub(super) fetch_at: Option<Time>,
     pub(super) member: Option<Member>,
     pub(super) commits: VecDeque<Commit>,
+    /// How far it was in units that it lost, if its rules do not make it forget.
+    pub(super) leftover: Vec<(PartitionId, u64)>,
     /// Somebody will look for commits whose time is up.
     pub(super) commits_armed: bool,
     pub(super) committed: u64,
@@ -162,6 +164,7 @@ impl Consumer {
             fetch_at: None,
             member,
             commits: VecDeque::new(),
+            leftover: Vec::new(),
             commits_armed: false,
             committed: 0,
             closing: None,
@@ -560,10 +563,25 @@ impl Consumer {
         self.holding = place.map(|place| place as u32);
     }
 
-    /// Where the group goes on in this unit, as far as automatic commits go.
-    pub(super) fn covered(&self, reading: &Reading) -> Option<(PartitionId, u64)> {
+    /// Its member id, its epoch and what it reads, if it is in this group.
+    pub(in crate::kafka) fn reads_as_member_of(
+        &self,
+        group: GroupIx,
+    ) -> Option<(MemberId, i32, Vec<PartitionId>)> {
+        let member = self.member.as_ref().filter(|member| member.group == group)?;
+        let reads = self.units.iter().map(|reading| reading.id).collect();
+        Some((member.id?, member.generation, reads))
+    }
+
+    /// How far the caller is in this unit, as far as automatic commits go.
+    pub(super) fn progress(&self, reading: &Reading) -> Option<(PartitionId, u64)> {
         let covered =
             if self.settings.library.auto_commit_covers_last { reading.handed } else { reading.done };
-        covered.filter(|offset| reading.committed != Some(*offset)).map(|offset| (reading.id, offset))
+        covered.map(|offset| (reading.id, offset))
+    }
+
+    /// The same, where it is not committed yet.
+    pub(super) fn covered(&self, reading: &Reading) -> Option<(PartitionId, u64)> {
+        self.progress(reading).filter(|(_, offset)| reading.committed != Some(*offset))
     }
 }

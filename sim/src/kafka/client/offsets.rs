@@ -160,8 +160,9 @@ impl Consumer {
         let Some(credentials) = self.member.as_ref().and_then(super::group::Member::credentials) else {
             return;
         };
+        let leftover = std::mem::take(&mut self.leftover);
         let covered: Vec<(PartitionId, u64)> =
-            self.units.iter().filter_map(|reading| self.covered(reading)).collect();
+            self.units.iter().filter_map(|reading| self.covered(reading)).chain(leftover).collect();
         if covered.is_empty() {
             return;
         }

@@ -277,7 +277,10 @@ impl Coordinator {
             }
             RequestBody::OffsetCommit(request) => {
                 match group.check_commit(request.member.as_ref(), rules, now) {
-                    Ok(()) => self.commit(partition, conn, request, env),
+                    Ok(()) => {
+                        env.ctx.touch(Touch::Commit(id));
+                        self.commit(partition, conn, request, env);
+                    }
                     Err(error) => {
                         env.ctx.mark(Mark::CommitRefused);
                         self.work.push_back(commit_answer(conn, &request.offsets, error));

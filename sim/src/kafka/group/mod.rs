@@ -121,6 +121,17 @@ pub(super) enum Effect {
     Rebalanced(i32, u32),
 }
 
+/// A commit that was taken, and what the group was then.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Taken {
+    /// Who committed, at which generation or epoch.
+    pub(super) member: Option<(MemberId, i32)>,
+    /// At which generation or epoch that member was, if it was one.
+    pub(super) epoch: Option<i32>,
+    pub(super) state: GroupState,
+    pub(super) has_members: bool,
+}
+
 /// A group.
 #[derive(Debug)]
 pub(super) struct Group {
@@ -147,6 +158,8 @@ pub(super) struct Group {
     pub(super) consumer: Option<Box<ConsumerGroup>>,
     /// Committed offsets.
     pub(super) offsets: Offsets,
+    /// The last commit that was taken.
+    pub(super) taken: Option<Taken>,
 }
 
 type Effects = Vec<Effect>;
@@ -168,6 +181,7 @@ impl Group {
             empty_since: None,
             consumer: None,
             offsets: Offsets::default(),
+            taken: None,
         }
     }
 

@@ -9,7 +9,7 @@
 //!
 //! Source: `OffsetMetadataManager` and `ClassicGroup` of Apache Kafka, KIP-211.
 
-use super::{Group, GroupState};
+use super::{Group, GroupState, Taken};
 use crate::kafka::{
     error::ErrorCode,
     protocol::{CommittedOffset, MemberEpoch, PartitionId},
@@ -59,6 +59,26 @@ impl Offsets {
 impl Group {
     /// Whether a commit is allowed now; if it is, it is a sign of life.
     pub(in crate::kafka) fn check_commit(
+        &mut self,
+        member: Option<&MemberEpoch>,
+        rules: &Rules,
+        now: Time,
+    ) -> Result<(), ErrorCode> {
+        self.may_commit(member, rules, now)?;
+        let epoch_of = |who: &MemberEpoch| match &self.consumer {
+            Some(group) => group.record.members.get(&who.id).map(|member| member.epoch),
+            None => self.members.contains_key(&who.id).then_some(self.generation),
+        };
+        self.taken = Some(Taken {
+            member: member.map(|who| (who.id, who.epoch)),
+            epoch: member.and_then(epoch_of),
+            state: self.state,
+            has_members: self.has_members(),
+        });
+        Ok(())
+    }
+
+    fn may_commit(
         &mut self,
         member: Option<&MemberEpoch>,
         rules: &Rules,

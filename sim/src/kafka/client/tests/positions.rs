@@ -103,3 +103,29 @@ fn e3_the_default_interval_is_five_minutes() {
         assert_eq!((library.session_timeout, library.heartbeat_interval), (45 * SECOND, 3 * SECOND));
     }
 }
+
+/// The habit of librdkafka issue 5604: what a member was doing in units that it lost goes along with its next commit, over
+/// what their new owner has committed.
+#[test]
+fn e8_a_lost_owner_commits_over_the_new_one_only_by_its_bug() {
+    for (forgets, kept) in [(true, 20), (false, 4)] {
+        let mut stage = Stage::new(4, 1, 2);
+        stage.world.model_mut().shared.rules.clients_forget_lost_positions = forgets;
+        stage.fill(0, 20);
+        let automatic =
+            |client| ConsumerConfig { auto_commit: Some(SECOND), ..member(client, ClientProfile::Native) };
+        let mut log = Log::new();
+        let zombie = stage.consumer(automatic("consumer-1"));
+        stage.run(SECOND);
+        assert!(matches!(stage.event(zombie), Some(ConsumerEvent::Assigned(_))));
+        stage.run(Duration::from_millis(100));
+        (0..4).for_each(|_| drop(stage.record(zombie).expect("a record")));
+        stage.world.pause(zombie);
+        let other = stage.consumer(automatic("consumer-2"));
+        stage.attend(&[other], 12 * SECOND, &mut log);
+        assert_eq!(committed(&stage), Some(20));
+        stage.world.resume(zombie);
+        stage.attend(&[zombie, other], 10 * SECOND, &mut log);
+        assert_eq!(committed(&stage), Some(kept));
+    }
+}

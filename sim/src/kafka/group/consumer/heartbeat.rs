@@ -58,7 +58,7 @@ impl ConsumerGroup {
         self.take_in(request);
         self.deal(partitions, rules);
         let before = self.record.members.get(&id).map(|member| member.assigned.clone());
-        self.reconcile(id, request.owned.as_deref());
+        self.reconcile(id, request.owned.as_deref(), rules);
         let Some(member) = self.record.members.get(&id) else { return refused(ErrorCode::UnknownMemberId) };
         let revocation = match (member.state, self.limits.get(&id).and_then(|limits| limits.revocation)) {
             (Reconciliation::Unrevoked, None) => Some(now + member.rebalance_timeout),

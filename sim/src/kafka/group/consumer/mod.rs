@@ -146,6 +146,11 @@ impl ConsumerGroup {
         self.limit_all(rules, now);
     }
 
+    /// What the log has taken.
+    pub(in crate::kafka) fn kept(&self) -> &ConsumerGroupRecord {
+        &self.kept
+    }
+
     /// Whether it has members.
     pub(in crate::kafka) fn has_members(&self) -> bool {
         !self.record.members.is_empty()

@@ -6,11 +6,14 @@
 //!    asked to come again.
 
 use super::{ConsumerGroup, Reconciliation};
-use crate::kafka::protocol::{MemberId, PartitionId};
+use crate::kafka::{
+    protocol::{MemberId, PartitionId},
+    rules::Rules,
+};
 
 impl ConsumerGroup {
     /// Leads a member on. `owned` is what it says it has, if it says so.
-    pub(super) fn reconcile(&mut self, id: MemberId, owned: Option<&[PartitionId]>) {
+    pub(super) fn reconcile(&mut self, id: MemberId, owned: Option<&[PartitionId]>, rules: &Rules) {
         let target_epoch = self.record.target_epoch;
         let Some(member) = self.record.members.get(&id) else { return };
         let has_any = |revoked: &[PartitionId]| {
@@ -26,7 +29,7 @@ impl ConsumerGroup {
             member.assigned.iter().copied().partition(|id| target.contains(id));
         let wanted = target.iter().filter(|id| !member.assigned.contains(id)).copied();
         let (free, taken): (Vec<PartitionId>, Vec<PartitionId>) =
-            wanted.partition(|partition| self.is_free(*partition, id));
+            wanted.partition(|partition| !rules.consumer_waits_for_release || self.is_free(*partition, id));
         let Some(member) = self.record.members.get_mut(&id) else { return };
         member.assigned = stays;
         if has_any(&goes) {

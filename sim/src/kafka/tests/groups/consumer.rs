@@ -7,7 +7,7 @@ use crate::kafka::protocol::{ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbe
 fn six(seed: u64) -> Groups {
     let mut groups = Groups::new(seed);
     groups.topic = groups.lab.topic_of("six", 6, 3, 2, &[]);
-    groups.lab.run(millis(100));
+    groups.lab.run(secs(3));
     groups
 }
 
@@ -270,7 +270,7 @@ fn e6_the_epochs_outlive_their_coordinator() {
     let old = groups.coordinator;
     groups.lab.world.kill(old);
     while groups.coordinator == old || groups.committed(a.probe).is_err() {
-        groups.lab.run(millis(100));
+        groups.lab.run(secs(3));
         groups.find(a.probe);
     }
     let told = groups.beat(a, 1, None);
@@ -278,4 +278,20 @@ fn e6_the_epochs_outlive_their_coordinator() {
     let kept = told.assignment;
     assert_eq!(groups.beat(a, 1, kept).epoch, 2);
     assert_eq!(numbers(groups.beat(b, 2, None).assignment.as_ref()), [3, 4, 5]);
+}
+
+/// That the invariant bites: a coordinator that does not wait gives one partition to two.
+#[test]
+fn e6_moving_before_the_release_breaks_the_invariant() {
+    let rules = Rules { consumer_waits_for_release: false, ..kafka_4_3_test_cluster() };
+    let mut groups = Groups::with(Lab::with(11, 3, rules));
+    groups.topic = groups.lab.topic_of("six", 6, 3, 2, &[]);
+    groups.lab.run(secs(3));
+    groups.lab.strict = false;
+    let (a, b) = (groups.member(1), groups.member(2));
+    groups.enter(a);
+    assert!(groups.lab.world.violation().is_none());
+    assert_eq!(numbers(groups.enter(b).assignment.as_ref()).len(), 3);
+    let violation = groups.lab.world.violation().expect("two owners");
+    assert!(violation.what.starts_with("ValidPartitionEpoch"), "{violation:?}");
 }

@@ -103,3 +103,17 @@ fn e2_what_a_commit_gets_in_each_state() {
     assert_eq!(groups.commit(probe, own, 3), ErrorCode::IllegalGeneration);
     assert_eq!(groups.committed(probe), Ok(Some(2)));
 }
+
+/// That the invariant bites: a coordinator that does not look at the generation takes a zombie's commit.
+#[test]
+fn e2_a_commit_without_the_check_breaks_the_invariant() {
+    let rules = Rules { check_commit_generation: false, ..kafka_4_3_test_cluster() };
+    let mut groups = Groups::with(Lab::with(12, 3, rules));
+    groups.lab.strict = false;
+    let (member, generation) = groups.stable();
+    assert_eq!(groups.commit(member.probe, Some((member.id, generation)), 1), ErrorCode::None);
+    assert!(groups.lab.world.violation().is_none());
+    assert_eq!(groups.commit(member.probe, Some((member.id, generation - 1)), 2), ErrorCode::None);
+    let violation = groups.lab.world.violation().expect("a commit of another generation");
+    assert_eq!(violation.invariant, "GroupCommits", "{violation:?}");
+}
