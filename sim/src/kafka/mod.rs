@@ -6,6 +6,7 @@
 //!   the messages of [`protocol`].
 //! - Model code asks its rules, never which version or bug this is.
 
+mod assign;
 pub mod batch;
 mod broker;
 mod by_partition;
@@ -18,6 +19,7 @@ pub mod error;
 mod fetch;
 mod fetcher;
 pub mod group;
+pub mod group_protocol;
 pub mod invariants;
 mod isr;
 mod lifecycle;
@@ -126,6 +128,8 @@ pub enum Touch {
     Partition(PartitionId),
     /// A group's generation or its assignments, at its coordinator.
     Group(GroupIx),
+    /// A group's coordinator took a commit.
+    Commit(GroupIx),
 }
 
 /// A topic that an administrator asked for.

@@ -23,9 +23,12 @@
 mod batch;
 mod connections;
 mod consumer;
+mod dealing;
 mod defaults;
+mod epochs;
 mod fetcher;
 mod group;
+mod handover;
 mod metadata;
 mod net;
 mod offsets;
@@ -33,7 +36,6 @@ mod outcome;
 mod partitioner;
 mod produced;
 mod producer;
-mod range;
 mod settings;
 #[cfg(test)]
 mod tests;
