@@ -37,7 +37,7 @@ pub use explore::{Explore, Family};
 pub use faults::{DelayArgs, DropArgs, FaultSpec};
 pub use membership::{Assignor, GroupProtocol, Reset};
 pub use set::Override;
-pub use topology::{Fsync, TopicShape, Topology};
+pub use topology::{Brokers, Fsync, TopicShape, Topology};
 pub use tree::MAX_FILE_BYTES;
 pub use workload::{
     Arrivals, CommitPolicy, Consumers, Handler, Jitter, KeyChoice, Names, OneOrMany, PayloadKind, Producers,

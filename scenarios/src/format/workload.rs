@@ -129,8 +129,11 @@ pub enum Profile {
     /// The client that the adapter of the real bus uses.
     #[default]
     Native,
-    /// Kafka's Java client.
+    /// Kafka's Java client, 4.x.
     Java,
+    /// Kafka's Java client, 3.x.
+    #[serde(rename = "java-3")]
+    Java3,
 }
 
 /// Consumers that are alike and share a group. They are called `consumer-1`, `consumer-2` and so on, counted

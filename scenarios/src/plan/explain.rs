@@ -126,6 +126,18 @@ impl Plan {
             Fsync::Always => ", disks synced before every ack",
         };
         writeln!(f, "\ntopology: {}{synced}", Many(self.scenario().topology.nodes.get(), "node"))?;
+        for (bus, brokers) in &self.scenario().topology.brokers {
+            let profile = brokers
+                .profile
+                .as_ref()
+                .map_or("the newest profile".to_owned(), |profile| format!("profile {}", profile.0));
+            write!(f, "  brokers of {bus}: {profile}")?;
+            brokers.config.iter().try_for_each(|(name, value)| write!(f, ", {name}={}", value.0))?;
+            writeln!(f)?;
+        }
+        if let Some(bug) = &self.scenario().topology.bug {
+            writeln!(f, "  the model has the bug {bug}")?;
+        }
         for topic in self.topics() {
             write!(
                 f,

@@ -54,6 +54,8 @@ error_codes! {
     NotEnoughReplicas = 19, "NOT_ENOUGH_REPLICAS";
     /// Fewer replicas are in sync than acks=all demands; found after the append.
     NotEnoughReplicasAfterAppend = 20, "NOT_ENOUGH_REPLICAS_AFTER_APPEND";
+    /// The acks of the request are neither -1 nor 0 nor 1.
+    InvalidRequiredAcks = 21, "INVALID_REQUIRED_ACKS";
     /// The generation is not the group's.
     IllegalGeneration = 22, "ILLEGAL_GENERATION";
     /// The member supports no assignor of the group.

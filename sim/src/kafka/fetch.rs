@@ -15,6 +15,7 @@ use super::{
 };
 use crate::kernel::{ConnId, NodeId};
 use squall_bus::Time;
+use std::sync::Arc;
 
 /// A Fetch request that waits.
 #[derive(Debug)]
@@ -30,9 +31,12 @@ impl Broker {
         &mut self,
         conn: ConnId,
         correlation: u32,
-        request: FetchRequest,
+        mut request: FetchRequest,
         env: &mut Env<'_, '_>,
     ) -> Option<ResponseBody> {
+        if !env.rules.check_fetch_epochs {
+            forget_epochs(&mut request);
+        }
         let expired = request.max_wait.is_zero();
         let said = match request.replica {
             Some((node, epoch)) => {
@@ -101,7 +105,7 @@ impl Broker {
         let now = env.ctx.now();
         let Some(replica) = self.replica_mut(at.id) else { return };
         replica.follower_fetched(node, epoch, at, now);
-        if let Some(isr) = replica.expanded_isr(node, env.image) {
+        if let Some(isr) = replica.expanded_isr(node, env.image, env.rules) {
             self.want_isr(at.id, isr);
         }
         self.raise_high_watermark(at.id, env);
@@ -284,6 +288,13 @@ impl Broker {
             fetched.entries = entries.to_vec();
         }
         (news || !fetched.entries.is_empty()).then_some(fetched)
+    }
+}
+
+/// Takes what a reader knows of epochs out of its Fetch.
+fn forget_epochs(request: &mut FetchRequest) {
+    for at in Arc::make_mut(&mut request.partitions) {
+        (at.current_leader_epoch, at.last_fetched_epoch) = (None, None);
     }
 }
 

@@ -75,7 +75,7 @@ fn place(replica: &Replica, max_bytes: u32, truncate: Truncate) -> FetchPartitio
         current_leader_epoch: Some(replica.leader_epoch),
         offset: replica.log.end(),
         last_fetched_epoch: match truncate {
-            Truncate::ByEpoch => replica.log.last_epoch(),
+            Truncate::ByEpoch | Truncate::ByEpochOnce => replica.log.last_epoch(),
             Truncate::ToHighWatermark => None,
         },
         max_bytes,
@@ -160,7 +160,10 @@ impl Broker {
             }
         }
         if let Some((epoch, end)) = fetched.diverging {
-            let own = replica.log.epoch_end(epoch).map_or(0, |(_, end)| end);
+            let own = match env.rules.truncate {
+                Truncate::ByEpochOnce => end,
+                _ => replica.log.epoch_end(epoch).map_or(0, |(_, end)| end),
+            };
             replica.truncate(end.min(own), env.rules);
             env.ctx.disk().truncate(replica.file, replica.log.file_len());
         }
@@ -178,7 +181,10 @@ impl Broker {
             replica.append(entry, env.rules);
         }
         replica.high_watermark = fetched.high_watermark.min(replica.log.end());
-        let at = place(replica, env.rules.replica_fetch_max_bytes, env.rules.truncate);
+        let mut at = place(replica, env.rules.replica_fetch_max_bytes, env.rules.truncate);
+        if env.rules.truncate == Truncate::ByEpochOnce {
+            at.last_fetched_epoch = None;
+        }
         self.fetchers[leader.index()].put(at);
     }
 

@@ -9,8 +9,10 @@
 mod assign;
 pub mod batch;
 mod broker;
+pub mod bugs;
 mod by_partition;
 pub mod client;
+pub mod config;
 mod conns;
 mod controller;
 mod coordinator;

@@ -182,11 +182,38 @@ pub enum ResponseBody {
     Quorum(QuorumResponse),
 }
 
+/// Who must have a batch before the answer, as the wire has it: -1 for all in sync, 1 for the leader, 0 for nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RequiredAcks(pub i16);
+
+impl RequiredAcks {
+    /// What that means; `None` for a number that means nothing (INVALID_REQUIRED_ACKS).
+    #[must_use]
+    pub const fn acks(self) -> Option<Acks> {
+        match self.0 {
+            -1 => Some(Acks::All),
+            0 => Some(Acks::None),
+            1 => Some(Acks::One),
+            _ => None,
+        }
+    }
+}
+
+impl From<Acks> for RequiredAcks {
+    fn from(acks: Acks) -> Self {
+        Self(match acks {
+            Acks::All => -1,
+            Acks::None => 0,
+            Acks::One => 1,
+        })
+    }
+}
+
 /// Asks for batches to be appended.
 #[derive(Clone, Debug)]
 pub struct ProduceRequest {
-    /// Who must have them before the answer; with [`Acks::None`] there is no answer.
-    pub acks: Acks,
+    /// Who must have them before the answer; with 0 there is no answer.
+    pub acks: RequiredAcks,
     /// How long acks=all may wait at the broker (`request.timeout.ms` of the client).
     pub timeout: Duration,
     /// One batch for each partition.

@@ -97,6 +97,8 @@ pub(super) struct Replica {
     pub(super) max_message_bytes: u32,
     /// Connections whose fetch waits for this replica to grow.
     pub(super) watchers: Vec<ConnId>,
+    /// Batches that this replica took as leader, where some of them are dropped ([`Rules::drop_appends`]).
+    taken: u32,
     /// At so many starts of the process less was on disk than had been written; for the invariants.
     pub(super) losses: u32,
     /// How often the log was cut; for the invariants.
@@ -126,6 +128,7 @@ impl Replica {
             min_insync: 1,
             max_message_bytes: u32::MAX,
             watchers: Vec::new(),
+            taken: 0,
             losses: 0,
             cuts: 0,
         }
@@ -288,14 +291,14 @@ impl Replica {
     }
 
     /// The ISR with the follower that just fetched, if it may join.
-    pub(super) fn expanded_isr(&self, node: NodeId, image: &Image) -> Option<NodeSet> {
+    pub(super) fn expanded_isr(&self, node: NodeId, image: &Image, rules: &Rules) -> Option<NodeSet> {
         let leading = self.leading()?;
         if leading.proposed.is_some() || self.isr.contains(node) {
             return None;
         }
         let follower = leading.followers.iter().find(|follower| follower.node == node)?;
         let end = follower.end?;
-        let caught_up = end >= self.high_watermark && end >= leading.begin;
+        let caught_up = !rules.join_isr_caught_up || end >= self.high_watermark && end >= leading.begin;
         (caught_up && is_eligible(follower, image)).then(|| self.isr.with(node))
     }
 
@@ -357,6 +360,12 @@ impl Replica {
         let last = at.last_fetched_epoch?;
         let (epoch, end) = self.log.epoch_end(last)?;
         (epoch < last || end < at.offset).then_some((epoch, end))
+    }
+
+    /// Whether a leader that drops every `rate`-th batch drops this one.
+    pub(super) fn drops_one(&mut self, rate: u32) -> bool {
+        self.taken += 1;
+        self.taken.is_multiple_of(rate)
     }
 
     /// Puts an entry at the end of the log and remembers its producer.

@@ -11,6 +11,9 @@ use std::{fmt, time::Duration};
 pub enum Truncate {
     /// The leader tells where the logs diverge, by leader epochs (KIP-101, KIP-279; rule B5).
     ByEpoch,
+    /// The leader tells once, for each leader, where the reader's last epoch ends, and the follower cuts its log there
+    /// without asking whether its own log had that epoch; before KIP-279.
+    ByEpochOnce,
     /// It cuts its log to its own high watermark, as before Kafka 0.11: loses committed records.
     ToHighWatermark,
 }
@@ -107,6 +110,13 @@ rules! {
     watermark_over: WatermarkOver,
     /// The high watermark stands still while fewer replicas are in sync than the minimum.
     freeze_below_min_isr: bool,
+    /// A topic's `min.insync.replicas` counts; else one replica is enough.
+    heed_min_isr: bool,
+    /// A follower is taken into the ISR when it has reached the high watermark and the leader's epoch; else with its first
+    /// fetch.
+    join_isr_caught_up: bool,
+    /// The epochs of a Fetch are compared with the leader's (rules A3, B5); else its offset alone counts.
+    check_fetch_epochs: bool,
     /// acks=all is refused before the append while fewer replicas are in sync than the minimum (19).
     refuse_below_min_isr: bool,
     /// `log.flush.interval.messages` is 1: what is appended is synced before anything follows from it (rule B7).
@@ -131,6 +141,12 @@ rules! {
     message_max_bytes: u32,
     /// Batches that a leader remembers of each idempotent producer.
     dedup_batches: u32,
+    /// A batch that is in the log already is answered with its offset; else it is refused as out of order (45).
+    answer_duplicates: bool,
+    /// An ack says where its batch is; else it says 0.
+    ack_offsets: bool,
+    /// Every so manieth batch at a leader is acknowledged and not appended; 0: none is.
+    drop_appends: u32,
     /// ListOffsets says OFFSET_NOT_AVAILABLE until the high watermark reaches the leader's epoch.
     guard_latest_offset: bool,
 
@@ -177,4 +193,11 @@ rules! {
     check_commit_generation: bool,
     /// How long a new coordinator takes to read its partition.
     group_load_takes: Duration,
+
+    // Client libraries.
+    /// An idempotent producer sends a batch again with its sequence numbers; else with those of a new epoch, after an
+    /// answer that leaves the append in doubt.
+    resend_in_sequence: bool,
+    /// NOT_LEADER_OR_FOLLOWER leaves the append in doubt; else the record counts as not appended.
+    doubt_not_leader: bool,
 }

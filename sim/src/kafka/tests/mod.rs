@@ -4,8 +4,10 @@
 //! breaks things at given times. Names carry the ids of the rules in the reference (`a1_`, `b4_`, ...); `g1_` and
 //! the like are the golden cases measured on a real Kafka 4.3.0 cluster.
 
+mod coverage;
 mod failover;
 mod groups;
+mod proposals;
 mod replication;
 mod requests;
 
@@ -16,7 +18,7 @@ use super::{
     protocol::{
         Batch, FetchPartition, FetchRequest, FetchedPartition, ListOffsetsPartition, ListedOffset, Msg,
         OffsetSpec, PartitionId, ProduceRequest, ProducedPartition, ProducerStamp, Request, RequestBody,
-        Response, ResponseBody,
+        RequiredAcks, Response, ResponseBody,
     },
     replica::Replica,
 };
@@ -271,7 +273,7 @@ impl Lab {
         batch: Arc<Batch>,
         timeout: Duration,
     ) -> Asked {
-        let request = ProduceRequest { acks, timeout, batches: vec![(id, batch)] };
+        let request = ProduceRequest { acks: acks.into(), timeout, batches: vec![(id, batch)] };
         self.ask(probe, broker, RequestBody::Produce(request))
     }
 

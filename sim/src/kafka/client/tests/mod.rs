@@ -4,6 +4,7 @@
 mod brokers;
 mod consuming;
 mod coordinator;
+mod defaults;
 mod failures;
 mod idempotence;
 mod lost_responses;
