@@ -6,6 +6,7 @@
 
 mod failover;
 mod groups;
+mod lulls;
 mod replication;
 mod requests;
 
