@@ -27,6 +27,7 @@ mod isr;
 mod lifecycle;
 mod links;
 mod log;
+mod lull;
 pub mod metadata;
 mod model;
 pub mod names;
@@ -176,6 +177,9 @@ pub struct Kafka {
     /// Clients that a test plays by hand.
     #[cfg(test)]
     probes: BTreeMap<NodeId, tests::Probe>,
+    /// Its servers never fall silent.
+    #[cfg(test)]
+    wakeful: bool,
 }
 
 impl Kafka {
@@ -208,6 +212,8 @@ impl Kafka {
             choices: choices.clone(),
             #[cfg(test)]
             probes: BTreeMap::new(),
+            #[cfg(test)]
+            wakeful: false,
         };
         kafka.settle(vec![MetadataRecord::LeaderChange(first_controller)]);
         for broker in (0..brokers).map(NodeId) {
@@ -342,6 +348,9 @@ impl Model for Kafka {
         if let Some(server) = self.servers.get_mut(node.index()) {
             self.starts += u64::from(matches!(event, Event::Started(_)));
             server.on(event, Some(self.first_controller), ctx, &self.shared);
+            if server.has_lulls_to_settle() {
+                self.settle_lulls(node, ctx);
+            }
             if !self.wanted.is_empty() {
                 self.create_wanted(node, ctx);
             }
@@ -349,6 +358,10 @@ impl Model for Kafka {
         } else if let Some(Some(client)) = self.clients.get_mut(node.index() - self.servers.len()) {
             client.on(event, ctx, &self.shared);
         }
+    }
+
+    fn rouse(&mut self, ctx: &mut Ctx<'_, Self>) {
+        Self::rouse(self, ctx);
     }
 
     fn call(&mut self, node: NodeId, call: Call, ctx: &mut Ctx<'_, Self>) {

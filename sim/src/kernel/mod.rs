@@ -146,4 +146,7 @@ pub trait Model: Sized {
     fn on(&mut self, node: NodeId, event: Event<Self::Msg, Self::Timer>, ctx: &mut Ctx<'_, Self>);
     /// A call from outside to a node.
     fn call(&mut self, node: NodeId, call: Self::Call, ctx: &mut Ctx<'_, Self>);
+    /// The harness is about to strike somewhere. No node may learn of it, but a model that let something go on without
+    /// events, because nothing could come between, has it go on by events from now on.
+    fn rouse(&mut self, _: &mut Ctx<'_, Self>) {}
 }

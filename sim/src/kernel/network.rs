@@ -183,6 +183,43 @@ impl<M: Message> Network<M> {
         self.conns.get(conn.0 as usize)?.ends.iter().position(|end| end.node == node)
     }
 
+    /// Which end of the connection this node is, if it is one and that is open.
+    #[inline]
+    pub(super) fn open_end_of(&self, conn: ConnId, node: NodeId) -> Option<usize> {
+        let ends = &self.conns.get(conn.0 as usize)?.ends;
+        ends.iter().position(|end| end.node == node).filter(|end| ends[*end].open)
+    }
+
+    /// Who is at the end of this way, if its end is open, nothing is held before it and the link is not blocked.
+    #[inline]
+    pub(super) fn open_receiver(&self, conn: ConnId, way: Way) -> Option<NodeId> {
+        let conn = &self.conns[conn.0 as usize];
+        let (sender, receiver) = (conn.ends[usize::from(way)], conn.ends[1 - usize::from(way)]);
+        let held = !conn.directions[usize::from(way)].held.is_empty();
+        let blocked = || self.links.were_touched() && self.is_link_blocked(sender.node, receiver.node);
+        (receiver.open && !held && !blocked()).then_some(receiver.node)
+    }
+
+    /// Whether both ends of a connection are open, nothing is held and its link is healthy both ways.
+    pub(super) fn is_healthy(&self, conn: ConnId) -> bool {
+        let conn = &self.conns[conn.0 as usize];
+        let [a, b] = conn.ends;
+        let healthy = |from, to| {
+            let Link { cuts, holds, delay, .. } = self.links.get(from, to);
+            cuts == 0 && holds == 0 && delay.is_zero()
+        };
+        self.bandwidth.is_none()
+            && (a.open && b.open)
+            && conn.directions.iter().all(|direction| direction.held.is_empty())
+            && healthy(a.node, b.node)
+            && healthy(b.node, a.node)
+    }
+
+    /// How long a message travels over a healthy link, in the mean.
+    pub(super) const fn flight(&self) -> Duration {
+        Duration::from_nanos(u64::midpoint(self.latency.0, self.latency.1))
+    }
+
     /// The node at the other end.
     #[must_use]
     pub fn peer(&self, conn: ConnId, node: NodeId) -> NodeId {

@@ -200,6 +200,7 @@ impl<M: Model> World<M> {
 
     /// A node's clock, to set offset and drift.
     pub fn clock_mut(&mut self, node: NodeId) -> &mut NodeClock {
+        self.rouse();
         &mut self.kernel.nodes[node.index()].clock
     }
 
@@ -287,7 +288,18 @@ impl<M: Model> World<M> {
         self.kernel.trace.note(self.kernel.now, node, kind, digest, text);
     }
 
+    /// A packet is at the end of its way. Mostly it is a message, nothing stands in its way, and its receiver is idle.
+    #[inline]
     fn packet(&mut self, conn: ConnId, way: Way, packet: Packet<M::Msg>) {
+        match packet {
+            Packet::Data(message) if let Some(node) = self.kernel.idle_receiver(conn, way) => {
+                self.dispatch(node, Event::Message(conn, message));
+            }
+            packet => self.packet_with_care(conn, way, packet),
+        }
+    }
+
+    fn packet_with_care(&mut self, conn: ConnId, way: Way, packet: Packet<M::Msg>) {
         if self.kernel.is_stuck(conn, way) {
             self.kernel.network.put_on_hold(conn, way, packet, self.kernel.now);
         } else if let Some((node, event)) = self.kernel.arrive(conn, way, packet) {
