@@ -135,6 +135,15 @@ pub enum Touch {
     Commit(GroupIx),
 }
 
+impl Touch {
+    /// The kind of a change of a replica.
+    pub const REPLICA: u8 = 1;
+    /// The kind of a change of a partition in the committed metadata.
+    pub const PARTITION: u8 = 2;
+    /// The kind of a change of a group.
+    pub const GROUP: u8 = 4;
+}
+
 /// A topic that an administrator asked for.
 #[derive(Clone, Debug)]
 struct NewTopic {
@@ -339,6 +348,14 @@ impl Model for Kafka {
     type Call = Call;
     type Output = Output;
     type Touch = Touch;
+
+    fn kind(touch: &Touch) -> u8 {
+        match touch {
+            Touch::Replica(..) => Touch::REPLICA,
+            Touch::Partition(_) => Touch::PARTITION,
+            Touch::Group(_) => Touch::GROUP,
+        }
+    }
 
     fn on(&mut self, node: NodeId, event: Event<Msg, Timer>, ctx: &mut Ctx<'_, Self>) {
         #[cfg(test)]

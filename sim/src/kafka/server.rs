@@ -498,8 +498,12 @@ impl Server {
 
     fn react(&mut self, ctx: &mut Ctx<'_, Kafka>, shared: &Shared) {
         loop {
-            self.change_controller(ctx, shared);
-            self.answer_committed(ctx);
+            if self.voter.is_active() != self.controller.is_some() {
+                self.change_controller(ctx, shared);
+            }
+            if self.controller.as_ref().is_some_and(|controller| !controller.waiting.is_empty()) {
+                self.answer_committed(ctx);
+            }
             match self.links.next_own() {
                 Some(Own::Asked(lane, body)) => {
                     self.control(self.me, body, ReplyTo::Own(lane), ctx, shared);
@@ -529,10 +533,8 @@ impl Server {
         }
     }
 
+    /// Takes the controller up, or lays it down.
     fn change_controller(&mut self, ctx: &mut Ctx<'_, Kafka>, shared: &Shared) {
-        if self.voter.is_active() == self.controller.is_some() {
-            return;
-        }
         if let Some(controller) = self.controller.take() {
             for (_, to, body) in controller.waiting {
                 self.links.reply(to, refusal(&body), ctx);

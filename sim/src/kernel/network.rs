@@ -77,6 +77,8 @@ pub(super) struct End {
 #[derive(Debug)]
 struct Direction<M> {
     sent: u64,
+    /// What its draws have in common.
+    draws: u64,
     /// Nothing arrives before what was sent earlier.
     clear_at: Time,
     held: VecDeque<Packet<M>>,
@@ -86,9 +88,10 @@ struct Direction<M> {
 }
 
 impl<M> Direction<M> {
-    fn new() -> Self {
+    fn new(draws: u64) -> Self {
         Self {
             sent: 0,
+            draws,
             clear_at: Time::ZERO,
             held: VecDeque::new(),
             held_since: Time::ZERO,
@@ -158,14 +161,14 @@ impl<M: Message> Network<M> {
         }
     }
 
-    pub(super) fn open(&mut self, from: NodeId, to: NodeId) -> ConnId {
+    pub(super) fn open(&mut self, from: NodeId, to: NodeId, choices: &Choices) -> ConnId {
         let number = self.opened.entry((from, to)).or_default();
         *number += 1;
         let entity = mix(u64::from(from.0) << 32 | u64::from(to.0), *number);
         self.conns.push(Conn {
             ends: [End { node: from, open: true }, End { node: to, open: false }],
             entity,
-            directions: [Direction::new(), Direction::new()],
+            directions: [0, 1].map(|way| Direction::new(choices.stream(LATENCY, entity ^ way))),
         });
         ConnId(self.conns.len() as u32 - 1)
     }
@@ -247,7 +250,8 @@ impl<M: Message> Network<M> {
         let direction = &mut conn.directions[usize::from(way)];
         direction.sent += 1;
         let (least, most) = self.latency;
-        let latency = choices.between(LATENCY, conn.entity ^ u64::from(way), direction.sent, least, most);
+        let draw = (LATENCY, conn.entity ^ u64::from(way), direction.sent);
+        let latency = choices.between_from(direction.draws, draw, least, most);
         let mut leaves = now;
         if let Some(bandwidth) = self.bandwidth {
             let link = self.links.at(from, to);

@@ -94,7 +94,7 @@ impl<M: Model> Kernel<M> {
     }
 
     pub(in crate::kernel) fn connect(&mut self, from: NodeId, to: NodeId) -> ConnId {
-        let conn = self.network.open(from, to);
+        let conn = self.network.open(from, to, &self.choices);
         self.nodes[from.index()].conns.push(conn);
         self.transmit(conn, 0, 64, Packet::Syn);
         conn
