@@ -15,7 +15,7 @@
 //!
 //! | code | meaning |
 //! |---|---|
-//! | 27 | a rebalance: units are `Revoked`, the caller deals with that, the member rejoins; with a cooperative assignor it rejoins at once and keeps them |
+//! | 27 | a rebalance: see [`handover`](super::handover) |
 //! | 82 | another process runs under this instance: units are `Lost`, and the client is finished |
 //! | 22, 25 | the membership is gone: units are `Lost`, the member rejoins, after 25 without its id |
 //! | 14, 15, 16, no answer | look for the coordinator; units stay |

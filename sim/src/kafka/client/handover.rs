@@ -39,9 +39,8 @@ impl Consumer {
             member.id = None;
         }
         member.phase = if self.units.is_empty() { Phase::Join } else { Phase::Releasing };
-        if !shared.rules.clients_forget_lost_positions {
-            let positions = self.units.iter().filter_map(|reading| self.progress(reading)).collect();
-            self.leftover = positions;
+        if !shared.rules.clients_forget_lost_positions && !self.units.is_empty() {
+            self.leftover = self.units.iter().filter_map(|reading| self.progress(reading)).collect();
         }
         let units = self.take_units(shared);
         if !units.is_empty() {

@@ -12,8 +12,9 @@
 //! - `producer`: records gather per partition, leave in batches within a window, are retried with back-off until
 //!   their time is up; idempotent ones with sequence numbers. How a send ends (ok, fail, unknown) is the table in
 //!   `outcome`.
-//! - `consumer`: reads chosen units, or takes part in a classic group; fetches ahead, commits by hand or on its
-//!   own; tells assigned, revoked, lost and reset in order with the records.
+//! - `consumer`: reads chosen units, or takes part in a group, a classic one (`group`) or one of the consumer
+//!   protocol (`epochs`); fetches ahead, commits by hand or on its own; tells assigned, revoked, lost and reset in
+//!   order with the records.
 //! - Every random decision is drawn by (site, entity, ordinal): a record's by its content and attempt, a
 //!   client's own by its node and a count of its own.
 //!

@@ -3,14 +3,16 @@
 use super::{Coordinator, Pending, Work};
 use crate::{
     kafka::{
+        Touch,
         broker::Env,
         error::ErrorCode,
-        group::check_metadata,
+        group::{Group, check_metadata},
         protocol::{
-            BATCH_OVERHEAD, CommittedOffset, OffsetCommitRequest, PartitionId, Payload, ResponseBody,
+            BATCH_OVERHEAD, CommittedOffset, OffsetCommitRequest, OffsetFetchRequest, PartitionId, Payload,
+            ResponseBody,
         },
     },
-    kernel::ConnId,
+    kernel::{ConnId, Mark},
 };
 
 /// Bytes of one committed offset in a batch, key and value.
@@ -20,14 +22,25 @@ const OFFSET_BYTES: u32 = 96;
 pub(super) type Answer = (ConnId, Vec<(PartitionId, ErrorCode)>);
 
 impl Coordinator {
-    /// Appends what may be committed; the rest is answered with it.
-    pub(super) fn commit(
+    /// Takes a commit in, if the group allows it.
+    pub(super) fn take_commit(
         &mut self,
         partition: u32,
         conn: ConnId,
         request: OffsetCommitRequest,
+        allowed: Result<(), ErrorCode>,
         env: &mut Env<'_, '_>,
     ) {
+        if let Err(error) = allowed {
+            env.ctx.mark(Mark::CommitRefused);
+            return self.work.push_back(commit_answer(conn, &request.offsets, error));
+        }
+        env.ctx.touch(Touch::Commit(request.group));
+        self.commit(partition, conn, request, env);
+    }
+
+    /// Appends what may be committed; the rest is answered with it.
+    fn commit(&mut self, partition: u32, conn: ConnId, request: OffsetCommitRequest, env: &mut Env<'_, '_>) {
         let (group, mut results, mut offsets) = (request.group, Vec::new(), request.offsets);
         results.extend(offsets.iter().map(|offset| (offset.partition, check_metadata(offset, env.rules))));
         offsets.retain(|offset| !check_metadata(offset, env.rules).is_error());
@@ -50,6 +63,15 @@ impl Coordinator {
         self.append(partition, payload, bytes, pending, env);
         self.arm(until, env);
     }
+}
+
+/// Where a group goes on, if who asks may know.
+pub(super) fn committed(group: &Group, request: &OffsetFetchRequest) -> ResponseBody {
+    if let Err(error) = group.check_fetch(request.member.as_ref()) {
+        return ResponseBody::OffsetFetch(error, Vec::new());
+    }
+    let find = |id: &PartitionId| (*id, group.offsets.get(id).copied());
+    ResponseBody::OffsetFetch(ErrorCode::None, request.partitions.iter().map(find).collect())
 }
 
 /// The answer to a commit of which these offsets were appended, with this result.

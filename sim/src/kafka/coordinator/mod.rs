@@ -29,7 +29,7 @@ use crate::{
     kernel::{ConnId, Mark, Site, mix},
     model::{Note, Output},
 };
-use commits::{Answer, commit_answer, commit_answered};
+use commits::{Answer, commit_answer, commit_answered, committed};
 use squall_bus::{Acks, Time};
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -263,29 +263,13 @@ impl Coordinator {
                     |topic: TopicIx| image.topic(topic).map_or(0, |topic| topic.partitions.len() as u32);
                 group.consumer_heartbeat(conn, &request, &partitions, rules, now)
             }
-            RequestBody::OffsetFetch(request)
-                if let Err(error) = group.check_fetch(request.member.as_ref()) =>
-            {
-                answer = Some(ResponseBody::OffsetFetch(error, Vec::new()));
-                Vec::new()
-            }
             RequestBody::OffsetFetch(request) => {
-                let find = |id: &PartitionId| (*id, group.offsets.get(id).copied());
-                let found = request.partitions.iter().map(find).collect();
-                answer = Some(ResponseBody::OffsetFetch(ErrorCode::None, found));
+                answer = Some(committed(group, &request));
                 Vec::new()
             }
             RequestBody::OffsetCommit(request) => {
-                match group.check_commit(request.member.as_ref(), rules, now) {
-                    Ok(()) => {
-                        env.ctx.touch(Touch::Commit(id));
-                        self.commit(partition, conn, request, env);
-                    }
-                    Err(error) => {
-                        env.ctx.mark(Mark::CommitRefused);
-                        self.work.push_back(commit_answer(conn, &request.offsets, error));
-                    }
-                }
+                let allowed = group.check_commit(request.member.as_ref(), rules, now);
+                self.take_commit(partition, conn, request, allowed, env);
                 Vec::new()
             }
             _ => return,

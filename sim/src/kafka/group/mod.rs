@@ -324,7 +324,8 @@ impl Group {
 
     /// Whether a member's session is over.
     pub(super) fn is_missing_somebody(&self, now: Time) -> bool {
-        self.members.values().any(|member| member.is_silent(now))
+        let epochs = self.consumer.as_ref().and_then(|group| group.due_at());
+        epochs.is_some_and(|due| due <= now) || self.members.values().any(|member| member.is_silent(now))
     }
 
     /// Does what is due.
