@@ -6,6 +6,7 @@ use crate::{
     Failure,
     args::{ExploreArgs, overrides},
     guard::{self, Guarded},
+    run::default_targets,
     show::say,
     shrink,
 };
@@ -35,7 +36,7 @@ const BUDGET: Duration = Duration::from_secs(60);
 const LINE_EVERY: u64 = 5;
 
 pub(crate) fn explore(args: &ExploreArgs) -> Result<u8, Failure> {
-    let overrides = overrides(&args.set)?;
+    let overrides = overrides(&args.set, args.bug.as_deref())?;
     let scenario = Arc::new(library::open(&args.scenario, &overrides).map_err(Failure::input)?);
     let (named, targets) = (!args.on.is_empty(), targets(args));
     let mut summaries = Vec::new();
@@ -103,7 +104,7 @@ fn keep(args: &ExploreArgs, summary: &Summary) -> Result<(), Failure> {
     let nobody: Sink = Arc::new(|_| {});
     for Group { first, .. } in &summary.groups {
         let outcome = first.job.run(&nobody, &|_| {});
-        // What is unknown or could not be run has no anomaly to keep.
+        // What could not be run has nothing to keep.
         let Ok(capsule) = Capsule::of(&first.job, &outcome) else { continue };
         let capsule = Capsule { origin: first.reproduce.clone(), ..capsule };
         let story = shrink::keep(&capsule, !args.no_shrink, &args.out)?;
@@ -126,7 +127,7 @@ fn guard(exploration: &Exploration, summary: &Summary, every: u64) -> Result<Ver
 }
 
 fn targets(args: &ExploreArgs) -> Vec<Target> {
-    if args.on.is_empty() { Target::defaults() } else { args.on.clone() }
+    if args.on.is_empty() { default_targets(args.bug.as_deref()) } else { args.on.clone() }
 }
 
 const fn preset(args: &ExploreArgs) -> Preset {
@@ -203,14 +204,14 @@ impl Show {
 fn line(target: &Target, progress: &Progress) -> String {
     let millis = progress.elapsed.as_millis().max(1);
     let a_second = u128::from(progress.seeds) * 10_000 / millis;
-    format!(
-        "{}.{}/s on {target}, {} failed, {} of {} marks",
-        a_second / 10,
-        a_second % 10,
-        progress.failures,
-        progress.marks,
-        progress.marks_in_all
-    )
+    let mut line = format!("{}.{}/s on {target}, {} failed", a_second / 10, a_second % 10, progress.failures);
+    let kinds: Vec<String> =
+        progress.kinds.iter().map(|(kind, seeds)| format!("{kind} in {seeds}")).collect();
+    if !kinds.is_empty() {
+        line.push_str(&format!(" ({})", kinds.join(", ")));
+    }
+    line.push_str(&format!(", {} of {} marks", progress.marks, progress.marks_in_all));
+    line
 }
 
 fn summary_json(summary: &Summary) -> Value {

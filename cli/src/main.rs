@@ -4,9 +4,11 @@
 
 mod args;
 mod brokers;
+mod bugs;
 mod check;
 mod explain;
 mod explore;
+mod fidelity;
 mod guard;
 mod list;
 mod replay;
@@ -46,7 +48,9 @@ fn main() -> ExitCode {
         Command::Shrink(args) => shrink::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Check(args) => check::check(args),
+        Command::Bugs(args) => bugs::bugs(args),
         Command::Brokers(args) => brokers::brokers(args),
+        Command::Fidelity(args) => fidelity::run(args),
         Command::Footprint(args) => guard::footprint(args),
     };
     match result {

@@ -42,7 +42,10 @@ fn changes_are_planned_in_the_order_of_time() {
     assert!((12_000..=14_000).contains(&recreate.at.as_millis()));
     assert_eq!(plan.partitions_at_end()[&Topic::new("orders")], 2, "as it was created");
     let printed = plan.to_string();
-    assert!(printed.contains("changes: 4\n") && printed.contains("orders grows to 6 partitions"), "{printed}");
+    assert!(
+        printed.contains("changes: 4\n") && printed.contains("orders grows to 6 partitions"),
+        "{printed}"
+    );
 }
 
 #[test]

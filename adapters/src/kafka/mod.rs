@@ -115,6 +115,7 @@ pub fn capabilities(besides: &[Capability]) -> Capabilities {
         C::Retention,
         C::Compaction,
         C::UncleanElection,
+        C::GroupSettings,
     ];
     Capabilities::new(AckModel::Prefix, true, &[&own, besides].concat())
 }

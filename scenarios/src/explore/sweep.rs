@@ -12,7 +12,9 @@ use super::{
     draw::{Preset, draw},
     summary::{Failure, Summary},
 };
-use crate::{Job, Override, Plan, Scenario, Target, runner::Sink, runs::quoted, runs::unjudged};
+use crate::{
+    Job, Override, Plan, Scenario, Target, runner::Sink, runs::arguments, runs::quoted, runs::unjudged,
+};
 use squall_bus::Capabilities;
 use squall_history::{Report, Verdict};
 use squall_sim::kernel::Marks;
@@ -95,6 +97,8 @@ pub struct Progress {
     pub seeds: u64,
     /// Of these, failed.
     pub failures: u64,
+    /// The kinds of failures, by the lowest seed, and in how many seeds each was found.
+    pub kinds: Vec<(String, u64)>,
     /// Marks reached so far.
     pub marks: usize,
     /// Marks that the target can reach.
@@ -130,9 +134,7 @@ impl Exploration {
         if let Some(flag) = self.preset.flag() {
             command.push_str(&format!(" {flag}"));
         }
-        for over in &self.overrides {
-            command.push_str(&format!(" --set {}", quoted(over.text())));
-        }
+        command.push_str(&arguments(&self.overrides));
         command
     }
 

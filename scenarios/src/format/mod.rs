@@ -10,7 +10,7 @@
 //! | `set` | `--set key=value` on the tree |
 //! | `typed` | tree to types, with places and suggestions |
 //! | [`scalar`] | durations, rates, ratios, bounds, roles: each a type with its unit |
-//! | `topology`, `workload`, `faults`, `changes`, `expect`, `explore` | the types |
+//! | `topology`, `workload`, `membership`, `faults`, `changes`, `expect`, `explore` | the types |
 //! | `check` | what no type can say: names that exist, numbers that fit together |
 //! | `error` | problems with their places, rendered |
 //!
@@ -23,6 +23,7 @@ mod error;
 mod expect;
 mod explore;
 mod faults;
+mod membership;
 pub mod scalar;
 mod set;
 mod suggest;
@@ -36,12 +37,13 @@ pub use error::{Finding, ScenarioError};
 pub use expect::Expect;
 pub use explore::{Explore, Family};
 pub use faults::{DelayArgs, DropArgs, FaultSpec};
+pub use membership::{Assignor, GroupProtocol, Reset};
 pub use set::Override;
-pub use topology::{Fsync, TopicShape, Topology};
+pub use topology::{Brokers, Fsync, TopicShape, Topology};
 pub use tree::MAX_FILE_BYTES;
 pub use workload::{
     Arrivals, CommitPolicy, Consumers, Handler, Jitter, KeyChoice, Names, OneOrMany, PayloadKind, Producers,
-    Profile, Reset, Retry, RetryBy, Workload,
+    Profile, Retry, RetryBy, Workload,
 };
 
 pub use squall_history::guarantees::{Delivery, Dlq, Log, Order};

@@ -17,7 +17,8 @@ use super::{
     fetcher::Fetcher,
     isr::IsrChanges,
     links::Links,
-    metadata::{Image, TopicImage},
+    lull::Proposal,
+    metadata::{Image, TopicId, TopicImage},
     protocol::{
         EpochEnd, EpochPartition, FetchPartition, LeaderHint, ListOffsetsPartition, ListedOffset,
         MetadataResponse, Msg, OffsetSpec, PartitionId, PartitionMetadata, Request, RequestBody, Response,
@@ -28,7 +29,10 @@ use super::{
 };
 use crate::kernel::{ConnId, Ctx, Digest, FileId, Mark, NodeId};
 use squall_bus::Time;
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 /// A timer of a broker's data plane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,11 +106,17 @@ pub(super) struct Broker {
     pub(super) untold: Vec<Vec<PartitionId>>,
     /// Of which partitions of a Fetch there may be something to say; kept for its memory.
     pub(super) open: Vec<FetchPartition>,
+    /// Lulls that this event proposes.
+    pub(super) lulls: Vec<Proposal>,
     /// Connections that can be read on.
     ready: VecDeque<ConnId>,
     purgatory_at: Option<Time>,
     /// The disk failed: the process must end.
     pub(super) storage_failed: bool,
+    /// The ids of the topics that the metadata had last.
+    pub(super) topic_ids: BTreeMap<TopicIx, TopicId>,
+    /// A follower is to be told something though nothing grew: lulls end.
+    pub(super) has_news: bool,
     /// The log cleaner will look.
     pub(super) cleaner_armed: bool,
     /// The process has begun so often; part of producer ids.
@@ -127,9 +137,12 @@ impl Broker {
             grown: Vec::new(),
             untold: vec![Vec::new(); servers as usize],
             open: Vec::new(),
+            lulls: Vec::new(),
             ready: VecDeque::new(),
             purgatory_at: None,
             storage_failed: false,
+            topic_ids: BTreeMap::new(),
+            has_news: false,
             cleaner_armed: false,
             boots: 0,
             producer_ids: 0,
@@ -150,6 +163,7 @@ impl Broker {
         self.coordinator = Coordinator::default();
         self.grown.clear();
         self.untold.iter_mut().for_each(Vec::clear);
+        self.lulls.clear();
         self.ready.clear();
         self.purgatory_at = None;
         self.storage_failed = false;
@@ -215,6 +229,7 @@ impl Broker {
 
     /// Partitions changed in this broker's image: replicas take up what they are now.
     pub(super) fn metadata_changed(&mut self, changed: &[PartitionId], env: &mut Env<'_, '_>) {
+        self.note_topics(changed, env);
         for id in changed {
             self.drop_other_topic(*id, env);
             if env.image.partition(*id).is_some_and(|partition| partition.replicas.contains(&self.me)) {
@@ -332,7 +347,7 @@ impl Broker {
     }
 
     pub(super) fn closed(&mut self, conn: ConnId) {
-        self.conns.remove(conn);
+        self.conns.close(conn);
     }
 
     pub(super) fn request(&mut self, conn: ConnId, request: Request, env: &mut Env<'_, '_>) {
@@ -353,6 +368,7 @@ impl Broker {
         {
             self.handle(conn, request, env);
         }
+        self.conns.remove_if_done(conn);
     }
 
     fn handle(&mut self, conn: ConnId, request: Request, env: &mut Env<'_, '_>) {
@@ -400,7 +416,7 @@ impl Broker {
         if let Some(known) = self.conns.get_mut(conn) {
             known.busy = Busy::No;
             env.ctx.send(conn, Msg::Response(Response { correlation, body }));
-            if !known.queue.is_empty() {
+            if known.gone || !known.queue.is_empty() {
                 self.ready.push_back(conn);
             }
         }
@@ -489,7 +505,7 @@ impl Broker {
         let now = env.ctx.now();
         let until = |conn: &Conn| match &conn.busy {
             Busy::Produce(parked) => Some(parked.until),
-            Busy::Fetch(parked) => Some(parked.until),
+            Busy::Fetch(parked) => parked.due(),
             Busy::DeleteRecords(parked) => Some(parked.until),
             Busy::No | Busy::Group(_) => None,
         };
@@ -507,9 +523,13 @@ impl Broker {
 
     /// Makes sure that the purgatory is looked at by then.
     pub(super) fn wake_at(&mut self, at: Time, env: &mut Env<'_, '_>) {
+        self.wake_by(at, env.ctx);
+    }
+
+    pub(super) fn wake_by(&mut self, at: Time, ctx: &mut Ctx<'_, Kafka>) {
         if self.purgatory_at.is_none_or(|armed| armed > at) {
             self.purgatory_at = Some(at);
-            env.ctx.timer(at.since(env.ctx.now()), Timer::Broker(BrokerTimer::Purgatory));
+            ctx.timer(at.since(ctx.now()), Timer::Broker(BrokerTimer::Purgatory));
         }
     }
 

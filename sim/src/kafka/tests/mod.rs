@@ -5,10 +5,13 @@
 //! the like are the golden cases measured on a real Kafka 4.3.0 cluster.
 
 mod compaction;
+mod coverage;
 mod failover;
 mod groups;
 mod logs;
+mod lulls;
 mod near;
+mod proposals;
 mod replication;
 mod requests;
 mod topics;
@@ -20,7 +23,7 @@ use super::{
     protocol::{
         Batch, FetchPartition, FetchRequest, FetchedPartition, ListOffsetsPartition, ListedOffset, Msg,
         OffsetSpec, PartitionId, ProduceRequest, ProducedPartition, ProducerStamp, Request, RequestBody,
-        Response, ResponseBody,
+        RequiredAcks, Response, ResponseBody,
     },
     replica::Replica,
 };
@@ -275,7 +278,7 @@ impl Lab {
         batch: Arc<Batch>,
         timeout: Duration,
     ) -> Asked {
-        let request = ProduceRequest { acks, timeout, batches: vec![(id, batch)] };
+        let request = ProduceRequest { acks: acks.into(), timeout, batches: vec![(id, batch)] };
         self.ask(probe, broker, RequestBody::Produce(request))
     }
 

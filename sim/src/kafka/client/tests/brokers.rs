@@ -213,7 +213,7 @@ impl Brokers {
         }
         self.unpark(ctx);
         let silent =
-            fault == Some(Fault::Swallow) || self.cutting == Some(conn) || request.acks == Acks::None;
+            fault == Some(Fault::Swallow) || self.cutting == Some(conn) || request.acks == Acks::None.into();
         (!silent).then_some(ResponseBody::Produce(results))
     }
 

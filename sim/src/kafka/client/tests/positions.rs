@@ -1,144 +1,131 @@
-//! Positions that a change of the leader may have made wrong, records that are too large, and how long knowledge
-//! of the cluster lasts.
+//! What automatic commits cover (E8), and what a caller that is away costs (E3).
 
-use super::stage::{Seen, Stage, TOPIC};
-use crate::kernel::NodeId;
-use bytes::Bytes;
-use squall_bus::{
-    ClientProfile, ConsumerConfig, ConsumerEvent, ProducerConfig, Record, ResetPolicy, Topic, Unit,
-};
+use super::membership::{BOTH, Log, SECOND, events, member};
+use super::stage::Stage;
+use squall_bus::{ClientProfile, ConsumerConfig, ConsumerEvent, Time};
 use std::time::Duration;
 
-const SECOND: Duration = Duration::from_secs(1);
-
-fn unit() -> Unit {
-    Unit::new(&Topic::new(TOPIC), 0)
+fn automatic(profile: ClientProfile) -> ConsumerConfig {
+    ConsumerConfig { auto_commit: Some(5 * SECOND), ..member("consumer-1", profile) }
 }
 
-fn reader(profile: ClientProfile, reset: ResetPolicy) -> ConsumerConfig {
-    ConsumerConfig { profile, reset, ..ConsumerConfig::assign("consumer-1", vec![(unit(), None)]) }
+/// A consumer that has taken its assignment and so many records, one by one.
+fn reading(stage: &mut Stage, config: ConsumerConfig, records: u64) -> crate::kernel::NodeId {
+    stage.fill(0, 20);
+    let consumer = stage.consumer(config);
+    stage.run(SECOND);
+    assert!(matches!(stage.event(consumer), Some(ConsumerEvent::Assigned(_))));
+    stage.run(Duration::from_millis(100));
+    (0..records).for_each(|_| drop(stage.record(consumer).expect("a record")));
+    consumer
 }
 
-fn attend(stage: &mut Stage, node: NodeId, span: Duration) -> Vec<Seen> {
-    let mut seen = Vec::new();
-    stage.attend(&[node], span, &mut seen);
-    seen.into_iter().map(|(_, _, what)| what).collect()
+fn committed(stage: &Stage) -> Option<u64> {
+    stage.world.model().coordinator.committed.get(&stage.id(0)).map(|kept| kept.offset)
 }
 
-/// The offsets that were read, and the resets.
-fn summary(seen: &[Seen]) -> (Vec<u64>, Vec<(Option<u64>, u64)>) {
-    let (mut offsets, mut resets) = (Vec::new(), Vec::new());
-    for what in seen {
-        match what {
-            Seen::Record(_, offset) => offsets.push(*offset),
-            Seen::Event(ConsumerEvent::Reset { from, to, .. }) => resets.push((from.map(|p| p.0), to.0)),
-            Seen::Event(_) => {}
-        }
-    }
-    (offsets, resets)
-}
-
-/// Five records are read under epoch 1; then another leader has only `left` of them, and two of its own.
-fn after_unclean_election(profile: ClientProfile, reset: ResetPolicy, left: usize) -> (Stage, NodeId) {
-    let mut stage = Stage::new(2, 3, 1);
-    stage.fill(0, 5);
-    let consumer = stage.consumer(reader(profile, ResetPolicy::Earliest));
-    assert_eq!(summary(&attend(&mut stage, consumer, SECOND)).0, [0, 1, 2, 3, 4]);
-    if let super::super::Client::Consumer(consumer) = stage.state(consumer) {
-        consumer.settings.config.reset = reset;
-    }
-    let partition = &mut stage.world.model_mut().partitions[0];
-    partition.log.truncate(left);
-    (partition.leader, partition.epoch) = (1, 2);
-    stage.fill(0, 2);
-    (stage, consumer)
-}
-
+/// The window: librdkafka commits a record that its caller has in hand, so a crash before it is done loses it; Java
+/// commits it when the caller comes back for more, so a crash repeats it.
 #[test]
-fn b6_a_truncation_below_the_position_is_noticed_although_the_offset_exists_again() {
-    // Four were left and two are new: offset 5 exists, and without epochs the reader would go on there.
-    let (mut stage, consumer) = after_unclean_election(ClientProfile::Java, ResetPolicy::Earliest, 4);
-    let (offsets, resets) = summary(&attend(&mut stage, consumer, SECOND));
-    assert_eq!((offsets, resets), (vec![4, 5], vec![(Some(5), 4)]), "on where the logs part");
-    let (mut stage, consumer) = after_unclean_election(ClientProfile::Native, ResetPolicy::Earliest, 4);
-    let (offsets, resets) = summary(&attend(&mut stage, consumer, SECOND));
-    assert_eq!((offsets, resets), (vec![0, 1, 2, 3, 4, 5], vec![(Some(5), 0)]), "by the reset policy");
-    let (mut stage, consumer) = after_unclean_election(ClientProfile::Native, ResetPolicy::Latest, 4);
-    let (offsets, resets) = summary(&attend(&mut stage, consumer, SECOND));
-    assert_eq!((offsets, resets), (Vec::new(), vec![(Some(5), 6)]), "what is new there is skipped");
-}
-
-#[test]
-fn b6_a_leader_that_has_everything_is_asked_once_and_read_on() {
-    for profile in [ClientProfile::Native, ClientProfile::Java] {
-        let (mut stage, consumer) = after_unclean_election(profile, ResetPolicy::Earliest, 5);
-        let (offsets, resets) = summary(&attend(&mut stage, consumer, SECOND));
-        assert_eq!((offsets, resets), (vec![5, 6], Vec::new()));
-        stage.fill(0, 3);
-        assert_eq!(summary(&attend(&mut stage, consumer, SECOND)).0, [7, 8, 9]);
-        assert_eq!(stage.world.model().epoch_requests, 1);
-    }
-}
-
-#[test]
-fn b6_nobody_is_asked_while_the_leader_stays() {
-    let mut stage = Stage::new(2, 3, 1);
-    stage.fill(0, 5);
-    let consumer = stage.consumer(reader(ClientProfile::Java, ResetPolicy::Earliest));
-    for _ in 0..5 {
-        stage.fill(0, 5);
-        attend(&mut stage, consumer, SECOND);
-    }
-    assert_eq!(stage.world.model().epoch_requests, 0);
-}
-
-#[test]
-fn b13_a_record_larger_than_a_request_is_refused_by_the_client() {
-    for (profile, largest) in [(ClientProfile::Native, 1_000_000), (ClientProfile::Java, 1_048_576)] {
+fn e8_a_crash_loses_or_repeats_the_record_in_hand() {
+    for (profile, next_reader_begins_at) in [(ClientProfile::Native, 4), (ClientProfile::Java, 3)] {
         let mut stage = Stage::new(1, 1, 1);
-        let config =
-            ProducerConfig { profile, linger: Some(Duration::ZERO), ..ProducerConfig::new("producer-1") };
-        let producer = stage.producer(config, |_| ());
-        let overhead = crate::kafka::protocol::RECORD_OVERHEAD;
-        for (bytes, code) in [(largest - overhead, None), (largest - overhead + 1, Some("MESSAGE_TOO_LARGE"))]
-        {
-            let mut record = Record::new(&Topic::new(TOPIC), None, Bytes::from(vec![0; bytes as usize]));
-            record.partition = Some(0);
-            let before = stage.world.model().produced.len();
-            let (_, outcome) = stage.send_record_and_wait(producer, record);
-            assert_eq!(outcome.error().map(|error| &*error.code), code, "{profile:?}, {bytes} bytes");
-            assert_eq!(stage.world.model().produced.len() > before, code.is_none(), "it is not even sent");
-        }
-    }
-}
-
-#[test]
-fn a5_what_a_client_knows_is_asked_for_again_after_five_minutes() {
-    for profile in [ClientProfile::Native, ClientProfile::Java] {
-        let mut stage = Stage::new(1, 1, 1);
-        let config = ProducerConfig { profile, ..ProducerConfig::new("producer-1") };
-        let producer = stage.producer(config, |_| ());
-        assert!(stage.send_and_wait(producer, 1).1.is_ok());
-        stage.run(2 * SECOND);
-        let before = stage.world.model().metadata_requests;
-        stage.run(290 * SECOND);
-        assert_eq!(stage.world.model().metadata_requests, before, "{profile:?}");
+        let consumer = reading(&mut stage, automatic(profile), 4);
+        assert_eq!(committed(&stage), None, "nothing before 5 s");
+        stage.run(5 * SECOND);
+        assert_eq!(committed(&stage), Some(next_reader_begins_at), "{profile:?}");
+        stage.world.kill(consumer);
         stage.run(10 * SECOND);
-        assert_eq!(stage.world.model().metadata_requests, before + 1, "{profile:?}");
+        let mut log = Log::new();
+        let second = stage.consumer(member("consumer-2", profile));
+        stage.attend(&[second], 2 * SECOND, &mut log);
+        let first = log.iter().find_map(|(_, _, what)| match what {
+            super::stage::Seen::Record(_, offset) => Some(*offset),
+            super::stage::Seen::Event(_) => None,
+        });
+        // The record in hand was 3.
+        assert_eq!(first, Some(next_reader_begins_at), "{profile:?}");
     }
 }
 
 #[test]
-fn a5_a_refusal_that_names_the_leader_is_believed_at_once() {
-    let mut stage = Stage::new(1, 2, 1);
-    let config = ProducerConfig { linger: Some(Duration::ZERO), ..ProducerConfig::new("producer-1") };
-    let producer = stage.producer(config, |_| ());
-    assert!(stage.send_and_wait(producer, 1).1.is_ok());
-    stage.run(2 * SECOND);
-    let partition = &mut stage.world.model_mut().partitions[0];
-    (partition.leader, partition.epoch) = (1, 2);
-    let (took, outcome) = stage.send_and_wait(producer, 2);
-    assert!(outcome.is_ok());
-    // One refused attempt and its back-off, at most 120 ms, and no round of metadata in between.
-    assert!(took < Duration::from_millis(130), "{took:?}");
+fn e8_a_close_commits_what_was_handed_out() {
+    for profile in BOTH {
+        let mut stage = Stage::new(1, 1, 1);
+        let consumer = reading(&mut stage, automatic(profile), 4);
+        stage.close(consumer);
+        stage.run(SECOND);
+        assert_eq!(committed(&stage), Some(4), "{profile:?}");
+    }
+}
+
+#[test]
+fn e8_a_revocation_commits_before_it() {
+    for (profile, position) in [(ClientProfile::Native, 4), (ClientProfile::Java, 3)] {
+        let mut stage = Stage::new(1, 1, 1);
+        let consumer = reading(&mut stage, automatic(profile), 4);
+        stage.consumer(member("consumer-2", profile));
+        stage.run(3 * SECOND);
+        let told: Vec<Option<ConsumerEvent>> = (0..3).map(|_| stage.event(consumer)).collect();
+        assert!(told.iter().flatten().any(|event| matches!(event, ConsumerEvent::Revoked(_))), "{told:?}");
+        stage.run(SECOND);
+        assert_eq!(committed(&stage), Some(position), "{profile:?}");
+    }
+}
+
+/// A member that does not poll for `max.poll.interval.ms` leaves its group by itself; what its caller commits then fails.
+#[test]
+fn e3_a_member_that_stops_polling_leaves() {
+    for profile in BOTH {
+        let mut stage = Stage::new(1, 1, 1);
+        let config = ConsumerConfig { max_poll_interval: Some(10 * SECOND), ..member("consumer-1", profile) };
+        let consumer = reading(&mut stage, config, 1);
+        let begin = stage.world.now();
+        while stage.world.model().coordinator.members() == 1 {
+            stage.run(Duration::from_millis(100));
+        }
+        let took = stage.world.now().since(begin).as_millis();
+        assert!((9_800..=10_200).contains(&took), "{took} ms");
+        let commit = stage.commit(consumer, 0, 1);
+        stage.run(SECOND);
+        assert!(!stage.done[&commit].1.is_ok(), "{profile:?}");
+        let mut log = Log::new();
+        stage.attend(&[consumer], 3 * SECOND, &mut log);
+        assert_eq!(events(&log, consumer, Time::ZERO)[..2], ["lost", "assigned"], "{profile:?}");
+    }
+}
+
+#[test]
+fn e3_the_default_interval_is_five_minutes() {
+    for profile in BOTH {
+        let library = super::super::defaults::consumer(profile);
+        assert_eq!(library.max_poll_interval, 300 * SECOND);
+        assert_eq!((library.session_timeout, library.heartbeat_interval), (45 * SECOND, 3 * SECOND));
+    }
+}
+
+/// The habit of librdkafka issue 5604: what a member was doing in units that it lost goes along with its next commit, over
+/// what their new owner has committed.
+#[test]
+fn e8_a_lost_owner_commits_over_the_new_one_only_by_its_bug() {
+    for (forgets, kept) in [(true, 20), (false, 4)] {
+        let mut stage = Stage::new(4, 1, 2);
+        stage.world.model_mut().shared.rules.clients_forget_lost_positions = forgets;
+        stage.fill(0, 20);
+        let automatic =
+            |client| ConsumerConfig { auto_commit: Some(SECOND), ..member(client, ClientProfile::Native) };
+        let mut log = Log::new();
+        let zombie = stage.consumer(automatic("consumer-1"));
+        stage.run(SECOND);
+        assert!(matches!(stage.event(zombie), Some(ConsumerEvent::Assigned(_))));
+        stage.run(Duration::from_millis(100));
+        (0..4).for_each(|_| drop(stage.record(zombie).expect("a record")));
+        stage.world.pause(zombie);
+        let other = stage.consumer(automatic("consumer-2"));
+        stage.attend(&[other], 12 * SECOND, &mut log);
+        assert_eq!(committed(&stage), Some(20));
+        stage.world.resume(zombie);
+        stage.attend(&[zombie, other], 10 * SECOND, &mut log);
+        assert_eq!(committed(&stage), Some(kept));
+    }
 }
