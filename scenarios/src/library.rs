@@ -23,7 +23,7 @@ macro_rules! entries {
     };
 }
 
-const ENTRIES: [Entry; 21] = entries!(
+const ENTRIES: [Entry; 30] = entries!(
     "leader-failover"
     "rolling-restart"
     "follower-loss"
@@ -44,6 +44,15 @@ const ENTRIES: [Entry; 21] = entries!(
     "commit-races"
     "dlq-after-crash"
     "autocommit-loss"
+    "last-replica-standing"
+    "unclean-loss"
+    "truncation"
+    "slow-follower"
+    "retention-passes-consumer"
+    "compaction-late-reader"
+    "partition-growth"
+    "topic-recreated"
+    "metadata-delays"
     "storm"
 );
 
