@@ -129,6 +129,7 @@ impl Server {
     /// Whether this event proposed a lull, or ends all of them.
     pub(super) fn has_lulls_to_settle(&self) -> bool {
         self.roused
+            || self.voter.roused
             || !self.voter.lulls.is_empty()
             || self.data().is_some_and(|broker| !broker.lulls.is_empty())
     }
@@ -141,7 +142,7 @@ impl Server {
 
     /// Whether this event ends all lulls.
     pub(super) fn take_roused(&mut self) -> bool {
-        std::mem::take(&mut self.roused)
+        std::mem::take(&mut self.voter.roused) | std::mem::take(&mut self.roused)
     }
 
     /// Falls silent with a leader that proposes it, if this node would ask for exactly the same again.
