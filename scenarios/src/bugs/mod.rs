@@ -18,10 +18,7 @@ macro_rules! entries {
 
 /// The scenarios that lead to bugs, by name.
 const ENTRIES: &[Entry] = entries!(
-    "fast-double-failover"
-    "follower-rejoins-slowly"
     "isolated-writers"
-    "joining-follower-freezes"
     "leader-hands-over"
     "lone-leader-loses-power"
     "lost-responses"
