@@ -8,6 +8,7 @@ mod bugs;
 mod check;
 mod explain;
 mod explore;
+mod fidelity;
 mod guard;
 mod list;
 mod replay;
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
         Command::Check(args) => check::check(args),
         Command::Bugs(args) => bugs::bugs(args),
         Command::Brokers(args) => brokers::brokers(args),
+        Command::Fidelity(args) => fidelity::run(args),
         Command::Footprint(args) => guard::footprint(args),
     };
     match result {

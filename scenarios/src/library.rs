@@ -23,7 +23,7 @@ macro_rules! entries {
     };
 }
 
-const ENTRIES: [Entry; 13] = entries!(
+const ENTRIES: [Entry; 21] = entries!(
     "leader-failover"
     "rolling-restart"
     "follower-loss"
@@ -36,6 +36,14 @@ const ENTRIES: [Entry; 13] = entries!(
     "lone-leader-acks1"
     "isolated-leader"
     "power-loss"
+    "rebalance-storm"
+    "static-members"
+    "cooperative-rebalance"
+    "next-generation-group"
+    "coordinator-loss"
+    "commit-races"
+    "dlq-after-crash"
+    "autocommit-loss"
     "storm"
 );
 

@@ -1,6 +1,9 @@
 //! What the clients do: producers, consumers, and for how long.
 
-use super::scalar::{AcksChoice, Count, Period, PeriodRange, Rate, Ratio};
+use super::{
+    membership::{Assignor, GroupProtocol, Reset},
+    scalar::{AcksChoice, Count, Period, PeriodRange, Rate, Ratio},
+};
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
     de::{DeserializeOwned, Error, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
@@ -158,6 +161,26 @@ pub struct Consumers {
     /// When they commit.
     #[serde(default)]
     pub commit: CommitPolicy,
+    /// The client commits on its own, so often, what it has handed out; nothing is committed by the service then, and
+    /// `commit` has no meaning. What each client covers differs: see `profile`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auto_commit: Option<Period>,
+    /// Whose habits the simulated clients have.
+    #[serde(default, skip_serializing_if = "is_native")]
+    pub profile: Profile,
+    /// How units are dealt to the members. The client's own choice unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assignor: Option<Assignor>,
+    /// How the group and its coordinator agree.
+    #[serde(default, skip_serializing_if = "is_classic")]
+    pub protocol: GroupProtocol,
+    /// Whether a member has a name that outlives it (`group.instance.id`, here the name of the consumer): back
+    /// within its session it goes on with the units it had.
+    #[serde(default, rename = "static", skip_serializing_if = "is_false")]
+    pub is_static: bool,
+    /// Where the group begins without a position.
+    #[serde(default, skip_serializing_if = "is_earliest")]
+    pub reset: Reset,
     /// How long the group waits for a sign of life. The client's own default unless said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_timeout: Option<Period>,
@@ -263,6 +286,24 @@ pub enum CommitPolicy {
     AfterProcessing,
     /// Before the handler begins: a crash in between skips records.
     BeforeProcessing,
+}
+
+// Serde asks with a reference.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_false(told: &bool) -> bool {
+    !told
+}
+
+fn is_native(profile: &Profile) -> bool {
+    *profile == Profile::default()
+}
+
+fn is_classic(protocol: &GroupProtocol) -> bool {
+    *protocol == GroupProtocol::default()
+}
+
+fn is_earliest(reset: &Reset) -> bool {
+    *reset == Reset::default()
 }
 
 fn one() -> Count {

@@ -3,7 +3,10 @@
 //! Display of [`Plan`] prints the plan alone; [`Plan::explain`] adds what one target lacks.
 
 use super::Plan;
-use crate::format::{Arrivals, Consumers, Fsync, Jitter, KeyChoice, PayloadKind, Producers, RetryBy};
+use crate::format::{
+    Arrivals, CommitPolicy, Consumers, Fsync, GroupProtocol, Jitter, KeyChoice, PayloadKind, Producers,
+    Profile, Reset, RetryBy,
+};
 use squall_bus::{
     Capabilities, Capability, ConsumerConfig, Role,
     lowering::{Lowering, Redelivery},
@@ -319,11 +322,33 @@ fn consumers(f: &mut fmt::Formatter<'_>, group: &Consumers) -> fmt::Result {
     if let Some(dlq) = &group.dlq {
         write!(f, "; then to {dlq}")?;
     }
-    let commit = match group.commit {
-        crate::format::CommitPolicy::AfterProcessing => "after",
-        crate::format::CommitPolicy::BeforeProcessing => "before",
-    };
-    writeln!(f, "; commit {commit} processing")
+    match (group.auto_commit, group.commit) {
+        (Some(every), _) => write!(f, "; committed by the client every {every}")?,
+        (None, CommitPolicy::AfterProcessing) => write!(f, "; commit after processing")?,
+        (None, CommitPolicy::BeforeProcessing) => write!(f, "; commit before processing")?,
+    }
+    membership(f, group)?;
+    writeln!(f)
+}
+
+/// How the group agrees on who reads what, where that is said.
+fn membership(f: &mut fmt::Formatter<'_>, group: &Consumers) -> fmt::Result {
+    if group.protocol == GroupProtocol::Consumer {
+        write!(f, "; dealt by the coordinator")?;
+    }
+    if let Some(assignor) = group.assignor {
+        write!(f, "; by {}", assignor.get().name())?;
+    }
+    if group.is_static {
+        write!(f, "; static members")?;
+    }
+    if group.profile == Profile::Java {
+        write!(f, "; Java's client")?;
+    }
+    if group.reset == Reset::Latest {
+        write!(f, "; from the end")?;
+    }
+    Ok(())
 }
 
 /// `1 node`, `3 nodes`.

@@ -184,6 +184,12 @@ impl Plan {
         if self.consumers.iter().any(|consumer| consumer.config.without_redelivery().is_err()) {
             needs.insert(Capability::Redelivery);
         }
+        let left_to_the_client = |consumer: &ConsumerPlan| {
+            consumer.config.auto_commit.is_some() || consumer.config.without_group_settings().is_err()
+        };
+        if self.consumers.iter().any(left_to_the_client) {
+            needs.insert(Capability::GroupSettings);
+        }
         needs
     }
 
@@ -216,7 +222,9 @@ impl Plan {
                 Fsync::Lazy => guarantees::Fsync::Lazy,
                 Fsync::Always => guarantees::Fsync::Always,
             },
-            commit: if before {
+            commit: if consumers.iter().any(|group| group.auto_commit.is_some()) {
+                guarantees::CommitPolicy::Auto
+            } else if before {
                 guarantees::CommitPolicy::BeforeProcessing
             } else {
                 guarantees::CommitPolicy::AfterProcessing

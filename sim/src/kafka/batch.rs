@@ -3,7 +3,7 @@
 //! A batch is shared by reference between clients, leaders and followers; nobody changes one.
 
 use super::{
-    group::GroupSnapshot,
+    group::{GroupSnapshot, consumer::ConsumerGroupRecord},
     protocol::{GroupIx, PartitionId},
 };
 use squall_bus::{Record, Time};
@@ -29,6 +29,8 @@ pub struct CommittedOffset {
     pub offset: u64,
     /// The leader epoch of the last record read, if the client knew it.
     pub leader_epoch: Option<u32>,
+    /// How many bytes of metadata are kept with it; what they say is its writer's business.
+    pub metadata_bytes: u32,
 }
 
 /// What is in a batch.
@@ -40,6 +42,12 @@ pub enum Payload {
     Offsets(GroupIx, Vec<CommittedOffset>),
     /// A group's members and generation after a rebalance.
     Group(Arc<GroupSnapshot>),
+    /// A group of the consumer protocol after a change.
+    ConsumerGroup(Arc<ConsumerGroupRecord>),
+    /// Tombstones of offsets that a group's log need not keep any more, one record each.
+    OffsetsGone(GroupIx, Vec<PartitionId>),
+    /// The tombstone of a group.
+    GroupGone(GroupIx),
 }
 
 /// A batch of records, shared by everyone who holds it.
@@ -85,7 +93,8 @@ impl Batch {
         match &self.payload {
             Payload::Records(records) => records.len() as u32,
             Payload::Offsets(_, offsets) => offsets.len() as u32,
-            Payload::Group(_) => 1,
+            Payload::OffsetsGone(_, partitions) => partitions.len() as u32,
+            Payload::Group(_) | Payload::ConsumerGroup(_) | Payload::GroupGone(_) => 1,
         }
     }
 
@@ -94,7 +103,7 @@ impl Batch {
     pub fn records(&self) -> &[Record] {
         match &self.payload {
             Payload::Records(records) => records,
-            Payload::Offsets(..) | Payload::Group(_) => &[],
+            _ => &[],
         }
     }
 }

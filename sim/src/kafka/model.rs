@@ -32,6 +32,7 @@ pub(super) fn capabilities() -> Capabilities {
             C::Idempotence,
             C::AckOne,
             C::AckNone,
+            C::GroupSettings,
             C::PowerFail,
             C::LinkFaults,
             C::DropResponses,

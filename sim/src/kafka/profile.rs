@@ -11,6 +11,7 @@
 //! What no row says is alike: a broker's defaults did not change between these versions where the model has them.
 
 use super::rules::{Rules, Truncate, WatermarkOver};
+use squall_bus::Assignor;
 use std::{fmt, time::Duration};
 
 /// A version of Kafka that there are rules of. Display says what distinguishes it.
@@ -144,6 +145,17 @@ pub fn kafka_4_3() -> Rules {
         group_initial_rebalance_delay: ms(3_000),
         group_min_session: ms(6_000),
         group_max_session: ms(1_800_000),
+        group_max_size: i32::MAX as u32,
+        consumer_heartbeat: ms(5_000),
+        consumer_session: ms(45_000),
+        consumer_group_max_size: i32::MAX as u32,
+        consumer_assignor: Assignor::Uniform,
+        consumer_waits_for_release: true,
+        clients_forget_lost_positions: true,
+        offset_metadata_max_bytes: 4_096,
+        offsets_retention: Duration::from_secs(7 * 24 * 3600),
+        offsets_retention_check: Duration::from_secs(600),
+        replay_newest_offset: true,
         check_commit_generation: true,
         group_load_takes: ms(10),
 

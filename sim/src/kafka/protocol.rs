@@ -12,6 +12,13 @@ pub use super::batch::{
     BATCH_OVERHEAD, Batch, CommittedOffset, Entry, Payload, ProducerStamp, RECORD_OVERHEAD, record_bytes,
 };
 
+pub use super::group_protocol::{
+    ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, GroupIx, InstanceId, JoinGroupRequest,
+    JoinGroupResponse, JoinedMember, MemberEpoch, MemberId, MemberSubscription, OffsetCommitRequest,
+    OffsetFetchRequest, SyncGroupRequest,
+};
+pub use squall_bus::Assignor;
+
 use super::{
     error::ErrorCode,
     quorum::{QuorumRequest, QuorumResponse},
@@ -29,15 +36,6 @@ impl TopicIx {
     /// `__consumer_offsets`, which every cluster has.
     pub const CONSUMER_OFFSETS: Self = Self(0);
 }
-
-/// A group, interned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct GroupIx(pub u32);
-
-/// A member of a group, as its coordinator named it. Random, as the uuid in Kafka's member ids is, so that their
-/// order (by which assignors deal) says nothing about who came first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct MemberId(pub u64);
 
 /// A partition of a topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -126,13 +124,15 @@ pub enum RequestBody {
     /// Hand in (the group's leader) and receive the assignment.
     SyncGroup(SyncGroupRequest),
     /// A member's sign of life.
-    Heartbeat(GroupIx, MemberId, i32),
+    Heartbeat(GroupIx, MemberEpoch),
+    /// Everything a member of the consumer protocol has to say (KIP-848).
+    ConsumerGroupHeartbeat(ConsumerGroupHeartbeatRequest),
     /// A member goes.
-    LeaveGroup(GroupIx, MemberId),
+    LeaveGroup(GroupIx, MemberId, Option<InstanceId>),
     /// The group goes on here.
     OffsetCommit(OffsetCommitRequest),
     /// Where the group goes on.
-    OffsetFetch(GroupIx, Vec<PartitionId>),
+    OffsetFetch(OffsetFetchRequest),
     /// A broker process presents itself to the controller.
     BrokerRegistration(BrokerRegistrationRequest),
     /// A broker's sign of life to the controller.
@@ -164,6 +164,8 @@ pub enum ResponseBody {
     SyncGroup(ErrorCode, Vec<PartitionId>),
     /// OK, or what the member must do.
     Heartbeat(ErrorCode),
+    /// See [`ConsumerGroupHeartbeatResponse`].
+    ConsumerGroupHeartbeat(ConsumerGroupHeartbeatResponse),
     /// OK, or why not.
     LeaveGroup(ErrorCode),
     /// One result for each offset of the request, in its order.
@@ -351,82 +353,6 @@ pub struct PartitionMetadata {
     pub leader: Option<NodeId>,
     /// The leader's epoch.
     pub leader_epoch: u32,
-}
-
-/// How partitions are dealt to a group's members. Kafka's protocol names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Assignor {
-    /// `range`.
-    Range,
-    /// `roundrobin`.
-    RoundRobin,
-}
-
-/// What a member wants to read.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct MemberSubscription {
-    /// Its topics.
-    pub topics: Vec<TopicIx>,
-    /// What it owns now.
-    pub owned: Vec<PartitionId>,
-}
-
-/// Asks to become or stay a member.
-#[derive(Clone, Debug)]
-pub struct JoinGroupRequest {
-    /// The group.
-    pub group: GroupIx,
-    /// The member id that the coordinator gave, if it did.
-    pub member: Option<MemberId>,
-    /// How long the coordinator waits for a heartbeat.
-    pub session_timeout: Duration,
-    /// How long the coordinator waits for this member in a rebalance (`max.poll.interval.ms`).
-    pub rebalance_timeout: Duration,
-    /// The assignors it supports, best first.
-    pub assignors: Vec<Assignor>,
-    /// What it wants.
-    pub subscription: Arc<MemberSubscription>,
-}
-
-/// A new generation.
-#[derive(Clone, Debug)]
-pub struct JoinGroupResponse {
-    /// How it went.
-    pub error: ErrorCode,
-    /// The member's id; also with MEMBER_ID_REQUIRED.
-    pub member: Option<MemberId>,
-    /// The generation.
-    pub generation: i32,
-    /// The assignor chosen.
-    pub assignor: Assignor,
-    /// The member that deals the partitions.
-    pub leader: Option<MemberId>,
-    /// All members with what they want; to the leader only.
-    pub members: Vec<(MemberId, Arc<MemberSubscription>)>,
-}
-
-/// Hands in or asks for the assignment.
-#[derive(Clone, Debug)]
-pub struct SyncGroupRequest {
-    /// The group.
-    pub group: GroupIx,
-    /// The member.
-    pub member: MemberId,
-    /// Its generation.
-    pub generation: i32,
-    /// From the leader: who gets what.
-    pub assignments: Vec<(MemberId, Vec<PartitionId>)>,
-}
-
-/// Asks to keep offsets.
-#[derive(Clone, Debug)]
-pub struct OffsetCommitRequest {
-    /// The group.
-    pub group: GroupIx,
-    /// The member and its generation; `None` from a client that is no member.
-    pub member: Option<(MemberId, i32)>,
-    /// The offsets.
-    pub offsets: Vec<CommittedOffset>,
 }
 
 /// Presents a broker process.

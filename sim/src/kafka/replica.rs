@@ -226,6 +226,28 @@ impl Replica {
         true
     }
 
+    /// Whether a follower that fetches from `at` has everything, knows so and is in sync.
+    pub(super) fn is_caught_up(&self, node: NodeId, at: &FetchPartition) -> bool {
+        let end = self.log.end();
+        at.current_leader_epoch == Some(self.leader_epoch)
+            && (at.offset, self.high_watermark) == (end, end)
+            && self.isr.contains(node)
+            && self.divergence(at).is_none()
+            && self.leading().is_some_and(|leading| {
+                let mut followers = leading.followers.iter();
+                followers.any(|known| (known.node, known.end, known.told) == (node, Some(end), end))
+            })
+    }
+
+    /// A follower that has had everything up to now was heard of then.
+    pub(super) fn heard_follower(&mut self, node: NodeId, then: Time) {
+        let Some(leading) = self.leading_mut() else { return };
+        if let Some(follower) = leading.followers.iter_mut().find(|follower| follower.node == node) {
+            follower.caught_up = follower.caught_up.max(then);
+            follower.last_fetch = follower.last_fetch.max(then);
+        }
+    }
+
     /// Whether a follower has not been told the high watermark.
     pub(super) fn has_news_for(&self, node: NodeId) -> bool {
         let followers = self.leading().map_or(&[][..], |leading| &leading.followers[..]);

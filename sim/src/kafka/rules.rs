@@ -3,6 +3,7 @@
 //! A profile ([`super::profile`]) constructs it; model code asks its rules, never which version or bug this is.
 //! Printed as one `name: value` a line, it goes into the capsule and the hash.
 
+use squall_bus::Assignor;
 use std::{fmt, time::Duration};
 
 /// What a follower does with its log when it begins to follow a leader.
@@ -149,7 +150,7 @@ rules! {
     /// ListOffsets says OFFSET_NOT_AVAILABLE until the high watermark reaches the leader's epoch.
     guard_latest_offset: bool,
 
-    // Groups (rules E1 to E3, E7).
+    // Groups (rules E1 to E8).
     /// `offsets.topic.num.partitions`.
     offsets_partitions: u32,
     /// `offsets.topic.replication.factor`, or as many as there are brokers.
@@ -164,6 +165,30 @@ rules! {
     group_min_session: Duration,
     /// `group.max.session.timeout.ms`.
     group_max_session: Duration,
+    /// `group.max.size`: members of a classic group.
+    group_max_size: u32,
+    /// `group.consumer.heartbeat.interval.ms`.
+    consumer_heartbeat: Duration,
+    /// `group.consumer.session.timeout.ms`.
+    consumer_session: Duration,
+    /// `group.consumer.max.size`: members of a group of the consumer protocol.
+    consumer_group_max_size: u32,
+    /// The first of `group.consumer.assignors`.
+    consumer_assignor: Assignor,
+    /// A partition moves to its new owner only when the old one has given it up (KIP-848); else two read it.
+    consumer_waits_for_release: bool,
+    /// A consumer that lost partitions forgets how far it was with them; else it commits that, over what their new owner
+    /// committed, as soon as it is a member again.
+    clients_forget_lost_positions: bool,
+    /// `offset.metadata.max.bytes`.
+    offset_metadata_max_bytes: u32,
+    /// `offsets.retention.minutes`.
+    offsets_retention: Duration,
+    /// `offsets.retention.check.interval.ms`.
+    offsets_retention_check: Duration,
+    /// A new coordinator believes the last offset that the log has for a partition; else the first: the position of
+    /// a group jumps back whenever its coordinator moves.
+    replay_newest_offset: bool,
     /// A commit must name the group's generation.
     check_commit_generation: bool,
     /// How long a new coordinator takes to read its partition.

@@ -240,7 +240,7 @@ fn after(sequence: u32, records: u32) -> u32 {
 pub(crate) fn records(batch: &Batch) -> &[Record] {
     match &batch.payload {
         Payload::Records(records) => records,
-        Payload::Offsets(..) | Payload::Group(_) => &[],
+        _ => &[],
     }
 }
 

@@ -10,7 +10,7 @@
 //! [`Resend`], ...): the state machines ask these fields and never which library this is.
 
 use super::super::error::ErrorCode;
-use squall_bus::ClientProfile;
+use squall_bus::{Assignor, ClientProfile};
 use std::time::Duration;
 
 const fn ms(ms: u64) -> Duration {
@@ -175,6 +175,16 @@ pub(crate) struct ConsumerDefaults {
     pub(crate) heartbeat_interval: Duration,
     /// `max.poll.interval.ms`, which is also the group's rebalance timeout.
     pub(crate) max_poll_interval: Duration,
+    /// `partition.assignment.strategy`.
+    pub(crate) assignors: &'static [Assignor],
+    /// Whether the library has the eager sticky assignor (Java).
+    pub(crate) has_eager_sticky: bool,
+    /// Whether eager and cooperative assignors may be mixed, which makes the member eager (Java).
+    pub(crate) mixes_assignors: bool,
+    /// Whether an assignment without news is told after a revocation too (Java).
+    pub(crate) tells_empty_assignment: bool,
+    /// What every call gets once the library has given up; the error's own code if not said.
+    pub(crate) fatal_code: Option<&'static str>,
     /// `fetch.max.wait.ms`, `fetch.wait.max.ms`.
     pub(crate) fetch_wait: Duration,
     /// `fetch.min.bytes`.
@@ -295,6 +305,11 @@ const RDKAFKA_CONSUMER: ConsumerDefaults = ConsumerDefaults {
     session_timeout: ms(45_000),
     heartbeat_interval: ms(3_000),
     max_poll_interval: ms(300_000),
+    assignors: &[Assignor::Range, Assignor::RoundRobin],
+    has_eager_sticky: false,
+    mixes_assignors: false,
+    tells_empty_assignment: false,
+    fatal_code: Some("_FATAL"),
     fetch_wait: ms(500),
     fetch_min_bytes: 1,
     fetch_max_bytes: 52_428_800,
@@ -315,6 +330,11 @@ const JAVA_CONSUMER: ConsumerDefaults = ConsumerDefaults {
     session_timeout: ms(45_000),
     heartbeat_interval: ms(3_000),
     max_poll_interval: ms(300_000),
+    assignors: &[Assignor::Range, Assignor::CooperativeSticky],
+    has_eager_sticky: true,
+    mixes_assignors: true,
+    tells_empty_assignment: true,
+    fatal_code: None,
     fetch_wait: ms(500),
     fetch_min_bytes: 1,
     fetch_max_bytes: 52_428_800,

@@ -12,8 +12,9 @@
 //! - `producer`: records gather per partition, leave in batches within a window, are retried with back-off until
 //!   their time is up; idempotent ones with sequence numbers. How a send ends (ok, fail, unknown) is the table in
 //!   `outcome`.
-//! - `consumer`: reads chosen units, or takes part in a classic group; fetches ahead, commits by hand or on its
-//!   own; tells assigned, revoked, lost and reset in order with the records.
+//! - `consumer`: reads chosen units, or takes part in a group, a classic one (`group`) or one of the consumer
+//!   protocol (`epochs`); fetches ahead, commits by hand or on its own; tells assigned, revoked, lost and reset in
+//!   order with the records.
 //! - Every random decision is drawn by (site, entity, ordinal): a record's by its content and attempt, a
 //!   client's own by its node and a count of its own.
 //!
@@ -23,9 +24,12 @@
 mod batch;
 mod connections;
 mod consumer;
+mod dealing;
 mod defaults;
+mod epochs;
 mod fetcher;
 mod group;
+mod handover;
 mod metadata;
 mod net;
 mod offsets;
@@ -33,7 +37,6 @@ mod outcome;
 mod partitioner;
 mod produced;
 mod producer;
-mod range;
 mod settings;
 #[cfg(test)]
 mod tests;

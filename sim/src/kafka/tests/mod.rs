@@ -7,6 +7,7 @@
 mod coverage;
 mod failover;
 mod groups;
+mod lulls;
 mod proposals;
 mod replication;
 mod requests;

@@ -5,24 +5,31 @@
 //! - Offsets and new generations are appended with acks=all and answered, and shown, once they are committed; an
 //!   append that fails or takes longer than `offsets_commit_timeout` is answered 15 (16 if the leadership was
 //!   lost), and may still take effect.
+//! - Every `offsets.retention.check.interval.ms` expired offsets and forgotten groups are put to rest: tombstones in
+//!   the log.
 //! - Groups are numbered work for the broker to do ([`Work`]), so that the coordinator touches no replica.
+
+mod commits;
+mod loading;
+mod retention;
 
 use super::{
     Timer, Touch,
     broker::{Broker, BrokerTimer, Env},
     conns::Busy,
     error::ErrorCode,
-    group::{Effect, Group, GroupSnapshot, join_failed, sync_failed},
+    group::{Effect, Group, consumer::ConsumerGroupRecord, consumer_refused, join_failed, sync_failed},
     metadata::Image,
     protocol::{
-        BATCH_OVERHEAD, Batch, CommittedOffset, Entry, GroupIx, MemberId, OffsetCommitRequest, PartitionId,
-        Payload, RequestBody, ResponseBody, TopicIx,
+        BATCH_OVERHEAD, Batch, CommittedOffset, Entry, GroupIx, MemberId, PartitionId, Payload, RequestBody,
+        ResponseBody, TopicIx,
     },
 };
 use crate::{
     kernel::{ConnId, Mark, Site, mix},
     model::{Note, Output},
 };
+use commits::{Answer, commit_answer, commit_answered, committed};
 use squall_bus::{Acks, Time};
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -30,8 +37,6 @@ use std::{
 };
 
 const MEMBER_ID: Site = Site::new("kafka.group.member-id");
-/// Bytes of one committed offset in a batch, key and value.
-const OFFSET_BYTES: u32 = 96;
 /// Bytes of one member in a group's record.
 const MEMBER_BYTES: u32 = 160;
 
@@ -48,10 +53,25 @@ pub(super) enum Work {
 
 #[derive(Debug)]
 enum Pending {
-    /// Offsets on their way, and who waits for them.
-    Offsets { group: GroupIx, conn: Option<ConnId>, offsets: Vec<CommittedOffset>, until: Time },
+    /// Offsets on their way, and who waits for which answer if all goes well.
+    Offsets { group: GroupIx, answer: Option<Answer>, offsets: Vec<CommittedOffset>, at: Time, until: Time },
     /// A generation on its way.
     Generation(GroupIx, i32),
+    /// A group of the consumer protocol on its way, and who waits for which answer.
+    Consumer(Arc<ConsumerGroupRecord>, Option<(ConnId, ResponseBody)>),
+    /// A tombstone on its way.
+    Tombstone,
+}
+
+impl Pending {
+    /// Whether it will change this group.
+    fn concerns(&self, id: GroupIx) -> bool {
+        match self {
+            Self::Offsets { group, .. } | Self::Generation(group, _) => *group == id,
+            Self::Consumer(record, _) => record.group == id,
+            Self::Tombstone => false,
+        }
+    }
 }
 
 /// The groups of one partition.
@@ -80,6 +100,8 @@ pub(super) struct Coordinator {
     work: VecDeque<Work>,
     tokens: u64,
     armed: Option<Time>,
+    /// When offsets are next looked through for expired ones.
+    retention_check: Option<Time>,
 }
 
 /// The partition of a group: Java's hash of its name.
@@ -161,36 +183,15 @@ impl Coordinator {
             }
         }
         for pending in shard.pending.into_values() {
-            if let Pending::Offsets { conn: Some(conn), offsets, .. } = pending {
-                self.work.push_back(commit_answer(conn, &offsets, ErrorCode::NotCoordinator));
-            }
-        }
-    }
-
-    /// The partition's log was read.
-    fn load(&mut self, partition: u32, entries: &[Entry], env: &mut Env<'_, '_>) {
-        let now = env.ctx.now();
-        let Some(shard) = self.shard(partition) else { return };
-        shard.loading = None;
-        let mut latest: BTreeMap<GroupIx, &Arc<GroupSnapshot>> = BTreeMap::new();
-        for entry in entries {
-            match &entry.batch.payload {
-                Payload::Group(snapshot) => {
-                    latest.insert(snapshot.group, snapshot);
+            match pending {
+                Pending::Offsets { answer: Some(answer), .. } => {
+                    self.work.push_back(commit_answered(answer, ErrorCode::NotCoordinator));
                 }
-                Payload::Offsets(group, offsets) => {
-                    let group = shard.groups.entry(*group).or_insert_with(|| Group::new(*group));
-                    group.offsets.extend(offsets.iter().map(|offset| (offset.partition, *offset)));
+                Pending::Consumer(_, Some((conn, _))) => {
+                    self.work.push_back(heartbeat_refused(conn, ErrorCode::NotCoordinator));
                 }
-                Payload::Records(_) => {}
+                _ => {}
             }
-        }
-        for (id, snapshot) in latest {
-            shard.groups.entry(id).or_insert_with(|| Group::new(id)).restore(snapshot, now);
-        }
-        let due = shard.groups.values().filter_map(Group::due_at).min();
-        if let Some(due) = due {
-            self.arm(due, env);
         }
     }
 
@@ -199,9 +200,10 @@ impl Coordinator {
     pub(super) fn request(&mut self, conn: ConnId, body: RequestBody, env: &mut Env<'_, '_>) {
         let group = match &body {
             RequestBody::FindCoordinator(group)
-            | RequestBody::Heartbeat(group, ..)
-            | RequestBody::LeaveGroup(group, _)
-            | RequestBody::OffsetFetch(group, _) => *group,
+            | RequestBody::Heartbeat(group, _)
+            | RequestBody::LeaveGroup(group, ..) => *group,
+            RequestBody::OffsetFetch(request) => request.group,
+            RequestBody::ConsumerGroupHeartbeat(request) => request.group,
             RequestBody::JoinGroup(request) => request.group,
             RequestBody::SyncGroup(request) => request.group,
             RequestBody::OffsetCommit(request) => request.group,
@@ -246,29 +248,28 @@ impl Coordinator {
                 group.join(conn, request, fresh, rules, now)
             }
             RequestBody::SyncGroup(request) => group.sync(conn, request, now),
-            RequestBody::Heartbeat(_, member, generation) => {
-                answer = Some(ResponseBody::Heartbeat(group.heartbeat(member, generation, now)));
+            RequestBody::Heartbeat(_, member) => {
+                answer = Some(ResponseBody::Heartbeat(group.heartbeat(&member, now)));
                 Vec::new()
             }
-            RequestBody::LeaveGroup(_, member) => {
-                let (error, effects) = group.leave(member, rules, now);
+            RequestBody::LeaveGroup(_, member, instance) => {
+                let (error, effects) = group.leave(member, instance.as_ref(), rules, now);
                 answer = Some(ResponseBody::LeaveGroup(error));
                 effects
             }
-            RequestBody::OffsetFetch(_, partitions) => {
-                let find = |id: &PartitionId| (*id, group.offsets.get(id).copied());
-                let found = partitions.iter().map(find).collect();
-                answer = Some(ResponseBody::OffsetFetch(ErrorCode::None, found));
+            RequestBody::ConsumerGroupHeartbeat(request) => {
+                let image = env.image;
+                let partitions =
+                    |topic: TopicIx| image.topic(topic).map_or(0, |topic| topic.partitions.len() as u32);
+                group.consumer_heartbeat(conn, &request, &partitions, rules, now)
+            }
+            RequestBody::OffsetFetch(request) => {
+                answer = Some(committed(group, &request));
                 Vec::new()
             }
             RequestBody::OffsetCommit(request) => {
-                match group.check_commit(request.member, rules, now) {
-                    Ok(()) => self.commit(partition, conn, request, env),
-                    Err(error) => {
-                        env.ctx.mark(Mark::CommitRefused);
-                        self.work.push_back(commit_answer(conn, &request.offsets, error));
-                    }
-                }
+                let allowed = group.check_commit(request.member.as_ref(), rules, now);
+                self.take_commit(partition, conn, request, allowed, env);
                 Vec::new()
             }
             _ => return,
@@ -278,16 +279,6 @@ impl Coordinator {
             self.work.push_back(Work::Reply(conn, body));
         }
         self.arm_group(partition, id, env);
-    }
-
-    fn commit(&mut self, partition: u32, conn: ConnId, request: OffsetCommitRequest, env: &mut Env<'_, '_>) {
-        let until = env.ctx.now() + env.rules.offsets_commit_timeout;
-        let bytes = BATCH_OVERHEAD + OFFSET_BYTES * request.offsets.len() as u32;
-        let payload = Payload::Offsets(request.group, request.offsets.clone());
-        let pending =
-            Pending::Offsets { group: request.group, conn: Some(conn), offsets: request.offsets, until };
-        self.append(partition, payload, bytes, pending, env);
-        self.arm(until, env);
     }
 
     fn append(
@@ -313,6 +304,10 @@ impl Coordinator {
             return;
         }
         env.ctx.touch(Touch::Group(id));
+        let wall = env.ctx.wall();
+        if let Some(group) = self.shard(partition).and_then(|shard| shard.groups.get_mut(&id)) {
+            group.note_members(wall);
+        }
         for effect in effects {
             match effect {
                 Effect::Reply(conn, body) => self.work.push_back(Work::Reply(conn, body)),
@@ -320,6 +315,11 @@ impl Coordinator {
                     let bytes = BATCH_OVERHEAD + MEMBER_BYTES * snapshot.members.len() as u32;
                     let pending = Pending::Generation(id, snapshot.generation);
                     self.append(partition, Payload::Group(snapshot), bytes, pending, env);
+                }
+                Effect::Keep(record, answer) => {
+                    let bytes = BATCH_OVERHEAD + MEMBER_BYTES * (1 + record.members.len() as u32);
+                    let pending = Pending::Consumer(Arc::clone(&record), answer);
+                    self.append(partition, Payload::ConsumerGroup(record), bytes, pending, env);
                 }
                 Effect::Rebalanced(generation, members) => {
                     let group = env.names.group(id).to_owned();
@@ -337,16 +337,31 @@ impl Coordinator {
         let Some(pending) = shard.pending.remove(&token) else { return };
         let error = coordinator_error(error);
         match pending {
-            Pending::Offsets { group: id, conn, offsets, .. } => {
-                if let Some(group) = shard.groups.get_mut(&id)
-                    && !error.is_error()
-                {
-                    group.offsets.extend(offsets.iter().map(|offset| (offset.partition, *offset)));
+            Pending::Offsets { group: id, answer, offsets, at, .. } => {
+                let kept = !error.is_error();
+                if kept {
+                    shard.groups.entry(id).or_insert_with(|| Group::new(id)).offsets.keep(&offsets, at);
                 }
-                if let Some(conn) = conn {
-                    self.work.push_back(commit_answer(conn, &offsets, error));
+                self.work.extend(answer.map(|answer| commit_answered(answer, error)));
+                if kept {
+                    self.watch_retention(env);
                 }
             }
+            Pending::Consumer(record, answer) => {
+                let Some(group) = shard.groups.get_mut(&record.group) else { return };
+                let id = record.group;
+                match &mut group.consumer {
+                    Some(group) if error.is_error() => group.undo(rules, now),
+                    Some(group) => group.persisted(record),
+                    None => {}
+                }
+                self.work.extend(answer.map(|(conn, body)| {
+                    if error.is_error() { heartbeat_refused(conn, error) } else { Work::Reply(conn, body) }
+                }));
+                env.ctx.touch(Touch::Group(id));
+                self.arm_group(partition, id, env);
+            }
+            Pending::Tombstone => {}
             Pending::Generation(id, generation) => {
                 let Some(group) = shard.groups.get_mut(&id) else { return };
                 let effects = group.persisted(generation, error, rules, now);
@@ -377,12 +392,16 @@ impl Coordinator {
     pub(super) fn due(&mut self, env: &mut Env<'_, '_>) {
         self.armed = None;
         let now = env.ctx.now();
-        let mut next: Option<Time> = None;
+        if self.retention_check.is_some_and(|at| at <= now) {
+            self.retention_check = None;
+            self.expire_offsets(env);
+        }
+        let mut next: Option<Time> = self.retention_check;
         for partition in 0..self.shards.len() as u32 {
             self.due_in(partition, env);
             let Some(shard) = self.shard(partition) else { continue };
             let commits = shard.pending.values().filter_map(|pending| match pending {
-                Pending::Offsets { conn: Some(_), until, .. } => Some(*until),
+                Pending::Offsets { answer: Some(_), until, .. } => Some(*until),
                 _ => None,
             });
             let soonest =
@@ -405,11 +424,11 @@ impl Coordinator {
         }
         let mut late = Vec::new();
         for pending in shard.pending.values_mut() {
-            if let Pending::Offsets { conn, offsets, until, .. } = pending
+            if let Pending::Offsets { answer, until, .. } = pending
                 && *until <= now
-                && let Some(conn) = conn.take()
+                && let Some(answer) = answer.take()
             {
-                late.push(commit_answer(conn, offsets, ErrorCode::CoordinatorNotAvailable));
+                late.push(commit_answered(answer, ErrorCode::CoordinatorNotAvailable));
             }
         }
         let mut effects = Vec::new();
@@ -437,9 +456,8 @@ fn coordinator_error(error: ErrorCode) -> ErrorCode {
     }
 }
 
-fn commit_answer(conn: ConnId, offsets: &[CommittedOffset], error: ErrorCode) -> Work {
-    let results = offsets.iter().map(|offset| (offset.partition, error)).collect();
-    Work::Reply(conn, ResponseBody::OffsetCommit(results))
+fn heartbeat_refused(conn: ConnId, error: ErrorCode) -> Work {
+    Work::Reply(conn, ResponseBody::ConsumerGroupHeartbeat(consumer_refused(error)))
 }
 
 fn refusal(conn: ConnId, body: &RequestBody, error: ErrorCode) -> Work {
@@ -450,12 +468,13 @@ fn refusal(conn: ConnId, body: &RequestBody, error: ErrorCode) -> Work {
         RequestBody::OffsetFetch(..) => {
             return Work::Reply(conn, ResponseBody::OffsetFetch(error, Vec::new()));
         }
+        RequestBody::ConsumerGroupHeartbeat(_) => return heartbeat_refused(conn, error),
         RequestBody::LeaveGroup(..) => return Work::Reply(conn, ResponseBody::LeaveGroup(error)),
         _ => return Work::Reply(conn, ResponseBody::Heartbeat(error)),
     };
     match effect {
         Effect::Reply(conn, body) => Work::Reply(conn, body),
-        Effect::Persist(_) | Effect::Rebalanced(..) => Work::Reply(conn, ResponseBody::Heartbeat(error)),
+        _ => Work::Reply(conn, ResponseBody::Heartbeat(error)),
     }
 }
 
