@@ -18,10 +18,13 @@ macro_rules! entries {
 
 /// The scenarios that lead to bugs, by name.
 const ENTRIES: &[Entry] = entries!(
+    "coordinator-moves"
+    "evicted-member-returns"
     "isolated-writers"
     "leader-hands-over"
     "lone-leader-loses-power"
     "lost-responses"
+    "members-share-anew"
     "no-second-try"
     "plain-load"
     "stale-follower-returns"
