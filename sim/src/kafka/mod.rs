@@ -142,6 +142,8 @@ impl Touch {
     pub const PARTITION: u8 = 2;
     /// The kind of a change of a group.
     pub const GROUP: u8 = 4;
+    /// The kind of a commit.
+    pub const COMMIT: u8 = 8;
 }
 
 /// A topic that an administrator asked for.
@@ -354,6 +356,7 @@ impl Model for Kafka {
             Touch::Replica(..) => Touch::REPLICA,
             Touch::Partition(_) => Touch::PARTITION,
             Touch::Group(_) => Touch::GROUP,
+            Touch::Commit(_) => Touch::COMMIT,
         }
     }
 
