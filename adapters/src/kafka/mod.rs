@@ -108,6 +108,7 @@ pub fn capabilities(besides: &[Capability]) -> Capabilities {
         C::Idempotence,
         C::AckOne,
         C::AckNone,
+        C::GroupSettings,
         C::DeleteTopics,
         C::AddPartitions,
         C::AlterTopics,
@@ -115,7 +116,6 @@ pub fn capabilities(besides: &[Capability]) -> Capabilities {
         C::Retention,
         C::Compaction,
         C::UncleanElection,
-        C::GroupSettings,
     ];
     Capabilities::new(AckModel::Prefix, true, &[&own, besides].concat())
 }

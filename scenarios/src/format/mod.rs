@@ -37,13 +37,13 @@ pub use error::{Finding, ScenarioError};
 pub use expect::Expect;
 pub use explore::{Explore, Family};
 pub use faults::{DelayArgs, DropArgs, FaultSpec};
-pub use membership::{Assignor, GroupProtocol, Reset};
+pub use membership::{Assignor, GroupProtocol};
 pub use set::Override;
 pub use topology::{Brokers, Fsync, TopicShape, Topology};
 pub use tree::MAX_FILE_BYTES;
 pub use workload::{
     Arrivals, CommitPolicy, Consumers, Handler, Jitter, KeyChoice, Names, OneOrMany, PayloadKind, Producers,
-    Profile, Retry, RetryBy, Workload,
+    Profile, Reset, Retry, RetryBy, Workload,
 };
 
 pub use squall_history::guarantees::{Delivery, Dlq, Log, Order};

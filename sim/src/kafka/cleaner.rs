@@ -44,18 +44,16 @@ fn key(batch: &Batch, place: u32) -> Option<Key<'_>> {
     match &batch.payload {
         Payload::Records(records) => records[place].key.as_deref().map(Key::Bytes),
         Payload::Offsets(group, offsets) => Some(Key::Offset(*group, offsets[place].partition)),
+        Payload::OffsetsGone(group, partitions) => Some(Key::Offset(*group, partitions[place])),
         Payload::Group(snapshot) => Some(Key::Group(snapshot.group)),
         Payload::ConsumerGroup(record) => Some(Key::Group(record.group)),
-        Payload::OffsetsGone(group, partitions) => Some(Key::Offset(*group, partitions[place])),
         Payload::GroupGone(group) => Some(Key::Group(*group)),
     }
 }
 
 fn is_tombstone(batch: &Batch, place: u32) -> bool {
     match &batch.payload {
-        Payload::Records(records) => {
-            records.get(place as usize).is_some_and(|record| record.value.is_empty())
-        }
+        Payload::Records(records) => records[place as usize].value.is_empty(),
         Payload::OffsetsGone(..) | Payload::GroupGone(_) => true,
         Payload::Offsets(..) | Payload::Group(_) | Payload::ConsumerGroup(_) => false,
     }

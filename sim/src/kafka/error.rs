@@ -68,16 +68,16 @@ error_codes! {
     InvalidSessionTimeout = 26, "INVALID_SESSION_TIMEOUT";
     /// The group rebalances: rejoin.
     RebalanceInProgress = 27, "REBALANCE_IN_PROGRESS";
+    /// The offsets of one commit do not fit into one batch.
+    InvalidCommitOffsetSize = 28, "INVALID_COMMIT_OFFSET_SIZE";
+    /// There is no group of that kind by this name.
+    GroupIdNotFound = 69, "GROUP_ID_NOT_FOUND";
     /// The number of partitions is not larger than it was.
     InvalidPartitions = 37, "INVALID_PARTITIONS";
     /// There are fewer live brokers than replicas.
     InvalidReplicationFactor = 38, "INVALID_REPLICATION_FACTOR";
     /// A setting is unknown or has an impossible value.
     InvalidConfig = 40, "INVALID_CONFIG";
-    /// The offsets of one commit do not fit into one batch.
-    InvalidCommitOffsetSize = 28, "INVALID_COMMIT_OFFSET_SIZE";
-    /// There is no group of that kind by this name.
-    GroupIdNotFound = 69, "GROUP_ID_NOT_FOUND";
     /// The sequence number is not the next one.
     OutOfOrderSequenceNumber = 45, "OUT_OF_ORDER_SEQUENCE_NUMBER";
     /// The producer's epoch is older than the one the broker knows.
@@ -96,16 +96,16 @@ error_codes! {
     MemberIdRequired = 79, "MEMBER_ID_REQUIRED";
     /// The preferred leader is not in sync or not active.
     PreferredLeaderNotAvailable = 80, "PREFERRED_LEADER_NOT_AVAILABLE";
+    /// The group has as many members as it may have.
+    GroupMaxSizeReached = 81, "GROUP_MAX_SIZE_REACHED";
+    /// Another member has taken over this instance.
+    FencedInstanceId = 82, "FENCED_INSTANCE_ID";
     /// No replica is there that could lead.
     EligibleLeadersNotAvailable = 83, "ELIGIBLE_LEADERS_NOT_AVAILABLE";
     /// There is a leader already that need not be replaced.
     ElectionNotNeeded = 84, "ELECTION_NOT_NEEDED";
     /// A record lacks the key that its topic's clean-up needs.
     InvalidRecord = 87, "INVALID_RECORD";
-    /// The group has as many members as it may have.
-    GroupMaxSizeReached = 81, "GROUP_MAX_SIZE_REACHED";
-    /// Another member has taken over this instance.
-    FencedInstanceId = 82, "FENCED_INSTANCE_ID";
     /// The partition epoch is not the controller's.
     InvalidUpdateVersion = 95, "INVALID_UPDATE_VERSION";
     /// The server knows no topic of this id.

@@ -138,10 +138,10 @@ pub fn kafka_4_3() -> Rules {
 
         message_max_bytes: 1_048_588,
         dedup_batches: 5,
-        replica_selector: ReplicaSelector::Leader,
         answer_duplicates: true,
         ack_offsets: true,
         drop_appends: 0,
+        replica_selector: ReplicaSelector::Leader,
         guard_latest_offset: true,
 
         segment_bytes: 1 << 30,

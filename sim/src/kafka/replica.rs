@@ -107,10 +107,10 @@ pub(super) struct Replica {
     producers_before: Option<Box<Producers>>,
     /// Connections whose fetch waits for this replica to grow.
     pub(super) watchers: Vec<ConnId>,
-    /// Connections whose DeleteRecords waits for the low watermark.
-    pub(super) deletions: Vec<ConnId>,
     /// Batches that this replica took as leader, where some of them are dropped ([`Rules::drop_appends`]).
     taken: u32,
+    /// Connections whose DeleteRecords waits for the low watermark.
+    pub(super) deletions: Vec<ConnId>,
     /// At so many starts of the process less was on disk than had been written; for the invariants.
     pub(super) losses: u32,
     /// How often the log was cut; for the invariants.
@@ -142,8 +142,8 @@ impl Replica {
             settings: Arc::clone(&topic.settings),
             producers_before: None,
             watchers: Vec::new(),
-            deletions: Vec::new(),
             taken: 0,
+            deletions: Vec::new(),
             losses: 0,
             cuts: 0,
         }

@@ -158,6 +158,12 @@ rules! {
     message_max_bytes: u32,
     /// Batches that a leader remembers of each idempotent producer.
     dedup_batches: u32,
+    /// A batch that is in the log already is answered with its offset; else it is refused as out of order (45).
+    answer_duplicates: bool,
+    /// An ack says where its batch is; else it says 0.
+    ack_offsets: bool,
+    /// Every so manieth batch at a leader is acknowledged and not appended; 0: none is.
+    drop_appends: u32,
     /// Which replica a consumer is to read from. Every broker is a rack of its own (`broker.rack`).
     replica_selector: ReplicaSelector,
     /// ListOffsets says OFFSET_NOT_AVAILABLE until the high watermark reaches the leader's epoch.
@@ -190,14 +196,6 @@ rules! {
     producer_expiration: Duration,
     /// `producer.id.expiration.check.interval.ms`.
     producer_expiration_check: Duration,
-
-    // Known bugs of brokers: what they lack.
-    /// A batch that is in the log already is answered with its offset; else it is refused as out of order (45).
-    answer_duplicates: bool,
-    /// An ack says where its batch is; else it says 0.
-    ack_offsets: bool,
-    /// Every so manieth batch at a leader is acknowledged and not appended; 0: none is.
-    drop_appends: u32,
 
     // Groups (rules E1 to E8).
     /// `offsets.topic.num.partitions`.

@@ -12,7 +12,7 @@ mod membership;
 mod positions;
 mod rebalances;
 mod stage;
-mod truncation;
+mod truncations;
 mod whole;
 mod whole_epochs;
 mod whole_groups;
