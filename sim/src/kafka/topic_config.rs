@@ -139,7 +139,12 @@ const LEAST_SEGMENT: u32 = 1 << 20;
 const LEAST_INTERNAL_SEGMENT: u32 = 14;
 
 fn segment_bytes(settings: &mut TopicSettings, value: &str, least: u32) -> Option<()> {
-    settings.log.segment_bytes = value.parse().ok().filter(|bytes| *bytes >= least)?;
+    take(&mut settings.log.segment_bytes, value.parse().ok().filter(|bytes| *bytes >= least))
+}
+
+/// Takes a value up, if it is one.
+fn take<T>(field: &mut T, value: Option<T>) -> Option<()> {
+    *field = value?;
     Some(())
 }
 
@@ -166,7 +171,7 @@ const SETTINGS: [Setting; 12] = [
     Setting {
         name: "delete.retention.ms",
         values: "milliseconds",
-        put: |settings, value| Some(settings.log.delete_retention = millis(value)?),
+        put: |settings, value| take(&mut settings.log.delete_retention, millis(value)),
     },
     Setting {
         name: "internal.segment.bytes",
@@ -176,23 +181,23 @@ const SETTINGS: [Setting; 12] = [
     Setting {
         name: "max.message.bytes",
         values: "bytes",
-        put: |settings, value| Some(settings.max_message_bytes = value.parse().ok()?),
+        put: |settings, value| take(&mut settings.max_message_bytes, value.parse().ok()),
     },
     Setting {
         name: "min.cleanable.dirty.ratio",
         values: "a number of 0 to 1",
-        put: |settings, value| Some(settings.log.min_cleanable = Ratio::parse(value)?),
+        put: |settings, value| take(&mut settings.log.min_cleanable, Ratio::parse(value)),
     },
     Setting {
         name: "min.compaction.lag.ms",
         values: "milliseconds",
-        put: |settings, value| Some(settings.log.min_compaction_lag = millis(value)?),
+        put: |settings, value| take(&mut settings.log.min_compaction_lag, millis(value)),
     },
     Setting {
         name: "min.insync.replicas",
         values: "a number of 1 or more",
         put: |settings, value| {
-            Some(settings.min_insync = value.parse().ok().filter(|replicas| *replicas >= 1)?)
+            take(&mut settings.min_insync, value.parse().ok().filter(|replicas| *replicas >= 1))
         },
     },
     Setting {
@@ -200,7 +205,7 @@ const SETTINGS: [Setting; 12] = [
         values: "bytes, or -1 for no limit",
         put: |settings, value| {
             let limit = if value == "-1" { None } else { Some(value.parse().ok()?) };
-            Some(settings.log.retention_bytes = limit)
+            take(&mut settings.log.retention_bytes, Some(limit))
         },
     },
     Setting {
@@ -208,7 +213,7 @@ const SETTINGS: [Setting; 12] = [
         values: "milliseconds, or -1 for ever",
         put: |settings, value| {
             let limit = if value == "-1" { None } else { Some(millis(value)?) };
-            Some(settings.log.retention = limit)
+            take(&mut settings.log.retention, Some(limit))
         },
     },
     Setting {
@@ -219,12 +224,14 @@ const SETTINGS: [Setting; 12] = [
     Setting {
         name: "segment.ms",
         values: "1 millisecond or more",
-        put: |settings, value| Some(settings.log.segment_age = millis(value).filter(|age| !age.is_zero())?),
+        put: |settings, value| {
+            take(&mut settings.log.segment_age, millis(value).filter(|age| !age.is_zero()))
+        },
     },
     Setting {
         name: "unclean.leader.election.enable",
         values: "true or false",
-        put: |settings, value| Some(settings.unclean_election = value.parse().ok()?),
+        put: |settings, value| take(&mut settings.unclean_election, value.parse().ok()),
     },
 ];
 

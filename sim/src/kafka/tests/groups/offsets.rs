@@ -177,3 +177,23 @@ fn e7_a_coordinator_that_still_reads_says_so() {
     }
     assert!(said.contains(&14) && said.iter().all(|code| [14, 16].contains(code)), "{said:?}");
 }
+
+#[test]
+fn a6_what_a_group_committed_in_a_topic_goes_with_the_topic() {
+    let mut groups = Groups::new(1);
+    let probe = groups.lab.probe();
+    let offset =
+        CommittedOffset { partition: groups.topic, offset: 7, leader_epoch: None, metadata_bytes: 0 };
+    assert_eq!(groups.commit_all(probe, vec![offset])[0].1, ErrorCode::None);
+    assert_eq!(groups.committed(probe), Ok(Some(7)));
+    groups.lab.world.model_mut().delete_topic(&Topic::new("t")).expect("it is there");
+    groups.lab.run(secs(1));
+    assert_eq!((groups.committed(probe), groups.tombstones()), (Ok(None), (1, 0)));
+    // The next coordinator reads the tombstone.
+    let coordinator = groups.coordinator;
+    groups.lab.world.stop(coordinator);
+    groups.lab.run(secs(5));
+    groups.find(probe);
+    assert_ne!(groups.coordinator, coordinator);
+    assert_eq!(groups.committed(probe), Ok(None));
+}
