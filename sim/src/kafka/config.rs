@@ -118,6 +118,42 @@ const SETTINGS: &[Setting] = &[
         "the shortest session that a member may ask for",
     ),
     row(
+        "log.cleaner.backoff.ms",
+        K::Millis(1),
+        Span(|rules| &mut rules.cleaner_backoff),
+        "how long the log cleaner rests when there is nothing to clean",
+    ),
+    row(
+        "log.cleaner.delete.retention.ms",
+        K::Millis(0),
+        Span(|rules| &mut rules.delete_retention),
+        "how long tombstones stay in a cleaned log",
+    ),
+    row(
+        "log.cleaner.min.compaction.lag.ms",
+        K::Millis(0),
+        Span(|rules| &mut rules.min_compaction_lag),
+        "nothing younger is cleaned",
+    ),
+    row(
+        "log.initial.task.delay.ms",
+        K::Millis(0),
+        Span(|rules| &mut rules.log_task_delay),
+        "from a broker's start to its first look at old segments",
+    ),
+    row(
+        "log.retention.check.interval.ms",
+        K::Millis(1),
+        Span(|rules| &mut rules.retention_check),
+        "between two looks at old segments",
+    ),
+    row(
+        "log.roll.ms",
+        K::Millis(1),
+        Span(|rules| &mut rules.segment_age),
+        "the age at which a segment is closed",
+    ),
+    row(
         "message.max.bytes",
         K::Bytes(0),
         Number(|rules| &mut rules.message_max_bytes),
@@ -166,6 +202,18 @@ const SETTINGS: &[Setting] = &[
         "replicas of the offsets topic, or as many as there are brokers",
     ),
     row(
+        "producer.id.expiration.check.interval.ms",
+        K::Millis(1),
+        Span(|rules| &mut rules.producer_expiration_check),
+        "between two looks at idle producers",
+    ),
+    row(
+        "producer.id.expiration.ms",
+        K::Millis(1),
+        Span(|rules| &mut rules.producer_expiration),
+        "without a batch a producer is forgotten",
+    ),
+    row(
         "replica.fetch.backoff.ms",
         K::Millis(0),
         Span(|rules| &mut rules.replica_fetch_backoff),
@@ -206,6 +254,12 @@ const SETTINGS: &[Setting] = &[
         K::Flag,
         Flag(|rules| &mut rules.unclean_election),
         "whether a replica that is not in sync may lead, in topics that do not say",
+    ),
+    row(
+        "unclean.leader.election.interval.ms",
+        K::Millis(1),
+        Span(|rules| &mut rules.leader_check),
+        "between two looks of the controller at who leads",
     ),
 ];
 
