@@ -68,6 +68,8 @@ error_codes! {
     InvalidCommitOffsetSize = 28, "INVALID_COMMIT_OFFSET_SIZE";
     /// There is no group of that kind by this name.
     GroupIdNotFound = 69, "GROUP_ID_NOT_FOUND";
+    /// The broker does not speak this version of the request.
+    UnsupportedVersion = 35, "UNSUPPORTED_VERSION";
     /// The sequence number is not the next one.
     OutOfOrderSequenceNumber = 45, "OUT_OF_ORDER_SEQUENCE_NUMBER";
     /// The producer's epoch is older than the one the broker knows.

@@ -14,3 +14,4 @@ mod stage;
 mod whole;
 mod whole_epochs;
 mod whole_groups;
+mod whole_storms;
