@@ -2,6 +2,7 @@
 //!
 //! They are files in `library/`, embedded; `expected.yaml` there is the table of outcomes that tests hold true.
 
+use crate::bugs;
 use crate::format::{self, Override, Scenario, ScenarioError, nearest};
 use serde::{Deserialize, Serialize};
 use squall_history::{Kind, Verdict};
@@ -22,7 +23,7 @@ macro_rules! entries {
     };
 }
 
-const ENTRIES: [Entry; 21] = entries!(
+const ENTRIES: [Entry; 30] = entries!(
     "leader-failover"
     "rolling-restart"
     "follower-loss"
@@ -43,6 +44,15 @@ const ENTRIES: [Entry; 21] = entries!(
     "commit-races"
     "dlq-after-crash"
     "autocommit-loss"
+    "last-replica-standing"
+    "unclean-loss"
+    "truncation"
+    "slow-follower"
+    "retention-passes-consumer"
+    "compaction-late-reader"
+    "partition-growth"
+    "topic-recreated"
+    "metadata-delays"
     "storm"
 );
 
@@ -70,12 +80,12 @@ pub fn find(name: &str) -> Option<&'static Entry> {
     ENTRIES.iter().find(|entry| entry.name == name)
 }
 
-/// The scenario that a person means: the name of one in the library, or the path of a file.
+/// The scenario that a person means: the name of one in the library or of one that leads to a bug, or the path of a file.
 ///
 /// # Errors
 /// When there is neither, or the file is no scenario, or an override does not fit.
 pub fn open(reference: &str, overrides: &[Override]) -> Result<Scenario, ScenarioError> {
-    if let Some(entry) = find(reference) {
+    if let Some(entry) = find(reference).or_else(|| bugs::scenario(reference)) {
         return entry.scenario(overrides);
     }
     let path = Path::new(reference);

@@ -1,7 +1,7 @@
 //! What the clients do: producers, consumers, and for how long.
 
 use super::{
-    membership::{Assignor, GroupProtocol, Reset},
+    membership::{Assignor, GroupProtocol},
     scalar::{AcksChoice, Count, Period, PeriodRange, Rate, Ratio},
 };
 use serde::{
@@ -129,8 +129,11 @@ pub enum Profile {
     /// The client that the adapter of the real bus uses.
     #[default]
     Native,
-    /// Kafka's Java client.
+    /// Kafka's Java client, 4.x.
     Java,
+    /// Kafka's Java client, 3.x.
+    #[serde(rename = "java-3")]
+    Java3,
 }
 
 /// Consumers that are alike and share a group. They are called `consumer-1`, `consumer-2` and so on, counted
@@ -175,8 +178,9 @@ pub struct Consumers {
     /// within its session it goes on with the units it had.
     #[serde(default, rename = "static", skip_serializing_if = "is_false")]
     pub is_static: bool,
-    /// Where the group begins without a position.
-    #[serde(default, skip_serializing_if = "is_earliest")]
+    /// Where a member goes on in a unit where its group has no position, or an impossible one: behind what retention,
+    /// deletion or a truncated log took away. At the earliest record unless said.
+    #[serde(default, skip_serializing_if = "Reset::is_default")]
     pub reset: Reset,
     /// How long the group waits for a sign of life. The client's own default unless said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -199,6 +203,25 @@ pub struct Consumers {
     /// its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub buffer: Option<Count>,
+}
+
+/// Where a consumer goes on that has no position, or an impossible one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Reset {
+    /// At the oldest record that is there.
+    #[default]
+    Earliest,
+    /// Behind the newest: what is there is skipped.
+    Latest,
+}
+
+impl Reset {
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// What a consumer does with a record.
@@ -297,10 +320,6 @@ fn is_native(profile: &Profile) -> bool {
 
 fn is_classic(protocol: &GroupProtocol) -> bool {
     *protocol == GroupProtocol::default()
-}
-
-fn is_earliest(reset: &Reset) -> bool {
-    *reset == Reset::default()
 }
 
 fn one() -> Count {

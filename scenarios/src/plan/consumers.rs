@@ -122,6 +122,7 @@ fn config(group: &Consumers, number: usize, topics: &[Topic], ordered: bool) -> 
         profile: match group.profile {
             Profile::Native => ClientProfile::Native,
             Profile::Java => ClientProfile::Java,
+            Profile::Java3 => ClientProfile::Java3,
         },
         reset: match group.reset {
             Reset::Earliest => ResetPolicy::Earliest,

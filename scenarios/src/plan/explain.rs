@@ -110,6 +110,7 @@ impl fmt::Display for Plan {
         self.workload(f)?;
         self.operations(f)?;
         self.strikes(f)?;
+        self.changed(f)?;
         self.guarantees(f)?;
         let warnings = self.warnings();
         if !warnings.is_empty() {
@@ -126,6 +127,18 @@ impl Plan {
             Fsync::Always => ", disks synced before every ack",
         };
         writeln!(f, "\ntopology: {}{synced}", Many(self.scenario().topology.nodes.get(), "node"))?;
+        for (bus, brokers) in &self.scenario().topology.brokers {
+            let profile = brokers
+                .profile
+                .as_ref()
+                .map_or("the newest profile".to_owned(), |profile| format!("profile {}", profile.0));
+            write!(f, "  brokers of {bus}: {profile}")?;
+            brokers.config.iter().try_for_each(|(name, value)| write!(f, ", {name}={}", value.0))?;
+            writeln!(f)?;
+        }
+        if let Some(bug) = &self.scenario().topology.bug {
+            writeln!(f, "  the model has the bug {bug}")?;
+        }
         for topic in self.topics() {
             write!(
                 f,
@@ -188,6 +201,14 @@ impl Plan {
             if fault.lasts.is_zero() { writeln!(f)? } else { writeln!(f, " for {}", Clock(fault.lasts))? }
         }
         Ok(())
+    }
+
+    fn changed(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.changes().is_empty() {
+            writeln!(f, "\nchanges: {}", self.changes().len())?;
+        }
+        let at = |at: squall_bus::Time| Clock(Duration::from_nanos(at.0));
+        self.changes().iter().try_for_each(|change| writeln!(f, "  {:>12}  {change}", at(change.at)))
     }
 
     fn guarantees(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -3,6 +3,7 @@
 //! A profile ([`super::profile`]) constructs it; model code asks its rules, never which version or bug this is.
 //! Printed as one `name: value` a line, it goes into the capsule and the hash.
 
+use super::topic_config::{Cleanup, Ratio};
 use squall_bus::Assignor;
 use std::{fmt, time::Duration};
 
@@ -11,8 +12,20 @@ use std::{fmt, time::Duration};
 pub enum Truncate {
     /// The leader tells where the logs diverge, by leader epochs (KIP-101, KIP-279; rule B5).
     ByEpoch,
+    /// The leader tells once, for each leader, where the reader's last epoch ends, and the follower cuts its log there
+    /// without asking whether its own log had that epoch; before KIP-279.
+    ByEpochOnce,
     /// It cuts its log to its own high watermark, as before Kafka 0.11: loses committed records.
     ToHighWatermark,
+}
+
+/// `replica.selector.class`: which replica a consumer is to read from (KIP-392).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ReplicaSelector {
+    /// The leader, always.
+    Leader,
+    /// `RackAwareReplicaSelector`: an in-sync replica in the consumer's own rack, if there is one.
+    RackAware,
 }
 
 /// Which replicas hold the high watermark back.
@@ -100,6 +113,13 @@ rules! {
     /// `unclean.leader.election.enable` of topics that do not say.
     unclean_election: bool,
 
+    /// `leader.imbalance.check.interval.seconds`, and `unclean.leader.election.interval.ms`, which is as long: how often
+    /// the controller looks at who leads.
+    leader_check: Duration,
+    /// `leader.imbalance.per.broker.percentage`: above this share of the partitions that prefer a broker and are led
+    /// elsewhere it gets them back.
+    leader_imbalance: Ratio,
+
     // Replication (rules B1 to B5).
     /// How a follower's log is cut.
     truncate: Truncate,
@@ -107,6 +127,13 @@ rules! {
     watermark_over: WatermarkOver,
     /// The high watermark stands still while fewer replicas are in sync than the minimum.
     freeze_below_min_isr: bool,
+    /// A topic's `min.insync.replicas` counts; else one replica is enough.
+    heed_min_isr: bool,
+    /// A follower is taken into the ISR when it has reached the high watermark and the leader's epoch; else with its first
+    /// fetch.
+    join_isr_caught_up: bool,
+    /// The epochs of a Fetch are compared with the leader's (rules A3, B5); else its offset alone counts.
+    check_fetch_epochs: bool,
     /// acks=all is refused before the append while fewer replicas are in sync than the minimum (19).
     refuse_below_min_isr: bool,
     /// `log.flush.interval.messages` is 1: what is appended is synced before anything follows from it (rule B7).
@@ -131,8 +158,44 @@ rules! {
     message_max_bytes: u32,
     /// Batches that a leader remembers of each idempotent producer.
     dedup_batches: u32,
+    /// A batch that is in the log already is answered with its offset; else it is refused as out of order (45).
+    answer_duplicates: bool,
+    /// An ack says where its batch is; else it says 0.
+    ack_offsets: bool,
+    /// Every so manieth batch at a leader is acknowledged and not appended; 0: none is.
+    drop_appends: u32,
+    /// Which replica a consumer is to read from. Every broker is a rack of its own (`broker.rack`).
+    replica_selector: ReplicaSelector,
     /// ListOffsets says OFFSET_NOT_AVAILABLE until the high watermark reaches the leader's epoch.
     guard_latest_offset: bool,
+
+    // Logs (rules B11, B12, C3); those that a topic may set stand for topics that do not.
+    /// `log.segment.bytes`.
+    segment_bytes: u32,
+    /// `log.roll.ms`.
+    segment_age: Duration,
+    /// `log.retention.ms`; `None` keeps records for ever.
+    retention: Option<Duration>,
+    /// `log.retention.bytes` of a partition; `None` for no limit.
+    retention_bytes: Option<u64>,
+    /// `log.retention.check.interval.ms`.
+    retention_check: Duration,
+    /// `log.initial.task.delay.ms`: from the start of a broker to its first look at retention.
+    log_task_delay: Duration,
+    /// `log.cleanup.policy`.
+    cleanup: Cleanup,
+    /// `log.cleaner.min.cleanable.ratio`.
+    min_cleanable: Ratio,
+    /// `log.cleaner.min.compaction.lag.ms`.
+    min_compaction_lag: Duration,
+    /// `log.cleaner.delete.retention.ms`: how long tombstones stay.
+    delete_retention: Duration,
+    /// `log.cleaner.backoff.ms`: how long the cleaner rests when there is nothing to clean.
+    cleaner_backoff: Duration,
+    /// `producer.id.expiration.ms`: how long an idle producer's state is remembered.
+    producer_expiration: Duration,
+    /// `producer.id.expiration.check.interval.ms`.
+    producer_expiration_check: Duration,
 
     // Groups (rules E1 to E8).
     /// `offsets.topic.num.partitions`.
@@ -179,4 +242,11 @@ rules! {
     check_commit_generation: bool,
     /// How long a new coordinator takes to read its partition.
     group_load_takes: Duration,
+
+    // Client libraries.
+    /// An idempotent producer sends a batch again with its sequence numbers; else with those of a new epoch, after an
+    /// answer that leaves the append in doubt.
+    resend_in_sequence: bool,
+    /// NOT_LEADER_OR_FOLLOWER leaves the append in doubt; else the record counts as not appended.
+    doubt_not_leader: bool,
 }

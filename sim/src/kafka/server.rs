@@ -5,13 +5,16 @@
 //! lays down the controller, answers what was waiting for a commit, and brings the broker's view up to date a
 //! little later (rule A5).
 
+mod control;
+
 use super::{
-    Kafka, NewTopic, Shared, Timer,
+    Kafka, Shared, Timer,
     broker::{Broker, Env},
     controller::{Controller, Records},
     error::ErrorCode,
     lifecycle::{Advice, Lifecycle, Stage},
     links::{Lane, Links, Own, ReplyTo},
+    lull::{Asked, Proposal},
     metadata::Image,
     protocol::{Msg, PartitionId, Request, RequestBody, Response, ResponseBody},
     voter::Voter,
@@ -47,6 +50,8 @@ pub(super) struct Server {
     /// The process has ended within this event.
     gone: bool,
     apply_armed: bool,
+    /// Something happened within this event that no lull may hide.
+    roused: bool,
     known_leader: Option<NodeId>,
     /// Files that must be synced before the process ends.
     syncing: u32,
@@ -70,6 +75,7 @@ impl Server {
             up: false,
             gone: false,
             apply_armed: false,
+            roused: false,
             known_leader: None,
             syncing: 0,
             boots: 0,
@@ -84,6 +90,11 @@ impl Server {
     /// A replica on this node.
     pub(super) fn data(&self) -> Option<&Broker> {
         self.broker.as_ref().map(|broker| &broker.data)
+    }
+
+    /// The data plane, to change it.
+    pub(super) fn data_mut(&mut self) -> Option<&mut Broker> {
+        self.broker.as_mut().map(|broker| &mut broker.data)
     }
 
     pub(super) fn on(
@@ -110,6 +121,69 @@ impl Server {
         }
         if !self.gone {
             self.react(ctx, shared);
+        }
+    }
+
+    // Lulls.
+
+    /// Whether this event proposed a lull, or ends all of them.
+    pub(super) fn has_lulls_to_settle(&self) -> bool {
+        self.roused
+            || self.voter.roused
+            || !self.voter.lulls.is_empty()
+            || self.data().is_some_and(|broker| !broker.lulls.is_empty())
+    }
+
+    /// The next lull that this event proposed.
+    pub(super) fn next_lull(&mut self) -> Option<Proposal> {
+        let broker = self.broker.as_mut();
+        broker.and_then(|broker| broker.data.lulls.pop()).or_else(|| self.voter.lulls.pop())
+    }
+
+    /// Whether this event ends all lulls.
+    pub(super) fn take_roused(&mut self) -> bool {
+        std::mem::take(&mut self.voter.roused) | std::mem::take(&mut self.roused)
+    }
+
+    /// Falls silent with a leader that proposes it, if this node would ask for exactly the same again.
+    pub(super) fn fall_silent(&mut self, leader: NodeId, proposal: &Proposal) -> bool {
+        let Proposal { conn, lull, asked } = proposal;
+        match (asked, &mut self.broker) {
+            (Asked::Fetch { partitions, epoch }, Some(broker)) => {
+                self.links.is(leader, Lane::Fetch, *conn)
+                    && broker.life.epoch == *epoch
+                    && broker.data.fetchers[leader.index()].fall_silent(partitions, *lull)
+            }
+            (Asked::Fetch { .. }, None) => false,
+            (Asked::Quorum { .. }, _) => {
+                self.links.is(leader, Lane::Quorum, *conn) && self.voter.fall_silent(leader, asked, *lull)
+            }
+        }
+    }
+
+    /// Nothing came of a lull: the answer leaves, though it says nothing.
+    pub(super) fn answer_after_all(
+        &mut self,
+        proposal: &Proposal,
+        ctx: &mut Ctx<'_, Kafka>,
+        shared: &Shared,
+    ) {
+        match &proposal.asked {
+            Asked::Fetch { .. } => {
+                self.with_broker(ctx, shared, |broker, env| broker.answer_after_all(proposal.conn, env));
+            }
+            Asked::Quorum { correlation, .. } => {
+                let to = ReplyTo::Conn(proposal.conn, *correlation);
+                self.voter.answer_after_all(to, &mut self.links, ctx);
+            }
+        }
+    }
+
+    /// Ends this node's part in every lull.
+    pub(super) fn rouse(&mut self, ctx: &mut Ctx<'_, Kafka>) {
+        self.voter.rouse(ctx);
+        if let Some(broker) = &mut self.broker {
+            broker.data.rouse(ctx);
         }
     }
 
@@ -254,6 +328,7 @@ impl Server {
     }
 
     fn halt(&mut self, ctx: &mut Ctx<'_, Kafka>) {
+        self.roused = true;
         self.gone = true;
         ctx.exit();
     }
@@ -297,7 +372,8 @@ impl Server {
             RequestBody::Quorum(_)
             | RequestBody::BrokerRegistration(_)
             | RequestBody::BrokerHeartbeat(_)
-            | RequestBody::AlterPartition(_) => self.control(request.client, request.body, to, ctx, shared),
+            | RequestBody::AlterPartition(_)
+            | RequestBody::Admin(_) => self.control(request.client, request.body, to, ctx, shared),
             _ => self.with_broker(ctx, shared, |broker, env| broker.request(conn, request, env)),
         }
     }
@@ -325,6 +401,7 @@ impl Server {
             RequestBody::BrokerRegistration(request) => controller.register(request, rules, now),
             RequestBody::BrokerHeartbeat(request) => controller.heartbeat(request, rules, now),
             RequestBody::AlterPartition(request) => controller.alter(&request, rules),
+            RequestBody::Admin(request) => controller.admin(&request, rules, &shared.names, ctx.choices()),
             _ => return,
         };
         self.decide(records, ctx);
@@ -344,15 +421,6 @@ impl Server {
         }
     }
 
-    /// The controller creates a topic that an administrator asked for, unless it has.
-    pub(super) fn create_topic(&mut self, wanted: &NewTopic, ctx: &mut Ctx<'_, Kafka>, shared: &Shared) {
-        let known = |controller: &Controller| controller.image.topic(wanted.topic).is_some();
-        if !self.gone && self.controller.as_ref().is_some_and(|controller| !known(controller)) {
-            self.decide(vec![wanted.record()], ctx);
-            self.react(ctx, shared);
-        }
-    }
-
     fn response(
         &mut self,
         from: NodeId,
@@ -369,6 +437,7 @@ impl Server {
             (Lane::Lifecycle, ResponseBody::BrokerRegistration(error, epoch)) => {
                 if let Some(broker) = &mut self.broker {
                     broker.life.registered(error, epoch, rules, ctx);
+                    self.roused = true;
                     self.publish_if_ready(ctx, shared);
                 }
             }
@@ -395,6 +464,7 @@ impl Server {
             Timer::Gone => self.finish(ctx),
             Timer::Quorum(timer) => self.voter.on_timer(timer, rules, &mut self.links, ctx),
             Timer::Sessions(epoch) => self.check_sessions(epoch, ctx, shared),
+            Timer::Leaders(epoch) => self.check_leaders(epoch, ctx, shared),
             Timer::Apply => {
                 self.apply_armed = false;
                 self.apply(ctx, shared);
@@ -413,25 +483,16 @@ impl Server {
         }
     }
 
-    fn check_sessions(&mut self, epoch: u32, ctx: &mut Ctx<'_, Kafka>, shared: &Shared) {
-        if self.controller.is_none() || !self.voter.is_active() || self.voter.epoch() != epoch {
-            return;
-        }
-        let now = ctx.now();
-        while let Some(records) =
-            self.controller.as_mut().and_then(|controller| controller.expire_session(&shared.rules, now))
-        {
-            self.decide(records, ctx);
-        }
-        ctx.timer(session_check(shared), Timer::Sessions(epoch));
-    }
-
     // What follows from an event.
 
     fn react(&mut self, ctx: &mut Ctx<'_, Kafka>, shared: &Shared) {
         loop {
-            self.change_controller(ctx, shared);
-            self.answer_committed(ctx);
+            if self.voter.is_active() != self.controller.is_some() {
+                self.change_controller(ctx, shared);
+            }
+            if self.controller.as_ref().is_some_and(|controller| !controller.waiting.is_empty()) {
+                self.answer_committed(ctx);
+            }
             match self.links.next_own() {
                 Some(Own::Asked(lane, body)) => {
                     self.control(self.me, body, ReplyTo::Own(lane), ctx, shared);
@@ -461,10 +522,8 @@ impl Server {
         }
     }
 
+    /// Takes the controller up, or lays it down.
     fn change_controller(&mut self, ctx: &mut Ctx<'_, Kafka>, shared: &Shared) {
-        if self.voter.is_active() == self.controller.is_some() {
-            return;
-        }
         if let Some(controller) = self.controller.take() {
             for (_, to, body) in controller.waiting {
                 self.links.reply(to, refusal(&body), ctx);
@@ -479,7 +538,8 @@ impl Server {
             ctx.mark(Mark::ControllerChanged);
         }
         self.controller = Some(Controller::new(image, shared.servers, ctx.now()));
-        ctx.timer(session_check(shared), Timer::Sessions(self.voter.epoch()));
+        ctx.timer(control::session_check(shared), Timer::Sessions(self.voter.epoch()));
+        ctx.timer(shared.rules.leader_check, Timer::Leaders(self.voter.epoch()));
     }
 
     fn answer_committed(&mut self, ctx: &mut Ctx<'_, Kafka>) {
@@ -499,6 +559,7 @@ impl Server {
         }
         changed.sort_unstable();
         changed.dedup();
+        self.roused = true;
         let Some(broker) = &mut self.broker else { return };
         broker.life.metadata_applied(self.image.end, ctx);
         if broker.published {
@@ -524,13 +585,13 @@ impl Server {
             broker.published = true;
             broker.data.start_timers(&shared.rules, ctx);
         }
-        let all: Vec<PartitionId> = self.image.partitions().map(|(id, _)| id).collect();
+        let mut all: Vec<PartitionId> = self.image.partitions().map(|(id, _)| id).collect();
+        // Replicas of topics that were deleted meanwhile are still there.
+        all.extend(self.data().into_iter().flat_map(Broker::replicas).map(|replica| replica.id));
+        all.sort_unstable();
+        all.dedup();
         self.with_broker(ctx, shared, |broker, env| broker.metadata_changed(&all, env));
     }
-}
-
-fn session_check(shared: &Shared) -> Duration {
-    shared.rules.broker_session / shared.rules.session_checks_per_session.max(1)
 }
 
 /// The answer of a node that does not control the cluster.
@@ -539,6 +600,7 @@ fn not_controller(body: &RequestBody) -> ResponseBody {
     match body {
         RequestBody::BrokerRegistration(_) => ResponseBody::BrokerRegistration(error, 0),
         RequestBody::AlterPartition(_) => ResponseBody::AlterPartition(error, Vec::new()),
+        RequestBody::Admin(_) => ResponseBody::Admin(error, Vec::new()),
         _ => ResponseBody::BrokerHeartbeat(super::protocol::BrokerHeartbeatResponse {
             error,
             fenced: true,
@@ -553,6 +615,7 @@ fn refusal(body: &ResponseBody) -> ResponseBody {
     match body {
         ResponseBody::BrokerRegistration(..) => ResponseBody::BrokerRegistration(error, 0),
         ResponseBody::AlterPartition(..) => ResponseBody::AlterPartition(error, Vec::new()),
+        ResponseBody::Admin(..) => ResponseBody::Admin(error, Vec::new()),
         _ => ResponseBody::BrokerHeartbeat(super::protocol::BrokerHeartbeatResponse {
             error,
             fenced: true,

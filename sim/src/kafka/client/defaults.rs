@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `Native` | librdkafka 2.12 | its CONFIGURATION.md; retry, scan and timeout habits from its source |
 //! | `Java` | Kafka's Java client 4.x | its ProducerConfig, ConsumerConfig and CommonClientConfigs |
+//! | `Java3` | Kafka's Java client 3.x, from 3.7 on | the same; KIP-580 gave it the back-off of 4.x, KIP-1030 raised `linger.ms` in 4.0 |
 //!
 //! What a library does differently, and not only with other numbers, is a field here too ([`TimedOut`],
 //! [`Resend`], ...): the state machines ask these fields and never which library this is.
@@ -101,6 +102,15 @@ pub(crate) enum NextEpoch {
     Own,
 }
 
+/// Where a consumer goes on whose position turns out to be in a part of the log that was cut off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Truncated {
+    /// Where its reset policy says (librdkafka).
+    ByPolicy,
+    /// At the first offset where the logs part (Java).
+    ToDivergence,
+}
+
 /// Which partitioner a library uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Partitioning {
@@ -141,6 +151,8 @@ pub(crate) struct ProducerDefaults {
     pub(crate) delivery_scan: Duration,
     /// `request.timeout.ms` as the broker is told: how long it may wait for replicas.
     pub(crate) ack_timeout: Duration,
+    /// Whether `request.timeout.ms` also bounds the wait for a response (Java); in librdkafka it is the broker's alone.
+    pub(crate) ack_timeout_bounds_request: bool,
     pub(crate) timed_out: TimedOut,
     pub(crate) resend: Resend,
     pub(crate) partitioning: Partitioning,
@@ -208,6 +220,8 @@ pub(crate) struct ConsumerDefaults {
     pub(crate) loses_session_itself: bool,
     /// Whether the loss of a connection is reported.
     pub(crate) reports_transport: bool,
+    /// What a truncation below the position means.
+    pub(crate) truncated: Truncated,
     /// How long a close may take.
     pub(crate) close_timeout: Duration,
 }
@@ -253,6 +267,7 @@ const RDKAFKA_PRODUCER: ProducerDefaults = ProducerDefaults {
     delivery_timeout: ms(300_000),
     delivery_scan: ms(1_000),
     ack_timeout: ms(30_000),
+    ack_timeout_bounds_request: false,
     timed_out: TimedOut::CloseConnection,
     resend: Resend::InOrder,
     partitioning: Partitioning::ConsistentRandom { sticky: ms(10) },
@@ -280,6 +295,7 @@ const JAVA_PRODUCER: ProducerDefaults = ProducerDefaults {
     delivery_timeout: ms(120_000),
     delivery_scan: Duration::ZERO,
     ack_timeout: ms(30_000),
+    ack_timeout_bounds_request: true,
     timed_out: TimedOut::ForgetBatch,
     resend: Resend::InFront,
     partitioning: Partitioning::Murmur2,
@@ -292,6 +308,8 @@ const JAVA_PRODUCER: ProducerDefaults = ProducerDefaults {
     transport_code: "NETWORK_EXCEPTION",
     unknown_topic_code: "UNKNOWN_TOPIC_OR_PARTITION",
 };
+
+const JAVA_3_PRODUCER: ProducerDefaults = ProducerDefaults { linger: ms(0), ..JAVA_PRODUCER };
 
 const RDKAFKA_CONSUMER: ConsumerDefaults = ConsumerDefaults {
     connecting: RDKAFKA_CONNECTING,
@@ -315,6 +333,7 @@ const RDKAFKA_CONSUMER: ConsumerDefaults = ConsumerDefaults {
     auto_commit_covers_last: true,
     loses_session_itself: true,
     reports_transport: true,
+    truncated: Truncated::ByPolicy,
     close_timeout: ms(30_000),
 };
 
@@ -340,6 +359,7 @@ const JAVA_CONSUMER: ConsumerDefaults = ConsumerDefaults {
     auto_commit_covers_last: false,
     loses_session_itself: false,
     reports_transport: false,
+    truncated: Truncated::ToDivergence,
     close_timeout: ms(30_000),
 };
 
@@ -348,6 +368,7 @@ pub(crate) const fn producer(profile: ClientProfile) -> ProducerDefaults {
     match profile {
         ClientProfile::Native => RDKAFKA_PRODUCER,
         ClientProfile::Java => JAVA_PRODUCER,
+        ClientProfile::Java3 => JAVA_3_PRODUCER,
     }
 }
 
@@ -355,7 +376,7 @@ pub(crate) const fn producer(profile: ClientProfile) -> ProducerDefaults {
 pub(crate) const fn consumer(profile: ClientProfile) -> ConsumerDefaults {
     match profile {
         ClientProfile::Native => RDKAFKA_CONSUMER,
-        ClientProfile::Java => JAVA_CONSUMER,
+        ClientProfile::Java | ClientProfile::Java3 => JAVA_CONSUMER,
     }
 }
 

@@ -40,6 +40,7 @@ mod producer;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod validation;
 
 use super::{Shared, protocol::Msg};
 use crate::{

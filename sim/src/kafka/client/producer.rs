@@ -379,7 +379,7 @@ impl Producer {
         }
         let id = |number: u32| self.queues[number as usize].id;
         let request = ProduceRequest {
-            acks: self.settings.acks,
+            acks: self.settings.acks.into(),
             timeout: self.settings.library.ack_timeout,
             batches: batches
                 .iter()

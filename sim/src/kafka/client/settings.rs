@@ -5,8 +5,8 @@
 
 use super::defaults::{self, ConsumerDefaults, ProducerDefaults};
 use squall_bus::{
-    Acks, Assignor, Capability, ClientProfile, ConsumerConfig, Error, ErrorClass, GroupProtocol,
-    ProducerConfig, Subscription,
+    Acks, Assignor, Capability, ConsumerConfig, Error, ErrorClass, GroupProtocol, ProducerConfig,
+    Subscription,
 };
 use std::time::Duration;
 
@@ -46,8 +46,7 @@ impl ProducerSettings {
         replace(&mut library.delivery_timeout, config.delivery_timeout);
         replace(&mut library.retries, config.retries);
         replace(&mut library.ack_timeout, config.request_timeout);
-        if config.profile == ClientProfile::Java {
-            // In the Java client one setting is both; in librdkafka `request.timeout.ms` is the broker's alone.
+        if library.ack_timeout_bounds_request {
             replace(&mut library.connecting.request_timeout, config.request_timeout);
         }
         Ok(Self { library, acks: config.acks, idempotent: config.idempotent, buffer: config.buffer })
@@ -224,7 +223,7 @@ fn check_sessions(client: &str, library: &ConsumerDefaults) -> Result<(), Error>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use squall_bus::{Topic, Unit};
+    use squall_bus::{ClientProfile, Topic, Unit};
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -302,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn one_timeout_in_java_is_two_in_librdkafka() {
+    fn c1_one_timeout_in_java_is_two_in_librdkafka() {
         let mut config = ProducerConfig::new("producer-1");
         config.request_timeout = Some(3 * SECOND);
         let native = ProducerSettings::new(config.clone()).expect("fine").library;
@@ -313,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn the_window_follows_the_library() {
+    fn c1_the_window_follows_the_library() {
         let window = |profile, idempotent| {
             let config = ProducerConfig { profile, idempotent, ..ProducerConfig::new("producer-1") };
             ProducerSettings::new(config).expect("fine").library.max_in_flight

@@ -12,7 +12,7 @@
 use super::{Group, GroupState, Taken};
 use crate::kafka::{
     error::ErrorCode,
-    protocol::{CommittedOffset, MemberEpoch, PartitionId},
+    protocol::{CommittedOffset, MemberEpoch, PartitionId, TopicIx},
     rules::Rules,
 };
 use squall_bus::Time;
@@ -48,6 +48,13 @@ impl Offsets {
         for id in partitions {
             self.kept.remove(id);
         }
+    }
+
+    /// Forgets everything of a topic; whether there was anything.
+    pub(in crate::kafka) fn forget_topic(&mut self, topic: TopicIx) -> bool {
+        let before = self.kept.len();
+        self.kept.retain(|at, _| at.topic != topic);
+        self.kept.len() < before
     }
 
     /// Whether nothing is kept.

@@ -54,6 +54,10 @@ impl Invariant<Kafka> for GroupAssignment {
         "Kafka's group protocol: one owner per partition and generation"
     }
 
+    fn kinds(&self) -> u8 {
+        Touch::GROUP
+    }
+
     fn after(&mut self, model: &Kafka, touched: &[Touch], _: Time) -> Result<(), String> {
         for touch in touched {
             let Touch::Group(id) = *touch else { continue };

@@ -48,6 +48,10 @@ impl Invariant<Kafka> for GroupCommits {
         "Kafka's group protocol: a commit needs the member and its generation; KIP-848: or its epoch"
     }
 
+    fn kinds(&self) -> u8 {
+        Touch::COMMIT
+    }
+
     fn after(&mut self, model: &Kafka, touched: &[Touch], _: Time) -> Result<(), String> {
         for touch in touched {
             let Touch::Commit(id) = *touch else { continue };

@@ -112,6 +112,10 @@ impl Invariant<Kafka> for GroupEpochs {
         "KIP-848 and its TLA+ specification: epochs, partition ownership, target assignment"
     }
 
+    fn kinds(&self) -> u8 {
+        Touch::GROUP
+    }
+
     fn after(&mut self, model: &Kafka, touched: &[Touch], _: Time) -> Result<(), String> {
         for touch in touched {
             let Touch::Group(touched) = *touch else { continue };

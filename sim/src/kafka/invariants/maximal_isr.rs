@@ -37,6 +37,10 @@ impl Invariant<Kafka> for MaximalIsr {
         "kafka-tlaplus"
     }
 
+    fn kinds(&self) -> u8 {
+        Touch::REPLICA | Touch::PARTITION
+    }
+
     fn after(&mut self, model: &Kafka, touched: &[Touch], _: Time) -> Result<(), String> {
         for touch in touched {
             match *touch {

@@ -71,6 +71,10 @@ impl Invariant<Kafka> for StrongIsr {
         "kafka-tlaplus: StrongIsr, LeaderCandidateCompleteness, LeaderCompleteness"
     }
 
+    fn kinds(&self) -> u8 {
+        Touch::REPLICA | Touch::PARTITION
+    }
+
     fn after(&mut self, model: &Kafka, touched: &[Touch], _: Time) -> Result<(), String> {
         for touch in touched {
             match touch {

@@ -4,10 +4,17 @@
 //! breaks things at given times. Names carry the ids of the rules in the reference (`a1_`, `b4_`, ...); `g1_` and
 //! the like are the golden cases measured on a real Kafka 4.3.0 cluster.
 
+mod compaction;
+mod coverage;
 mod failover;
 mod groups;
+mod logs;
+mod lulls;
+mod near;
+mod proposals;
 mod replication;
 mod requests;
+mod topics;
 
 use super::{
     Kafka, Rules, Timer,
@@ -16,7 +23,7 @@ use super::{
     protocol::{
         Batch, FetchPartition, FetchRequest, FetchedPartition, ListOffsetsPartition, ListedOffset, Msg,
         OffsetSpec, PartitionId, ProduceRequest, ProducedPartition, ProducerStamp, Request, RequestBody,
-        Response, ResponseBody,
+        RequiredAcks, Response, ResponseBody,
     },
     replica::Replica,
 };
@@ -271,7 +278,7 @@ impl Lab {
         batch: Arc<Batch>,
         timeout: Duration,
     ) -> Asked {
-        let request = ProduceRequest { acks, timeout, batches: vec![(id, batch)] };
+        let request = ProduceRequest { acks: acks.into(), timeout, batches: vec![(id, batch)] };
         self.ask(probe, broker, RequestBody::Produce(request))
     }
 
@@ -290,6 +297,7 @@ impl Lab {
             offset,
             last_fetched_epoch: None,
             max_bytes: 1 << 20,
+            log_start: 0,
         };
         let request = FetchRequest {
             replica: None,
@@ -297,6 +305,8 @@ impl Lab {
             min_bytes: 1,
             max_bytes: 50 << 20,
             partitions: Arc::new(vec![at]),
+            rack: None,
+            topic_ids: None,
         };
         self.ask(probe, broker, RequestBody::Fetch(request))
     }
@@ -309,7 +319,11 @@ impl Lab {
     }
 
     fn latest(&mut self, probe: NodeId, broker: NodeId, id: PartitionId) -> ListedOffset {
-        let at = ListOffsetsPartition { id, current_leader_epoch: None, at: OffsetSpec::Latest };
+        self.listed(probe, broker, id, OffsetSpec::Latest)
+    }
+
+    fn listed(&mut self, probe: NodeId, broker: NodeId, id: PartitionId, at: OffsetSpec) -> ListedOffset {
+        let at = ListOffsetsPartition { id, current_leader_epoch: None, at };
         let asked = self.ask(probe, broker, RequestBody::ListOffsets(vec![at]));
         match self.wait(asked, secs(2)) {
             Some(ResponseBody::ListOffsets(listed)) => listed[0],

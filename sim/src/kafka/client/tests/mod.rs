@@ -4,6 +4,7 @@
 mod brokers;
 mod consuming;
 mod coordinator;
+mod defaults;
 mod failures;
 mod idempotence;
 mod lost_responses;
@@ -11,6 +12,7 @@ mod membership;
 mod positions;
 mod rebalances;
 mod stage;
+mod truncations;
 mod whole;
 mod whole_epochs;
 mod whole_groups;
