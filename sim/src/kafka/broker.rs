@@ -105,6 +105,8 @@ pub(super) struct Broker {
     pub(super) open: Vec<FetchPartition>,
     /// Lulls that this event proposes.
     pub(super) lulls: Vec<Proposal>,
+    /// Within this event a log lost its beginning, which followers are told in no other way than by a round.
+    pub(super) roused: bool,
     /// Connections that can be read on.
     ready: VecDeque<ConnId>,
     purgatory_at: Option<Time>,
@@ -131,6 +133,7 @@ impl Broker {
             untold: vec![Vec::new(); servers as usize],
             open: Vec::new(),
             lulls: Vec::new(),
+            roused: false,
             ready: VecDeque::new(),
             purgatory_at: None,
             storage_failed: false,

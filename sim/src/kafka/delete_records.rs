@@ -90,6 +90,7 @@ impl Broker {
             return Err(ErrorCode::OffsetOutOfRange);
         }
         if replica.log.raise_start(upto) {
+            self.roused = true;
             self.has_untold(id);
         }
         Ok(upto)
@@ -97,6 +98,7 @@ impl Broker {
 
     /// The start of a log rose: followers are to be told, and who waits for that may have waited long enough.
     pub(super) fn start_raised(&mut self, id: PartitionId, env: &mut Env<'_, '_>) {
+        self.roused = true;
         self.has_untold(id);
         self.answer_deletions(id, env);
     }

@@ -256,7 +256,8 @@ impl Replica {
             && self.divergence(at).is_none()
             && self.leading().is_some_and(|leading| {
                 let mut followers = leading.followers.iter();
-                followers.any(|known| (known.node, known.end, known.told) == (node, Some(end), end))
+                let told = |known: &Follower| (known.told, known.told_start) == (end, self.log.start());
+                followers.any(|known| known.node == node && known.end == Some(end) && told(known))
             })
     }
 

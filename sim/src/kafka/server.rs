@@ -131,7 +131,7 @@ impl Server {
         self.roused
             || self.voter.roused
             || !self.voter.lulls.is_empty()
-            || self.data().is_some_and(|broker| !broker.lulls.is_empty())
+            || self.data().is_some_and(|broker| broker.roused || !broker.lulls.is_empty())
     }
 
     /// The next lull that this event proposed.
@@ -142,7 +142,8 @@ impl Server {
 
     /// Whether this event ends all lulls.
     pub(super) fn take_roused(&mut self) -> bool {
-        std::mem::take(&mut self.voter.roused) | std::mem::take(&mut self.roused)
+        let data = self.broker.as_mut().is_some_and(|broker| std::mem::take(&mut broker.data.roused));
+        data | std::mem::take(&mut self.voter.roused) | std::mem::take(&mut self.roused)
     }
 
     /// Falls silent with a leader that proposes it, if this node would ask for exactly the same again.
