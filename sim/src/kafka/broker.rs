@@ -108,6 +108,8 @@ pub(super) struct Broker {
     pub(super) open: Vec<FetchPartition>,
     /// Lulls that this event proposes.
     pub(super) lulls: Vec<Proposal>,
+    /// Within this event a log lost its beginning, which followers are told in no other way than by a round.
+    pub(super) roused: bool,
     /// Connections that can be read on.
     ready: VecDeque<ConnId>,
     purgatory_at: Option<Time>,
@@ -115,8 +117,6 @@ pub(super) struct Broker {
     pub(super) storage_failed: bool,
     /// The ids of the topics that the metadata had last.
     pub(super) topic_ids: BTreeMap<TopicIx, TopicId>,
-    /// A follower is to be told something though nothing grew: lulls end.
-    pub(super) has_news: bool,
     /// The log cleaner will look.
     pub(super) cleaner_armed: bool,
     /// The process has begun so often; part of producer ids.
@@ -138,11 +138,11 @@ impl Broker {
             untold: vec![Vec::new(); servers as usize],
             open: Vec::new(),
             lulls: Vec::new(),
+            roused: false,
             ready: VecDeque::new(),
             purgatory_at: None,
             storage_failed: false,
             topic_ids: BTreeMap::new(),
-            has_news: false,
             cleaner_armed: false,
             boots: 0,
             producer_ids: 0,

@@ -90,16 +90,16 @@ impl Broker {
             return Err(ErrorCode::OffsetOutOfRange);
         }
         if replica.log.raise_start(upto) {
+            self.roused = true;
             self.has_untold(id);
-            self.has_news = true;
         }
         Ok(upto)
     }
 
     /// The start of a log rose: followers are to be told, and who waits for that may have waited long enough.
     pub(super) fn start_raised(&mut self, id: PartitionId, env: &mut Env<'_, '_>) {
+        self.roused = true;
         self.has_untold(id);
-        self.has_news = true;
         self.answer_deletions(id, env);
     }
 

@@ -130,9 +130,8 @@ impl Server {
     pub(super) fn has_lulls_to_settle(&self) -> bool {
         self.roused
             || self.voter.roused
-            || self.data().is_some_and(|broker| broker.has_news)
             || !self.voter.lulls.is_empty()
-            || self.data().is_some_and(|broker| !broker.lulls.is_empty())
+            || self.data().is_some_and(|broker| broker.roused || !broker.lulls.is_empty())
     }
 
     /// The next lull that this event proposed.
@@ -143,8 +142,8 @@ impl Server {
 
     /// Whether this event ends all lulls.
     pub(super) fn take_roused(&mut self) -> bool {
-        let news = self.data_mut().is_some_and(|broker| std::mem::take(&mut broker.has_news));
-        std::mem::take(&mut self.voter.roused) | std::mem::take(&mut self.roused) | news
+        let data = self.broker.as_mut().is_some_and(|broker| std::mem::take(&mut broker.data.roused));
+        data | std::mem::take(&mut self.voter.roused) | std::mem::take(&mut self.roused)
     }
 
     /// Falls silent with a leader that proposes it, if this node would ask for exactly the same again.

@@ -1,6 +1,7 @@
 //! Lulls: a cluster at rest is nearly free of events, and no fault shows that it was.
 
 use super::*;
+use crate::kafka::protocol::DeleteRecordsRequest;
 
 /// A cluster that fell silent, or one that never does.
 fn lab(seed: u64, wakeful: bool) -> (Lab, PartitionId) {
@@ -118,4 +119,22 @@ fn what_a_follower_missed_in_a_round_reaches_it_when_its_request_would_have() {
     }
     assert_eq!(lab.isr(id), 3);
     assert!(slowest < millis(3), "{slowest:?}");
+}
+
+#[test]
+fn a_log_that_loses_its_beginning_after_a_silence_loses_it_everywhere() {
+    let (mut lab, id) = lab(2, false);
+    let (probe, leader) = (lab.probe(), lab.leader(id).expect("it has one"));
+    let (asked, _) = lab.produce(probe, leader, id, Acks::All);
+    assert!(lab.produced(asked, millis(10)).is_some(), "an answer");
+    lab.run(secs(60));
+    let request = DeleteRecordsRequest { timeout: secs(30), partitions: vec![(id, None)] };
+    let asked = lab.ask(probe, leader, RequestBody::DeleteRecords(request));
+    let Some(ResponseBody::DeleteRecords(results)) = lab.wait(asked, millis(1_500)) else {
+        panic!("no answer within three rounds");
+    };
+    assert_eq!((results[0].error, results[0].low_watermark), (ErrorCode::None, 1));
+    for node in (0..3).map(NodeId) {
+        assert_eq!(lab.replica(node, id).log.start(), 1);
+    }
 }
