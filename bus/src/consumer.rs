@@ -2,6 +2,7 @@
 
 use crate::{Capability, ClientProfile, Error, ErrorClass, Outcome, Pending, Position, Record, Topic, Unit};
 use std::{
+    fmt,
     future::poll_fn,
     task::{Context, Poll},
     time::Duration,
@@ -31,6 +32,24 @@ pub enum ResetPolicy {
     Latest,
 }
 
+/// Which records of transactions a consumer sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Isolation {
+    /// All of them, as soon as they are replicated.
+    ReadUncommitted,
+    /// Those of committed transactions, and nothing behind an open one.
+    ReadCommitted,
+}
+
+impl fmt::Display for Isolation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ReadUncommitted => "read-uncommitted",
+            Self::ReadCommitted => "read-committed",
+        })
+    }
+}
+
 /// How a consumer behaves. Fields that are `None` take the client library's own default.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConsumerConfig {
@@ -50,6 +69,8 @@ pub struct ConsumerConfig {
     pub heartbeat_interval: Option<Duration>,
     /// How long the caller may go without asking for a record.
     pub max_poll_interval: Option<Duration>,
+    /// Which records of transactions it sees.
+    pub isolation: Option<Isolation>,
     /// How many records the client fetches ahead.
     pub prefetch: u32,
     /// A unit's records are to be processed in their order, redelivered ones too. Buses whose units have one
@@ -110,6 +131,7 @@ impl ConsumerConfig {
             session_timeout: None,
             heartbeat_interval: None,
             max_poll_interval: None,
+            isolation: None,
             prefetch: 500,
             ordered: true,
             confirm_acks: true,

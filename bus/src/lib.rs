@@ -38,7 +38,7 @@ pub use clock::{Clock, Sleep, Time};
 pub use cluster::{Cluster, ClusterSpec, Election, Fsync, Incarnation, Main, Strike, StruckFault};
 pub use completion::{Completer, Pending};
 pub use consumer::{
-    Consumer, ConsumerConfig, ConsumerEvent, Delivery, ResetPolicy, SLOW_CONSUMER, Subscription,
+    Consumer, ConsumerConfig, ConsumerEvent, Delivery, Isolation, ResetPolicy, SLOW_CONSUMER, Subscription,
 };
 pub use fault::{Fault, FaultKind};
 pub use outcome::{Error, ErrorClass, Outcome};

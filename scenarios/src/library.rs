@@ -22,7 +22,7 @@ macro_rules! entries {
     };
 }
 
-const ENTRIES: [Entry; 13] = entries!(
+const ENTRIES: [Entry; 18] = entries!(
     "leader-failover"
     "rolling-restart"
     "follower-loss"
@@ -35,6 +35,11 @@ const ENTRIES: [Entry; 13] = entries!(
     "lone-leader-acks1"
     "isolated-leader"
     "power-loss"
+    "zombie-producer"
+    "torn-transaction"
+    "exactly-once-loop"
+    "hanging-transaction"
+    "late-commit"
     "storm"
 );
 

@@ -10,7 +10,7 @@
 //! | `set` | `--set key=value` on the tree |
 //! | `typed` | tree to types, with places and suggestions |
 //! | [`scalar`] | durations, rates, ratios, bounds, roles: each a type with its unit |
-//! | `topology`, `workload`, `faults`, `expect`, `explore` | the types |
+//! | `topology`, `workload`, `transactions`, `faults`, `expect`, `explore` | the types |
 //! | `check` | what no type can say: names that exist, numbers that fit together |
 //! | `error` | problems with their places, rendered |
 //!
@@ -26,6 +26,7 @@ pub mod scalar;
 mod set;
 mod suggest;
 mod topology;
+mod transactions;
 mod tree;
 mod typed;
 mod workload;
@@ -36,6 +37,7 @@ pub use explore::{Explore, Family};
 pub use faults::{DelayArgs, DropArgs, FaultSpec};
 pub use set::Override;
 pub use topology::{Fsync, TopicShape, Topology};
+pub use transactions::{Forward, Isolation, Transactions};
 pub use tree::MAX_FILE_BYTES;
 pub use workload::{
     Arrivals, CommitPolicy, Consumers, Handler, Jitter, KeyChoice, Names, OneOrMany, PayloadKind, Producers,

@@ -1,6 +1,9 @@
 //! What the clients do: producers, consumers, and for how long.
 
-use super::scalar::{AcksChoice, Count, Period, PeriodRange, Rate, Ratio};
+use super::{
+    scalar::{AcksChoice, Count, Period, PeriodRange, Rate, Ratio},
+    transactions::{Forward, Isolation, Transactions},
+};
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
     de::{DeserializeOwned, Error, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
@@ -71,6 +74,12 @@ pub struct Producers {
     /// How often one request is retried. The client's own default unless said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retries: Option<u32>,
+    /// Group the records into transactions. Without it there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transactions: Option<Transactions>,
+    /// When these producers start, and send what is due from then on. At once unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub starts: Option<Period>,
 }
 
 /// How intended send times are spaced.
@@ -176,6 +185,12 @@ pub struct Consumers {
     /// its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub buffer: Option<Count>,
+    /// Which records of transactions they see. The client's own default unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub isolation: Option<Isolation>,
+    /// Write a record for each that is read, in transactions with the group's positions: exactly once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forward: Option<Forward>,
 }
 
 /// What a consumer does with a record.

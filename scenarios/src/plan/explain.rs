@@ -3,7 +3,9 @@
 //! Display of [`Plan`] prints the plan alone; [`Plan::explain`] adds what one target lacks.
 
 use super::Plan;
-use crate::format::{Arrivals, Consumers, Fsync, Jitter, KeyChoice, PayloadKind, Producers, RetryBy};
+use crate::format::{
+    Arrivals, Consumers, Fsync, Isolation, Jitter, KeyChoice, PayloadKind, Producers, RetryBy,
+};
 use squall_bus::{
     Capabilities, Capability, ConsumerConfig, Role,
     lowering::{Lowering, Redelivery},
@@ -275,7 +277,24 @@ fn producers(f: &mut fmt::Formatter<'_>, group: &Producers) -> fmt::Result {
     let send = if group.count.get() == 1 { "sends" } else { "send" };
     let count = Many(group.count.get(), "producer");
     write!(f, "  {count} {send} {payload} to {} at {} {arrivals}, {key}", group.topic, group.rate)?;
-    writeln!(f, "; acks {}, {}idempotent", group.acks.0, if group.idempotent { "" } else { "not " })
+    let idempotent = group.idempotent || group.transactions.is_some();
+    write!(f, "; acks {}, {}idempotent", group.acks.0, if idempotent { "" } else { "not " })?;
+    if let Some(transactions) = &group.transactions {
+        write!(f, "; transactions of {}", Many(transactions.records.get(), "record"))?;
+        if transactions.abort.ppm() > 0 {
+            write!(f, ", {} aborted", transactions.abort)?;
+        }
+        if let Some(timeout) = transactions.timeout {
+            write!(f, ", open for at most {timeout}")?;
+        }
+        if let Some(id) = &transactions.id {
+            write!(f, ", all as {id}")?;
+        }
+    }
+    match group.starts {
+        Some(starts) => writeln!(f, "; from {starts} on"),
+        None => writeln!(f),
+    }
 }
 
 fn consumers(f: &mut fmt::Formatter<'_>, group: &Consumers) -> fmt::Result {
@@ -306,6 +325,24 @@ fn consumers(f: &mut fmt::Formatter<'_>, group: &Consumers) -> fmt::Result {
     }
     if let Some(dlq) = &group.dlq {
         write!(f, "; then to {dlq}")?;
+    }
+    if let Some(isolation) = group.isolation {
+        let sees = match isolation {
+            Isolation::ReadCommitted => "committed",
+            Isolation::ReadUncommitted => "uncommitted",
+        };
+        write!(f, "; sees {sees} records")?;
+    }
+    if let Some(forward) = &group.forward {
+        let records = Many(forward.records.get(), "record");
+        write!(f, "; forwards to {} in transactions of at most {records}", forward.topic)?;
+        if forward.abort.ppm() > 0 {
+            write!(f, ", {} aborted", forward.abort)?;
+        }
+        if !forward.rewind {
+            write!(f, " and not read again")?;
+        }
+        return writeln!(f);
     }
     let commit = match group.commit {
         crate::format::CommitPolicy::AfterProcessing => "after",

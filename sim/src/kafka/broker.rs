@@ -16,7 +16,7 @@ use super::{
     error::ErrorCode,
     fetcher::Fetcher,
     isr::IsrChanges,
-    links::Links,
+    links::{Links, ReplyTo},
     metadata::Image,
     protocol::{
         FetchPartition, LeaderHint, ListOffsetsPartition, ListedOffset, MetadataResponse, Msg, OffsetSpec,
@@ -24,6 +24,7 @@ use super::{
     },
     replica::{Leading, Replica, Role, Waiter},
     rules::{Rules, Truncate},
+    txn::coordinator::TxnCoordinator,
 };
 use crate::kernel::{ConnId, Ctx, Digest, FileId, Mark, NodeId};
 use squall_bus::Time;
@@ -46,6 +47,8 @@ pub enum BrokerTimer {
     Isr,
     /// Something of the groups is due.
     Groups,
+    /// Something of the transactions is due.
+    Transactions,
 }
 
 impl Digest for BrokerTimer {
@@ -58,6 +61,7 @@ impl Digest for BrokerTimer {
             Self::FetchTimeout(node) => u64::from(node.0) << 8 | 5,
             Self::Isr => 6,
             Self::Groups => 7,
+            Self::Transactions => 8,
         }
     }
 }
@@ -86,6 +90,7 @@ pub(super) struct Broker {
     pub(super) fetchers: Vec<Fetcher>,
     pub(super) isr: IsrChanges,
     pub(super) coordinator: Coordinator,
+    pub(super) txns: TxnCoordinator,
     /// Replicas that grew during this event.
     pub(super) grown: Vec<PartitionId>,
     /// Which partitions have a high watermark that a follower was not told, by node.
@@ -112,6 +117,7 @@ impl Broker {
             fetchers: (0..servers).map(|node| Fetcher::new(NodeId(node))).collect(),
             isr: IsrChanges::default(),
             coordinator: Coordinator::default(),
+            txns: TxnCoordinator::default(),
             grown: Vec::new(),
             untold: vec![Vec::new(); servers as usize],
             open: Vec::new(),
@@ -135,6 +141,7 @@ impl Broker {
         self.fetchers.iter_mut().for_each(Fetcher::reset);
         self.isr = IsrChanges::default();
         self.coordinator = Coordinator::default();
+        self.txns = TxnCoordinator::default();
         self.grown.clear();
         self.untold.iter_mut().for_each(Vec::clear);
         self.ready.clear();
@@ -245,6 +252,8 @@ impl Broker {
         }
         if id.topic == TopicIx::CONSUMER_OFFSETS {
             self.coordinator.partition_changed(id.partition, image.leader == Some(me), env);
+        } else if Some(id.topic) == env.names.transaction_state() {
+            self.txn_partition_changed(id, image.leader == Some(me), env);
         }
     }
 
@@ -288,6 +297,7 @@ impl Broker {
                 self.produced(conn, correlation, index, error, env);
             }
             Waiter::Coordinator(token) => self.coordinator.appended(id.partition, token, error),
+            Waiter::Transactions(token) => self.txns.appended(token, error),
         }
     }
 
@@ -334,10 +344,15 @@ impl Broker {
                 let list = |at: &ListOffsetsPartition| self.list_offset(at, env.rules);
                 ResponseBody::ListOffsets(partitions.iter().map(list).collect())
             }
-            RequestBody::InitProducerId => {
-                self.producer_ids += 1;
-                let node = u64::from(self.me.0) << 48;
-                ResponseBody::InitProducerId(node | self.boots << 32 | self.producer_ids)
+            RequestBody::InitProducerId => ResponseBody::InitProducerId(self.next_producer_id()),
+            RequestBody::Txn(request) => {
+                if let Some(known) = self.conns.get_mut(conn) {
+                    known.busy = Busy::Group(correlation);
+                }
+                return self.txn_request(ReplyTo::Conn(conn, correlation), request, env);
+            }
+            RequestBody::TxnOffsetCommit(request) => {
+                return self.txn_offset_commit(conn, correlation, request, env);
             }
             body => {
                 if let Some(known) = self.conns.get_mut(conn) {
@@ -347,6 +362,22 @@ impl Broker {
             }
         };
         env.ctx.send(conn, Msg::Response(Response { correlation, body }));
+    }
+
+    /// A producer id that no other broker and no other process of this one gives out.
+    pub(super) fn next_producer_id(&mut self) -> u64 {
+        self.producer_ids += 1;
+        u64::from(self.me.0) << 48 | self.boots << 32 | self.producer_ids
+    }
+
+    /// A connection that may wait for nothing any more is read on at the end of the event.
+    pub(super) fn read_on(&mut self, conn: ConnId) {
+        if let Some(known) = self.conns.get(conn)
+            && matches!(known.busy, Busy::No)
+            && !known.queue.is_empty()
+        {
+            self.ready.push_back(conn);
+        }
     }
 
     /// Answers the request that a connection waits with. It reads on at the end of the event.
@@ -395,10 +426,13 @@ impl Broker {
         let begin = replica.leading().map_or(0, |leading| leading.begin);
         match at.at {
             OffsetSpec::Earliest => listed(ErrorCode::None, replica.log.start(), replica.leader_epoch),
-            OffsetSpec::Latest if rules.guard_latest_offset && replica.high_watermark < begin => {
+            OffsetSpec::Latest | OffsetSpec::LastStable
+                if rules.guard_latest_offset && replica.high_watermark < begin =>
+            {
                 listed(ErrorCode::OffsetNotAvailable, 0, replica.leader_epoch)
             }
             OffsetSpec::Latest => listed(ErrorCode::None, replica.high_watermark, replica.leader_epoch),
+            OffsetSpec::LastStable => listed(ErrorCode::None, replica.last_stable(), replica.leader_epoch),
         }
     }
 
@@ -419,6 +453,7 @@ impl Broker {
             BrokerTimer::FetchTimeout(leader) => self.fetch_timed_out(leader, env),
             BrokerTimer::Isr => self.isr.retry(),
             BrokerTimer::Groups => self.coordinator.due(env),
+            BrokerTimer::Transactions => self.txns_due(env),
         }
         self.settle(env);
     }
@@ -464,6 +499,8 @@ impl Broker {
         loop {
             if let Some(work) = self.coordinator.next_work() {
                 self.coordinate(work, env);
+            } else if let Some((token, error)) = self.txns.next_appended() {
+                self.txn_appended(token, error, env);
             } else if let Some(id) = self.grown.pop() {
                 self.answer_watchers(id, env);
             } else if let Some(conn) = self.ready.pop_front() {

@@ -14,9 +14,14 @@ use super::{
     error::ErrorCode,
     group::{Effect, Group, GroupSnapshot, join_failed, sync_failed},
     metadata::Image,
+    names::Names,
     protocol::{
         BATCH_OVERHEAD, Batch, CommittedOffset, Entry, GroupIx, MemberId, OffsetCommitRequest, PartitionId,
         Payload, RequestBody, ResponseBody, TopicIx,
+    },
+    txn::{
+        messages::{Marker, ProducerIdAndEpoch},
+        offsets::TxnOffsets,
     },
 };
 use crate::{
@@ -50,6 +55,8 @@ pub(super) enum Work {
 enum Pending {
     /// Offsets on their way, and who waits for them.
     Offsets { group: GroupIx, conn: Option<ConnId>, offsets: Vec<CommittedOffset>, until: Time },
+    /// Offsets of a transaction on their way.
+    TxnOffsets { conn: ConnId, producer: ProducerIdAndEpoch, group: GroupIx, offsets: Vec<CommittedOffset> },
     /// A generation on its way.
     Generation(GroupIx, i32),
 }
@@ -62,6 +69,8 @@ struct Shard {
     loading: Option<Time>,
     groups: BTreeMap<GroupIx, Group>,
     pending: BTreeMap<u64, Pending>,
+    /// Offsets of transactions that are not over.
+    unstable: TxnOffsets,
     /// Member ids given out under this leadership.
     ids: u64,
 }
@@ -70,6 +79,16 @@ impl Shard {
     /// Whether a commit of this group is on its way.
     fn commits(&self, id: GroupIx) -> bool {
         self.pending.values().any(|pending| matches!(pending, Pending::Offsets { group, .. } if *group == id))
+    }
+}
+
+impl Shard {
+    /// A transaction ended: its offsets count, or are dropped.
+    fn ended(&mut self, marker: &Marker) {
+        for (id, offset) in self.unstable.ended(marker) {
+            let group = self.groups.entry(id).or_insert_with(|| Group::new(id));
+            group.offsets.insert(offset.partition, offset);
+        }
     }
 }
 
@@ -91,6 +110,11 @@ pub(super) fn partition_of(name: &str, partitions: u32) -> u32 {
 
 fn offsets_partition(partition: u32) -> PartitionId {
     PartitionId::new(TopicIx::CONSUMER_OFFSETS, partition)
+}
+
+/// The partition of the offsets topic that keeps this group.
+pub(super) fn offsets_partition_of(group: GroupIx, names: &Names, image: &Image) -> PartitionId {
+    offsets_partition(partition_of(names.group(group), offsets_partitions(image)))
 }
 
 /// How many partitions the offsets topic has.
@@ -146,6 +170,7 @@ impl Coordinator {
                 loading: Some(until),
                 groups: BTreeMap::new(),
                 pending: BTreeMap::new(),
+                unstable: TxnOffsets::default(),
                 ids: 0,
             });
             self.arm(until, env);
@@ -161,7 +186,9 @@ impl Coordinator {
             }
         }
         for pending in shard.pending.into_values() {
-            if let Pending::Offsets { conn: Some(conn), offsets, .. } = pending {
+            if let Pending::Offsets { conn: Some(conn), offsets, .. }
+            | Pending::TxnOffsets { conn, offsets, .. } = pending
+            {
                 self.work.push_back(commit_answer(conn, &offsets, ErrorCode::NotCoordinator));
             }
         }
@@ -182,7 +209,11 @@ impl Coordinator {
                     let group = shard.groups.entry(*group).or_insert_with(|| Group::new(*group));
                     group.offsets.extend(offsets.iter().map(|offset| (offset.partition, *offset)));
                 }
-                Payload::Records(_) => {}
+                Payload::TxnOffsets(producer, group, offsets) => {
+                    shard.unstable.wrote(*producer, *group, offsets);
+                }
+                Payload::Marker(marker) => shard.ended(marker),
+                Payload::Records(_) | Payload::Transaction(_) => {}
             }
         }
         for (id, snapshot) in latest {
@@ -201,7 +232,7 @@ impl Coordinator {
             RequestBody::FindCoordinator(group)
             | RequestBody::Heartbeat(group, ..)
             | RequestBody::LeaveGroup(group, _)
-            | RequestBody::OffsetFetch(group, _) => *group,
+            | RequestBody::OffsetFetch(group, ..) => *group,
             RequestBody::JoinGroup(request) => request.group,
             RequestBody::SyncGroup(request) => request.group,
             RequestBody::OffsetCommit(request) => request.group,
@@ -255,7 +286,11 @@ impl Coordinator {
                 answer = Some(ResponseBody::LeaveGroup(error));
                 effects
             }
-            RequestBody::OffsetFetch(_, partitions) => {
+            RequestBody::OffsetFetch(_, partitions, true) if shard.unstable.is_unstable(id, &partitions) => {
+                answer = Some(ResponseBody::OffsetFetch(ErrorCode::UnstableOffsetCommit, Vec::new()));
+                Vec::new()
+            }
+            RequestBody::OffsetFetch(_, partitions, _) => {
                 let find = |id: &PartitionId| (*id, group.offsets.get(id).copied());
                 let found = partitions.iter().map(find).collect();
                 answer = Some(ResponseBody::OffsetFetch(ErrorCode::None, found));
@@ -347,6 +382,12 @@ impl Coordinator {
                     self.work.push_back(commit_answer(conn, &offsets, error));
                 }
             }
+            Pending::TxnOffsets { conn, producer, group, offsets } => {
+                if !error.is_error() {
+                    shard.unstable.wrote(producer, group, &offsets);
+                }
+                self.work.push_back(commit_answer(conn, &offsets, error));
+            }
             Pending::Generation(id, generation) => {
                 let Some(group) = shard.groups.get_mut(&id) else { return };
                 let effects = group.persisted(generation, error, rules, now);
@@ -354,6 +395,60 @@ impl Coordinator {
                 self.carry_out(partition, id, effects, env);
                 self.arm_group(partition, id, env);
             }
+        }
+    }
+
+    // Transactions.
+
+    /// Whether this broker coordinates the groups of this partition now.
+    pub(super) fn coordinates(&self, partition: u32) -> Result<(), ErrorCode> {
+        match self.shards.get(partition as usize).and_then(Option::as_ref) {
+            None => Err(ErrorCode::NotCoordinator),
+            Some(shard) if shard.loading.is_some() => Err(ErrorCode::CoordinatorLoadInProgress),
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// Whether offsets of a transaction may be taken from this member.
+    pub(super) fn check_txn_commit(
+        &self,
+        partition: u32,
+        group: GroupIx,
+        member: MemberId,
+        generation: i32,
+    ) -> Result<(), ErrorCode> {
+        let group = self.group(partition, group).ok_or(ErrorCode::UnknownMemberId)?;
+        group.check_member(member, generation)
+    }
+
+    /// Offsets that are not taken.
+    pub(super) fn refuse_offsets(&mut self, conn: ConnId, offsets: &[CommittedOffset], error: ErrorCode) {
+        self.work.push_back(commit_answer(conn, offsets, error));
+    }
+
+    /// Writes offsets of a transaction.
+    pub(super) fn append_txn_offsets(
+        &mut self,
+        partition: u32,
+        conn: ConnId,
+        producer: ProducerIdAndEpoch,
+        group: GroupIx,
+        offsets: Vec<CommittedOffset>,
+        env: &mut Env<'_, '_>,
+    ) {
+        if let Err(error) = self.coordinates(partition) {
+            return self.refuse_offsets(conn, &offsets, error);
+        }
+        let bytes = BATCH_OVERHEAD + OFFSET_BYTES * offsets.len() as u32;
+        let payload = Payload::TxnOffsets(producer, group, offsets.clone());
+        let pending = Pending::TxnOffsets { conn, producer, group, offsets };
+        self.append(partition, payload, bytes, pending, env);
+    }
+
+    /// The marker of a transaction is committed in this partition.
+    pub(super) fn txn_ended(&mut self, partition: u32, marker: &Marker) {
+        if let Some(shard) = self.shard(partition) {
+            shard.ended(marker);
         }
     }
 

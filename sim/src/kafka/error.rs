@@ -66,6 +66,16 @@ error_codes! {
     OutOfOrderSequenceNumber = 45, "OUT_OF_ORDER_SEQUENCE_NUMBER";
     /// The producer's epoch is older than the one the broker knows.
     InvalidProducerEpoch = 47, "INVALID_PRODUCER_EPOCH";
+    /// The transaction is not in a state for this.
+    InvalidTxnState = 48, "INVALID_TXN_STATE";
+    /// The producer id is not the transactional id's.
+    InvalidProducerIdMapping = 49, "INVALID_PRODUCER_ID_MAPPING";
+    /// The transaction timeout is longer than the broker allows.
+    InvalidTransactionTimeout = 50, "INVALID_TRANSACTION_TIMEOUT";
+    /// Something of the transactional id is still under way.
+    ConcurrentTransactions = 51, "CONCURRENT_TRANSACTIONS";
+    /// The marker comes from a coordinator that has a successor.
+    TransactionCoordinatorFenced = 52, "TRANSACTION_COORDINATOR_FENCED";
     /// The disk failed.
     KafkaStorageError = 56, "KAFKA_STORAGE_ERROR";
     /// The request's leader epoch is older than the broker's.
@@ -78,6 +88,10 @@ error_codes! {
     OffsetNotAvailable = 78, "OFFSET_NOT_AVAILABLE";
     /// Join again with the member id of this response.
     MemberIdRequired = 79, "MEMBER_ID_REQUIRED";
+    /// The group has offsets in a transaction that is not over.
+    UnstableOffsetCommit = 88, "UNSTABLE_OFFSET_COMMIT";
+    /// A newer producer has the transactional id.
+    ProducerFenced = 90, "PRODUCER_FENCED";
     /// The partition epoch is not the controller's.
     InvalidUpdateVersion = 95, "INVALID_UPDATE_VERSION";
     /// Another process of this broker id has a live session.
@@ -86,6 +100,8 @@ error_codes! {
     IneligibleReplica = 107, "INELIGIBLE_REPLICA";
     /// The controller elected a new leader while it answered.
     NewLeaderElected = 108, "NEW_LEADER_ELECTED";
+    /// The write is not part of an open transaction: abort.
+    TransactionAbortable = 120, "TRANSACTION_ABORTABLE";
     /// The controller that was asked is not active.
     NotController = 41, "NOT_CONTROLLER";
 }

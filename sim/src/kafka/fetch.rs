@@ -10,11 +10,13 @@ use super::{
     broker::{Broker, Env},
     conns::Busy,
     error::ErrorCode,
-    protocol::{FetchPartition, FetchRequest, FetchedPartition, PartitionId, ResponseBody},
+    protocol::{Entry, FetchPartition, FetchRequest, FetchedPartition, PartitionId, ResponseBody},
     replica::Replica,
+    rules::Rules,
+    txn::partition::Aborted,
 };
 use crate::kernel::{ConnId, NodeId};
-use squall_bus::Time;
+use squall_bus::{Isolation, Time};
 
 /// A Fetch request that waits.
 #[derive(Debug)]
@@ -119,7 +121,7 @@ impl Broker {
         let Busy::Fetch(ParkedFetch { request, .. }) = &known.busy else { return true };
         let follower = request.replica.map(|(node, _)| node);
         let Some(at) = request.partitions.iter().find(|at| at.id == id) else { return false };
-        if self.has_more(at, follower) {
+        if self.has_more(at, follower, request.isolation, env.rules) {
             let mut open = std::mem::take(&mut self.open);
             if let Some(node) = follower {
                 self.follower_awaits(node, id, &request.partitions, &mut open);
@@ -149,10 +151,16 @@ impl Broker {
     }
 
     /// Whether there is more to say of a partition than its high watermark.
-    fn has_more(&self, at: &FetchPartition, follower: Option<NodeId>) -> bool {
+    fn has_more(
+        &self,
+        at: &FetchPartition,
+        follower: Option<NodeId>,
+        isolation: Isolation,
+        rules: &Rules,
+    ) -> bool {
         let Ok(replica) = self.check_leader(at.id, at.current_leader_epoch) else { return true };
         let end = replica.log.end();
-        let limit = if follower.is_some() { end } else { replica.high_watermark };
+        let limit = if follower.is_some() { end } else { replica.readable(isolation, rules) };
         at.offset < limit
             || !(replica.log.start()..=end).contains(&at.offset)
             || replica.divergence(at).is_some()
@@ -193,7 +201,8 @@ impl Broker {
         env: &Env<'_, '_>,
     ) -> Option<Vec<FetchedPartition>> {
         let follower = request.replica.map(|(node, _)| node);
-        if !expired && !partitions.iter().any(|at| self.has_more(at, follower)) {
+        if !expired && !partitions.iter().any(|at| self.has_more(at, follower, request.isolation, env.rules))
+        {
             return None;
         }
         let mut said = Vec::new();
@@ -201,7 +210,7 @@ impl Broker {
         let mut urgent = false;
         for at in partitions {
             let left = request.max_bytes.saturating_sub(bytes);
-            if let Some(fetched) = self.read_partition(at, follower, left, bytes == 0, env) {
+            if let Some(fetched) = self.read_partition(at, request, left, bytes == 0, env) {
                 let read = fetched.entries.iter().map(|entry| entry.batch.bytes);
                 bytes = read.fold(bytes, u32::saturating_add);
                 urgent |= fetched.is_urgent();
@@ -246,7 +255,7 @@ impl Broker {
     fn read_partition(
         &self,
         at: &FetchPartition,
-        follower: Option<NodeId>,
+        request: &FetchRequest,
         max_bytes: u32,
         first: bool,
         env: &Env<'_, '_>,
@@ -257,7 +266,8 @@ impl Broker {
         };
         let diverging = replica.divergence(at);
         let (start, end) = (replica.log.start(), replica.log.end());
-        let limit = if follower.is_some() { end } else { replica.high_watermark };
+        let follower = request.replica.map(|(node, _)| node);
+        let limit = if follower.is_some() { end } else { replica.readable(request.isolation, env.rules) };
         let in_range = (start..=end).contains(&at.offset);
         let news = follower.is_some_and(|node| replica.has_news_for(node));
         if diverging.is_none() && in_range && at.offset >= limit && !news {
@@ -268,6 +278,7 @@ impl Broker {
             error: ErrorCode::None,
             high_watermark: replica.high_watermark,
             log_start: start,
+            aborted: Vec::new(),
             entries: Vec::new(),
             diverging,
             leader: None,
@@ -282,8 +293,19 @@ impl Broker {
         if at.offset < limit && (first || max_bytes > 0) {
             let entries = replica.log.read(at.offset, limit, at.max_bytes.min(max_bytes));
             fetched.entries = entries.to_vec();
+            if follower.is_none() && request.isolation == Isolation::ReadCommitted {
+                fetched.aborted = aborted(replica, at.offset, &fetched.entries);
+            }
         }
         (news || !fetched.entries.is_empty()).then_some(fetched)
+    }
+}
+
+/// The aborted transactions that reach into what is read.
+fn aborted(replica: &Replica, from: u64, entries: &[Entry]) -> Vec<Aborted> {
+    match (replica.producers.transactions(), entries.last()) {
+        (Some(transactions), Some(last)) => transactions.aborted(from, last.end_offset()),
+        _ => Vec::new(),
     }
 }
 
@@ -300,6 +322,7 @@ fn refused(id: PartitionId, error: ErrorCode, env: &Env<'_, '_>) -> FetchedParti
         error,
         high_watermark: 0,
         log_start: 0,
+        aborted: Vec::new(),
         entries: Vec::new(),
         diverging: None,
         leader: if hint { Broker::leader_hint(id, env.image) } else { None },

@@ -440,7 +440,7 @@ impl Group {
         }
     }
 
-    fn check_member(&self, id: MemberId, generation: i32) -> Result<(), ErrorCode> {
+    pub(super) fn check_member(&self, id: MemberId, generation: i32) -> Result<(), ErrorCode> {
         if !self.members.contains_key(&id) {
             return Err(ErrorCode::UnknownMemberId);
         }

@@ -37,6 +37,7 @@ pub mod rules;
 mod server;
 #[cfg(test)]
 mod tests;
+pub mod txn;
 mod voter;
 mod wire;
 
@@ -47,7 +48,7 @@ pub use rules::Rules;
 use crate::nodes::{MAX_NODES, NodeSet};
 use crate::{
     kernel::{Choices, Ctx, Digest, Event, Model, NodeId, Site, mix},
-    model::{Call, Note, Output},
+    model::{Call, Note, Output, TxnCall},
 };
 use broker::BrokerTimer;
 use client::Client;
@@ -59,6 +60,7 @@ use quorum::MetadataBatch;
 use server::Server;
 use squall_bus::{Capabilities, Error, ErrorClass};
 use std::{collections::BTreeMap, sync::Arc};
+use txn::messages::TxnIx;
 use voter::QuorumTimer;
 
 /// What every state machine of a cluster may know.
@@ -126,6 +128,8 @@ pub enum Touch {
     Partition(PartitionId),
     /// A group's generation or its assignments, at its coordinator.
     Group(GroupIx),
+    /// A transactional id at its coordinator.
+    Transaction(TxnIx),
 }
 
 /// A topic that an administrator asked for.
@@ -348,6 +352,9 @@ impl Model for Kafka {
     fn call(&mut self, node: NodeId, call: Call, ctx: &mut Ctx<'_, Self>) {
         if let Call::Send(_, record) = &call {
             self.shared.names.intern_topic(&record.topic);
+        }
+        if let Call::Txn(op, TxnCall::Positions { group, positions, peers }) = &call {
+            return self.send_positions(node, *op, group, positions, peers, ctx);
         }
         if let Some(index) = node.index().checked_sub(self.servers.len())
             && let Some(Some(client)) = self.clients.get_mut(index)

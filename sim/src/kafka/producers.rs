@@ -1,4 +1,4 @@
-//! What a replica remembers of idempotent producers (rules C3, C4).
+//! What a replica remembers of idempotent and transactional producers (rules C3, C4, D5).
 //!
 //! Per producer id: its epoch and its last few batches. It is made from the log alone, so a new leader knows
 //! what the old one knew of everything that was replicated.
@@ -9,7 +9,9 @@
 use super::{
     error::ErrorCode,
     log::Log,
-    protocol::{Entry, ProducerStamp},
+    protocol::{Entry, Payload, ProducerStamp},
+    rules::TransactionVersion,
+    txn::{messages::Marker, partition::Transactions},
 };
 use std::collections::{BTreeMap, VecDeque};
 
@@ -46,7 +48,11 @@ pub(super) enum Checked {
 
 /// All producers of one replica.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Producers(BTreeMap<u64, Producer>);
+pub(super) struct Producers {
+    known: BTreeMap<u64, Producer>,
+    /// Nothing until the log has something of a transaction.
+    transactions: Option<Box<Transactions>>,
+}
 
 impl Producers {
     /// The producers that a log tells of, each with at most so many batches.
@@ -60,7 +66,7 @@ impl Producers {
 
     /// What to make of a batch with this stamp and so many records.
     pub(super) fn check(&self, stamp: ProducerStamp, records: u32) -> Checked {
-        let Some(producer) = self.0.get(&stamp.pid) else { return Checked::Next };
+        let Some(producer) = self.known.get(&stamp.pid) else { return Checked::Next };
         if stamp.epoch < producer.epoch {
             return Checked::Refused(ErrorCode::InvalidProducerEpoch);
         }
@@ -78,14 +84,41 @@ impl Producers {
             Some(last) if sequence_after(last.base_seq, last.records) != stamp.base_seq => {
                 Checked::Refused(ErrorCode::OutOfOrderSequenceNumber)
             }
+            // Its epoch began with a marker.
+            None if stamp.base_seq != 0 => Checked::Refused(ErrorCode::OutOfOrderSequenceNumber),
             _ => Checked::Next,
         }
     }
 
+    /// The transactions that the log tells of, if it tells of any.
+    pub(super) fn transactions(&self) -> Option<&Transactions> {
+        self.transactions.as_deref()
+    }
+
+    /// The last epoch of a producer id.
+    pub(super) fn epoch(&self, pid: u64) -> Option<u16> {
+        self.known.get(&pid).map(|producer| producer.epoch)
+    }
+
+    /// Whether the end of a transaction may be appended.
+    pub(super) fn check_marker(&self, marker: &Marker) -> Result<(), ErrorCode> {
+        let over = match marker.version {
+            TransactionVersion::V1 => self.epoch(marker.producer.pid) > Some(marker.producer.epoch),
+            TransactionVersion::V2 => self.epoch(marker.producer.pid) >= Some(marker.producer.epoch),
+        };
+        if over {
+            return Err(ErrorCode::InvalidProducerEpoch);
+        }
+        self.transactions().map_or(Ok(()), |transactions| transactions.check_marker(marker))
+    }
+
     /// This entry is in the log.
     pub(super) fn wrote(&mut self, entry: &Entry, remember: u32) {
-        let Some(stamp) = entry.batch.stamp else { return };
-        let producer = self.0.entry(stamp.pid).or_default();
+        let Some(stamp) = entry.batch.stamp else { return self.wrote_unnumbered(entry) };
+        if stamp.transactional {
+            self.transactions.get_or_insert_default().wrote(entry);
+        }
+        let producer = self.known.entry(stamp.pid).or_default();
         if producer.epoch != stamp.epoch {
             producer.epoch = stamp.epoch;
             producer.batches.clear();
@@ -94,6 +127,20 @@ impl Producers {
         producer.batches.push_back(Written { base_seq: stamp.base_seq, records, base_offset });
         while producer.batches.len() > remember as usize {
             producer.batches.pop_front();
+        }
+    }
+
+    /// An entry without sequence numbers: it may be a marker, or positions within a transaction.
+    fn wrote_unnumbered(&mut self, entry: &Entry) {
+        let producer = match &entry.batch.payload {
+            Payload::Marker(marker) => marker.producer,
+            Payload::TxnOffsets(producer, ..) => *producer,
+            _ => return,
+        };
+        self.transactions.get_or_insert_default().wrote(entry);
+        let known = self.known.entry(producer.pid).or_default();
+        if known.epoch != producer.epoch {
+            *known = Producer { epoch: producer.epoch, batches: VecDeque::new() };
         }
     }
 }
@@ -106,7 +153,7 @@ mod tests {
     use std::sync::Arc;
 
     fn stamp(epoch: u16, base_seq: u32) -> ProducerStamp {
-        ProducerStamp { pid: 7, epoch, base_seq }
+        ProducerStamp { pid: 7, epoch, base_seq, transactional: false }
     }
 
     fn producers(batches: &[(u16, u32)], remember: u32) -> Producers {

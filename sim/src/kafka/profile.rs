@@ -1,6 +1,6 @@
 //! Profiles: which version of Kafka has which rules.
 
-use super::rules::{Rules, Truncate, WatermarkOver};
+use super::rules::{ReadCommittedUpto, Rules, TransactionVersion, Truncate, WatermarkOver};
 use std::time::Duration;
 
 const fn ms(millis: u64) -> Duration {
@@ -66,11 +66,33 @@ pub fn kafka_4_3() -> Rules {
         group_max_session: ms(1_800_000),
         check_commit_generation: true,
         group_load_takes: ms(10),
+
+        transaction_version: TransactionVersion::V2,
+        transactions_partitions: 50,
+        transactions_replicas: 3,
+        transactions_min_insync: 2,
+        transaction_max_timeout: ms(900_000),
+        transaction_sweep: ms(10_000),
+        transaction_id_expiry: ms(604_800_000),
+        transaction_id_expiry_check: ms(3_600_000),
+        verify_transactions: true,
+        transaction_marker_retry: ms(100),
+        transaction_request_timeout: ms(30_000),
+        replicate_transactions: true,
+        log_transactions: true,
+        read_committed_upto: ReadCommittedUpto::Below,
+        check_transaction_generation: true,
     }
 }
 
-/// Kafka 4.3 as Squall starts it on loopback for tests: 8 offsets partitions, groups begin without delay.
+/// Kafka 4.3 as Squall starts it on loopback for tests: 8 offsets and 4 transaction partitions, groups begin without
+/// delay.
 #[must_use]
 pub fn kafka_4_3_test_cluster() -> Rules {
-    Rules { offsets_partitions: 8, group_initial_rebalance_delay: ms(0), ..kafka_4_3() }
+    Rules {
+        offsets_partitions: 8,
+        transactions_partitions: 4,
+        group_initial_rebalance_delay: ms(0),
+        ..kafka_4_3()
+    }
 }

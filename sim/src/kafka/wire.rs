@@ -30,7 +30,9 @@ impl RequestBody {
                 .offsets
                 .iter()
                 .fold(11, |hash, offset| mix(mix(hash, offset.partition.word()), offset.offset)),
-            Self::OffsetFetch(group, partitions) => mix(mix(12, u64::from(group.0)), partitions.len() as u64),
+            Self::OffsetFetch(group, partitions, _) => {
+                mix(mix(12, u64::from(group.0)), partitions.len() as u64)
+            }
             Self::BrokerRegistration(request) => mix(13, request.incarnation),
             Self::BrokerHeartbeat(request) => {
                 mix(mix(14, request.metadata_offset), u64::from(request.want_shutdown))
@@ -40,6 +42,8 @@ impl RequestBody {
                 .iter()
                 .fold(15, |hash, proposal| mix(mix(hash, proposal.id.word()), proposal.isr.len() as u64)),
             Self::Quorum(request) => mix(16, request.digest()),
+            Self::Txn(request) => mix(17, request.digest()),
+            Self::TxnOffsetCommit(request) => mix(18, request.digest()),
         }
     }
 
@@ -96,6 +100,7 @@ impl ResponseBody {
                 results.iter().fold(mix(15, *error as u64), |hash, result| mix(hash, result.error as u64))
             }
             Self::Quorum(response) => mix(16, response.digest()),
+            Self::Txn(response) => mix(17, response.digest()),
         }
     }
 

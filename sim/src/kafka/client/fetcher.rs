@@ -23,6 +23,7 @@ use super::{
     batch::records,
     connections::Slot,
     consumer::{Asked, Consumer},
+    filter::Filter,
     net::What,
     own,
 };
@@ -197,6 +198,7 @@ impl Consumer {
         let timeout = library.fetch_wait + self.net.request_timeout();
         let request = FetchRequest {
             replica: None,
+            isolation: self.settings.isolation(),
             max_wait: library.fetch_wait,
             min_bytes: library.fetch_min_bytes,
             max_bytes: library.fetch_max_bytes,
@@ -269,14 +271,19 @@ impl Consumer {
         }
         let reading = &mut self.units[place as usize];
         let mut position = position;
+        let mut filter = Filter::new(partition.aborted);
         for entry in partition.entries {
             let end = entry.end_offset();
+            let visible = filter.shows(&entry);
             if end <= position {
                 continue;
             }
             let skip = position.saturating_sub(entry.base_offset) as u32;
             reading.epoch = Some(entry.epoch);
             position = end;
+            if !visible {
+                continue;
+            }
             let chunk = Chunk {
                 unit: place,
                 version: reading.version,

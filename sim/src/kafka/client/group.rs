@@ -552,7 +552,7 @@ impl Consumer {
         let partitions = unknown.map(|reading| reading.id).collect();
         let Some(member) = &mut self.member else { return };
         member.fetching_offsets = true;
-        let body = RequestBody::OffsetFetch(member.group, partitions);
+        let body = RequestBody::OffsetFetch(member.group, partitions, self.settings.stable_offsets());
         let (what, timeout) = (What::Client(Asked::OffsetFetch(member.attempt)), self.net.request_timeout());
         self.net.conns.send(slot, body, what, timeout, io);
     }

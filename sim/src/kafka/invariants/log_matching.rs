@@ -52,7 +52,7 @@ impl Invariant<Kafka> for LogMatching {
                 Touch::Partition(id) => {
                     logs.update(model, *id);
                 }
-                Touch::Group(_) => {}
+                Touch::Group(_) | Touch::Transaction(_) => {}
             }
         }
         Ok(())

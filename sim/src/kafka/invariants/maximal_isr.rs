@@ -42,7 +42,7 @@ impl Invariant<Kafka> for MaximalIsr {
             match *touch {
                 Touch::Replica(node, id) if leads(model, node, id) => check(model, id)?,
                 Touch::Partition(id) => check(model, id)?,
-                Touch::Replica(..) | Touch::Group(_) => {}
+                Touch::Replica(..) | Touch::Group(_) | Touch::Transaction(_) => {}
             }
         }
         Ok(())

@@ -5,10 +5,12 @@ mod controller_isr;
 mod group_assignment;
 mod high_watermark;
 mod idempotence;
+mod last_stable;
 mod log_matching;
 mod maximal_isr;
 mod metadata_matching;
 mod strong_isr;
+mod transactions;
 
 use super::Kafka;
 use crate::kernel::Invariant;
@@ -27,5 +29,7 @@ pub fn all() -> Vec<Box<dyn Invariant<Kafka>>> {
         Box::new(idempotence::Idempotence::default()),
         Box::new(metadata_matching::MetadataMatching::default()),
         Box::new(group_assignment::GroupAssignment::default()),
+        Box::new(last_stable::LastStableOffset::default()),
+        Box::new(transactions::Transactions::default()),
     ]
 }

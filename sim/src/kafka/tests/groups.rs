@@ -115,8 +115,11 @@ impl Groups {
     }
 
     fn committed(&mut self, probe: NodeId) -> Result<Option<u64>, ErrorCode> {
-        let asked =
-            self.lab.ask(probe, self.coordinator, RequestBody::OffsetFetch(self.group, vec![self.topic]));
+        let asked = self.lab.ask(
+            probe,
+            self.coordinator,
+            RequestBody::OffsetFetch(self.group, vec![self.topic], true),
+        );
         match self.lab.wait(asked, secs(5)) {
             Some(ResponseBody::OffsetFetch(ErrorCode::None, found)) => {
                 Ok(found[0].1.map(|found| found.offset))

@@ -104,7 +104,7 @@ fn a3_leader_epochs_of_requests_are_checked() {
 #[test]
 fn c3_a_repeated_batch_is_answered_with_its_offset() {
     let (mut lab, id, leader, probe) = lab(2);
-    let stamp = |base_seq| Some(ProducerStamp { pid: 9, epoch: 0, base_seq });
+    let stamp = |base_seq| Some(ProducerStamp { pid: 9, epoch: 0, base_seq, transactional: false });
     let (first, _) = lab.batch(2, stamp(0));
     let (second, _) = lab.batch(2, stamp(2));
     let (gap, _) = lab.batch(2, stamp(8));

@@ -78,7 +78,7 @@ impl Coordinator {
                 answers
             }
             RequestBody::OffsetCommit(request) => one(self.commit(&request)),
-            RequestBody::OffsetFetch(_, partitions) => {
+            RequestBody::OffsetFetch(_, partitions, _) => {
                 let found = partitions.iter().map(|id| (*id, self.committed.get(id).copied())).collect();
                 one(ResponseBody::OffsetFetch(ErrorCode::None, found))
             }

@@ -9,4 +9,5 @@ mod idempotence;
 mod lost_responses;
 mod membership;
 mod stage;
+mod transactions;
 mod whole;
