@@ -170,7 +170,7 @@ fn a_capsule_replays_in_a_second_process() {
     assert!(!output.status.success());
     let told =
         String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
-    assert!(told.contains("0 of 1 capsules and 0 of 0 seeds are valid"), "{told}");
+    assert!(told.contains("0 of 1 capsules are valid"), "{told}");
     assert!(told.contains(&format!("capsule {} (seed 0): invalid", capsule.display())), "{told}");
     // It would say so if its hash were another than that in the capsule.
     assert!(!told.contains("goes another way"), "{told}");

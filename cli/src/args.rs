@@ -39,6 +39,8 @@ pub(crate) enum Command {
     Check(CheckArgs),
     /// Start, stop or look at a cluster of real brokers on loopback that stays up between commands.
     Brokers(BrokersArgs),
+    /// Hold the models against what real brokers did in known situations.
+    Fidelity(FidelityArgs),
     /// Print the footprint of one simulated run: what `--guard` asks of a fresh process.
     #[command(hide = true)]
     Footprint(FootprintArgs),
@@ -106,6 +108,25 @@ pub(crate) struct ReplayArgs {
     /// Draw messages, faults and roles on one axis into this file.
     #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
+    /// Print one JSON object instead of the text.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct FidelityArgs {
+    /// The situations. Without any, all.
+    #[arg(value_name = "SITUATION")]
+    pub(crate) situations: Vec<String>,
+    /// Run them on real brokers on loopback first, and keep what these did as the new records.
+    #[arg(long)]
+    pub(crate) refresh: bool,
+    /// How often each is run on real brokers.
+    #[arg(long, default_value_t = 2, requires = "refresh", value_parser = clap::value_parser!(u64).range(1..=100))]
+    pub(crate) runs: u64,
+    /// The folder of the sources that has the records, under `fidelity`.
+    #[arg(long, value_name = "FOLDER", default_value = "scenarios", requires = "refresh")]
+    pub(crate) records: PathBuf,
     /// Print one JSON object instead of the text.
     #[arg(long)]
     pub(crate) json: bool,

@@ -103,7 +103,7 @@ fn keep(args: &ExploreArgs, summary: &Summary) -> Result<(), Failure> {
     let nobody: Sink = Arc::new(|_| {});
     for Group { first, .. } in &summary.groups {
         let outcome = first.job.run(&nobody, &|_| {});
-        // What is unknown or could not be run has no anomaly to keep.
+        // What could not be run has nothing to keep.
         let Ok(capsule) = Capsule::of(&first.job, &outcome) else { continue };
         let capsule = Capsule { origin: first.reproduce.clone(), ..capsule };
         let story = shrink::keep(&capsule, !args.no_shrink, &args.out)?;
@@ -203,14 +203,14 @@ impl Show {
 fn line(target: &Target, progress: &Progress) -> String {
     let millis = progress.elapsed.as_millis().max(1);
     let a_second = u128::from(progress.seeds) * 10_000 / millis;
-    format!(
-        "{}.{}/s on {target}, {} failed, {} of {} marks",
-        a_second / 10,
-        a_second % 10,
-        progress.failures,
-        progress.marks,
-        progress.marks_in_all
-    )
+    let mut line = format!("{}.{}/s on {target}, {} failed", a_second / 10, a_second % 10, progress.failures);
+    let kinds: Vec<String> =
+        progress.kinds.iter().map(|(kind, seeds)| format!("{kind} in {seeds}")).collect();
+    if !kinds.is_empty() {
+        line.push_str(&format!(" ({})", kinds.join(", ")));
+    }
+    line.push_str(&format!(", {} of {} marks", progress.marks, progress.marks_in_all));
+    line
 }
 
 fn summary_json(summary: &Summary) -> Value {

@@ -7,6 +7,7 @@ mod brokers;
 mod check;
 mod explain;
 mod explore;
+mod fidelity;
 mod guard;
 mod list;
 mod replay;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         Command::Replay(args) => replay::run(args),
         Command::Check(args) => check::check(args),
         Command::Brokers(args) => brokers::brokers(args),
+        Command::Fidelity(args) => fidelity::run(args),
         Command::Footprint(args) => guard::footprint(args),
     };
     match result {

@@ -15,6 +15,7 @@
 //! | [`replay`] | a capsule run again, and what differs from what was kept |
 //! | [`shrink`] | the least that still fails, from a run that fails |
 //! | [`explore`] | a scenario under a swarm of draws, until one fails; marks |
+//! | [`fidelity`] | the models held against what real brokers did |
 //! | [`guard`] | a simulated run compared with one in a fresh process |
 //! | [`check`] | histories that are there already, judged |
 //! | [`target`] | where a bus under test is |
@@ -24,6 +25,7 @@
 pub mod capsule;
 pub mod check;
 pub mod explore;
+pub mod fidelity;
 pub mod format;
 pub mod guard;
 pub mod library;

@@ -141,7 +141,7 @@ impl Comparison {
         let same_hash = finished.hash == expected.hash;
         let applies = if expected.is_shown_by(&finished.report) {
             if same_hash { Applies::Same } else { Applies::Differently }
-        } else if matches!(finished.report.verdict, Verdict::Invalid | Verdict::Broken) {
+        } else if matches!(finished.report.verdict, Verdict::Invalid | Verdict::Unknown | Verdict::Broken) {
             Applies::AnotherFailure
         } else {
             Applies::Gone

@@ -20,6 +20,22 @@ pub fn keep_up(bus: &str, nodes: u32, progress: Progress<'_>) -> Result<State, P
     }
 }
 
+/// What a local cluster of a bus runs, and the client library that this build speaks to it with, with their versions.
+#[must_use]
+pub fn version(bus: &str) -> String {
+    match bus {
+        #[cfg(feature = "kafka")]
+        "kafka" => {
+            let (_, client) = rdkafka::util::get_rdkafka_version();
+            format!("Apache Kafka {}, librdkafka {client}", jars::KAFKA_VERSION)
+        }
+        #[cfg(not(feature = "kafka"))]
+        "kafka" => format!("Apache Kafka {}", jars::KAFKA_VERSION),
+        "nats" => format!("nats-server {}", super::nats_server::NATS_VERSION),
+        _ => bus.to_owned(),
+    }
+}
+
 /// Why no cluster of a bus can be started here, as a sentence with the remedy; `None` if one can.
 #[must_use]
 pub fn lacking(bus: &str) -> Option<String> {

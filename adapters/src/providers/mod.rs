@@ -36,7 +36,7 @@ pub mod running;
 pub mod state;
 mod turn;
 
-pub use buses::{BUSES, lacking, skips_for_want_of_brokers};
+pub use buses::{BUSES, lacking, skips_for_want_of_brokers, version};
 pub use error::ProviderError;
 
 use std::{env, fs, path::PathBuf};

@@ -512,6 +512,18 @@ impl History {
         self.code(send.error)
     }
 
+    /// The error that a commit ended with.
+    #[must_use]
+    pub fn commit_error(&self, commit: &CommitRow) -> Option<&str> {
+        self.code(commit.error)
+    }
+
+    /// The error that the end of a transaction ended with.
+    #[must_use]
+    pub fn txn_error(&self, txn: &TxnRow) -> Option<&str> {
+        self.code(txn.error)
+    }
+
     /// The name of an error by its number in a row.
     pub(crate) fn code(&self, code: packed::Maybe32) -> Option<&str> {
         code.get().map(|code| self.names.codes.name(code).as_str())

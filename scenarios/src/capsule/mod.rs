@@ -20,7 +20,7 @@
 //! Reading is as careful as for scenarios: an unknown key, a word that is none, a version that this Squall does not
 //! know are errors with line, column and remedy. What was written reads back as the same capsule.
 
-mod parts;
+pub(crate) mod parts;
 #[cfg(test)]
 mod tests;
 
@@ -81,12 +81,12 @@ pub enum NoCapsule {
     #[error("a run on {0} cannot be replayed: run the scenario on a simulated target, as in --on sim:{1}")]
     NotSimulated(Target, String),
     /// Nothing went wrong in it.
-    #[error("the run is {0}, not invalid: there is nothing to keep; try other seeds with --seeds")]
+    #[error("the run is {0}: there is nothing to keep; try other seeds with --seeds")]
     NothingWrong(Verdict),
 }
 
 impl Capsule {
-    /// The capsule of a run that failed: invalid, or broken.
+    /// The capsule of a run that failed: invalid, unknown or broken.
     ///
     /// # Errors
     /// When the run cannot be replayed, or did not fail.

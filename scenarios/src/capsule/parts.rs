@@ -56,7 +56,7 @@ impl<'de> Deserialize<'de> for TargetText {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Expected {
-    /// `invalid`, or `broken`.
+    /// `invalid`, `unknown` or `broken`.
     pub verdict: Verdict,
     /// The kind of the forbidden anomaly, of an invalid run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -87,12 +87,13 @@ impl Expected {
             Verdict::Invalid => {
                 report.anomalies.iter().find(|anomaly| anomaly.forbidden()).map(|found| expected(Some(found)))
             }
-            Verdict::Broken => Some(expected(None)),
-            Verdict::Valid | Verdict::Unknown | Verdict::Unsupported => None,
+            Verdict::Unknown | Verdict::Broken => Some(expected(None)),
+            Verdict::Valid | Verdict::Unsupported => None,
         }
     }
 
-    /// Whether this report shows the same: the same kind forbidden, or the same breakage.
+    /// Whether this report shows the same: the same kind forbidden, or the same evidence missing, or the same
+    /// breakage.
     #[must_use]
     pub fn is_shown_by(&self, report: &Report) -> bool {
         match self.anomaly {
@@ -123,9 +124,24 @@ impl Expected {
     }
 }
 
-/// A reason without when and where: the times of two runs differ.
-fn cause(reason: &str) -> &str {
-    reason.split(" at ").next().unwrap_or_default()
+/// A reason without when and where, and without how many: they differ between two runs.
+fn cause(reason: &str) -> String {
+    without_numbers(reason.split(" at ").next().unwrap_or_default())
+}
+
+/// A reason with a `#` for each number.
+pub(crate) fn without_numbers(reason: &str) -> String {
+    let mut words = String::new();
+    let mut in_number = false;
+    for c in reason.chars() {
+        if !c.is_ascii_digit() {
+            words.push(c);
+        } else if !in_number {
+            words.push('#');
+        }
+        in_number = c.is_ascii_digit();
+    }
+    words
 }
 
 /// What differs from the plan of the scenario and the seed.

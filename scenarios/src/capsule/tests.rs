@@ -116,3 +116,15 @@ fn a_huge_range_costs_no_more_than_the_plan() {
         Edits { fault_numbers: None, without_records: vec![ValueRange { first: 0, last: u64::MAX }] };
     assert_eq!(capsule.plan().values().count(), 0);
 }
+
+#[test]
+fn evidence_that_is_missing_is_kept_by_its_reason_without_the_numbers() {
+    let report = |reason: &str| squall_history::Report::unjudged(Verdict::Unknown, reason);
+    let Some(expected) = Expected::of(&report("evidence is missing about 3 of unseen"), Some("12e4")) else {
+        panic!("what is unknown has failed");
+    };
+    assert_eq!((expected.name(), expected.hash.as_deref()), ("unknown", Some("12e4")));
+    assert!(expected.is_shown_by(&report("evidence is missing about 41 of unseen")));
+    assert!(!expected.is_shown_by(&report("evidence is missing about 3 of lost_write")));
+    assert!(!expected.is_shown_by(&squall_history::Report::unjudged(Verdict::Valid, "no anomaly was found")));
+}

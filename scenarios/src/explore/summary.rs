@@ -6,7 +6,7 @@ use super::{
     draw::Preset,
     sweep::{Exploration, Explored, Progress},
 };
-use crate::{Job, Target};
+use crate::{Job, Target, capsule::parts::without_numbers};
 use squall_history::{Anomaly, Kind, Report, Ruling, Verdict};
 use squall_sim::kernel::Mark;
 use std::{
@@ -193,6 +193,7 @@ impl Summary {
         Progress {
             seeds: self.seeds(),
             failures: self.failures(),
+            kinds: self.groups.iter().map(|group| (group.what.clone(), group.seeds)).collect(),
             marks: self.marks.values().filter(|seeds| **seeds > 0).count(),
             marks_in_all: self.marks.len(),
             elapsed,
@@ -242,19 +243,4 @@ impl Summary {
         }
         self.groups.sort_by_key(|group| group.first.job.seed);
     }
-}
-
-/// A reason without what differs from seed to seed.
-fn without_numbers(reason: &str) -> String {
-    let mut words = String::new();
-    let mut in_number = false;
-    for c in reason.chars() {
-        if !c.is_ascii_digit() {
-            words.push(c);
-        } else if !in_number {
-            words.push('#');
-        }
-        in_number = c.is_ascii_digit();
-    }
-    words
 }

@@ -95,6 +95,8 @@ pub struct Progress {
     pub seeds: u64,
     /// Of these, failed.
     pub failures: u64,
+    /// The kinds of failures, by the lowest seed, and in how many seeds each was found.
+    pub kinds: Vec<(String, u64)>,
     /// Marks reached so far.
     pub marks: usize,
     /// Marks that the target can reach.

@@ -178,7 +178,7 @@ fn written(capsule: &Capsule, Work { case, bench, .. }: &Work) -> Capsule {
         anomaly: capsule.expected.anomaly,
         reason: ran.report.reason.clone(),
         story,
-        hash: capsule.expected.anomaly.map(|_| format!("{:016x}", ran.hash)),
+        hash: (ran.report.verdict != Verdict::Broken).then(|| format!("{:016x}", ran.hash)),
     };
     Capsule {
         squall: env!("CARGO_PKG_VERSION").to_owned(),

@@ -308,7 +308,7 @@ impl Broker {
     }
 
     pub(super) fn closed(&mut self, conn: ConnId) {
-        self.conns.remove(conn);
+        self.conns.close(conn);
     }
 
     pub(super) fn request(&mut self, conn: ConnId, request: Request, env: &mut Env<'_, '_>) {
@@ -329,6 +329,7 @@ impl Broker {
         {
             self.handle(conn, request, env);
         }
+        self.conns.remove_if_done(conn);
     }
 
     fn handle(&mut self, conn: ConnId, request: Request, env: &mut Env<'_, '_>) {
@@ -391,7 +392,7 @@ impl Broker {
         if let Some(known) = self.conns.get_mut(conn) {
             known.busy = Busy::No;
             env.ctx.send(conn, Msg::Response(Response { correlation, body }));
-            if !known.queue.is_empty() {
+            if known.gone || !known.queue.is_empty() {
                 self.ready.push_back(conn);
             }
         }

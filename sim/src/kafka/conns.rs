@@ -25,6 +25,9 @@ pub(super) enum Busy {
 pub(super) struct Conn {
     pub(super) queue: VecDeque<Request>,
     pub(super) busy: Busy,
+    /// The other side has closed it. What it had sent before is in the socket, and is read to its end as ever (Linux
+    /// hands it out, whatever came behind it); nobody hears the answers.
+    pub(super) gone: bool,
     /// The partitions of the Fetch that waited here last: it watches them.
     pub(super) watched: Vec<PartitionId>,
 }
@@ -59,13 +62,28 @@ impl Conns {
         }
     }
 
-    /// A connection is closed.
-    pub(super) fn remove(&mut self, conn: ConnId) {
+    fn remove(&mut self, conn: ConnId) {
         if let Some(place) = self.places.get_mut(conn.0 as usize) {
             *place = None;
         }
         if let Ok(at) = self.open.binary_search(&conn) {
             self.open.remove(at);
+        }
+    }
+
+    /// The other side closed a connection: it stays until everything that it brought is handled.
+    pub(super) fn close(&mut self, conn: ConnId) {
+        if let Some(known) = self.get_mut(conn) {
+            known.gone = true;
+        }
+        self.remove_if_done(conn);
+    }
+
+    /// Forgets a connection that is gone and has nothing left to handle.
+    pub(super) fn remove_if_done(&mut self, conn: ConnId) {
+        let done = |known: &Conn| known.gone && known.queue.is_empty() && matches!(known.busy, Busy::No);
+        if self.get(conn).is_some_and(done) {
+            self.remove(conn);
         }
     }
 
@@ -89,8 +107,8 @@ mod tests {
         for number in [7, 2, 9] {
             conns.insert(ConnId(number));
         }
-        conns.remove(ConnId(7));
-        conns.remove(ConnId(40));
+        conns.close(ConnId(7));
+        conns.close(ConnId(40));
         assert!(conns.get(ConnId(7)).is_none() && conns.get(ConnId(40)).is_none());
         if let Some(conn) = conns.get_mut(ConnId(9)) {
             conn.busy = Busy::Group(3);
@@ -98,6 +116,14 @@ mod tests {
         let numbers: Vec<u32> = conns.iter().map(|(conn, _)| conn.0).collect();
         assert_eq!(numbers, [2, 9]);
         assert!(matches!(conns.get(ConnId(9)), Some(Conn { busy: Busy::Group(3), .. })));
+        // Gone, but not before its request is answered.
+        conns.close(ConnId(9));
+        assert_eq!(conns.iter().count(), 2);
+        if let Some(conn) = conns.get_mut(ConnId(9)) {
+            conn.busy = Busy::No;
+        }
+        conns.remove_if_done(ConnId(9));
+        assert_eq!(conns.iter().count(), 1);
         conns.clear();
         assert_eq!(conns.iter().count(), 0);
     }

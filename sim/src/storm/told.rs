@@ -107,10 +107,13 @@ impl Sweep {
 impl fmt::Display for Sweep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let valid = |runs: &[Run]| runs.iter().filter(|run| run.is_valid()).count();
-        if !self.replays.is_empty() {
-            write!(f, "{} of {} capsules and ", valid(&self.replays), self.replays.len())?;
+        let mut counts = Vec::new();
+        for (runs, what) in [(&self.replays, "capsules"), (&self.runs, "seeds")] {
+            if !runs.is_empty() {
+                counts.push(format!("{} of {} {what}", valid(runs), runs.len()));
+            }
         }
-        write!(f, "{} of {} seeds are valid", valid(&self.runs), self.runs.len())?;
+        write!(f, "{} are valid", counts.join(" and "))?;
         let failed = self.failures().count();
         if failed > 0 {
             write!(f, "; found: {}", self.summary())?;

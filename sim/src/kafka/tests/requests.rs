@@ -151,6 +151,16 @@ fn requests_of_one_connection_are_answered_in_order() {
 }
 
 #[test]
+fn b4_what_waits_in_a_socket_is_appended_though_its_client_is_gone() {
+    let (mut lab, id, leader, probe) = lab(2);
+    let (_, parked) = lab.produce(probe, leader, id, Acks::All);
+    let (_, behind) = lab.produce(probe, leader, id, Acks::All);
+    lab.hang_up(probe, leader);
+    lab.run(secs(1));
+    assert_eq!(lab.values(leader, id), [parked, behind]);
+}
+
+#[test]
 fn producer_ids_are_unique() {
     let (mut lab, _, _, probe) = lab(2);
     let mut ids = Vec::new();
