@@ -49,6 +49,7 @@ pub(crate) use {
     error::Problem,
     faults::Verb,
     suggest::{nearest, or_list},
+    transactions::forward_id,
     tree::Node,
 };
 

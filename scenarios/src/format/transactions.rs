@@ -1,6 +1,9 @@
 //! Transactions of the workload: of producers, and of groups that read, compute and write exactly once.
 
-use super::scalar::{Count, Period, Ratio};
+use super::{
+    Scenario,
+    scalar::{Count, Period, Ratio},
+};
 use serde::{Deserialize, Serialize};
 
 /// How a producer groups its records into transactions.
@@ -61,4 +64,43 @@ fn ten() -> Count {
 
 fn yes() -> bool {
     true
+}
+
+impl Scenario {
+    /// The transactional ids of all clients: a producer's is its name unless said, a consumer's that forwards is its
+    /// group's name and its own.
+    #[must_use]
+    pub fn transactional_ids(&self) -> Vec<String> {
+        let mut ids = Vec::new();
+        let mut number = 0;
+        for group in self.producer_groups() {
+            for _ in 0..group.count.get() {
+                number += 1;
+                ids.extend(group.transactions.as_ref().map(|transactions| transactions.id_of(number)));
+            }
+        }
+        number = 0;
+        for group in self.consumer_groups() {
+            for _ in 0..group.count.get() {
+                number += 1;
+                ids.extend(
+                    group.forward.as_ref().map(|_| forward_id(&group.group, &format!("consumer-{number}"))),
+                );
+            }
+        }
+        ids.dedup();
+        ids
+    }
+}
+
+impl Transactions {
+    /// The transactional id of producer number `number`.
+    pub(crate) fn id_of(&self, number: u32) -> String {
+        self.id.clone().unwrap_or_else(|| format!("producer-{number}"))
+    }
+}
+
+/// The transactional id of a member of a group that forwards.
+pub(crate) fn forward_id(group: &str, consumer: &str) -> String {
+    format!("{group}-{consumer}")
 }

@@ -182,10 +182,7 @@ fn config(group: &Producers, number: u32) -> ProducerConfig {
         request_timeout: group.request_timeout.map(crate::format::scalar::Period::get),
         delivery_timeout: group.delivery_timeout.map(crate::format::scalar::Period::get),
         retries: group.retries,
-        transactional_id: group
-            .transactions
-            .as_ref()
-            .map(|transactions| transactions.id.clone().unwrap_or_else(|| format!("producer-{number}"))),
+        transactional_id: group.transactions.as_ref().map(|transactions| transactions.id_of(number)),
         transaction_timeout: group
             .transactions
             .as_ref()

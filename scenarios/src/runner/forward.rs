@@ -16,7 +16,10 @@ use super::{
     producer::UnderWay,
     transactions::{Ended, Then, end, init},
 };
-use crate::plan::{ConsumerPlan, payload};
+use crate::{
+    format::forward_id,
+    plan::{ConsumerPlan, payload},
+};
 use squall_bus::{
     Bus, Clock, Consumer, ConsumerEvent, Delivery, Error, ErrorClass, Incarnation, Position, Producer,
     ProducerConfig, Record, Topic, Unit,
@@ -74,7 +77,7 @@ struct Worker {
 pub(super) async fn forward(plan: ConsumerPlan, bus: Arc<dyn Bus>, life: Incarnation, notebook: Notebook) {
     notebook.pages().handling.remove(plan.name());
     let Some(forward) = plan.forward.clone() else { return };
-    let id = format!("{}-{}", plan.group, plan.name());
+    let id = forward_id(&plan.group, plan.name());
     let opened = bus.consumer(plan.config.clone()).and_then(|consumer| {
         let producer = bus.producer(config(&plan, &id))?;
         producer.transaction()?;

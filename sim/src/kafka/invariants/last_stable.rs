@@ -27,11 +27,15 @@ struct Read {
     open: BTreeMap<u64, u64>,
     /// First offset and marker of the transactions whose marker was not replicated when last looked at.
     ended: VecDeque<(u64, u64)>,
+    /// Markers below this were forgotten: they were replicated.
+    forgotten: u64,
 }
 
 impl Read {
     fn look(&mut self, replica: &Replica) {
-        if replica.cuts != self.cuts || replica.log.end() < self.end {
+        // A process that begins again may have an older high watermark.
+        let anew = replica.cuts != self.cuts || replica.log.end() < self.end;
+        if anew || replica.high_watermark < self.forgotten {
             *self = Self { cuts: replica.cuts, ..Self::default() };
         }
         if replica.log.end() == self.end {
@@ -96,6 +100,7 @@ impl Invariant<Kafka> for LastStableOffset {
             if replica.leading().is_none() {
                 continue;
             }
+            read.forgotten = replica.high_watermark;
             while read.ended.front().is_some_and(|(_, marker)| *marker < replica.high_watermark) {
                 read.ended.pop_front();
             }
