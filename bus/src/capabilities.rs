@@ -26,6 +26,8 @@ pub enum Capability {
     /// Each record is delivered again on its own: when it is refused, after a delay; when its ack is late; and only
     /// so often, where the bus is told to give up then.
     Redelivery,
+    /// Members of a group choose how its units are dealt: assignors, static members, the group's protocol.
+    GroupSettings,
     /// Loss of power: what was not synced is gone.
     PowerFail,
     /// Breaking the link between two processes.
@@ -40,12 +42,13 @@ pub enum Capability {
 
 impl Capability {
     /// Every capability, in order.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Transactions,
         Self::Idempotence,
         Self::AckOne,
         Self::AckNone,
         Self::Redelivery,
+        Self::GroupSettings,
         Self::PowerFail,
         Self::LinkFaults,
         Self::DropResponses,
@@ -62,6 +65,7 @@ impl fmt::Display for Capability {
             Self::AckOne => "acks=1",
             Self::AckNone => "acks=0",
             Self::Redelivery => "redelivery",
+            Self::GroupSettings => "group-settings",
             Self::PowerFail => "power-fail",
             Self::LinkFaults => "link-faults",
             Self::DropResponses => "drop-responses",

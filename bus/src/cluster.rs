@@ -1,7 +1,7 @@
 //! A target as the runner sees it: a place where client processes run, and something that can be broken.
 
 use crate::{Admin, BoxFuture, Bus, Capabilities, Clock, Error, Fault, Time, Unit};
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// Which life of a client process this is, from 0: a crash ends one, a restart begins the next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -54,7 +54,7 @@ pub enum Fsync {
 }
 
 /// How a cluster shall be that is started for a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ClusterSpec {
     /// How many nodes.
     pub nodes: u32,
@@ -62,13 +62,26 @@ pub struct ClusterSpec {
     pub fsync: Fsync,
     /// Whether nodes are to lose their power: real ones then need disks of their own.
     pub loses_power: bool,
+    /// Which version of the bus, by the name of its profile; the newest one unless said.
+    pub profile: Option<String>,
+    /// The brokers' configuration, by the bus's own names.
+    pub config: BTreeMap<String, String>,
+    /// A bug that its model is to have, by id. Real brokers have their own.
+    pub bug: Option<String>,
 }
 
 impl ClusterSpec {
     /// So many nodes, as the bus sets them up by itself.
     #[must_use]
     pub const fn of(nodes: u32) -> Self {
-        Self { nodes, fsync: Fsync::Lazy, loses_power: false }
+        Self {
+            nodes,
+            fsync: Fsync::Lazy,
+            loses_power: false,
+            profile: None,
+            config: BTreeMap::new(),
+            bug: None,
+        }
     }
 }
 

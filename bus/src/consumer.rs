@@ -50,6 +50,51 @@ impl fmt::Display for Isolation {
     }
 }
 
+/// How the units of a group are dealt to its members, by the name that Kafka's clients use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Assignor {
+    /// `range`: contiguous ranges of each topic.
+    Range,
+    /// `roundrobin`: one after the other over all topics.
+    RoundRobin,
+    /// `sticky`: even shares that change as little as possible; everybody hands everything back in between.
+    Sticky,
+    /// `cooperative-sticky`: the same, but only what moves is handed back.
+    CooperativeSticky,
+    /// `uniform`: even shares that change as little as possible, dealt by the coordinator ([`GroupProtocol::Consumer`]).
+    Uniform,
+}
+
+impl Assignor {
+    /// Whether only what moves is handed back in a rebalance.
+    #[must_use]
+    pub const fn is_cooperative(self) -> bool {
+        matches!(self, Self::CooperativeSticky)
+    }
+
+    /// Kafka's name of it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Range => "range",
+            Self::RoundRobin => "roundrobin",
+            Self::Sticky => "sticky",
+            Self::CooperativeSticky => "cooperative-sticky",
+            Self::Uniform => "uniform",
+        }
+    }
+}
+
+/// How the members of a group and its coordinator agree on who reads what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum GroupProtocol {
+    /// A member deals, in a round that all take part in.
+    #[default]
+    Classic,
+    /// The coordinator deals and moves each unit by itself (KIP-848).
+    Consumer,
+}
+
 /// How a consumer behaves. Fields that are `None` take the client library's own default.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConsumerConfig {
@@ -71,6 +116,14 @@ pub struct ConsumerConfig {
     pub max_poll_interval: Option<Duration>,
     /// Which records of transactions it sees.
     pub isolation: Option<Isolation>,
+    /// The assignors that this member supports, best first; none for the library's own. Needs
+    /// [`Capability::GroupSettings`], like the next two.
+    pub assignors: Vec<Assignor>,
+    /// How the group agrees on who reads what.
+    pub protocol: GroupProtocol,
+    /// The member's name within the group, the same again after a restart (`group.instance.id`): a static member,
+    /// which comes back within its session to the units it had.
+    pub instance: Option<String>,
     /// How many records the client fetches ahead.
     pub prefetch: u32,
     /// A unit's records are to be processed in their order, redelivered ones too. Buses whose units have one
@@ -109,6 +162,17 @@ impl ConsumerConfig {
         Ok(())
     }
 
+    /// Checks, for a bus that lacks [`Capability::GroupSettings`], that nothing here asks for it.
+    ///
+    /// # Errors
+    /// Of class `Unsupported` when something does.
+    pub fn without_group_settings(&self) -> Result<(), Error> {
+        if !self.assignors.is_empty() || self.protocol != GroupProtocol::Classic || self.instance.is_some() {
+            return Err(Error::unsupported(Capability::GroupSettings));
+        }
+        Ok(())
+    }
+
     /// A member of `group` on `topics` that commits by hand and starts at the oldest record.
     #[must_use]
     pub fn group(client: &str, group: &str, topics: &[Topic]) -> Self {
@@ -132,6 +196,9 @@ impl ConsumerConfig {
             heartbeat_interval: None,
             max_poll_interval: None,
             isolation: None,
+            assignors: Vec::new(),
+            protocol: GroupProtocol::Classic,
+            instance: None,
             prefetch: 500,
             ordered: true,
             confirm_acks: true,

@@ -36,8 +36,10 @@ pub enum ClientProfile {
     /// The client that the adapter of the real bus uses: librdkafka for Kafka.
     #[default]
     Native,
-    /// Kafka's Java client.
+    /// Kafka's Java client, 4.x.
     Java,
+    /// Kafka's Java client, 3.x.
+    Java3,
 }
 
 /// How a producer behaves. Fields that are `None` take the client library's own default.

@@ -28,4 +28,4 @@ pub mod rules;
 
 pub use error::ChaosError;
 #[cfg(any(feature = "kafka", feature = "nats"))]
-pub use open::{BUSES, capabilities, open};
+pub use open::{BUSES, capabilities, open, profile};

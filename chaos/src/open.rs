@@ -25,6 +25,19 @@ pub fn capabilities(bus: &str) -> Option<Capabilities> {
     }
 }
 
+/// The version of a bus that is started here, as its profile is named: `4.3`; `None` if none can be started.
+#[must_use]
+pub fn profile(bus: &str) -> Option<&'static str> {
+    let version = match bus {
+        #[cfg(feature = "kafka")]
+        "kafka" => squall_adapters::providers::jars::KAFKA_VERSION,
+        #[cfg(feature = "nats")]
+        "nats" => squall_adapters::providers::nats_server::NATS_VERSION,
+        _ => return None,
+    };
+    version.rsplit_once('.').map(|(profile, _)| profile)
+}
+
 /// Starts a live cluster. `note` gets one line about each thing that takes long.
 pub async fn open(
     bus: &str,
@@ -51,6 +64,7 @@ fn start(bus: &str, spec: ClusterSpec, progress: &dyn Fn(&str)) -> Result<LiveCl
             let mut options = squall_adapters::providers::kafka::KafkaOptions {
                 nodes: spec.nodes,
                 own_disks: spec.loses_power,
+                settings: spec.config,
                 ..Default::default()
             };
             if spec.fsync == Fsync::Always {
@@ -82,6 +96,8 @@ mod tests {
     fn every_bus_has_capabilities_and_another_one_is_refused_with_the_names_of_those() {
         assert!(BUSES.iter().all(|bus| capabilities(bus).is_some()));
         assert_eq!(capabilities("mqtt"), None);
+        assert!(BUSES.iter().all(|bus| profile(bus).is_some_and(|name| name.split('.').count() == 2)));
+        assert_eq!(profile("mqtt"), None);
         let error = start("mqtt", ClusterSpec::of(3), &|_| ()).expect_err("there is none").to_string();
         assert!(BUSES.iter().all(|bus| error.contains(bus)), "{error}");
     }

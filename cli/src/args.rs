@@ -24,7 +24,7 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Run a scenario under a swarm of draws, seed after seed on all cores, until one fails.
     Explore(ExploreArgs),
-    /// List the scenarios of the library, or the marks.
+    /// List the scenarios of the library, the marks, or the brokers' settings.
     List(ListArgs),
     /// Print what a seed makes of a scenario: every fault with its time, the first records, what is promised.
     Explain(ExplainArgs),
@@ -37,6 +37,11 @@ pub(crate) enum Command {
     Replay(ReplayArgs),
     /// Judge histories that are there already, without running anything.
     Check(CheckArgs),
+    /// List the bugs that brokers and clients had, or prove that each is found.
+    #[command(
+        after_help = "Exit codes of --verify: 0 when every bug is found and nothing without it, 1 when not, 2 usage."
+    )]
+    Bugs(BugsArgs),
     /// Start, stop or look at a cluster of real brokers on loopback that stays up between commands.
     Brokers(BrokersArgs),
     /// Hold the models against what real brokers did in known situations.
@@ -62,6 +67,9 @@ pub(crate) struct RunArgs {
     /// Override any key of the scenario, as in workload.producers.acks=1; may be given several times.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
+    /// Let the model have this bug (`squall bugs`); invariants are off, the history alone is judged.
+    #[arg(long, value_name = "ID")]
+    pub(crate) bug: Option<String>,
     /// Run each simulated seed again, here and in fresh processes: all must go the same way, event by event.
     #[arg(long)]
     pub(crate) guard: bool,
@@ -89,6 +97,9 @@ pub(crate) struct ShrinkArgs {
     /// Override any key of the scenario; may be given several times.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
+    /// Let the model have this bug (`squall bugs`); invariants are off, the history alone is judged.
+    #[arg(long, value_name = "ID")]
+    pub(crate) bug: Option<String>,
     /// Print one JSON object instead of the text.
     #[arg(long)]
     pub(crate) json: bool,
@@ -184,6 +195,9 @@ pub(crate) struct ExploreArgs {
     /// Override any key of the scenario, as in workload.producers.acks=1; may be given several times.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
+    /// Let the model have this bug (`squall bugs`); invariants are off, the history alone is judged.
+    #[arg(long, value_name = "ID")]
+    pub(crate) bug: Option<String>,
     /// Run the first failure of each kind and every Nth seed again, here and in fresh processes: all must go the same
     /// way, event by event. Every 20th unless said.
     #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "20",
@@ -205,6 +219,9 @@ pub(crate) struct ListArgs {
     /// List the marks instead: the rare situations that a sweep counts and a scenario may require.
     #[arg(long)]
     pub(crate) marks: bool,
+    /// List instead what a scenario may say about the brokers of each bus: profiles, and settings with their defaults.
+    #[arg(long, conflicts_with = "marks")]
+    pub(crate) settings: bool,
     /// Print one JSON object instead of the table.
     #[arg(long)]
     pub(crate) json: bool,
@@ -223,6 +240,9 @@ pub(crate) struct ExplainArgs {
     /// Override any key of the scenario; may be given several times.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
+    /// Let the model have this bug (`squall bugs`); invariants are off, the history alone is judged.
+    #[arg(long, value_name = "ID")]
+    pub(crate) bug: Option<String>,
     /// Print one JSON object instead of the text.
     #[arg(long)]
     pub(crate) json: bool,
@@ -254,6 +274,28 @@ pub(crate) struct CheckArgs {
     /// Where the reports go; without it none are written.
     #[arg(long, value_name = "FOLDER")]
     pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct BugsArgs {
+    /// Only these bugs.
+    #[arg(value_name = "ID")]
+    pub(crate) ids: Vec<String>,
+    /// Run the scenario of each bug with it, seed after seed, until its anomaly is found, and the same seeds without it.
+    #[arg(long)]
+    pub(crate) verify: bool,
+    /// How many seeds at most for each bug.
+    #[arg(long, requires = "verify", default_value_t = 2_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub(crate) seeds: u64,
+    /// Look for them in what seeds draw from the scenario `storm`, instead of in the scenario of each.
+    #[arg(long, requires = "verify")]
+    pub(crate) storm: bool,
+    /// On how many threads. As many as there are cores unless said; what is found does not depend on it.
+    #[arg(long, requires = "verify", value_parser = threads)]
+    pub(crate) threads: Option<usize>,
+    /// Print one JSON object instead of the table.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(clap::Args)]
@@ -317,7 +359,8 @@ fn target_or_bus(text: &str) -> Result<Target, String> {
     Target::or_bus(text).map_err(|error| error.to_string())
 }
 
-/// The `--set` arguments.
-pub(crate) fn overrides(set: &[String]) -> Result<Vec<Override>, crate::Failure> {
-    set.iter().map(|text| text.parse().map_err(crate::Failure::input)).collect()
+/// The `--set` arguments, and what `--bug` sets.
+pub(crate) fn overrides(set: &[String], bug: Option<&str>) -> Result<Vec<Override>, crate::Failure> {
+    let set = set.iter().map(|text| text.parse());
+    set.chain(bug.map(Override::of_bug)).map(|over| over.map_err(crate::Failure::input)).collect()
 }

@@ -9,7 +9,8 @@ use serde_json::json;
 use squall_scenarios::{Plan, library};
 
 pub(crate) fn explain(args: &ExplainArgs) -> Result<u8, Failure> {
-    let scenario = library::open(&args.scenario, &overrides(&args.set)?).map_err(Failure::input)?;
+    let scenario =
+        library::open(&args.scenario, &overrides(&args.set, args.bug.as_deref())?).map_err(Failure::input)?;
     let plan = Plan::new(scenario, args.seed);
     let capabilities = args.on.capabilities();
     let target = args.on.to_string();

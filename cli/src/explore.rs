@@ -6,6 +6,7 @@ use crate::{
     Failure,
     args::{ExploreArgs, overrides},
     guard::{self, Guarded},
+    run::default_targets,
     show::say,
     shrink,
 };
@@ -35,7 +36,7 @@ const BUDGET: Duration = Duration::from_secs(60);
 const LINE_EVERY: u64 = 5;
 
 pub(crate) fn explore(args: &ExploreArgs) -> Result<u8, Failure> {
-    let overrides = overrides(&args.set)?;
+    let overrides = overrides(&args.set, args.bug.as_deref())?;
     let scenario = Arc::new(library::open(&args.scenario, &overrides).map_err(Failure::input)?);
     let (named, targets) = (!args.on.is_empty(), targets(args));
     let mut summaries = Vec::new();
@@ -126,7 +127,7 @@ fn guard(exploration: &Exploration, summary: &Summary, every: u64) -> Result<Ver
 }
 
 fn targets(args: &ExploreArgs) -> Vec<Target> {
-    if args.on.is_empty() { Target::defaults() } else { args.on.clone() }
+    if args.on.is_empty() { default_targets(args.bug.as_deref()) } else { args.on.clone() }
 }
 
 const fn preset(args: &ExploreArgs) -> Preset {

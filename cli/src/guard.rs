@@ -40,7 +40,7 @@ impl Guarded {
 
 /// Prints the footprint of one run, for the process that asked for it.
 pub(crate) fn footprint(args: &FootprintArgs) -> Result<u8, Failure> {
-    let overrides = overrides(&args.set)?;
+    let overrides = overrides(&args.set, None)?;
     let scenario = Arc::new(library::open(&args.scenario, &overrides).map_err(Failure::input)?);
     let (named, target, seed) = (args.scenario.clone(), args.on.clone(), args.seed);
     let job = match args.explore {

@@ -1,10 +1,10 @@
-//! `squall list`: the library, or the marks.
+//! `squall list`: the library, the marks, or the brokers' settings.
 
 use crate::{Failure, args::ListArgs, show::say};
 use serde::Serialize;
 use serde_json::json;
 use squall_scenarios::library;
-use squall_sim::{BUSES, kernel::Mark};
+use squall_sim::{BUSES, kernel::Mark, settings};
 
 #[derive(Serialize)]
 struct Scenarios {
@@ -22,6 +22,9 @@ struct Row {
 pub(crate) fn list(args: &ListArgs) -> Result<u8, Failure> {
     if args.marks {
         return marks(args);
+    }
+    if args.settings {
+        return broker_settings(args);
     }
     let scenarios = library::list().map_err(Failure::broken)?;
     if args.json {
@@ -41,6 +44,45 @@ pub(crate) fn list(args: &ListArgs) -> Result<u8, Failure> {
         say(format_args!("{:width$}  {}", scenario.name, scenario.about))?;
         let expects = if scenario.expects_anomaly { "; expects an anomaly" } else { "" };
         say(format_args!("{:width$}  covers {}{expects}", "", scenario.covers.join(", ")))?;
+    }
+    Ok(0)
+}
+
+/// Every profile and every setting of each bus's brokers.
+fn broker_settings(args: &ListArgs) -> Result<u8, Failure> {
+    let buses = BUSES.iter().filter_map(|bus| settings::brokers(bus).map(|options| (bus, options)));
+    if args.json {
+        let bus = |(bus, options): (&&str, settings::BrokerOptions)| {
+            let profiles: Vec<_> = options
+                .profiles
+                .iter()
+                .map(|profile| json!({ "name": profile.name, "about": profile.about }))
+                .collect();
+            let settings: Vec<_> = options
+                .settings
+                .iter()
+                .map(|row| {
+                    json!({
+                        "name": row.name, "takes": row.kind.to_string(), "unit": row.kind.unit(),
+                        "default": row.default, "about": row.about,
+                    })
+                })
+                .collect();
+            json!({ "bus": bus, "profiles": profiles, "settings": settings })
+        };
+        let object = json!({ "brokers": buses.map(bus).collect::<Vec<_>>() });
+        say(format_args!("{object}"))?;
+        return Ok(0);
+    }
+    for (bus, options) in buses {
+        for profile in &options.profiles {
+            say(format_args!("topology.brokers.{bus}.profile: \"{}\"  {}", profile.name, profile.about))?;
+        }
+        let width = options.settings.iter().map(|row| row.name.len()).max().unwrap_or(0);
+        for row in &options.settings {
+            let default = format!("{} {}", row.default, row.kind.unit());
+            say(format_args!("  {:width$}  {:>14}  {}", row.name, default.trim_end(), row.about))?;
+        }
     }
     Ok(0)
 }

@@ -4,6 +4,7 @@
 
 mod args;
 mod brokers;
+mod bugs;
 mod check;
 mod explain;
 mod explore;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         Command::Shrink(args) => shrink::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Check(args) => check::check(args),
+        Command::Bugs(args) => bugs::bugs(args),
         Command::Brokers(args) => brokers::brokers(args),
         Command::Fidelity(args) => fidelity::run(args),
         Command::Footprint(args) => guard::footprint(args),

@@ -30,9 +30,9 @@ use std::{
 const KEPT_HISTORIES: usize = 10;
 
 pub(crate) fn run(args: &RunArgs) -> Result<u8, Failure> {
-    let overrides = overrides(&args.set)?;
+    let overrides = overrides(&args.set, args.bug.as_deref())?;
     let scenario = Arc::new(library::open(&args.scenario, &overrides).map_err(Failure::input)?);
-    let targets = if args.on.is_empty() { Target::defaults() } else { args.on.clone() };
+    let targets = if args.on.is_empty() { default_targets(args.bug.as_deref()) } else { args.on.clone() };
     let last = args.seed.checked_add(args.seeds - 1).ok_or_else(|| {
         Failure::input(format!(
             "there are no {} seeds from {} on: give a smaller --seed",
@@ -70,6 +70,12 @@ pub(crate) fn run(args: &RunArgs) -> Result<u8, Failure> {
     }
     let guarded = if args.guard { guard::guard(jobs.iter().map(Guarded::plain))? } else { Verdict::Valid };
     Ok(guarded.worst(verdict(&runs)).exit_code())
+}
+
+/// The targets of a run that names none: every simulated bus, of those whose model can have this bug.
+pub(crate) fn default_targets(bug: Option<&str>) -> Vec<Target> {
+    let bus = bug.and_then(squall_sim::bugs::find).map(|bug| bug.bus);
+    Target::defaults().into_iter().filter(|target| bus.is_none_or(|bus| target.bus() == bus)).collect()
 }
 
 /// Runs all jobs: the simulated ones on all cores, the real ones one by one.

@@ -45,7 +45,7 @@ pub(crate) fn run(args: &ShrinkArgs) -> Result<u8, Failure> {
 
 /// The capsule of the scenario's run, which has to fail.
 fn failing(args: &ShrinkArgs) -> Result<Capsule, Failure> {
-    let overrides = overrides(&args.set)?;
+    let overrides = overrides(&args.set, args.bug.as_deref())?;
     let scenario = Arc::new(library::open(&args.what, &overrides).map_err(Failure::input)?);
     let job = Job { scenario, named: args.what.clone(), overrides, target: args.on.clone(), seed: args.seed };
     if !job.target.is_simulated() {

@@ -16,12 +16,14 @@
 //! | [`shrink`] | the least that still fails, from a run that fails |
 //! | [`explore`] | a scenario under a swarm of draws, until one fails; marks |
 //! | [`fidelity`] | the models held against what real brokers did |
+//! | [`bugs`] | bugs that brokers and clients had, each with the scenario that leads to it, and the hunt for them |
 //! | [`guard`] | a simulated run compared with one in a fresh process |
 //! | [`check`] | histories that are there already, judged |
 //! | [`target`] | where a bus under test is |
 //! | [`requirements`] | the ids that a scenario may say it covers |
 //! | `strategies` | proptest strategies of scenarios and plans, behind the feature `proptest` |
 
+pub mod bugs;
 pub mod capsule;
 pub mod check;
 pub mod explore;

@@ -2,6 +2,7 @@
 //!
 //! They are files in `library/`, embedded; `expected.yaml` there is the table of outcomes that tests hold true.
 
+use crate::bugs;
 use crate::format::{self, Override, Scenario, ScenarioError, nearest};
 use serde::{Deserialize, Serialize};
 use squall_history::{Kind, Verdict};
@@ -22,7 +23,7 @@ macro_rules! entries {
     };
 }
 
-const ENTRIES: [Entry; 18] = entries!(
+const ENTRIES: [Entry; 26] = entries!(
     "leader-failover"
     "rolling-restart"
     "follower-loss"
@@ -40,6 +41,14 @@ const ENTRIES: [Entry; 18] = entries!(
     "exactly-once-loop"
     "hanging-transaction"
     "late-commit"
+    "rebalance-storm"
+    "static-members"
+    "cooperative-rebalance"
+    "next-generation-group"
+    "coordinator-loss"
+    "commit-races"
+    "dlq-after-crash"
+    "autocommit-loss"
     "storm"
 );
 
@@ -67,12 +76,12 @@ pub fn find(name: &str) -> Option<&'static Entry> {
     ENTRIES.iter().find(|entry| entry.name == name)
 }
 
-/// The scenario that a person means: the name of one in the library, or the path of a file.
+/// The scenario that a person means: the name of one in the library or of one that leads to a bug, or the path of a file.
 ///
 /// # Errors
 /// When there is neither, or the file is no scenario, or an override does not fit.
 pub fn open(reference: &str, overrides: &[Override]) -> Result<Scenario, ScenarioError> {
-    if let Some(entry) = find(reference) {
+    if let Some(entry) = find(reference).or_else(|| bugs::scenario(reference)) {
         return entry.scenario(overrides);
     }
     let path = Path::new(reference);

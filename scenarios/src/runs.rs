@@ -86,10 +86,7 @@ impl Job {
     pub fn reproduce(&self) -> String {
         let mut command =
             format!("squall run {} --on {} --seed {}", quoted(&self.named), self.target, self.seed);
-        for over in &self.overrides {
-            command.push_str(" --set ");
-            command.push_str(&quoted(over.text()));
-        }
+        command.push_str(&arguments(&self.overrides));
         command
     }
 
@@ -164,9 +161,23 @@ impl Job {
             .map_err(|error| RunError::Broken(format!("the async runtime could not be built: {error}")))?;
         // A real cluster takes its time to start: what it could not do is said before.
         runner::supported(plan, &self.target.to_string(), &self.target.capabilities())?;
+        let cluster = plan.cluster(bus);
+        if let Some(bug) = &cluster.bug {
+            return Err(RunError::Unsupported(format!(
+                "{} has the bugs that it has, and not {bug} on demand: run it on sim:{bus}",
+                self.target
+            )));
+        }
+        if let (Some(wanted), Some(real)) = (&cluster.profile, squall_chaos::profile(bus))
+            && wanted != real
+        {
+            return Err(RunError::Unsupported(format!(
+                "{} runs {bus} {real}, not {wanted}: run it on sim:{bus}, or leave topology.brokers.{bus}.profile out",
+                self.target
+            )));
+        }
         runtime.block_on(async {
-            let cluster =
-                squall_chaos::open(bus, plan.cluster(), note).await.map_err(|error| broken(&error))?;
+            let cluster = squall_chaos::open(bus, cluster, note).await.map_err(|error| broken(&error))?;
             let ran =
                 runner::run(cluster.clone(), Arc::clone(plan), &self.target.to_string(), Arc::clone(sink))
                     .await;
@@ -185,7 +196,7 @@ impl Job {
 
 /// Carries out a plan on the model of this bus.
 pub(crate) fn simulate(bus: &str, plan: &Arc<Plan>, sink: &Sink, how: How) -> SimulatedRun {
-    let simulation = match squall_sim::open(bus, plan.cluster(), plan.choices().clone()) {
+    let simulation = match squall_sim::open(bus, plan.cluster(bus), plan.choices().clone()) {
         Ok(simulation) => simulation,
         Err(error) => {
             let ran = Err(RunError::Unsupported(error.to_string()));
@@ -318,6 +329,15 @@ fn judging(ran: &Ran, real: Duration) -> Progress {
 
 fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The overrides as arguments of a command, each behind a space.
+pub(crate) fn arguments(overrides: &[Override]) -> String {
+    let argument = |over: &Override| match over.bug() {
+        Some(bug) => format!(" --bug {}", quoted(bug)),
+        None => format!(" --set {}", quoted(over.text())),
+    };
+    overrides.iter().map(argument).collect()
 }
 
 /// A word as a shell takes it.

@@ -20,7 +20,7 @@ const TRACE_FILE: &str = "SQUALL_TEST_TRACE_FILE";
 fn trace(bus: &str, scenario: &str, seed: u64) -> Vec<squall_sim::kernel::TraceEvent> {
     let set = ["workload.for=12s".parse().expect("an override"), "faults=".parse().expect("an override")];
     let plan = Arc::new(Plan::new(library::open(scenario, &set).expect("it parses"), seed));
-    let simulation = squall_sim::open(bus, plan.cluster(), plan.choices().clone()).expect("a model");
+    let simulation = squall_sim::open(bus, plan.cluster(bus), plan.choices().clone()).expect("a model");
     simulation.start_tracing();
     let ended: Arc<Mutex<bool>> = Arc::default();
     let kept = Arc::clone(&ended);
@@ -84,7 +84,7 @@ fn drawn(bus: &str, without: Option<usize>) -> Vec<Choice> {
         Plan::with_choices(library::open("leader-failover", &set).expect("it parses"), choices.clone());
     let gone = without.map(|place| whole.values().nth(place).expect("a record"));
     let plan = Arc::new(whole.without_records(gone));
-    let simulation = squall_sim::open(bus, plan.cluster(), choices.clone()).expect("a model");
+    let simulation = squall_sim::open(bus, plan.cluster(bus), choices.clone()).expect("a model");
     let options = Options { host_timers: false, watchdog: None, ..Options::default() };
     let main: squall_sim::SimulatedMain = Box::new(move |cluster| {
         Box::pin(async move {

@@ -96,3 +96,64 @@ fn numbers_with_units_are_exact() {
     );
     assert_eq!(scenario.record_count(), 30_000);
 }
+
+/// What a scenario says of brokers, by bus: to the cluster of that bus, and to no other.
+#[test]
+fn brokers_are_said_by_bus() {
+    let text = "{name: brokers, topology: {brokers: {kafka: {profile: 4.1, config: {broker.session.timeout.ms: 6000}}}, topics: {orders: {partitions: 1}}}, workload: {producers: {topic: orders, rate: 10/s}, for: 10s}}";
+    let scenario = parse(text).unwrap_or_else(|error| panic!("\n{error}"));
+    let plan = squall_scenarios::Plan::new(scenario.clone(), 1);
+    let kafka = plan.cluster("kafka");
+    assert_eq!(kafka.profile.as_deref(), Some("4.1"));
+    assert_eq!(kafka.config.get("broker.session.timeout.ms").map(String::as_str), Some("6000"));
+    let nats = plan.cluster("nats");
+    assert!(nats.profile.is_none() && nats.config.is_empty());
+    assert!(plan.to_string().contains("brokers of kafka: profile 4.1, broker.session.timeout.ms=6000"));
+    assert_eq!(plan.options()["topology.brokers.kafka.config.broker.session.timeout.ms"], "6000");
+    assert_eq!(parse(&scenario.to_yaml()).expect("it reads as it was"), scenario);
+}
+
+#[test]
+fn wrong_brokers_are_named_with_place_and_remedy() {
+    for (said, column, message, help) in [
+        ("kafkaa: {}", 40, "`kafkaa` is not a bus", "did you mean `kafka`?"),
+        ("kafka: { profile: 2.8 }", 58, "there is no profile `2.8`", "the profiles are 3.9, 4.1, 4.3"),
+        (
+            "kafka: { config: { broker.sesion.timeout.ms: 6000 } }",
+            85,
+            "`broker.sesion.timeout.ms` is not a setting that the model has",
+            "did you mean `broker.session.timeout.ms`?",
+        ),
+        (
+            "kafka: { config: { broker.session.timeout.ms: 6s } }",
+            86,
+            "`broker.session.timeout.ms` is a whole number of milliseconds, without a unit, not `6s`",
+            "write a whole number of milliseconds, without a unit, as in 1000",
+        ),
+        (
+            "kafka: { config: { unclean.leader.election.enable: 1 } }",
+            91,
+            "`unclean.leader.election.enable` is `true` or `false`, not `1`",
+            "write `true` or `false`",
+        ),
+        ("kafka: { profil: 4.1 }", 49, "unknown key `profil`", "did you mean `profile`?"),
+    ] {
+        let text = format!(
+            "{{name: brokers, topology: {{ brokers: {{ {said} }}, topics: {{orders: {{partitions: 1}}}}}}, workload: {{producers: {{topic: orders, rate: 10/s}}, for: 10s}}}}"
+        );
+        let findings = parse(&text).expect_err("it is wrong").findings();
+        let found: Vec<_> = findings
+            .iter()
+            .map(|finding| (finding.line, finding.column, finding.message.as_str(), finding.help.as_deref()))
+            .collect();
+        assert_eq!(found, [(1, column, message, Some(help))], "{said}");
+    }
+}
+
+#[test]
+fn an_unknown_bug_is_named_with_the_nearest() {
+    let text = "{name: bugs, topology: {bug: kip-11, topics: {orders: {partitions: 1}}}, workload: {producers: {topic: orders, rate: 10/s}, for: 10s}}";
+    let findings = parse(text).expect_err("there is none").findings();
+    assert_eq!(findings[0].message, "there is no bug `kip-11`");
+    assert_eq!(findings[0].help.as_deref(), Some("did you mean `kip-101`?"));
+}

@@ -11,8 +11,8 @@
 //! `awaited` is what it costs to await one thing that the bus completes, here a sleep through its `Clock`: from the
 //! call into the kernel to the task that goes on. The limit is `yield`, the same executor and no bus.
 //!
-//! `idle hour` is what a cluster costs that nobody uses: one simulated hour of three nodes, without topics and with 26
-//! partitions.
+//! `idle hour` is what a cluster costs that nobody uses: one simulated hour of three nodes and of five, without topics
+//! and with 26 partitions.
 
 #![allow(missing_docs, reason = "criterion's macros make undocumented functions")]
 
@@ -146,8 +146,8 @@ fn bare_heap(events: u64) {
 }
 
 /// An hour of a cluster that nobody uses.
-fn idle(bus: &str, partitions: u32) {
-    let simulation = open(bus, ClusterSpec::of(3), Choices::new(1)).expect("a model of the bus");
+fn idle(bus: &str, nodes: u32, partitions: u32) {
+    let simulation = open(bus, ClusterSpec::of(nodes), Choices::new(1)).expect("a model of the bus");
     let main: SimulatedMain = Box::new(move |cluster| {
         Box::pin(async move {
             let spec = TopicSpec {
@@ -223,8 +223,13 @@ fn storms(c: &mut Criterion) {
     let mut group = c.benchmark_group("idle hour");
     group.sample_size(10);
     for bus in BUSES {
-        for (line, partitions) in [("no topics", 0), ("26 partitions", 26)] {
-            group.bench_function(BenchmarkId::new(line, bus), |b| b.iter(|| idle(bus, partitions)));
+        for nodes in [3, 5] {
+            for (line, partitions) in [("no topics", 0), ("26 partitions", 26)] {
+                let line = format!("{nodes} nodes, {line}");
+                group.bench_function(BenchmarkId::new(line, bus), |b| {
+                    b.iter(|| idle(bus, nodes, partitions));
+                });
+            }
         }
     }
     group.finish();

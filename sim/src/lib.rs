@@ -3,6 +3,7 @@
 //!
 //! | module | what it does |
 //! |---|---|
+//! | [`bugs`] | bugs that brokers and clients had, each a change of one rule |
 //! | [`kernel`] | the clock, the event heap, choices, network, disks, node clocks, the trace, invariants |
 //! | [`kafka`] | Kafka: brokers, controllers, groups, and the client libraries |
 //! | [`nats`] | NATS with JetStream: servers, Raft groups, streams, consumers, and the client library |
@@ -13,11 +14,13 @@
 //! | [`guard`] | two runs of one plan compared: the first event that differs, and the likely cause |
 //! | [`nodes`] | sets of nodes, as bits |
 //! | `bus`, `cluster`, `nemesis` | the bus traits, the cluster and its faults over all that |
+//! | [`settings`] | what a scenario may say about the brokers of a bus |
 //! | [`storm`] | a user's service under many seeds of faults, recorded and judged |
 //! | `strategies` | proptest strategies, behind the feature `proptest` |
 //! | `wire` | plain data on its way to another process |
 //! | `targets` | simulated clusters by the name of their bus: [`open`] |
 
+pub mod bugs;
 mod bus;
 mod cluster;
 pub mod guard;
@@ -31,6 +34,7 @@ pub mod nats;
 mod nemesis;
 pub mod nodes;
 pub mod runtime;
+pub mod settings;
 mod shared;
 pub mod storm;
 #[cfg(feature = "proptest")]

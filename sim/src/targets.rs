@@ -9,7 +9,7 @@ use crate::{
     nats::{self, Nats},
     runtime::{Broken, Options, ProcWarning},
 };
-use squall_bus::{BoxFuture, Capabilities, Cluster, ClusterSpec, Error, ErrorClass, Fsync};
+use squall_bus::{BoxFuture, Capabilities, Cluster, ClusterSpec, Error, ErrorClass};
 use std::sync::Arc;
 
 /// The buses that there are models of.
@@ -61,21 +61,17 @@ pub fn open(bus: &str, spec: ClusterSpec, choices: Choices) -> Result<Box<dyn Si
     }
 }
 
-/// A simulated Kafka as `local:kafka` would start it, all invariants on.
+/// A simulated Kafka as `local:kafka` would start it, all invariants on, unless it has a bug.
 pub(crate) fn kafka(spec: ClusterSpec, choices: Choices) -> Result<Simulation<Kafka>, Error> {
-    let flush_every_message = spec.fsync == Fsync::Always;
-    let rules = kafka::Rules { flush_every_message, ..profile::kafka_4_3_test_cluster() };
-    let model = Kafka::new(rules, spec.nodes, &choices)?;
-    Ok(Simulation::new(model, choices, LinkSpec::default(), invariants::all()))
+    let model = Kafka::new(kafka::config::rules(&spec)?, spec.nodes, &choices)?;
+    // With a bug the history has to show what happened.
+    let invariants = if spec.bug.is_some() { Vec::new() } else { invariants::all() };
+    Ok(Simulation::new(model, choices, LinkSpec::default(), invariants))
 }
 
 /// A simulated NATS with its own defaults, all invariants on.
 pub(crate) fn nats(spec: ClusterSpec, choices: Choices) -> Result<Simulation<Nats>, Error> {
-    let mut rules = nats::profile::nats_2_15();
-    if spec.fsync == Fsync::Always {
-        rules.sync = nats::rules::Sync::Always;
-    }
-    let model = Nats::new(rules, spec.nodes, &choices)?;
+    let model = Nats::new(nats::profile::rules(&spec)?, spec.nodes, &choices)?;
     Ok(Simulation::new(model, choices, LinkSpec::default(), nats::invariants::all()))
 }
 

@@ -2,7 +2,7 @@
 
 use super::KafkaConfig;
 use rdkafka::ClientConfig;
-use squall_bus::{Acks, ConsumerConfig, Isolation, ProducerConfig, ResetPolicy, Subscription};
+use squall_bus::{Acks, ConsumerConfig, GroupProtocol, Isolation, ProducerConfig, ResetPolicy, Subscription};
 use std::{
     hash::{BuildHasher, RandomState},
     time::Duration,
@@ -65,6 +65,16 @@ pub(super) fn consumer(bus: &KafkaConfig, config: &ConsumerConfig) -> ClientConf
         // How long librdkafka pauses when so many are fetched ahead; its default of 1 s starves a fast reader.
         .set("fetch.queue.backoff.ms", "5");
     set(&mut settings, "auto.commit.interval.ms", config.auto_commit.map(ms));
+    set(&mut settings, "group.instance.id", config.instance.as_ref());
+    let assignors = config.assignors.iter().map(|assignor| assignor.name()).collect::<Vec<_>>().join(",");
+    let assignors = (!assignors.is_empty()).then_some(assignors);
+    match config.protocol {
+        GroupProtocol::Classic => set(&mut settings, "partition.assignment.strategy", assignors),
+        GroupProtocol::Consumer => {
+            settings.set("group.protocol", "consumer");
+            set(&mut settings, "group.remote.assignor", assignors);
+        }
+    }
     set(&mut settings, "session.timeout.ms", config.session_timeout.map(ms));
     set(&mut settings, "heartbeat.interval.ms", config.heartbeat_interval.map(ms));
     set(&mut settings, "max.poll.interval.ms", config.max_poll_interval.map(ms));
@@ -99,7 +109,7 @@ pub(super) fn one_attempt(bus: &KafkaConfig, config: &ProducerConfig) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use squall_bus::{Topic, Unit};
+    use squall_bus::{Assignor, Topic, Unit};
 
     fn bus() -> KafkaConfig {
         let mut bus = KafkaConfig::new("127.0.0.1:1").expect("an address");
@@ -145,6 +155,28 @@ mod tests {
         assert!(!one_attempt(&bus(), &config(Some(0), true)));
         assert!(!one_attempt(&bus(), &config(Some(1), false)));
         assert!(!one_attempt(&bus(), &config(None, false)));
+    }
+
+    #[test]
+    fn a_groups_settings_are_librdkafkas() {
+        let topics = [Topic::new("t")];
+        let classic = ConsumerConfig {
+            assignors: vec![Assignor::Range, Assignor::RoundRobin],
+            instance: Some("one".to_owned()),
+            ..ConsumerConfig::group("c", "g", &topics)
+        };
+        let settings = consumer(&bus(), &classic);
+        assert_eq!(settings.get("partition.assignment.strategy"), Some("range,roundrobin"));
+        assert_eq!((settings.get("group.instance.id"), settings.get("group.protocol")), (Some("one"), None));
+        let next = ConsumerConfig {
+            assignors: vec![Assignor::Uniform],
+            protocol: GroupProtocol::Consumer,
+            ..ConsumerConfig::group("c", "g", &topics)
+        };
+        let settings = consumer(&bus(), &next);
+        assert_eq!(settings.get("group.protocol"), Some("consumer"));
+        assert_eq!(settings.get("group.remote.assignor"), Some("uniform"));
+        assert_eq!(settings.get("partition.assignment.strategy"), None);
     }
 
     #[test]

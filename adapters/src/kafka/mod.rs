@@ -102,7 +102,13 @@ impl KafkaBus {
 /// What Kafka and its client can do, and these things besides.
 #[must_use]
 pub fn capabilities(besides: &[Capability]) -> Capabilities {
-    let own = [Capability::Transactions, Capability::Idempotence, Capability::AckOne, Capability::AckNone];
+    let own = [
+        Capability::Transactions,
+        Capability::Idempotence,
+        Capability::AckOne,
+        Capability::AckNone,
+        Capability::GroupSettings,
+    ];
     Capabilities::new(AckModel::Prefix, true, &[&own, besides].concat())
 }
 

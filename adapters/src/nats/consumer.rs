@@ -121,6 +121,7 @@ impl fmt::Debug for NatsConsumer {
 
 impl NatsConsumer {
     pub(super) fn open(bus: &NatsConfig, config: &ConsumerConfig, worker: &Worker) -> Result<Self, Error> {
+        config.without_group_settings()?;
         if config.auto_commit.is_some() {
             let says = "records are acknowledged one by one, and nothing is committed on a timer: leave auto_commit out";
             return Err(Error::new(ErrorClass::Refused, "INVALID_CONFIG", says));

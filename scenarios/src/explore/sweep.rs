@@ -12,7 +12,9 @@ use super::{
     draw::{Preset, draw},
     summary::{Failure, Summary},
 };
-use crate::{Job, Override, Plan, Scenario, Target, runner::Sink, runs::quoted, runs::unjudged};
+use crate::{
+    Job, Override, Plan, Scenario, Target, runner::Sink, runs::arguments, runs::quoted, runs::unjudged,
+};
 use squall_bus::Capabilities;
 use squall_history::{Report, Verdict};
 use squall_sim::kernel::Marks;
@@ -132,9 +134,7 @@ impl Exploration {
         if let Some(flag) = self.preset.flag() {
             command.push_str(&format!(" {flag}"));
         }
-        for over in &self.overrides {
-            command.push_str(&format!(" --set {}", quoted(over.text())));
-        }
+        command.push_str(&arguments(&self.overrides));
         command
     }
 

@@ -10,7 +10,7 @@
 //! | `set` | `--set key=value` on the tree |
 //! | `typed` | tree to types, with places and suggestions |
 //! | [`scalar`] | durations, rates, ratios, bounds, roles: each a type with its unit |
-//! | `topology`, `workload`, `transactions`, `faults`, `expect`, `explore` | the types |
+//! | `topology`, `workload`, `membership`, `transactions`, `faults`, `expect`, `explore` | the types |
 //! | `check` | what no type can say: names that exist, numbers that fit together |
 //! | `error` | problems with their places, rendered |
 //!
@@ -22,6 +22,7 @@ mod error;
 mod expect;
 mod explore;
 mod faults;
+mod membership;
 pub mod scalar;
 mod set;
 mod suggest;
@@ -35,8 +36,9 @@ pub use error::{Finding, ScenarioError};
 pub use expect::Expect;
 pub use explore::{Explore, Family};
 pub use faults::{DelayArgs, DropArgs, FaultSpec};
+pub use membership::{Assignor, GroupProtocol, Reset};
 pub use set::Override;
-pub use topology::{Fsync, TopicShape, Topology};
+pub use topology::{Brokers, Fsync, TopicShape, Topology};
 pub use transactions::{Forward, Isolation, Transactions};
 pub use tree::MAX_FILE_BYTES;
 pub use workload::{

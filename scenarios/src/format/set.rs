@@ -11,6 +11,9 @@ use super::{
 };
 use std::{fmt, str::FromStr};
 
+/// What a `--bug` argument sets.
+const BUG: &str = "topology.bug=";
+
 /// One `--set` argument: a path and a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Override {
@@ -22,6 +25,19 @@ pub struct Override {
 }
 
 impl Override {
+    /// `--bug ID`: the model has this bug.
+    ///
+    /// # Errors
+    /// When the id is none that could be written.
+    pub fn of_bug(id: &str) -> Result<Self, ScenarioError> {
+        format!("{BUG}{id}").parse()
+    }
+
+    /// The bug, of such an argument.
+    pub(crate) fn bug(&self) -> Option<&str> {
+        self.text.strip_prefix(BUG)
+    }
+
     /// The argument as it was given: it stands in every command that reproduces.
     #[must_use]
     pub fn text(&self) -> &str {

@@ -16,8 +16,30 @@ pub struct Topology {
     /// power.
     #[serde(default)]
     pub fsync: Fsync,
+    /// What the brokers of a bus are, by the name of the bus: `kafka: { profile: "4.1" }`. A target of another bus passes it
+    /// over.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub brokers: BTreeMap<String, Brokers>,
+    /// A bug that the model of a bus is to have, by its id in `squall bugs`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bug: Option<String>,
     /// The topics by name. A dead-letter topic `<topic>.dlq` of a topic that stands here need not be listed.
     pub topics: BTreeMap<String, TopicShape>,
+}
+
+/// What the brokers of one bus are.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct Brokers {
+    /// The version of the bus whose rules a simulated cluster follows, and that a real one must have. The newest that
+    /// Squall knows unless said. `squall list --settings` has them all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub profile: Option<Setting>,
+    /// The brokers' configuration, by the bus's own names: `broker.session.timeout.ms: 6000`. `squall list --settings`
+    /// has them all, with their defaults.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub config: BTreeMap<String, Setting>,
 }
 
 /// When a node's disk has what the node acknowledged.

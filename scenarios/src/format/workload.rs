@@ -1,6 +1,7 @@
 //! What the clients do: producers, consumers, and for how long.
 
 use super::{
+    membership::{Assignor, GroupProtocol, Reset},
     scalar::{AcksChoice, Count, Period, PeriodRange, Rate, Ratio},
     transactions::{Forward, Isolation, Transactions},
 };
@@ -135,8 +136,11 @@ pub enum Profile {
     /// The client that the adapter of the real bus uses.
     #[default]
     Native,
-    /// Kafka's Java client.
+    /// Kafka's Java client, 4.x.
     Java,
+    /// Kafka's Java client, 3.x.
+    #[serde(rename = "java-3")]
+    Java3,
 }
 
 /// Consumers that are alike and share a group. They are called `consumer-1`, `consumer-2` and so on, counted
@@ -164,6 +168,26 @@ pub struct Consumers {
     /// When they commit.
     #[serde(default)]
     pub commit: CommitPolicy,
+    /// The client commits on its own, so often, what it has handed out; nothing is committed by the service then, and
+    /// `commit` has no meaning. What each client covers differs: see `profile`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auto_commit: Option<Period>,
+    /// Whose habits the simulated clients have.
+    #[serde(default, skip_serializing_if = "is_native")]
+    pub profile: Profile,
+    /// How units are dealt to the members. The client's own choice unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assignor: Option<Assignor>,
+    /// How the group and its coordinator agree.
+    #[serde(default, skip_serializing_if = "is_classic")]
+    pub protocol: GroupProtocol,
+    /// Whether a member has a name that outlives it (`group.instance.id`, here the name of the consumer): back
+    /// within its session it goes on with the units it had.
+    #[serde(default, rename = "static", skip_serializing_if = "is_false")]
+    pub is_static: bool,
+    /// Where the group begins without a position.
+    #[serde(default, skip_serializing_if = "is_earliest")]
+    pub reset: Reset,
     /// How long the group waits for a sign of life. The client's own default unless said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_timeout: Option<Period>,
@@ -275,6 +299,24 @@ pub enum CommitPolicy {
     AfterProcessing,
     /// Before the handler begins: a crash in between skips records.
     BeforeProcessing,
+}
+
+// Serde asks with a reference.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_false(told: &bool) -> bool {
+    !told
+}
+
+fn is_native(profile: &Profile) -> bool {
+    *profile == Profile::default()
+}
+
+fn is_classic(protocol: &GroupProtocol) -> bool {
+    *protocol == GroupProtocol::default()
+}
+
+fn is_earliest(reset: &Reset) -> bool {
+    *reset == Reset::default()
 }
 
 fn one() -> Count {

@@ -1,10 +1,11 @@
 //! What a consumer does with a record: how long each try takes, how it ends, how long the pause is.
 
 use crate::format::{
-    CommitPolicy, Consumers, Forward, Isolation, Jitter, Retry, RetryBy, Scenario,
+    Assignor, CommitPolicy, Consumers, Forward, GroupProtocol, Isolation, Jitter, Profile, Reset, Retry,
+    RetryBy, Scenario,
     scalar::{Count, Period},
 };
-use squall_bus::{ConsumerConfig, Topic};
+use squall_bus::{ClientProfile, ConsumerConfig, ResetPolicy, Topic};
 use squall_sim::kernel::{Choices, Site, mix};
 use std::time::Duration;
 
@@ -139,6 +140,22 @@ pub(super) fn plan(scenario: &Scenario, choices: &Choices) -> Vec<ConsumerPlan> 
 fn config(group: &Consumers, number: usize, topics: &[Topic], ordered: bool) -> ConsumerConfig {
     let plain = ConsumerConfig::group(&format!("consumer-{number}"), &group.group, topics);
     ConsumerConfig {
+        profile: match group.profile {
+            Profile::Native => ClientProfile::Native,
+            Profile::Java => ClientProfile::Java,
+            Profile::Java3 => ClientProfile::Java3,
+        },
+        reset: match group.reset {
+            Reset::Earliest => ResetPolicy::Earliest,
+            Reset::Latest => ResetPolicy::Latest,
+        },
+        auto_commit: group.auto_commit.map(Period::get),
+        assignors: group.assignor.map(Assignor::get).into_iter().collect(),
+        protocol: match group.protocol {
+            GroupProtocol::Classic => squall_bus::GroupProtocol::Classic,
+            GroupProtocol::Consumer => squall_bus::GroupProtocol::Consumer,
+        },
+        instance: group.is_static.then(|| plain.client.clone()),
         session_timeout: group.session_timeout.map(Period::get),
         heartbeat_interval: group.heartbeat.map(Period::get),
         max_poll_interval: group.max_poll_interval.map(Period::get),

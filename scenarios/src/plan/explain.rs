@@ -4,7 +4,8 @@
 
 use super::Plan;
 use crate::format::{
-    Arrivals, Consumers, Fsync, Isolation, Jitter, KeyChoice, PayloadKind, Producers, RetryBy,
+    Arrivals, CommitPolicy, Consumers, Forward, Fsync, GroupProtocol, Isolation, Jitter, KeyChoice,
+    PayloadKind, Producers, Profile, Reset, RetryBy,
 };
 use squall_bus::{
     Capabilities, Capability, ConsumerConfig, Role,
@@ -125,6 +126,18 @@ impl Plan {
             Fsync::Always => ", disks synced before every ack",
         };
         writeln!(f, "\ntopology: {}{synced}", Many(self.scenario().topology.nodes.get(), "node"))?;
+        for (bus, brokers) in &self.scenario().topology.brokers {
+            let profile = brokers
+                .profile
+                .as_ref()
+                .map_or("the newest profile".to_owned(), |profile| format!("profile {}", profile.0));
+            write!(f, "  brokers of {bus}: {profile}")?;
+            brokers.config.iter().try_for_each(|(name, value)| write!(f, ", {name}={}", value.0))?;
+            writeln!(f)?;
+        }
+        if let Some(bug) = &self.scenario().topology.bug {
+            writeln!(f, "  the model has the bug {bug}")?;
+        }
         for topic in self.topics() {
             write!(
                 f,
@@ -333,22 +346,47 @@ fn consumers(f: &mut fmt::Formatter<'_>, group: &Consumers) -> fmt::Result {
         };
         write!(f, "; sees {sees} records")?;
     }
-    if let Some(forward) = &group.forward {
-        let records = Many(forward.records.get(), "record");
-        write!(f, "; forwards to {} in transactions of at most {records}", forward.topic)?;
-        if forward.abort.ppm() > 0 {
-            write!(f, ", {} aborted", forward.abort)?;
-        }
-        if !forward.rewind {
-            write!(f, " and not read again")?;
-        }
-        return writeln!(f);
+    match (&group.forward, group.auto_commit, group.commit) {
+        (Some(forward), ..) => forwarding(f, forward)?,
+        (None, Some(every), _) => write!(f, "; committed by the client every {every}")?,
+        (None, None, CommitPolicy::AfterProcessing) => write!(f, "; commit after processing")?,
+        (None, None, CommitPolicy::BeforeProcessing) => write!(f, "; commit before processing")?,
     }
-    let commit = match group.commit {
-        crate::format::CommitPolicy::AfterProcessing => "after",
-        crate::format::CommitPolicy::BeforeProcessing => "before",
-    };
-    writeln!(f, "; commit {commit} processing")
+    membership(f, group)?;
+    writeln!(f)
+}
+
+/// What a group writes for what it reads.
+fn forwarding(f: &mut fmt::Formatter<'_>, forward: &Forward) -> fmt::Result {
+    let records = Many(forward.records.get(), "record");
+    write!(f, "; forwards to {} in transactions of at most {records}", forward.topic)?;
+    if forward.abort.ppm() > 0 {
+        write!(f, ", {} aborted", forward.abort)?;
+    }
+    if !forward.rewind {
+        write!(f, " and not read again")?;
+    }
+    Ok(())
+}
+
+/// How the group agrees on who reads what, where that is said.
+fn membership(f: &mut fmt::Formatter<'_>, group: &Consumers) -> fmt::Result {
+    if group.protocol == GroupProtocol::Consumer {
+        write!(f, "; dealt by the coordinator")?;
+    }
+    if let Some(assignor) = group.assignor {
+        write!(f, "; by {}", assignor.get().name())?;
+    }
+    if group.is_static {
+        write!(f, "; static members")?;
+    }
+    if group.profile == Profile::Java {
+        write!(f, "; Java's client")?;
+    }
+    if group.reset == Reset::Latest {
+        write!(f, "; from the end")?;
+    }
+    Ok(())
 }
 
 /// `1 node`, `3 nodes`.

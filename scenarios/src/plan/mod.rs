@@ -146,15 +146,25 @@ impl Plan {
         self.scenario.topics().into_iter().map(spec).collect()
     }
 
-    /// The cluster to start.
+    /// The cluster of this bus to start.
     #[must_use]
-    pub fn cluster(&self) -> ClusterSpec {
-        let fsync = match self.scenario.topology.fsync {
+    pub fn cluster(&self, bus: &str) -> ClusterSpec {
+        let topology = &self.scenario.topology;
+        let fsync = match topology.fsync {
             Fsync::Lazy => squall_bus::Fsync::Lazy,
             Fsync::Always => squall_bus::Fsync::Always,
         };
         let loses_power = self.needs().contains(&Capability::PowerFail);
-        ClusterSpec { nodes: self.scenario.topology.nodes.get(), fsync, loses_power }
+        let brokers = topology.brokers.get(bus);
+        let config = brokers.iter().flat_map(|brokers| &brokers.config);
+        ClusterSpec {
+            nodes: topology.nodes.get(),
+            fsync,
+            loses_power,
+            profile: brokers.and_then(|brokers| brokers.profile.clone()).map(|profile| profile.0),
+            config: config.map(|(name, value)| (name.clone(), value.0.clone())).collect(),
+            bug: topology.bug.clone(),
+        }
     }
 
     /// What a target must be able to do to run this.
@@ -176,6 +186,12 @@ impl Plan {
         }
         if self.consumers.iter().any(|consumer| consumer.config.without_redelivery().is_err()) {
             needs.insert(Capability::Redelivery);
+        }
+        let left_to_the_client = |consumer: &ConsumerPlan| {
+            consumer.config.auto_commit.is_some() || consumer.config.without_group_settings().is_err()
+        };
+        if self.consumers.iter().any(left_to_the_client) {
+            needs.insert(Capability::GroupSettings);
         }
         needs
     }
@@ -209,7 +225,9 @@ impl Plan {
                 Fsync::Lazy => guarantees::Fsync::Lazy,
                 Fsync::Always => guarantees::Fsync::Always,
             },
-            commit: if before {
+            commit: if consumers.iter().any(|group| group.auto_commit.is_some()) {
+                guarantees::CommitPolicy::Auto
+            } else if before {
                 guarantees::CommitPolicy::BeforeProcessing
             } else {
                 guarantees::CommitPolicy::AfterProcessing

@@ -174,6 +174,7 @@ fn config(group: &Producers, number: u32) -> ProducerConfig {
         profile: match group.profile {
             Profile::Native => ClientProfile::Native,
             Profile::Java => ClientProfile::Java,
+            Profile::Java3 => ClientProfile::Java3,
         },
         acks: group.acks.0,
         idempotent: group.idempotent || group.transactions.is_some(),

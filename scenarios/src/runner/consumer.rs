@@ -39,6 +39,8 @@ enum Ended {
 enum Done {
     Commits(Commits),
     Acks(Acks),
+    /// The client commits by itself.
+    Automatic,
 }
 
 /// A consumer's handle, and what is needed to use it and to write down what comes of it.
@@ -85,6 +87,7 @@ pub(super) async fn consume(plan: ConsumerPlan, bus: Arc<dyn Bus>, life: Incarna
         notebook,
     };
     let done = match bus.capabilities().ack_model {
+        AckModel::Prefix if plan.config.auto_commit.is_some() => Done::Automatic,
         AckModel::Prefix => Done::Commits(Commits::new(member.clone())),
         AckModel::Individual => Done::Acks(Acks::new(member.clone())),
     };
@@ -137,6 +140,7 @@ impl Worker {
             let ended = match done {
                 Done::Commits(commits) => commits.poll_ended(cx).map(Ended::Commit),
                 Done::Acks(acks) => acks.poll_ended(cx).map(|()| Ended::Ack),
+                Done::Automatic => Poll::Pending,
             };
             if let Poll::Ready(ended) = ended {
                 return Poll::Ready(Step::Ended(ended));
@@ -177,13 +181,14 @@ impl Worker {
 
     async fn record(&mut self, delivery: Delivery) {
         let read = self.member.notebook.delivered(self.plan.name(), Some(&self.plan.group), &delivery);
-        if self.plan.commit == CommitPolicy::BeforeProcessing {
+        if self.plan.commit == CommitPolicy::BeforeProcessing && !matches!(self.done, Done::Automatic) {
             let certain = match &mut self.done {
                 Done::Commits(commits) => {
                     commits.done(&delivery);
                     commits.finish().await
                 }
                 Done::Acks(acks) => acks.once(&delivery, read.event).await,
+                Done::Automatic => true,
             };
             if certain {
                 self.handle(&delivery, read).await;
@@ -201,6 +206,7 @@ impl Worker {
                 );
             }
             (Done::Acks(acks), _) => acks.done(delivery, read.event),
+            (Done::Automatic, _) => {}
         }
     }
 

@@ -2,8 +2,8 @@
 
 use super::Bounds;
 use crate::format::{
-    Arrivals, CommitPolicy, Consumers, Handler, Jitter, KeyChoice, Names, PayloadKind, Producers, Profile,
-    Retry, RetryBy, Topology,
+    Arrivals, CommitPolicy, Consumers, GroupProtocol, Handler, Jitter, KeyChoice, Names, PayloadKind,
+    Producers, Profile, Reset, Retry, RetryBy, Topology,
     scalar::{AcksChoice, Count, Period, PeriodRange, Ratio},
 };
 use proptest::{
@@ -177,6 +177,12 @@ pub(super) fn readers(bounds: &Bounds) -> impl Strategy<Value = Reader> + use<> 
             retry,
             dlq: None,
             commit,
+            auto_commit: None,
+            profile: Profile::default(),
+            assignor: None,
+            protocol: GroupProtocol::default(),
+            is_static: false,
+            reset: Reset::default(),
             session_timeout: session,
             heartbeat,
             max_poll_interval: poll,

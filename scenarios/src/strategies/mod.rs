@@ -129,7 +129,7 @@ fn topologies(bounds: &Bounds) -> impl Strategy<Value = Topology> + use<> {
             shape.min_insync = min_insync.map(|least| Count::new(least.min(copies)));
             (format!("events-{number}"), shape)
         });
-        Topology { nodes, fsync, topics: topics.collect() }
+        Topology { nodes, fsync, brokers: BTreeMap::new(), bug: None, topics: topics.collect() }
     })
 }
 

@@ -3,7 +3,7 @@
 //! A batch is shared by reference between clients, leaders and followers; nobody changes one.
 
 use super::{
-    group::GroupSnapshot,
+    group::{GroupSnapshot, consumer::ConsumerGroupRecord},
     protocol::{GroupIx, PartitionId},
     txn::{
         messages::{Marker, ProducerIdAndEpoch},
@@ -35,6 +35,8 @@ pub struct CommittedOffset {
     pub offset: u64,
     /// The leader epoch of the last record read, if the client knew it.
     pub leader_epoch: Option<u32>,
+    /// How many bytes of metadata are kept with it; what they say is its writer's business.
+    pub metadata_bytes: u32,
 }
 
 /// What is in a batch.
@@ -52,6 +54,12 @@ pub enum Payload {
     Marker(Marker),
     /// A transactional id after a change.
     Transaction(Arc<TxnSnapshot>),
+    /// A group of the consumer protocol after a change.
+    ConsumerGroup(Arc<ConsumerGroupRecord>),
+    /// Tombstones of offsets that a group's log need not keep any more, one record each.
+    OffsetsGone(GroupIx, Vec<PartitionId>),
+    /// The tombstone of a group.
+    GroupGone(GroupIx),
 }
 
 /// A batch of records, shared by everyone who holds it.
@@ -118,7 +126,12 @@ impl Batch {
         match &self.payload {
             Payload::Records(records) => records.len() as u32,
             Payload::Offsets(_, offsets) | Payload::TxnOffsets(_, _, offsets) => offsets.len() as u32,
-            Payload::Group(_) | Payload::Marker(_) | Payload::Transaction(_) => 1,
+            Payload::OffsetsGone(_, partitions) => partitions.len() as u32,
+            Payload::Group(_)
+            | Payload::ConsumerGroup(_)
+            | Payload::GroupGone(_)
+            | Payload::Marker(_)
+            | Payload::Transaction(_) => 1,
         }
     }
 

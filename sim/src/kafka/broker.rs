@@ -17,6 +17,7 @@ use super::{
     fetcher::Fetcher,
     isr::IsrChanges,
     links::{Links, ReplyTo},
+    lull::Proposal,
     metadata::Image,
     protocol::{
         FetchPartition, LeaderHint, ListOffsetsPartition, ListedOffset, MetadataResponse, Msg, OffsetSpec,
@@ -97,6 +98,8 @@ pub(super) struct Broker {
     pub(super) untold: Vec<Vec<PartitionId>>,
     /// Of which partitions of a Fetch there may be something to say; kept for its memory.
     pub(super) open: Vec<FetchPartition>,
+    /// Lulls that this event proposes.
+    pub(super) lulls: Vec<Proposal>,
     /// Connections that can be read on.
     ready: VecDeque<ConnId>,
     purgatory_at: Option<Time>,
@@ -121,6 +124,7 @@ impl Broker {
             grown: Vec::new(),
             untold: vec![Vec::new(); servers as usize],
             open: Vec::new(),
+            lulls: Vec::new(),
             ready: VecDeque::new(),
             purgatory_at: None,
             storage_failed: false,
@@ -144,6 +148,7 @@ impl Broker {
         self.txns = TxnCoordinator::default();
         self.grown.clear();
         self.untold.iter_mut().for_each(Vec::clear);
+        self.lulls.clear();
         self.ready.clear();
         self.purgatory_at = None;
         self.storage_failed = false;
@@ -472,7 +477,7 @@ impl Broker {
         let now = env.ctx.now();
         let until = |conn: &Conn| match &conn.busy {
             Busy::Produce(parked) => Some(parked.until),
-            Busy::Fetch(parked) => Some(parked.until),
+            Busy::Fetch(parked) => parked.due(),
             Busy::No | Busy::Group(_) => None,
         };
         let is_due = |(conn, known)| until(known).is_some_and(|until| until <= now).then_some(conn);
@@ -488,9 +493,13 @@ impl Broker {
 
     /// Makes sure that the purgatory is looked at by then.
     pub(super) fn wake_at(&mut self, at: Time, env: &mut Env<'_, '_>) {
+        self.wake_by(at, env.ctx);
+    }
+
+    pub(super) fn wake_by(&mut self, at: Time, ctx: &mut Ctx<'_, Kafka>) {
         if self.purgatory_at.is_none_or(|armed| armed > at) {
             self.purgatory_at = Some(at);
-            env.ctx.timer(at.since(env.ctx.now()), Timer::Broker(BrokerTimer::Purgatory));
+            ctx.timer(at.since(ctx.now()), Timer::Broker(BrokerTimer::Purgatory));
         }
     }
 

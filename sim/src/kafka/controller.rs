@@ -323,7 +323,7 @@ pub(super) fn new_partitions(
 /// The settings of a topic that says nothing but how many replicas must be in sync.
 pub(super) fn default_settings(min_insync: u32, rules: &Rules) -> TopicSettings {
     TopicSettings {
-        min_insync,
+        min_insync: if rules.heed_min_isr { min_insync } else { 1 },
         unclean_election: rules.unclean_election,
         max_message_bytes: rules.message_max_bytes,
     }

@@ -42,6 +42,8 @@ error_codes! {
     RequestTimedOut = 7, "REQUEST_TIMED_OUT";
     /// The batch is larger than `message.max.bytes`.
     MessageTooLarge = 10, "MESSAGE_TOO_LARGE";
+    /// The metadata kept with an offset is larger than the coordinator takes.
+    OffsetMetadataTooLarge = 12, "OFFSET_METADATA_TOO_LARGE";
     /// The coordinator is reading its partition.
     CoordinatorLoadInProgress = 14, "COORDINATOR_LOAD_IN_PROGRESS";
     /// No coordinator is known.
@@ -52,6 +54,8 @@ error_codes! {
     NotEnoughReplicas = 19, "NOT_ENOUGH_REPLICAS";
     /// Fewer replicas are in sync than acks=all demands; found after the append.
     NotEnoughReplicasAfterAppend = 20, "NOT_ENOUGH_REPLICAS_AFTER_APPEND";
+    /// The acks of the request are neither -1 nor 0 nor 1.
+    InvalidRequiredAcks = 21, "INVALID_REQUIRED_ACKS";
     /// The generation is not the group's.
     IllegalGeneration = 22, "ILLEGAL_GENERATION";
     /// The member supports no assignor of the group.
@@ -62,6 +66,10 @@ error_codes! {
     InvalidSessionTimeout = 26, "INVALID_SESSION_TIMEOUT";
     /// The group rebalances: rejoin.
     RebalanceInProgress = 27, "REBALANCE_IN_PROGRESS";
+    /// The offsets of one commit do not fit into one batch.
+    InvalidCommitOffsetSize = 28, "INVALID_COMMIT_OFFSET_SIZE";
+    /// There is no group of that kind by this name.
+    GroupIdNotFound = 69, "GROUP_ID_NOT_FOUND";
     /// The sequence number is not the next one.
     OutOfOrderSequenceNumber = 45, "OUT_OF_ORDER_SEQUENCE_NUMBER";
     /// The producer's epoch is older than the one the broker knows.
@@ -88,6 +96,10 @@ error_codes! {
     OffsetNotAvailable = 78, "OFFSET_NOT_AVAILABLE";
     /// Join again with the member id of this response.
     MemberIdRequired = 79, "MEMBER_ID_REQUIRED";
+    /// The group has as many members as it may have.
+    GroupMaxSizeReached = 81, "GROUP_MAX_SIZE_REACHED";
+    /// Another member has taken over this instance.
+    FencedInstanceId = 82, "FENCED_INSTANCE_ID";
     /// The group has offsets in a transaction that is not over.
     UnstableOffsetCommit = 88, "UNSTABLE_OFFSET_COMMIT";
     /// A newer producer has the transactional id.
@@ -100,6 +112,14 @@ error_codes! {
     IneligibleReplica = 107, "INELIGIBLE_REPLICA";
     /// The controller elected a new leader while it answered.
     NewLeaderElected = 108, "NEW_LEADER_ELECTED";
+    /// The member epoch is neither the member's nor the one before.
+    FencedMemberEpoch = 110, "FENCED_MEMBER_EPOCH";
+    /// Another member still uses this instance.
+    UnreleasedInstanceId = 111, "UNRELEASED_INSTANCE_ID";
+    /// The coordinator has no such assignor.
+    UnsupportedAssignor = 112, "UNSUPPORTED_ASSIGNOR";
+    /// The member epoch is not the current one: heartbeat, then try again.
+    StaleMemberEpoch = 113, "STALE_MEMBER_EPOCH";
     /// The write is not part of an open transaction: abort.
     TransactionAbortable = 120, "TRANSACTION_ABORTABLE";
     /// The controller that was asked is not active.

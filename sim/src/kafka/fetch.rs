@@ -7,23 +7,47 @@
 //! - Where the reader's last epoch ends earlier here than at the reader, the answer says so and nothing else.
 
 use super::{
+    Kafka,
     broker::{Broker, Env},
-    conns::Busy,
+    conns::{Busy, Conn},
     error::ErrorCode,
+    lull::{Asked, Lull, Proposal},
     protocol::{Entry, FetchPartition, FetchRequest, FetchedPartition, PartitionId, ResponseBody},
     replica::Replica,
     rules::Rules,
     txn::partition::Aborted,
 };
-use crate::kernel::{ConnId, NodeId};
+use crate::kernel::{ConnId, Ctx, NodeId};
 use squall_bus::{Isolation, Time};
+use std::sync::Arc;
 
 /// A Fetch request that waits.
 #[derive(Debug)]
 pub(super) struct ParkedFetch {
     correlation: u32,
-    pub(super) until: Time,
+    wait: Wait,
     pub(super) request: FetchRequest,
+}
+
+/// What a Fetch request waits for beside something to say.
+#[derive(Clone, Copy, Debug)]
+enum Wait {
+    /// The end of its time.
+    Until(Time),
+    /// A request of a lull that is over, which arrives then.
+    Underway(Time),
+    /// Nothing: it goes on in silence.
+    Lull(Lull),
+}
+
+impl ParkedFetch {
+    /// When it has to be looked at.
+    pub(super) fn due(&self) -> Option<Time> {
+        match self.wait {
+            Wait::Until(at) | Wait::Underway(at) => Some(at),
+            Wait::Lull(_) => None,
+        }
+    }
 }
 
 impl Broker {
@@ -32,9 +56,12 @@ impl Broker {
         &mut self,
         conn: ConnId,
         correlation: u32,
-        request: FetchRequest,
+        mut request: FetchRequest,
         env: &mut Env<'_, '_>,
     ) -> Option<ResponseBody> {
+        if !env.rules.check_fetch_epochs {
+            forget_epochs(&mut request);
+        }
         let expired = request.max_wait.is_zero();
         let said = match request.replica {
             Some((node, epoch)) => {
@@ -53,7 +80,7 @@ impl Broker {
         let until = env.ctx.now() + request.max_wait;
         self.watch(conn, &request.partitions);
         if let Some(known) = self.conns.get_mut(conn) {
-            known.busy = Busy::Fetch(ParkedFetch { correlation, until, request });
+            known.busy = Busy::Fetch(ParkedFetch { correlation, wait: Wait::Until(until), request });
             self.wake_at(until, env);
         }
         None
@@ -103,7 +130,7 @@ impl Broker {
         let now = env.ctx.now();
         let Some(replica) = self.replica_mut(at.id) else { return };
         replica.follower_fetched(node, epoch, at, now);
-        if let Some(isr) = replica.expanded_isr(node, env.image) {
+        if let Some(isr) = replica.expanded_isr(node, env.image, env.rules) {
             self.want_isr(at.id, isr);
         }
         self.raise_high_watermark(at.id, env);
@@ -176,19 +203,109 @@ impl Broker {
         env: &mut Env<'_, '_>,
     ) {
         let Some(known) = self.conns.get_mut(conn) else { return };
-        let parked = match std::mem::take(&mut known.busy) {
+        let mut parked = match std::mem::take(&mut known.busy) {
             Busy::Fetch(parked) => parked,
             busy => {
                 known.busy = busy;
                 return;
             }
         };
-        let expired = expired && parked.until <= env.ctx.now();
+        let now = env.ctx.now();
+        if let Wait::Lull(lull) = parked.wait {
+            self.wake(&mut parked, lull, now);
+        }
+        let until = match parked.wait {
+            Wait::Until(until) => until,
+            Wait::Lull(_) => return,
+            Wait::Underway(arrives) if arrives > now => {
+                self.park(conn, parked);
+                return self.wake_at(arrives, env);
+            }
+            Wait::Underway(_) => {
+                if let Some(body) = self.fetch(conn, parked.correlation, parked.request, env) {
+                    self.answer(conn, parked.correlation, body, env);
+                }
+                return;
+            }
+        };
+        let expired = expired && until <= now;
         let among = among.unwrap_or(&parked.request.partitions);
         if let Some(said) = self.say(&parked.request, among, expired, env) {
+            if said.is_empty() && self.proposes_lull(conn, &mut parked, env) {
+                return self.park(conn, parked);
+            }
             self.answer(conn, parked.correlation, ResponseBody::Fetch(said), env);
-        } else if let Some(known) = self.conns.get_mut(conn) {
+        } else {
+            self.park(conn, parked);
+        }
+    }
+
+    /// The connection waits with this Fetch.
+    fn park(&mut self, conn: ConnId, parked: ParkedFetch) {
+        if let Some(known) = self.conns.get_mut(conn) {
             known.busy = Busy::Fetch(parked);
+        }
+    }
+
+    /// There is nothing to say to a Fetch whose time is up: proposes to leave it at that, if it is a follower's that
+    /// has everything, knows so and is in sync.
+    fn proposes_lull(&mut self, conn: ConnId, parked: &mut ParkedFetch, env: &Env<'_, '_>) -> bool {
+        let FetchRequest { replica, partitions, max_wait, .. } = &parked.request;
+        let Some((node, epoch)) = *replica else { return false };
+        let caught_up = |at: &FetchPartition| self.replica(at.id).is_some_and(|it| it.is_caught_up(node, at));
+        if !partitions.iter().all(caught_up) {
+            return false;
+        }
+        let lull = Lull::begin(*max_wait, env.ctx);
+        let asked = Asked::Fetch { partitions: Arc::clone(partitions), epoch };
+        self.lulls.push(Proposal { conn, lull, asked });
+        parked.wait = Wait::Lull(lull);
+        true
+    }
+
+    /// A lull is over: its follower was heard of last in its last round, and waits in it, or is about to.
+    fn wake(&mut self, parked: &mut ParkedFetch, lull: Lull, now: Time) {
+        let (fetched, arrives) = (lull.fetched(now), lull.arrives(now));
+        if let Some((node, _)) = parked.request.replica {
+            for at in parked.request.partitions.iter() {
+                if let Some(replica) = self.replica_mut(at.id) {
+                    replica.heard_follower(node, fetched);
+                }
+            }
+        }
+        parked.wait = if arrives > now {
+            Wait::Underway(arrives)
+        } else {
+            Wait::Until(arrives + parked.request.max_wait)
+        };
+    }
+
+    /// Nothing came of a lull: the answer leaves, though it says nothing.
+    pub(super) fn answer_after_all(&mut self, conn: ConnId, env: &mut Env<'_, '_>) {
+        let Some(known) = self.conns.get(conn) else { return };
+        let Busy::Fetch(ParkedFetch { correlation, wait: Wait::Lull(_), .. }) = known.busy else { return };
+        self.answer(conn, correlation, ResponseBody::Fetch(Vec::new()), env);
+        self.settle(env);
+    }
+
+    /// Ends every lull of this broker, at both ends.
+    pub(super) fn rouse(&mut self, ctx: &mut Ctx<'_, Kafka>) {
+        let now = ctx.now();
+        for fetcher in &mut self.fetchers {
+            fetcher.rouse(now);
+        }
+        let silent: Vec<ConnId> =
+            self.conns.iter().filter(|(_, known)| is_silent(known)).map(|(conn, _)| conn).collect();
+        for conn in silent {
+            let Some(known) = self.conns.get_mut(conn) else { continue };
+            let Busy::Fetch(mut parked) = std::mem::take(&mut known.busy) else { continue };
+            if let Wait::Lull(lull) = parked.wait {
+                self.wake(&mut parked, lull, now);
+            }
+            if let Some(due) = parked.due() {
+                self.wake_by(due, ctx);
+            }
+            self.park(conn, parked);
         }
     }
 
@@ -307,6 +424,17 @@ fn aborted(replica: &Replica, from: u64, entries: &[Entry]) -> Vec<Aborted> {
         (Some(transactions), Some(last)) => transactions.aborted(from, last.end_offset()),
         _ => Vec::new(),
     }
+}
+
+/// Takes what a reader knows of epochs out of its Fetch.
+fn forget_epochs(request: &mut FetchRequest) {
+    for at in Arc::make_mut(&mut request.partitions) {
+        (at.current_leader_epoch, at.last_fetched_epoch) = (None, None);
+    }
+}
+
+fn is_silent(known: &Conn) -> bool {
+    matches!(known.busy, Busy::Fetch(ParkedFetch { wait: Wait::Lull(_), .. }))
 }
 
 fn refused(id: PartitionId, error: ErrorCode, env: &Env<'_, '_>) -> FetchedPartition {

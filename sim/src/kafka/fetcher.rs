@@ -9,6 +9,7 @@ use super::{
     broker::{Broker, BrokerTimer, Env},
     error::ErrorCode,
     links::Lane,
+    lull::Lull,
     protocol::{FetchPartition, FetchRequest, FetchedPartition, PartitionId, RequestBody},
     replica::{Replica, Role, store},
     rules::Truncate,
@@ -27,6 +28,8 @@ pub(super) struct Fetcher {
     resting: Vec<(Time, PartitionId)>,
     /// When the unanswered request was sent.
     asked: Option<Time>,
+    /// It is sent and answered again and again in silence.
+    lull: Option<Lull>,
     /// Partitions whose part of the answer under way is not wanted any more.
     stale: Vec<PartitionId>,
     /// No request before this.
@@ -41,6 +44,7 @@ impl Fetcher {
             partitions: Arc::default(),
             resting: Vec::new(),
             asked: None,
+            lull: None,
             stale: Vec::new(),
             rests_until: Time::ZERO,
             timeout_armed: false,
@@ -60,6 +64,31 @@ impl Fetcher {
         }
     }
 
+    /// Falls silent, if it would ask for exactly these again.
+    pub(super) fn fall_silent(&mut self, partitions: &Arc<Vec<FetchPartition>>, lull: Lull) -> bool {
+        let same = self.asked.is_some() && Arc::ptr_eq(&self.partitions, partitions);
+        let silent = same && self.stale.is_empty() && self.resting.is_empty();
+        if silent {
+            self.lull = Some(lull);
+        }
+        silent
+    }
+
+    /// What went on in silence goes on by messages.
+    pub(super) fn rouse(&mut self, now: Time) {
+        self.asked = self.asked_by(now);
+        self.lull = None;
+    }
+
+    /// When the unanswered request was sent, or would have been.
+    fn asked_by(&self, now: Time) -> Option<Time> {
+        self.lull.map_or(self.asked, |lull| Some(lull.answered(now)))
+    }
+
+    fn answered(&mut self) {
+        (self.asked, self.lull) = (None, None);
+    }
+
     fn put(&mut self, at: FetchPartition) {
         let partitions = Arc::make_mut(&mut self.partitions);
         match partitions.binary_search_by_key(&at.id, |at| at.id) {
@@ -75,7 +104,7 @@ fn place(replica: &Replica, max_bytes: u32, truncate: Truncate) -> FetchPartitio
         current_leader_epoch: Some(replica.leader_epoch),
         offset: replica.log.end(),
         last_fetched_epoch: match truncate {
-            Truncate::ByEpoch => replica.log.last_epoch(),
+            Truncate::ByEpoch | Truncate::ByEpochOnce => replica.log.last_epoch(),
             Truncate::ToHighWatermark => None,
         },
         max_bytes,
@@ -130,7 +159,7 @@ impl Broker {
 
     /// A leader answered.
     pub(super) fn fetched(&mut self, leader: NodeId, said: Vec<FetchedPartition>, env: &mut Env<'_, '_>) {
-        self.fetchers[leader.index()].asked = None;
+        self.fetchers[leader.index()].answered();
         for fetched in said {
             if !self.fetchers[leader.index()].stale.contains(&fetched.id) {
                 self.take_in(leader, fetched, env);
@@ -161,7 +190,10 @@ impl Broker {
             }
         }
         if let Some((epoch, end)) = fetched.diverging {
-            let own = replica.log.epoch_end(epoch).map_or(0, |(_, end)| end);
+            let own = match env.rules.truncate {
+                Truncate::ByEpochOnce => end,
+                _ => replica.log.epoch_end(epoch).map_or(0, |(_, end)| end),
+            };
             replica.truncate(end.min(own), env.rules);
             env.ctx.disk().truncate(replica.file, replica.log.file_len());
         }
@@ -179,7 +211,10 @@ impl Broker {
             replica.append(entry, env.rules);
         }
         replica.high_watermark = fetched.high_watermark.min(replica.log.end());
-        let at = place(replica, env.rules.replica_fetch_max_bytes, env.rules.truncate);
+        let mut at = place(replica, env.rules.replica_fetch_max_bytes, env.rules.truncate);
+        if env.rules.truncate == Truncate::ByEpochOnce {
+            at.last_fetched_epoch = None;
+        }
         self.fetchers[leader.index()].put(at);
     }
 
@@ -209,7 +244,7 @@ impl Broker {
     /// The connection to a leader broke.
     pub(super) fn fetch_broke(&mut self, leader: NodeId, env: &mut Env<'_, '_>) {
         let fetcher = &mut self.fetchers[leader.index()];
-        fetcher.asked = None;
+        fetcher.answered();
         fetcher.rests_until = env.ctx.now() + env.rules.replica_fetch_backoff;
         env.ctx.timer(env.rules.replica_fetch_backoff, Timer::Broker(BrokerTimer::Fetch(leader)));
     }
@@ -219,7 +254,7 @@ impl Broker {
         let timeout = env.rules.replica_request_timeout;
         let fetcher = &mut self.fetchers[leader.index()];
         fetcher.timeout_armed = false;
-        let Some(asked) = fetcher.asked else { return };
+        let Some(asked) = fetcher.asked_by(env.ctx.now()) else { return };
         let waited = env.ctx.now().since(asked);
         if waited < timeout {
             fetcher.timeout_armed = true;

@@ -72,6 +72,11 @@ impl Links {
         self.correlation
     }
 
+    /// Whether this is the connection to a peer for this purpose.
+    pub(super) fn is(&self, peer: NodeId, lane: Lane, conn: ConnId) -> bool {
+        self.conns[peer.index()][lane as usize] == Some(conn)
+    }
+
     /// Answers.
     pub(super) fn reply(&mut self, to: ReplyTo, body: ResponseBody, ctx: &mut Ctx<'_, Kafka>) {
         match to {

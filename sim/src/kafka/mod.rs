@@ -6,10 +6,13 @@
 //!   the messages of [`protocol`].
 //! - Model code asks its rules, never which version or bug this is.
 
+mod assign;
 pub mod batch;
 mod broker;
+pub mod bugs;
 mod by_partition;
 pub mod client;
+pub mod config;
 mod conns;
 mod controller;
 mod coordinator;
@@ -18,11 +21,13 @@ pub mod error;
 mod fetch;
 mod fetcher;
 pub mod group;
+pub mod group_protocol;
 pub mod invariants;
 mod isr;
 mod lifecycle;
 mod links;
 mod log;
+mod lull;
 pub mod metadata;
 mod model;
 pub mod names;
@@ -128,8 +133,23 @@ pub enum Touch {
     Partition(PartitionId),
     /// A group's generation or its assignments, at its coordinator.
     Group(GroupIx),
+    /// A group's coordinator took a commit.
+    Commit(GroupIx),
     /// A transactional id at its coordinator.
     Transaction(TxnIx),
+}
+
+impl Touch {
+    /// The kind of a change of a replica.
+    pub const REPLICA: u8 = 1;
+    /// The kind of a change of a partition in the committed metadata.
+    pub const PARTITION: u8 = 2;
+    /// The kind of a change of a group.
+    pub const GROUP: u8 = 4;
+    /// The kind of a commit.
+    pub const COMMIT: u8 = 8;
+    /// The kind of a change of a transactional id.
+    pub const TRANSACTION: u8 = 16;
 }
 
 /// A topic that an administrator asked for.
@@ -174,6 +194,9 @@ pub struct Kafka {
     /// Clients that a test plays by hand.
     #[cfg(test)]
     probes: BTreeMap<NodeId, tests::Probe>,
+    /// Its servers never fall silent.
+    #[cfg(test)]
+    wakeful: bool,
 }
 
 impl Kafka {
@@ -206,6 +229,8 @@ impl Kafka {
             choices: choices.clone(),
             #[cfg(test)]
             probes: BTreeMap::new(),
+            #[cfg(test)]
+            wakeful: false,
         };
         kafka.settle(vec![MetadataRecord::LeaderChange(first_controller)]);
         for broker in (0..brokers).map(NodeId) {
@@ -332,6 +357,16 @@ impl Model for Kafka {
     type Output = Output;
     type Touch = Touch;
 
+    fn kind(touch: &Touch) -> u8 {
+        match touch {
+            Touch::Replica(..) => Touch::REPLICA,
+            Touch::Partition(_) => Touch::PARTITION,
+            Touch::Group(_) => Touch::GROUP,
+            Touch::Commit(_) => Touch::COMMIT,
+            Touch::Transaction(_) => Touch::TRANSACTION,
+        }
+    }
+
     fn on(&mut self, node: NodeId, event: Event<Msg, Timer>, ctx: &mut Ctx<'_, Self>) {
         #[cfg(test)]
         if let Some(probe) = self.probes.get_mut(&node) {
@@ -340,6 +375,9 @@ impl Model for Kafka {
         if let Some(server) = self.servers.get_mut(node.index()) {
             self.starts += u64::from(matches!(event, Event::Started(_)));
             server.on(event, Some(self.first_controller), ctx, &self.shared);
+            if server.has_lulls_to_settle() {
+                self.settle_lulls(node, ctx);
+            }
             if !self.wanted.is_empty() {
                 self.create_wanted(node, ctx);
             }
@@ -347,6 +385,10 @@ impl Model for Kafka {
         } else if let Some(Some(client)) = self.clients.get_mut(node.index() - self.servers.len()) {
             client.on(event, ctx, &self.shared);
         }
+    }
+
+    fn rouse(&mut self, ctx: &mut Ctx<'_, Self>) {
+        Self::rouse(self, ctx);
     }
 
     fn call(&mut self, node: NodeId, call: Call, ctx: &mut Ctx<'_, Self>) {

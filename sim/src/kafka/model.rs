@@ -33,6 +33,7 @@ pub(super) fn capabilities() -> Capabilities {
             C::Idempotence,
             C::AckOne,
             C::AckNone,
+            C::GroupSettings,
             C::PowerFail,
             C::LinkFaults,
             C::DropResponses,
@@ -118,7 +119,7 @@ impl Kafka {
         let member = peers.iter().find_map(|peer| self.client(*peer)?.membership(group));
         let offset = |(unit, position): &(Unit, Position)| {
             let partition = self.shared.names.partition(unit)?;
-            Some(CommittedOffset { partition, offset: position.0, leader_epoch: None })
+            Some(CommittedOffset { partition, offset: position.0, leader_epoch: None, metadata_bytes: 0 })
         };
         let offsets = positions.iter().filter_map(offset).collect();
         if let Some(index) = node.index().checked_sub(self.servers.len())

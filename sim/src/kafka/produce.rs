@@ -2,7 +2,7 @@
 //!
 //! - Refused before the append, and so certain not to be in the log: no leader here (6), too large (10), broken
 //!   checksum (2), sequence number out of order (45) or of a fenced producer (47), acks=all below the minimum of
-//!   in-sync replicas (19).
+//!   in-sync replicas (19), acks that are neither -1 nor 0 nor 1 (21).
 //! - acks=0 has no answer; a refused batch closes the connection instead. acks=1 is answered after the append.
 //!   acks=all is answered when the high watermark has passed the batch; until then the request waits, and is
 //!   answered 7 when its time is up and 6 when the leader is deposed: both leave the batch where it is.
@@ -54,22 +54,26 @@ impl Broker {
         refused: &[(PartitionId, ErrorCode)],
         env: &mut Env<'_, '_>,
     ) {
+        let Some(acks) = request.acks.acks() else {
+            return self.refuse_acks(conn, correlation, &request, env);
+        };
         let mut results = Vec::with_capacity(request.batches.len());
         let mut open = vec![false; request.batches.len()];
         for (index, (id, batch)) in request.batches.into_iter().enumerate() {
-            let transactional = !env.rules.replicate_transactions && batch.transaction().is_some();
+            let waits =
+                acks == Acks::All && (env.rules.replicate_transactions || batch.transaction().is_none());
             let appended = match refused.iter().find(|(other, _)| *other == id) {
                 Some((_, error)) => Err(*error),
-                None => self.append_as_leader(id, batch, request.acks, env),
+                None => self.append_as_leader(id, batch, acks, env),
             };
             let (error, base_offset) = match appended {
                 Ok((base, end)) => {
-                    if request.acks == Acks::All && !transactional {
+                    if waits {
                         let index = index as u32;
                         open[index as usize] =
                             self.wait_for(id, end, Waiter::Produce { conn, correlation, index });
                     }
-                    (ErrorCode::None, Some(base))
+                    (ErrorCode::None, Some(if env.rules.ack_offsets { base } else { 0 }))
                 }
                 Err(error) => (error, None),
             };
@@ -79,7 +83,7 @@ impl Broker {
             };
             results.push(ProducedPartition { id, error, base_offset, leader });
         }
-        match request.acks {
+        match acks {
             Acks::None if results.iter().any(|result| result.error.is_error()) => {
                 self.closed(conn);
                 env.ctx.close(conn);
@@ -97,6 +101,24 @@ impl Broker {
                 }
             }
         }
+    }
+
+    /// Refuses a request whose acks mean nothing, before anything is appended.
+    fn refuse_acks(
+        &mut self,
+        conn: ConnId,
+        correlation: u32,
+        request: &ProduceRequest,
+        env: &mut Env<'_, '_>,
+    ) {
+        let refused = |(id, _): &(PartitionId, Arc<Batch>)| ProducedPartition {
+            id: *id,
+            error: ErrorCode::InvalidRequiredAcks,
+            base_offset: None,
+            leader: None,
+        };
+        let results = request.batches.iter().map(refused).collect();
+        self.answer(conn, correlation, ResponseBody::Produce(results), env);
     }
 
     /// Appends a batch: the offsets where it begins and ends, or why it is not in the log.
@@ -119,6 +141,10 @@ impl Broker {
         }
         if let Some(base) = checked? {
             env.ctx.mark(Mark::DuplicateRecognised);
+            return Ok((base, base + u64::from(count)));
+        }
+        if env.rules.drop_appends > 0 && replica.drops_one(env.rules.drop_appends) {
+            let base = replica.log.end();
             return Ok((base, base + u64::from(count)));
         }
         if store(replica.file, &batch, env).is_err() {
@@ -215,7 +241,8 @@ fn check(replica: &Replica, batch: &Batch, acks: Acks, rules: &Rules) -> Result<
     }
     match batch.stamp.map(|stamp| replica.producers.check(stamp, batch.count())) {
         None | Some(Checked::Next) => Ok(None),
-        Some(Checked::Duplicate(base)) => Ok(Some(base)),
+        Some(Checked::Duplicate(base)) if rules.answer_duplicates => Ok(Some(base)),
+        Some(Checked::Duplicate(_)) => Err(ErrorCode::OutOfOrderSequenceNumber),
         Some(Checked::Refused(error)) => Err(error),
     }
 }

@@ -12,6 +12,13 @@ pub use super::batch::{
     BATCH_OVERHEAD, Batch, CommittedOffset, Entry, Payload, ProducerStamp, RECORD_OVERHEAD, record_bytes,
 };
 
+pub use super::group_protocol::{
+    ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, GroupIx, InstanceId, JoinGroupRequest,
+    JoinGroupResponse, JoinedMember, MemberEpoch, MemberId, MemberSubscription, OffsetCommitRequest,
+    OffsetFetchRequest, SyncGroupRequest,
+};
+pub use squall_bus::Assignor;
+
 use super::{
     error::ErrorCode,
     quorum::{QuorumRequest, QuorumResponse},
@@ -33,15 +40,6 @@ impl TopicIx {
     /// `__consumer_offsets`, which every cluster has.
     pub const CONSUMER_OFFSETS: Self = Self(0);
 }
-
-/// A group, interned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct GroupIx(pub u32);
-
-/// A member of a group, as its coordinator named it. Random, as the uuid in Kafka's member ids is, so that their
-/// order (by which assignors deal) says nothing about who came first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct MemberId(pub u64);
 
 /// A partition of a topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -130,14 +128,15 @@ pub enum RequestBody {
     /// Hand in (the group's leader) and receive the assignment.
     SyncGroup(SyncGroupRequest),
     /// A member's sign of life.
-    Heartbeat(GroupIx, MemberId, i32),
+    Heartbeat(GroupIx, MemberEpoch),
+    /// Everything a member of the consumer protocol has to say (KIP-848).
+    ConsumerGroupHeartbeat(ConsumerGroupHeartbeatRequest),
     /// A member goes.
-    LeaveGroup(GroupIx, MemberId),
+    LeaveGroup(GroupIx, MemberId, Option<InstanceId>),
     /// The group goes on here.
     OffsetCommit(OffsetCommitRequest),
-    /// Where the group goes on; whether only an answer is wanted that no open transaction can change
-    /// (`require_stable`).
-    OffsetFetch(GroupIx, Vec<PartitionId>, bool),
+    /// Where the group goes on.
+    OffsetFetch(OffsetFetchRequest),
     /// About transactions.
     Txn(TxnRequest),
     /// The group goes on here once the transaction is committed. Answered like OffsetCommit.
@@ -173,6 +172,8 @@ pub enum ResponseBody {
     SyncGroup(ErrorCode, Vec<PartitionId>),
     /// OK, or what the member must do.
     Heartbeat(ErrorCode),
+    /// See [`ConsumerGroupHeartbeatResponse`].
+    ConsumerGroupHeartbeat(ConsumerGroupHeartbeatResponse),
     /// OK, or why not.
     LeaveGroup(ErrorCode),
     /// One result for each offset of the request, in its order.
@@ -191,11 +192,38 @@ pub enum ResponseBody {
     Quorum(QuorumResponse),
 }
 
+/// Who must have a batch before the answer, as the wire has it: -1 for all in sync, 1 for the leader, 0 for nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RequiredAcks(pub i16);
+
+impl RequiredAcks {
+    /// What that means; `None` for a number that means nothing (INVALID_REQUIRED_ACKS).
+    #[must_use]
+    pub const fn acks(self) -> Option<Acks> {
+        match self.0 {
+            -1 => Some(Acks::All),
+            0 => Some(Acks::None),
+            1 => Some(Acks::One),
+            _ => None,
+        }
+    }
+}
+
+impl From<Acks> for RequiredAcks {
+    fn from(acks: Acks) -> Self {
+        Self(match acks {
+            Acks::All => -1,
+            Acks::None => 0,
+            Acks::One => 1,
+        })
+    }
+}
+
 /// Asks for batches to be appended.
 #[derive(Clone, Debug)]
 pub struct ProduceRequest {
-    /// Who must have them before the answer; with [`Acks::None`] there is no answer.
-    pub acks: Acks,
+    /// Who must have them before the answer; with 0 there is no answer.
+    pub acks: RequiredAcks,
     /// How long acks=all may wait at the broker (`request.timeout.ms` of the client).
     pub timeout: Duration,
     /// Of a transactional producer: its transactional id.
@@ -344,82 +372,6 @@ pub struct PartitionMetadata {
     pub leader: Option<NodeId>,
     /// The leader's epoch.
     pub leader_epoch: u32,
-}
-
-/// How partitions are dealt to a group's members. Kafka's protocol names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Assignor {
-    /// `range`.
-    Range,
-    /// `roundrobin`.
-    RoundRobin,
-}
-
-/// What a member wants to read.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct MemberSubscription {
-    /// Its topics.
-    pub topics: Vec<TopicIx>,
-    /// What it owns now.
-    pub owned: Vec<PartitionId>,
-}
-
-/// Asks to become or stay a member.
-#[derive(Clone, Debug)]
-pub struct JoinGroupRequest {
-    /// The group.
-    pub group: GroupIx,
-    /// The member id that the coordinator gave, if it did.
-    pub member: Option<MemberId>,
-    /// How long the coordinator waits for a heartbeat.
-    pub session_timeout: Duration,
-    /// How long the coordinator waits for this member in a rebalance (`max.poll.interval.ms`).
-    pub rebalance_timeout: Duration,
-    /// The assignors it supports, best first.
-    pub assignors: Vec<Assignor>,
-    /// What it wants.
-    pub subscription: Arc<MemberSubscription>,
-}
-
-/// A new generation.
-#[derive(Clone, Debug)]
-pub struct JoinGroupResponse {
-    /// How it went.
-    pub error: ErrorCode,
-    /// The member's id; also with MEMBER_ID_REQUIRED.
-    pub member: Option<MemberId>,
-    /// The generation.
-    pub generation: i32,
-    /// The assignor chosen.
-    pub assignor: Assignor,
-    /// The member that deals the partitions.
-    pub leader: Option<MemberId>,
-    /// All members with what they want; to the leader only.
-    pub members: Vec<(MemberId, Arc<MemberSubscription>)>,
-}
-
-/// Hands in or asks for the assignment.
-#[derive(Clone, Debug)]
-pub struct SyncGroupRequest {
-    /// The group.
-    pub group: GroupIx,
-    /// The member.
-    pub member: MemberId,
-    /// Its generation.
-    pub generation: i32,
-    /// From the leader: who gets what.
-    pub assignments: Vec<(MemberId, Vec<PartitionId>)>,
-}
-
-/// Asks to keep offsets.
-#[derive(Clone, Debug)]
-pub struct OffsetCommitRequest {
-    /// The group.
-    pub group: GroupIx,
-    /// The member and its generation; `None` from a client that is no member.
-    pub member: Option<(MemberId, i32)>,
-    /// The offsets.
-    pub offsets: Vec<CommittedOffset>,
 }
 
 /// Presents a broker process.

@@ -99,6 +99,8 @@ pub(super) struct Replica {
     pub(super) max_message_bytes: u32,
     /// Connections whose fetch waits for this replica to grow.
     pub(super) watchers: Vec<ConnId>,
+    /// Batches that this replica took as leader, where some of them are dropped ([`Rules::drop_appends`]).
+    taken: u32,
     /// At so many starts of the process less was on disk than had been written; for the invariants.
     pub(super) losses: u32,
     /// How often the log was cut; for the invariants.
@@ -128,6 +130,7 @@ impl Replica {
             min_insync: 1,
             max_message_bytes: u32::MAX,
             watchers: Vec::new(),
+            taken: 0,
             losses: 0,
             cuts: 0,
         }
@@ -225,6 +228,28 @@ impl Replica {
         true
     }
 
+    /// Whether a follower that fetches from `at` has everything, knows so and is in sync.
+    pub(super) fn is_caught_up(&self, node: NodeId, at: &FetchPartition) -> bool {
+        let end = self.log.end();
+        at.current_leader_epoch == Some(self.leader_epoch)
+            && (at.offset, self.high_watermark) == (end, end)
+            && self.isr.contains(node)
+            && self.divergence(at).is_none()
+            && self.leading().is_some_and(|leading| {
+                let mut followers = leading.followers.iter();
+                followers.any(|known| (known.node, known.end, known.told) == (node, Some(end), end))
+            })
+    }
+
+    /// A follower that has had everything up to now was heard of then.
+    pub(super) fn heard_follower(&mut self, node: NodeId, then: Time) {
+        let Some(leading) = self.leading_mut() else { return };
+        if let Some(follower) = leading.followers.iter_mut().find(|follower| follower.node == node) {
+            follower.caught_up = follower.caught_up.max(then);
+            follower.last_fetch = follower.last_fetch.max(then);
+        }
+    }
+
     /// Whether a follower has not been told the high watermark.
     pub(super) fn has_news_for(&self, node: NodeId) -> bool {
         let followers = self.leading().map_or(&[][..], |leading| &leading.followers[..]);
@@ -290,14 +315,14 @@ impl Replica {
     }
 
     /// The ISR with the follower that just fetched, if it may join.
-    pub(super) fn expanded_isr(&self, node: NodeId, image: &Image) -> Option<NodeSet> {
+    pub(super) fn expanded_isr(&self, node: NodeId, image: &Image, rules: &Rules) -> Option<NodeSet> {
         let leading = self.leading()?;
         if leading.proposed.is_some() || self.isr.contains(node) {
             return None;
         }
         let follower = leading.followers.iter().find(|follower| follower.node == node)?;
         let end = follower.end?;
-        let caught_up = end >= self.high_watermark && end >= leading.begin;
+        let caught_up = !rules.join_isr_caught_up || end >= self.high_watermark && end >= leading.begin;
         (caught_up && is_eligible(follower, image)).then(|| self.isr.with(node))
     }
 
@@ -376,6 +401,12 @@ impl Replica {
                 ReadCommittedUpto::Including => (self.last_stable() + 1).min(self.high_watermark),
             },
         }
+    }
+
+    /// Whether a leader that drops every `rate`-th batch drops this one.
+    pub(super) fn drops_one(&mut self, rate: u32) -> bool {
+        self.taken += 1;
+        self.taken.is_multiple_of(rate)
     }
 
     /// Puts an entry at the end of the log and remembers its producer.

@@ -3,6 +3,7 @@
 //! A profile ([`super::profile`]) constructs it; model code asks its rules, never which version or bug this is.
 //! Printed as one `name: value` a line, it goes into the capsule and the hash.
 
+use squall_bus::Assignor;
 use std::{fmt, time::Duration};
 
 /// What a follower does with its log when it begins to follow a leader.
@@ -10,6 +11,9 @@ use std::{fmt, time::Duration};
 pub enum Truncate {
     /// The leader tells where the logs diverge, by leader epochs (KIP-101, KIP-279; rule B5).
     ByEpoch,
+    /// The leader tells once, for each leader, where the reader's last epoch ends, and the follower cuts its log there
+    /// without asking whether its own log had that epoch; before KIP-279.
+    ByEpochOnce,
     /// It cuts its log to its own high watermark, as before Kafka 0.11: loses committed records.
     ToHighWatermark,
 }
@@ -124,6 +128,13 @@ rules! {
     watermark_over: WatermarkOver,
     /// The high watermark stands still while fewer replicas are in sync than the minimum.
     freeze_below_min_isr: bool,
+    /// A topic's `min.insync.replicas` counts; else one replica is enough.
+    heed_min_isr: bool,
+    /// A follower is taken into the ISR when it has reached the high watermark and the leader's epoch; else with its first
+    /// fetch.
+    join_isr_caught_up: bool,
+    /// The epochs of a Fetch are compared with the leader's (rules A3, B5); else its offset alone counts.
+    check_fetch_epochs: bool,
     /// acks=all is refused before the append while fewer replicas are in sync than the minimum (19).
     refuse_below_min_isr: bool,
     /// `log.flush.interval.messages` is 1: what is appended is synced before anything follows from it (rule B7).
@@ -148,10 +159,16 @@ rules! {
     message_max_bytes: u32,
     /// Batches that a leader remembers of each idempotent producer.
     dedup_batches: u32,
+    /// A batch that is in the log already is answered with its offset; else it is refused as out of order (45).
+    answer_duplicates: bool,
+    /// An ack says where its batch is; else it says 0.
+    ack_offsets: bool,
+    /// Every so manieth batch at a leader is acknowledged and not appended; 0: none is.
+    drop_appends: u32,
     /// ListOffsets says OFFSET_NOT_AVAILABLE until the high watermark reaches the leader's epoch.
     guard_latest_offset: bool,
 
-    // Groups (rules E1 to E3, E7).
+    // Groups (rules E1 to E8).
     /// `offsets.topic.num.partitions`.
     offsets_partitions: u32,
     /// `offsets.topic.replication.factor`, or as many as there are brokers.
@@ -166,6 +183,30 @@ rules! {
     group_min_session: Duration,
     /// `group.max.session.timeout.ms`.
     group_max_session: Duration,
+    /// `group.max.size`: members of a classic group.
+    group_max_size: u32,
+    /// `group.consumer.heartbeat.interval.ms`.
+    consumer_heartbeat: Duration,
+    /// `group.consumer.session.timeout.ms`.
+    consumer_session: Duration,
+    /// `group.consumer.max.size`: members of a group of the consumer protocol.
+    consumer_group_max_size: u32,
+    /// The first of `group.consumer.assignors`.
+    consumer_assignor: Assignor,
+    /// A partition moves to its new owner only when the old one has given it up (KIP-848); else two read it.
+    consumer_waits_for_release: bool,
+    /// A consumer that lost partitions forgets how far it was with them; else it commits that, over what their new owner
+    /// committed, as soon as it is a member again.
+    clients_forget_lost_positions: bool,
+    /// `offset.metadata.max.bytes`.
+    offset_metadata_max_bytes: u32,
+    /// `offsets.retention.minutes`.
+    offsets_retention: Duration,
+    /// `offsets.retention.check.interval.ms`.
+    offsets_retention_check: Duration,
+    /// A new coordinator believes the last offset that the log has for a partition; else the first: the position of
+    /// a group jumps back whenever its coordinator moves.
+    replay_newest_offset: bool,
     /// A commit must name the group's generation.
     check_commit_generation: bool,
     /// How long a new coordinator takes to read its partition.
@@ -203,4 +244,11 @@ rules! {
     read_committed_upto: ReadCommittedUpto,
     /// A group's positions within a transaction must name the member's generation (KIP-447).
     check_transaction_generation: bool,
+
+    // Client libraries.
+    /// An idempotent producer sends a batch again with its sequence numbers; else with those of a new epoch, after an
+    /// answer that leaves the append in doubt.
+    resend_in_sequence: bool,
+    /// NOT_LEADER_OR_FOLLOWER leaves the append in doubt; else the record counts as not appended.
+    doubt_not_leader: bool,
 }

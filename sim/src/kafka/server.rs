@@ -12,6 +12,7 @@ use super::{
     error::ErrorCode,
     lifecycle::{Advice, Lifecycle, Stage},
     links::{Lane, Links, Own, ReplyTo},
+    lull::{Asked, Proposal},
     metadata::Image,
     protocol::{Msg, PartitionId, Request, RequestBody, Response, ResponseBody},
     voter::Voter,
@@ -47,6 +48,8 @@ pub(super) struct Server {
     /// The process has ended within this event.
     gone: bool,
     apply_armed: bool,
+    /// Something happened within this event that no lull may hide.
+    roused: bool,
     known_leader: Option<NodeId>,
     /// Files that must be synced before the process ends.
     syncing: u32,
@@ -70,6 +73,7 @@ impl Server {
             up: false,
             gone: false,
             apply_armed: false,
+            roused: false,
             known_leader: None,
             syncing: 0,
             boots: 0,
@@ -110,6 +114,68 @@ impl Server {
         }
         if !self.gone {
             self.react(ctx, shared);
+        }
+    }
+
+    // Lulls.
+
+    /// Whether this event proposed a lull, or ends all of them.
+    pub(super) fn has_lulls_to_settle(&self) -> bool {
+        self.roused
+            || !self.voter.lulls.is_empty()
+            || self.data().is_some_and(|broker| !broker.lulls.is_empty())
+    }
+
+    /// The next lull that this event proposed.
+    pub(super) fn next_lull(&mut self) -> Option<Proposal> {
+        let broker = self.broker.as_mut();
+        broker.and_then(|broker| broker.data.lulls.pop()).or_else(|| self.voter.lulls.pop())
+    }
+
+    /// Whether this event ends all lulls.
+    pub(super) fn take_roused(&mut self) -> bool {
+        std::mem::take(&mut self.roused)
+    }
+
+    /// Falls silent with a leader that proposes it, if this node would ask for exactly the same again.
+    pub(super) fn fall_silent(&mut self, leader: NodeId, proposal: &Proposal) -> bool {
+        let Proposal { conn, lull, asked } = proposal;
+        match (asked, &mut self.broker) {
+            (Asked::Fetch { partitions, epoch }, Some(broker)) => {
+                self.links.is(leader, Lane::Fetch, *conn)
+                    && broker.life.epoch == *epoch
+                    && broker.data.fetchers[leader.index()].fall_silent(partitions, *lull)
+            }
+            (Asked::Fetch { .. }, None) => false,
+            (Asked::Quorum { .. }, _) => {
+                self.links.is(leader, Lane::Quorum, *conn) && self.voter.fall_silent(leader, asked, *lull)
+            }
+        }
+    }
+
+    /// Nothing came of a lull: the answer leaves, though it says nothing.
+    pub(super) fn answer_after_all(
+        &mut self,
+        proposal: &Proposal,
+        ctx: &mut Ctx<'_, Kafka>,
+        shared: &Shared,
+    ) {
+        match &proposal.asked {
+            Asked::Fetch { .. } => {
+                self.with_broker(ctx, shared, |broker, env| broker.answer_after_all(proposal.conn, env));
+            }
+            Asked::Quorum { correlation, .. } => {
+                let to = ReplyTo::Conn(proposal.conn, *correlation);
+                self.voter.answer_after_all(to, &mut self.links, ctx);
+            }
+        }
+    }
+
+    /// Ends this node's part in every lull.
+    pub(super) fn rouse(&mut self, ctx: &mut Ctx<'_, Kafka>) {
+        self.voter.rouse(ctx);
+        if let Some(broker) = &mut self.broker {
+            broker.data.rouse(ctx);
         }
     }
 
@@ -254,6 +320,7 @@ impl Server {
     }
 
     fn halt(&mut self, ctx: &mut Ctx<'_, Kafka>) {
+        self.roused = true;
         self.gone = true;
         ctx.exit();
     }
@@ -375,6 +442,7 @@ impl Server {
             (Lane::Lifecycle, ResponseBody::BrokerRegistration(error, epoch)) => {
                 if let Some(broker) = &mut self.broker {
                     broker.life.registered(error, epoch, rules, ctx);
+                    self.roused = true;
                     self.publish_if_ready(ctx, shared);
                 }
             }
@@ -439,8 +507,12 @@ impl Server {
 
     fn react(&mut self, ctx: &mut Ctx<'_, Kafka>, shared: &Shared) {
         loop {
-            self.change_controller(ctx, shared);
-            self.answer_committed(ctx);
+            if self.voter.is_active() != self.controller.is_some() {
+                self.change_controller(ctx, shared);
+            }
+            if self.controller.as_ref().is_some_and(|controller| !controller.waiting.is_empty()) {
+                self.answer_committed(ctx);
+            }
             match self.links.next_own() {
                 Some(Own::Asked(lane, RequestBody::Txn(request))) => {
                     let to = ReplyTo::Own(lane);
@@ -474,10 +546,8 @@ impl Server {
         }
     }
 
+    /// Takes the controller up, or lays it down.
     fn change_controller(&mut self, ctx: &mut Ctx<'_, Kafka>, shared: &Shared) {
-        if self.voter.is_active() == self.controller.is_some() {
-            return;
-        }
         if let Some(controller) = self.controller.take() {
             for (_, to, body) in controller.waiting {
                 self.links.reply(to, refusal(&body), ctx);
@@ -512,6 +582,7 @@ impl Server {
         }
         changed.sort_unstable();
         changed.dedup();
+        self.roused = true;
         let Some(broker) = &mut self.broker else { return };
         broker.life.metadata_applied(self.image.end, ctx);
         if broker.published {

@@ -23,15 +23,19 @@ impl RequestBody {
             Self::JoinGroup(request) => {
                 mix(mix(7, u64::from(request.group.0)), request.member.map_or(0, |member| member.0))
             }
-            Self::SyncGroup(request) => mix(mix(8, request.member.0), request.generation as u64),
-            Self::Heartbeat(_, member, generation) => mix(mix(9, member.0), *generation as u64),
-            Self::LeaveGroup(_, member) => mix(10, member.0),
+            Self::SyncGroup(request) => mix(mix(8, request.member.id.0), request.member.epoch as u64),
+            Self::Heartbeat(_, member) => mix(mix(9, member.id.0), member.epoch as u64),
+            Self::LeaveGroup(_, member, _) => mix(10, member.0),
+            Self::ConsumerGroupHeartbeat(request) => {
+                let owned = request.owned.as_ref().map_or(u64::MAX, |owned| owned.len() as u64);
+                mix(mix(mix(68, request.member.0), request.epoch as u64), owned)
+            }
             Self::OffsetCommit(request) => request
                 .offsets
                 .iter()
                 .fold(11, |hash, offset| mix(mix(hash, offset.partition.word()), offset.offset)),
-            Self::OffsetFetch(group, partitions, _) => {
-                mix(mix(12, u64::from(group.0)), partitions.len() as u64)
+            Self::OffsetFetch(request) => {
+                mix(mix(12, u64::from(request.group.0)), request.partitions.len() as u64)
             }
             Self::BrokerRegistration(request) => mix(13, request.incarnation),
             Self::BrokerHeartbeat(request) => {
@@ -84,6 +88,11 @@ impl ResponseBody {
             Self::SyncGroup(error, partitions) => mix(mix(8, *error as u64), partitions.len() as u64),
             Self::Heartbeat(error) => mix(9, *error as u64),
             Self::LeaveGroup(error) => mix(10, *error as u64),
+            Self::ConsumerGroupHeartbeat(response) => {
+                let assigned =
+                    response.assignment.as_ref().map_or(u64::MAX, |assigned| assigned.len() as u64);
+                mix(mix(mix(68, response.error as u64), response.epoch as u64), assigned)
+            }
             Self::OffsetCommit(results) => {
                 results.iter().fold(11, |hash, (_, error)| mix(hash, *error as u64))
             }

@@ -101,7 +101,7 @@ impl Choices {
     /// 64 uniform bits.
     #[must_use]
     pub fn draw(&self, site: Site, entity: u64, ordinal: u64) -> u64 {
-        let mut drawn = mix(mix(mix(self.seed, site.0), entity), ordinal);
+        let mut drawn = mix(self.stream(site, entity), ordinal);
         if !self.overrides.is_empty()
             && let Some(over) = self.overrides.get(&(site, entity, ordinal))
         {
@@ -135,6 +135,27 @@ impl Choices {
             Some(span) => low + self.below(site, entity, ordinal, span),
             None => self.draw(site, entity, ordinal),
         }
+    }
+
+    /// What all draws of an entity at a site have in common, for [`between_from`](Self::between_from).
+    pub(super) const fn stream(&self, site: Site, entity: u64) -> u64 {
+        mix(mix(self.seed, site.0), entity)
+    }
+
+    /// [`between`](Self::between) for who draws often and keeps the entity's `stream`.
+    #[inline]
+    pub(super) fn between_from(
+        &self,
+        stream: u64,
+        (site, entity, ordinal): (Site, u64, u64),
+        low: u64,
+        high: u64,
+    ) -> u64 {
+        if !self.overrides.is_empty() || self.record.is_some() || high <= low || high - low == u64::MAX {
+            return self.between(site, entity, ordinal, low, high);
+        }
+        let wide = u128::from(mix(stream, ordinal)) * u128::from(high - low + 1);
+        low + (wide >> 64) as u64
     }
 
     /// Whether an event of `millionths` parts in a million happens.
@@ -198,6 +219,21 @@ mod tests {
             .map(|(a, _)| a.ordinal)
             .collect();
         assert_eq!(differ, [2]);
+    }
+
+    #[test]
+    fn a_kept_stream_draws_the_same() {
+        let over = Choice { site: SITE, entity: 4, ordinal: 6, drawn: u64::MAX };
+        for choices in [Choices::new(9), Choices::new(9).recording(), Choices::new(9).with_overrides([over])]
+        {
+            let stream = choices.stream(SITE, 4);
+            for ordinal in 0..20 {
+                for (low, high) in [(50, 250), (0, u64::MAX), (7, 7), (9, 3)] {
+                    let drawn = choices.between_from(stream, (SITE, 4, ordinal), low, high);
+                    assert_eq!(drawn, choices.between(SITE, 4, ordinal, low, high));
+                }
+            }
+        }
     }
 
     #[test]

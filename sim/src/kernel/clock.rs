@@ -20,10 +20,16 @@ pub struct NodeClock {
 const BILLION: i128 = 1_000_000_000;
 
 impl NodeClock {
+    /// Whether its monotonic reading is and always was true time.
+    #[must_use]
+    pub(super) fn is_true(&self) -> bool {
+        self.drift_ppb == 0 && self.anchor == (0, 0)
+    }
+
     /// The monotonic reading at true time `now`.
     #[must_use]
     pub fn monotonic(&self, now: Time) -> Time {
-        if self.drift_ppb == 0 && self.anchor == (0, 0) {
+        if self.is_true() {
             return now;
         }
         let since = i128::from(now.0) - i128::from(self.anchor.0);

@@ -73,6 +73,24 @@ impl<'a, M: Model> Ctx<'a, M> {
         self.kernel.network.peer(conn, self.node)
     }
 
+    /// The same moment at another node, for a model that looks after several at once.
+    pub(crate) fn on_behalf_of(&mut self, node: NodeId) -> Ctx<'_, M> {
+        Ctx::new(self.kernel, node)
+    }
+
+    /// Whether nothing stands between the two ends of a connection: both are open, both processes run and are idle,
+    /// their clocks run as true time does, and the link between them is healthy both ways.
+    #[must_use]
+    pub(crate) fn is_at_peace(&self, conn: ConnId) -> bool {
+        self.kernel.is_at_peace(conn)
+    }
+
+    /// How long a message travels over a healthy link, in the mean.
+    #[must_use]
+    pub(crate) fn flight(&self) -> Duration {
+        self.kernel.network.flight()
+    }
+
     /// Whether this node's end of a connection is open.
     #[must_use]
     pub fn is_open(&self, conn: ConnId) -> bool {

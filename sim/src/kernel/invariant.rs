@@ -13,6 +13,10 @@ pub trait Invariant<M: Model>: Send {
     fn name(&self) -> &'static str;
     /// Where it comes from: a TLA+ specification, the broker's documentation.
     fn source(&self) -> &'static str;
+    /// The [kinds](Model::kind) of changes that it looks at, as bits: it is not asked after an event without any.
+    fn kinds(&self) -> u8 {
+        u8::MAX
+    }
     /// After an event that touched `touched`: what is wrong, if anything.
     fn after(&mut self, model: &M, touched: &[M::Touch], now: Time) -> Result<(), String>;
     /// Over the whole state: what is wrong, if anything.

@@ -142,8 +142,16 @@ pub trait Model: Sized {
     /// What an event changed, for the invariants.
     type Touch: Copy + Ord + Send;
 
+    /// Of which kind a change is, as a bit, so that invariants are told of the kinds that concern them only.
+    fn kind(_: &Self::Touch) -> u8 {
+        u8::MAX
+    }
+
     /// A node's event.
     fn on(&mut self, node: NodeId, event: Event<Self::Msg, Self::Timer>, ctx: &mut Ctx<'_, Self>);
     /// A call from outside to a node.
     fn call(&mut self, node: NodeId, call: Self::Call, ctx: &mut Ctx<'_, Self>);
+    /// The harness is about to strike somewhere. No node may learn of it, but a model that let something go on without
+    /// events, because nothing could come between, has it go on by events from now on.
+    fn rouse(&mut self, _: &mut Ctx<'_, Self>) {}
 }

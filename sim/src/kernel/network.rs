@@ -77,6 +77,8 @@ pub(super) struct End {
 #[derive(Debug)]
 struct Direction<M> {
     sent: u64,
+    /// What its draws have in common.
+    draws: u64,
     /// Nothing arrives before what was sent earlier.
     clear_at: Time,
     held: VecDeque<Packet<M>>,
@@ -86,9 +88,10 @@ struct Direction<M> {
 }
 
 impl<M> Direction<M> {
-    fn new() -> Self {
+    fn new(draws: u64) -> Self {
         Self {
             sent: 0,
+            draws,
             clear_at: Time::ZERO,
             held: VecDeque::new(),
             held_since: Time::ZERO,
@@ -158,14 +161,14 @@ impl<M: Message> Network<M> {
         }
     }
 
-    pub(super) fn open(&mut self, from: NodeId, to: NodeId) -> ConnId {
+    pub(super) fn open(&mut self, from: NodeId, to: NodeId, choices: &Choices) -> ConnId {
         let number = self.opened.entry((from, to)).or_default();
         *number += 1;
         let entity = mix(u64::from(from.0) << 32 | u64::from(to.0), *number);
         self.conns.push(Conn {
             ends: [End { node: from, open: true }, End { node: to, open: false }],
             entity,
-            directions: [Direction::new(), Direction::new()],
+            directions: [0, 1].map(|way| Direction::new(choices.stream(LATENCY, entity ^ way))),
         });
         ConnId(self.conns.len() as u32 - 1)
     }
@@ -181,6 +184,43 @@ impl<M: Message> Network<M> {
     /// Which end of the connection this node is, if it is one.
     pub(super) fn end_of(&self, conn: ConnId, node: NodeId) -> Option<usize> {
         self.conns.get(conn.0 as usize)?.ends.iter().position(|end| end.node == node)
+    }
+
+    /// Which end of the connection this node is, if it is one and that is open.
+    #[inline]
+    pub(super) fn open_end_of(&self, conn: ConnId, node: NodeId) -> Option<usize> {
+        let ends = &self.conns.get(conn.0 as usize)?.ends;
+        ends.iter().position(|end| end.node == node).filter(|end| ends[*end].open)
+    }
+
+    /// Who is at the end of this way, if its end is open, nothing is held before it and the link is not blocked.
+    #[inline]
+    pub(super) fn open_receiver(&self, conn: ConnId, way: Way) -> Option<NodeId> {
+        let conn = &self.conns[conn.0 as usize];
+        let (sender, receiver) = (conn.ends[usize::from(way)], conn.ends[1 - usize::from(way)]);
+        let held = !conn.directions[usize::from(way)].held.is_empty();
+        let blocked = || self.links.were_touched() && self.is_link_blocked(sender.node, receiver.node);
+        (receiver.open && !held && !blocked()).then_some(receiver.node)
+    }
+
+    /// Whether both ends of a connection are open, nothing is held and its link is healthy both ways.
+    pub(super) fn is_healthy(&self, conn: ConnId) -> bool {
+        let conn = &self.conns[conn.0 as usize];
+        let [a, b] = conn.ends;
+        let healthy = |from, to| {
+            let Link { cuts, holds, delay, .. } = self.links.get(from, to);
+            cuts == 0 && holds == 0 && delay.is_zero()
+        };
+        self.bandwidth.is_none()
+            && (a.open && b.open)
+            && conn.directions.iter().all(|direction| direction.held.is_empty())
+            && healthy(a.node, b.node)
+            && healthy(b.node, a.node)
+    }
+
+    /// How long a message travels over a healthy link, in the mean.
+    pub(super) const fn flight(&self) -> Duration {
+        Duration::from_nanos(u64::midpoint(self.latency.0, self.latency.1))
     }
 
     /// The node at the other end.
@@ -210,7 +250,8 @@ impl<M: Message> Network<M> {
         let direction = &mut conn.directions[usize::from(way)];
         direction.sent += 1;
         let (least, most) = self.latency;
-        let latency = choices.between(LATENCY, conn.entity ^ u64::from(way), direction.sent, least, most);
+        let draw = (LATENCY, conn.entity ^ u64::from(way), direction.sent);
+        let latency = choices.between_from(direction.draws, draw, least, most);
         let mut leaves = now;
         if let Some(bandwidth) = self.bandwidth {
             let link = self.links.at(from, to);

@@ -106,6 +106,17 @@ pub enum Touch {
     Office(NodeId, StreamIx),
 }
 
+impl Touch {
+    /// The kind of a change of a member of a Raft group.
+    pub const MEMBER: u8 = 1;
+    /// The kind of a message that was stored.
+    pub const STORED: u8 = 2;
+    /// The kind of a publish that was acknowledged.
+    pub const ACKED: u8 = 4;
+    /// The kind of a change of leader.
+    pub const OFFICE: u8 = 8;
+}
+
 const FIRST_META_LEADER: Site = Site::new("nats.first-meta-leader");
 
 /// A whole NATS cluster: servers and clients.
@@ -188,6 +199,15 @@ impl Model for Nats {
     type Call = Call;
     type Output = Output;
     type Touch = Touch;
+
+    fn kind(touch: &Touch) -> u8 {
+        match touch {
+            Touch::Member(..) => Touch::MEMBER,
+            Touch::Stored(..) => Touch::STORED,
+            Touch::Acked(..) => Touch::ACKED,
+            Touch::Office(..) => Touch::OFFICE,
+        }
+    }
 
     fn on(&mut self, node: NodeId, event: Event<Msg, Timer>, ctx: &mut Ctx<'_, Self>) {
         #[cfg(test)]

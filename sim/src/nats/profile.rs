@@ -1,6 +1,8 @@
 //! Profiles: which version of NATS has which rules.
 
 use super::rules::{CommitBy, Dedup, Rules, Sync};
+use crate::settings::{BrokerOptions, ProfileRow};
+use squall_bus::{ClusterSpec, Error, ErrorClass, Fsync};
 use std::time::Duration;
 
 const fn ms(millis: u64) -> Duration {
@@ -56,4 +58,41 @@ pub fn nats_2_15() -> Rules {
 #[must_use]
 pub fn nats_2_15_sync_always() -> Rules {
     Rules { sync: Sync::Always, ..nats_2_15() }
+}
+
+/// The one version that there are rules of.
+const NEWEST: &str = "2.15";
+
+fn refuse(message: String) -> Error {
+    Error::new(ErrorClass::Refused, "INVALID_CONFIG", message)
+}
+
+/// The rules of a cluster as `local:nats` would start it.
+///
+/// # Errors
+/// Of class `Refused`, when the cluster asks for another version, or for a setting: none can be changed; `Unsupported` for a
+/// bug.
+pub fn rules(spec: &ClusterSpec) -> Result<Rules, Error> {
+    if let Some(name) = spec.profile.as_deref().filter(|name| *name != NEWEST) {
+        return Err(refuse(format!("there are no rules of NATS {name}; there are those of {NEWEST}")));
+    }
+    if let Some(name) = spec.config.keys().next() {
+        return Err(refuse(format!("the simulated NATS has no server setting `{name}` that can be changed")));
+    }
+    if let Some(bug) = &spec.bug {
+        let message =
+            format!("the model of NATS has no bug `{bug}`; `squall bugs` lists those that there are");
+        return Err(Error::new(ErrorClass::Unsupported, "UNSUPPORTED", message));
+    }
+    Ok(match spec.fsync {
+        Fsync::Lazy => nats_2_15(),
+        Fsync::Always => nats_2_15_sync_always(),
+    })
+}
+
+/// What can be said about the servers of NATS: their version.
+#[must_use]
+pub fn options() -> BrokerOptions {
+    let profile = ProfileRow { name: NEWEST, about: format!("NATS {NEWEST} with JetStream") };
+    BrokerOptions { profiles: vec![profile], settings: Vec::new() }
 }

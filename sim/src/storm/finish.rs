@@ -218,7 +218,7 @@ impl Finish {
             if progress.next >= progress.to {
                 behind -= 1;
             }
-            self.recorder.delivered("drain", None, delivery);
+            self.recorder.delivered("drain", None::<&str>, delivery);
         }
     }
 }

@@ -31,6 +31,7 @@ mod faults;
 mod files;
 mod finding;
 mod finish;
+mod named;
 mod processes;
 mod record;
 mod recording;

@@ -4,6 +4,7 @@
 //! header off again before the service sees the record. A delivery is `corrupt` when its key and payload are not
 //! what was sent under that value. A record that goes to the dead-letter topic is linked to the one that it stands for.
 
+use super::named::Name;
 use bytes::Bytes;
 use squall_bus::{
     Clock, ConsumerConfig, ConsumerEvent, Delivery, Election, Header, Outcome, Position, ProducerConfig,
@@ -220,7 +221,12 @@ impl Recorder {
     }
 
     /// A record is handed to a producer: the operation, and the record with its value in it.
-    pub(super) fn send(&self, process: &str, session: u32, record: Record) -> (Option<OpId>, Record) {
+    pub(super) fn send(
+        &self,
+        process: &(impl Name<ProcessId> + ?Sized),
+        session: u32,
+        record: Record,
+    ) -> (Option<OpId>, Record) {
         let sent = self.write(|known, history, now| {
             let value = known.sent.len() as u64;
             known.sent.push(Sent::of(&record));
@@ -228,7 +234,7 @@ impl Recorder {
             let key = record.key.as_ref().map(|key| history.key(key));
             let dead = history.meta.configuration.dlq.as_deref() == Some(record.topic.as_str());
             // A dead letter is what it stands for: the same key and payload.
-            let process = history.process(process);
+            let process = process.id(|name| history.process(name));
             let cause = dead.then(|| known.handed.get(&(process, checksum(&record))).copied()).flatten();
             let send = Send { session, partition: record.partition, cause, ..Send::new(topic, key, value) };
             let op = history.invoke(now, process, Invoke::Send(send));
@@ -258,14 +264,19 @@ impl Recorder {
     }
 
     /// A record reached a reader: the delivery without its value. Without a group for readers without one.
-    pub(super) fn delivered(&self, process: &str, group: Option<&str>, mut delivery: Delivery) -> Delivery {
+    pub(super) fn delivered(
+        &self,
+        process: &(impl Name<ProcessId> + ?Sized),
+        group: Option<&(impl Name<GroupId> + ?Sized)>,
+        mut delivery: Delivery,
+    ) -> Delivery {
         let value = take_value(&mut delivery.record);
         self.write(|known, history, now| {
             known.last = now;
             let sent = value.and_then(|value| known.sent.get(usize::try_from(value).ok()?));
             let (is_sent, corrupt) = (sent.is_some(), sent.is_none_or(|sent| !sent.is(&delivery.record)));
-            let process = history.process(process);
-            let group = group.map(|group| history.group(group));
+            let process = process.id(|name| history.process(name));
+            let group = group.map(|group| group.id(|name| history.group(name)));
             let unit = history.unit(&delivery.unit);
             if let (Some(value), Some(group), true) = (value, group, is_sent) {
                 known.values.insert((unit, delivery.position), value);
@@ -286,13 +297,20 @@ impl Recorder {
     }
 
     /// A service is done with a delivery.
-    pub(super) fn handled(&self, process: &str, group: &str, delivery: &Delivery, how: Handling) {
+    pub(super) fn handled(
+        &self,
+        process: &str,
+        group: &(impl Name<GroupId> + ?Sized),
+        delivery: &Delivery,
+        how: Handling,
+    ) {
         self.write(|known, history, now| {
             known.last = now;
             let place = (history.unit(&delivery.unit), delivery.position);
             // Without a value it was none of ours, which the delivery has told already.
             let Some(value) = known.values.get(&place).copied() else { return };
-            let (process, group) = (history.process(process), history.group(group));
+            let process = history.process(process);
+            let group = group.id(|name| history.group(name));
             if !matches!(how, Handling::Retry(_)) {
                 known.records_of(group).done(value);
             }
@@ -301,10 +319,15 @@ impl Recorder {
     }
 
     /// A group wants to go on at these places.
-    pub(super) fn commit(&self, process: &str, group: &str, positions: &[(Unit, Position)]) -> Option<OpId> {
+    pub(super) fn commit(
+        &self,
+        process: &(impl Name<ProcessId> + ?Sized),
+        group: &(impl Name<GroupId> + ?Sized),
+        positions: &[(Unit, Position)],
+    ) -> Option<OpId> {
         self.write(|_, history, now| {
-            let process = history.process(process);
-            let group = history.group(group);
+            let process = process.id(|name| history.process(name));
+            let group = group.id(|name| history.group(name));
             let positions = positions.iter().map(|(unit, at)| (history.unit(unit), at.0)).collect();
             history.invoke(now, process, Invoke::Commit { group, positions, txn: None })
         })
@@ -318,23 +341,29 @@ impl Recorder {
     /// A consumer tells the bus what became of a delivery, on a bus that settles each.
     pub(super) fn settle(
         &self,
-        process: &str,
-        group: &str,
+        process: &(impl Name<ProcessId> + ?Sized),
+        group: &(impl Name<GroupId> + ?Sized),
         delivery: &Delivery,
         how: Settlement,
     ) -> Option<OpId> {
         self.write(|known, history, now| {
-            let place = (history.group(group), history.unit(&delivery.unit), delivery.position);
+            let group = group.id(|name| history.group(name));
+            let place = (group, history.unit(&delivery.unit), delivery.position);
             let delivery = known.delivered.get(&place).copied()?;
-            let process = history.process(process);
+            let process = process.id(|name| history.process(name));
             Some(history.invoke(now, process, Invoke::Settle { delivery, how }))
         })?
     }
 
     /// A consumer learned something.
-    pub(super) fn event(&self, process: &str, group: Option<&str>, event: &ConsumerEvent) {
+    pub(super) fn event(
+        &self,
+        process: &(impl Name<ProcessId> + ?Sized),
+        group: Option<&(impl Name<GroupId> + ?Sized)>,
+        event: &ConsumerEvent,
+    ) {
         self.write(|_, history, now| {
-            let group = group.map(|group| history.group(group));
+            let group = group.map(|group| group.id(|name| history.group(name)));
             let units = |history: &mut History, units: &[Unit]| -> Vec<UnitId> {
                 units.iter().map(|unit| history.unit(unit)).collect()
             };
@@ -360,7 +389,7 @@ impl Recorder {
                     Observation::ClientError { error: error.code.to_string(), message: error.message.clone() }
                 }
             };
-            let process = history.process(process);
+            let process = process.id(|name| history.process(name));
             history.observe(now, process, observation);
         });
     }

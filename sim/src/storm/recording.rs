@@ -3,13 +3,13 @@
 //! The service sees exactly what the inner bus gives it. What it does not ask for is not seen either: rebalances
 //! are in the history only if the service takes its consumer's events.
 
-use super::{record::Recorder, relay::relay};
+use super::{named::Named, record::Recorder, relay::relay};
 use squall_bus::{
     AckModel, Admin, BoxFuture, Bus, Capabilities, Clock, Consumer, ConsumerConfig, ConsumerEvent, Delivery,
     Error, Outcome, Pending, Position, Producer, ProducerConfig, Record, Sending, Subscription, Transaction,
     Unit,
 };
-use squall_history::history::{OpId, Settlement};
+use squall_history::history::{GroupId, OpId, ProcessId, Settlement};
 use std::{
     sync::Arc,
     task::{Context, Poll},
@@ -35,7 +35,7 @@ impl Bus for RecordingBus {
     fn producer(&self, config: ProducerConfig) -> Result<Arc<dyn Producer>, Error> {
         let inner = self.inner.producer(config.clone())?;
         let session = self.recorder.producer(&self.process, &config);
-        let (process, recorder) = (Arc::clone(&self.process), Arc::clone(&self.recorder));
+        let (process, recorder) = (Named::new(&self.process), Arc::clone(&self.recorder));
         Ok(Arc::new(RecordingProducer { inner, process, session, recorder }))
     }
 
@@ -43,11 +43,11 @@ impl Bus for RecordingBus {
         let inner = self.inner.consumer(config.clone())?;
         self.recorder.consumer(&config);
         let group = match config.subscription {
-            Subscription::Group { group, .. } => Some(group),
+            Subscription::Group { group, .. } => Some(Named::new(&group)),
             Subscription::Assign(_) => None,
         };
         let prefix = self.inner.capabilities().ack_model == AckModel::Prefix;
-        let (process, recorder) = (Arc::clone(&self.process), Arc::clone(&self.recorder));
+        let (process, recorder) = (Named::new(&self.process), Arc::clone(&self.recorder));
         Ok(Arc::new(RecordingConsumer { inner, process, group, prefix, recorder }))
     }
 
@@ -58,7 +58,7 @@ impl Bus for RecordingBus {
 
 struct RecordingProducer {
     inner: Arc<dyn Producer>,
-    process: Arc<str>,
+    process: Named<ProcessId>,
     session: u32,
     recorder: Arc<Recorder>,
 }
@@ -92,8 +92,8 @@ impl Producer for RecordingProducer {
 
 struct RecordingConsumer {
     inner: Arc<dyn Consumer>,
-    process: Arc<str>,
-    group: Option<String>,
+    process: Named<ProcessId>,
+    group: Option<Named<GroupId>>,
     /// An ack is a commit.
     prefix: bool,
     recorder: Arc<Recorder>,
@@ -139,13 +139,13 @@ impl RecordingConsumer {
 impl Consumer for RecordingConsumer {
     fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Result<Delivery, Error>> {
         let next = self.inner.poll_next(cx);
-        next.map_ok(|delivery| self.recorder.delivered(&self.process, self.group.as_deref(), delivery))
+        next.map_ok(|delivery| self.recorder.delivered(&self.process, self.group.as_ref(), delivery))
     }
 
     fn poll_event(&self, cx: &mut Context<'_>) -> Poll<ConsumerEvent> {
         let event = self.inner.poll_event(cx);
         if let Poll::Ready(event) = &event {
-            self.recorder.event(&self.process, self.group.as_deref(), event);
+            self.recorder.event(&self.process, self.group.as_ref(), event);
         }
         event
     }

@@ -2,13 +2,14 @@
 
 use super::{
     checks::Checks,
+    named::Named,
     record::Recorder,
     recording::RecordingBus,
     table::{Key, Table, Transaction, Value},
 };
 use crate::runtime::{Proc, ProcLife, ProcWarning};
 use squall_bus::{Bus, Clock, Cluster, Delivery, Incarnation, Main};
-use squall_history::history::Handling;
+use squall_history::history::{GroupId, Handling};
 use std::{
     collections::BTreeSet,
     future::Future,
@@ -170,7 +171,7 @@ impl Service {
     #[must_use]
     pub fn sink(&self, group: &str) -> Sink {
         self.recorder.sink(group);
-        Sink { group: Arc::from(group), service: self.clone() }
+        Sink { group: Arc::new(Named::new(group)), service: self.clone() }
     }
 }
 
@@ -178,7 +179,7 @@ impl Service {
 /// mail is sent), with no `.await` in between: a crash then falls before both or behind both.
 #[derive(Clone)]
 pub struct Sink {
-    group: Arc<str>,
+    group: Arc<Named<GroupId>>,
     service: Service,
 }
 
@@ -195,7 +196,7 @@ impl Sink {
 
     fn tell(&self, delivery: &Delivery, how: Handling) {
         if self.service.life.is_alive() {
-            self.service.recorder.handled(self.service.name(), &self.group, delivery, how);
+            self.service.recorder.handled(self.service.name(), &*self.group, delivery, how);
         }
     }
 }

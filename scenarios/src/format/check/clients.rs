@@ -2,7 +2,8 @@
 
 use super::{Check, Path};
 use crate::format::{
-    CommitPolicy, Consumers, KeyChoice, Order, PayloadKind, Producers, RetryBy, Scenario,
+    Assignor, CommitPolicy, Consumers, GroupProtocol, KeyChoice, Order, PayloadKind, Producers, Profile,
+    RetryBy, Scenario,
     scalar::{Period, Rate},
     suggest,
     tree::shorten,
@@ -182,6 +183,7 @@ fn consumers(check: &mut Check<'_>, path: &Path, group: &Consumers) {
     }
     redelivery(check, path, group);
     forward(check, path, group);
+    membership(check, path, group);
     if let (Some(poll), Some(session)) = (group.max_poll_interval, group.session_timeout)
         && poll < session
     {
@@ -193,6 +195,40 @@ fn consumers(check: &mut Check<'_>, path: &Path, group: &Consumers) {
     {
         let message = format!("with a heartbeat every {heartbeat} a session of {session} always ends");
         check.report(&path.key("heartbeat"), message, "make it a third of session_timeout or less");
+    }
+}
+
+/// How a group agrees on who reads what.
+fn membership(check: &mut Check<'_>, path: &Path, group: &Consumers) {
+    if group.auto_commit.is_some_and(Period::is_zero) {
+        check.report(&path.key("auto_commit"), "a commit every 0s", "write how often, such as 5s");
+    }
+    let place = path.key("assignor");
+    match (group.protocol, group.assignor) {
+        (GroupProtocol::Classic, Some(Assignor::Uniform)) => {
+            let message = "no client deals by `uniform`: the coordinator does, in its own protocol";
+            check.report(&place, message, "add `protocol: consumer`, or write cooperative-sticky");
+        }
+        (GroupProtocol::Classic, Some(Assignor::Sticky)) if group.profile == Profile::Native => {
+            let message = "the native client has no assignor `sticky`";
+            check.report(&place, message, "write cooperative-sticky, or `profile: java`");
+        }
+        (
+            GroupProtocol::Consumer,
+            Some(Assignor::RoundRobin | Assignor::Sticky | Assignor::CooperativeSticky),
+        ) => {
+            let message = "the coordinator deals by `uniform` or `range`";
+            check.report(&place, message, "write one of these, or `protocol: classic`");
+        }
+        _ => {}
+    }
+    if group.protocol == GroupProtocol::Consumer {
+        for (key, said) in [("session_timeout", group.session_timeout), ("heartbeat", group.heartbeat)] {
+            if said.is_some() {
+                let message = format!("in the consumer protocol the coordinator says the {key}");
+                check.report(&path.key(key), message, "leave it out, or write `protocol: classic`");
+            }
+        }
     }
 }
 

@@ -1,7 +1,12 @@
-//! Nodes and topics: replicas fit on the nodes, and in-sync copies among the replicas.
+//! Nodes and topics: replicas fit on the nodes, and in-sync copies among the replicas. Brokers: their versions and settings
+//! exist and can have these values.
 
 use super::{Check, Path};
-use crate::format::TopicShape;
+use crate::format::{Brokers, TopicShape, suggest, tree::shorten};
+use squall_sim::{
+    bugs,
+    settings::{self, BrokerOptions},
+};
 
 /// More nodes than this are no test cluster.
 const MAX_NODES: u32 = 99;
@@ -25,8 +30,59 @@ pub(super) fn check(check: &mut Check<'_>) {
             "add one, as in `topics: { orders: { partitions: 3 } }`",
         );
     }
+    for (bus, said) in &topology.brokers {
+        let path = Path::new("topology/brokers").key(bus);
+        match settings::brokers(bus) {
+            Some(options) => brokers(check, &path, said, &options),
+            None => check.report(
+                &path,
+                format!("`{}` is not a bus", shorten(bus)),
+                suggest::or_list(bus, squall_sim::BUSES, "the buses are"),
+            ),
+        }
+    }
+    if let Some(bug) = topology.bug.as_deref()
+        && bugs::find(bug).is_none()
+    {
+        let ids: Vec<&str> = bugs::all().iter().map(|bug| bug.id).collect();
+        check.report(
+            &Path::new("topology/bug"),
+            format!("there is no bug `{}`", shorten(bug)),
+            suggest::or_list(bug, ids, "the bugs are"),
+        );
+    }
     for (name, shape) in &topology.topics {
         topic(check, name, shape);
+    }
+}
+
+/// What is said of one bus's brokers, against what can be said of them.
+fn brokers(check: &mut Check<'_>, path: &Path, said: &Brokers, options: &BrokerOptions) {
+    if let Some(profile) = &said.profile
+        && options.profile(&profile.0).is_none()
+    {
+        let known: Vec<&str> = options.profiles.iter().map(|profile| profile.name).collect();
+        check.report(
+            &path.key("profile"),
+            format!("there is no profile `{}`", shorten(&profile.0)),
+            format!("the profiles are {}", known.join(", ")),
+        );
+    }
+    for (name, value) in &said.config {
+        let path = path.key("config").key(name);
+        let Some(setting) = options.setting(name) else {
+            let names: Vec<&str> = options.settings.iter().map(|setting| setting.name).collect();
+            check.report(
+                &path,
+                format!("`{}` is not a setting that the model has", shorten(name)),
+                suggest::or_list(name, names, "the settings are"),
+            );
+            continue;
+        };
+        if let Err(help) = setting.kind.number(&value.0) {
+            let message = format!("`{name}` is {}, not `{}`", setting.kind, shorten(&value.0));
+            check.report(&path, message, help);
+        }
     }
 }
 

@@ -17,7 +17,7 @@
 
 use super::super::{
     Shared,
-    protocol::{GroupIx, MemberId, Msg, OffsetSpec, PartitionId, ResponseBody},
+    protocol::{GroupIx, MemberEpoch, MemberId, Msg, OffsetSpec, PartitionId, ResponseBody},
 };
 use super::{
     Io, Timer,
@@ -52,6 +52,7 @@ pub(crate) enum Asked {
     Join(u32),
     Sync(u32),
     Heartbeat(u32),
+    Epoch(u32),
     Leave,
     /// Committed positions for one assignment.
     OffsetFetch(u32),
@@ -101,6 +102,8 @@ pub struct Consumer {
     pub(super) fetch_at: Option<Time>,
     pub(super) member: Option<Member>,
     pub(super) commits: VecDeque<Commit>,
+    /// How far it was in units that it lost, if its rules do not make it forget.
+    pub(super) leftover: Vec<(PartitionId, u64)>,
     /// Somebody will look for commits whose time is up.
     pub(super) commits_armed: bool,
     pub(super) committed: u64,
@@ -114,7 +117,7 @@ pub struct Consumer {
     poll_armed: bool,
     /// The unit of the record handed out last, which the caller still holds.
     holding: Option<u32>,
-    fatal: Option<Error>,
+    pub(super) fatal: Option<Error>,
 }
 
 impl Consumer {
@@ -137,7 +140,7 @@ impl Consumer {
                     net.metadata.follow(topic);
                     wanted.push(topic);
                 }
-                member = Some(Member::new(group, wanted));
+                member = Some(Member::new(group, wanted, &settings));
             }
             Subscription::Assign(chosen) => {
                 for (unit, position) in chosen {
@@ -162,6 +165,7 @@ impl Consumer {
             fetch_at: None,
             member,
             commits: VecDeque::new(),
+            leftover: Vec::new(),
             commits_armed: false,
             committed: 0,
             closing: None,
@@ -278,9 +282,12 @@ impl Consumer {
             (Asked::Heartbeat(attempt), ResponseBody::Heartbeat(error)) => {
                 self.heartbeat_answered(attempt, error, io, shared);
             }
+            (Asked::Epoch(attempt), ResponseBody::ConsumerGroupHeartbeat(response)) => {
+                self.epoch_answered(attempt, response, io, shared);
+            }
             (Asked::Leave, _) => self.left(io),
             (Asked::OffsetFetch(version), ResponseBody::OffsetFetch(error, offsets)) => {
-                self.committed_found(version, error, &offsets, io);
+                self.committed_found(version, error, &offsets, io, shared);
             }
             (Asked::Commit(number), ResponseBody::OffsetCommit(results)) => {
                 self.commit_answered(number, &results, io, shared);
@@ -304,12 +311,16 @@ impl Consumer {
             | Asked::Join(_)
             | Asked::Sync(_)
             | Asked::Heartbeat(_)
+            | Asked::Epoch(_)
             | Asked::OffsetFetch(_) => self.group_unanswered(asked),
         }
     }
 
     /// Whatever can go on now does.
     pub(super) fn go_on(&mut self, io: &mut dyn Io) {
+        if self.fatal.is_some() {
+            return self.close_step(io);
+        }
         self.member_step(io);
         self.fetch(io);
         self.close_step(io);
@@ -381,6 +392,10 @@ impl Consumer {
     /// The caller asks for a record, so it is done with the one before.
     fn polled(&mut self) {
         self.asking = true;
+        self.done_with_held();
+    }
+
+    fn done_with_held(&mut self) {
         if let Some(place) = self.holding.take()
             && let Some(reading) = self.units.get_mut(place as usize)
         {
@@ -438,7 +453,11 @@ impl Consumer {
         if let Some(member) = &mut self.member
             && member.phase == Phase::Releasing
         {
-            member.phase = Phase::Join;
+            if member.epochs.is_some() {
+                self.epoch_released();
+            } else {
+                member.phase = Phase::Join;
+            }
         }
         if !self.ready.is_empty() {
             io.emit(Output::Readable(io.node()));
@@ -467,7 +486,11 @@ impl Consumer {
     }
 
     /// The consumer is finished.
-    pub(super) fn finish(&mut self, error: Error, io: &mut dyn Io) {
+    pub(super) fn finish(&mut self, mut error: Error, io: &mut dyn Io) {
+        if let Some(code) = self.settings.library.fatal_code {
+            self.tell(ConsumerEvent::Error(error.clone()), io);
+            error.code = code.into();
+        }
         self.fatal = Some(error);
         io.emit(Output::Readable(io.node()));
     }
@@ -498,6 +521,7 @@ impl Consumer {
         if self.closing.is_some() {
             return;
         }
+        self.done_with_held();
         self.commit_automatically(io);
         self.closing = Some(Closing { op, left: false });
         io.timer(self.settings.library.close_timeout, Timer::Close);
@@ -528,7 +552,7 @@ impl Consumer {
     }
 
     /// Its membership of this group, as it is now.
-    pub(super) fn membership(&self, group: GroupIx) -> Option<(MemberId, i32)> {
+    pub(super) fn membership(&self, group: GroupIx) -> Option<MemberEpoch> {
         self.member.as_ref().filter(|member| member.group == group).and_then(Member::credentials)
     }
 
@@ -541,15 +565,36 @@ impl Consumer {
         self.units.iter().map(|reading| shared.names.unit(reading.id)).collect()
     }
 
-    /// The unit of the record that the caller holds is gone.
-    pub(super) fn forget_held(&mut self) {
-        self.holding = None;
+    /// The unit of the record that the caller holds, if it holds one.
+    pub(super) fn held(&self) -> Option<PartitionId> {
+        self.holding.and_then(|place| self.units.get(place as usize)).map(|reading| reading.id)
     }
 
-    /// Where the group goes on in this unit, as far as automatic commits go.
-    pub(super) fn covered(&self, reading: &Reading) -> Option<(PartitionId, u64)> {
+    /// Units moved or went: the record that the caller holds is this one's, if its unit is still read.
+    pub(super) fn hold(&mut self, id: Option<PartitionId>) {
+        let place = id.and_then(|id| self.units.iter().position(|reading| reading.id == id));
+        self.holding = place.map(|place| place as u32);
+    }
+
+    /// Its member id, its epoch and what it reads, if it is in this group.
+    pub(in crate::kafka) fn reads_as_member_of(
+        &self,
+        group: GroupIx,
+    ) -> Option<(MemberId, i32, Vec<PartitionId>)> {
+        let member = self.member.as_ref().filter(|member| member.group == group)?;
+        let reads = self.units.iter().map(|reading| reading.id).collect();
+        Some((member.id?, member.generation, reads))
+    }
+
+    /// How far the caller is in this unit, as far as automatic commits go.
+    pub(super) fn progress(&self, reading: &Reading) -> Option<(PartitionId, u64)> {
         let covered =
             if self.settings.library.auto_commit_covers_last { reading.handed } else { reading.done };
-        covered.filter(|offset| reading.committed != Some(*offset)).map(|offset| (reading.id, offset))
+        covered.map(|offset| (reading.id, offset))
+    }
+
+    /// The same, where it is not committed yet.
+    pub(super) fn covered(&self, reading: &Reading) -> Option<(PartitionId, u64)> {
+        self.progress(reading).filter(|(_, offset)| reading.committed != Some(*offset))
     }
 }

@@ -4,12 +4,13 @@
 //! |---|---|---|
 //! | `Native` | librdkafka 2.12 | its CONFIGURATION.md; retry, scan and timeout habits from its source |
 //! | `Java` | Kafka's Java client 4.x | its ProducerConfig, ConsumerConfig and CommonClientConfigs |
+//! | `Java3` | Kafka's Java client 3.x, from 3.7 on | the same; KIP-580 gave it the back-off of 4.x, KIP-1030 raised `linger.ms` in 4.0 |
 //!
 //! What a library does differently, and not only with other numbers, is a field here too ([`TimedOut`],
 //! [`Resend`], ...): the state machines ask these fields and never which library this is.
 
 use super::super::{error::ErrorCode, rules::TransactionVersion};
-use squall_bus::{ClientProfile, Isolation};
+use squall_bus::{Assignor, ClientProfile, Isolation};
 use std::time::Duration;
 
 const fn ms(ms: u64) -> Duration {
@@ -150,6 +151,8 @@ pub(crate) struct ProducerDefaults {
     pub(crate) delivery_scan: Duration,
     /// `request.timeout.ms` as the broker is told: how long it may wait for replicas.
     pub(crate) ack_timeout: Duration,
+    /// Whether `request.timeout.ms` also bounds the wait for a response (Java); in librdkafka it is the broker's alone.
+    pub(crate) ack_timeout_bounds_request: bool,
     pub(crate) timed_out: TimedOut,
     pub(crate) resend: Resend,
     pub(crate) partitioning: Partitioning,
@@ -189,6 +192,16 @@ pub(crate) struct ConsumerDefaults {
     pub(crate) heartbeat_interval: Duration,
     /// `max.poll.interval.ms`, which is also the group's rebalance timeout.
     pub(crate) max_poll_interval: Duration,
+    /// `partition.assignment.strategy`.
+    pub(crate) assignors: &'static [Assignor],
+    /// Whether the library has the eager sticky assignor (Java).
+    pub(crate) has_eager_sticky: bool,
+    /// Whether eager and cooperative assignors may be mixed, which makes the member eager (Java).
+    pub(crate) mixes_assignors: bool,
+    /// Whether an assignment without news is told after a revocation too (Java).
+    pub(crate) tells_empty_assignment: bool,
+    /// What every call gets once the library has given up; the error's own code if not said.
+    pub(crate) fatal_code: Option<&'static str>,
     /// `fetch.max.wait.ms`, `fetch.wait.max.ms`.
     pub(crate) fetch_wait: Duration,
     /// `fetch.min.bytes`.
@@ -264,6 +277,7 @@ const RDKAFKA_PRODUCER: ProducerDefaults = ProducerDefaults {
     delivery_timeout: ms(300_000),
     delivery_scan: ms(1_000),
     ack_timeout: ms(30_000),
+    ack_timeout_bounds_request: false,
     timed_out: TimedOut::CloseConnection,
     resend: Resend::InOrder,
     partitioning: Partitioning::ConsistentRandom { sticky: ms(10) },
@@ -295,6 +309,7 @@ const JAVA_PRODUCER: ProducerDefaults = ProducerDefaults {
     delivery_timeout: ms(120_000),
     delivery_scan: Duration::ZERO,
     ack_timeout: ms(30_000),
+    ack_timeout_bounds_request: true,
     timed_out: TimedOut::ForgetBatch,
     resend: Resend::InFront,
     partitioning: Partitioning::Murmur2,
@@ -312,11 +327,19 @@ const JAVA_PRODUCER: ProducerDefaults = ProducerDefaults {
     unknown_topic_code: "UNKNOWN_TOPIC_OR_PARTITION",
 };
 
+const JAVA_3_PRODUCER: ProducerDefaults =
+    ProducerDefaults { linger: ms(0), transaction_version: TransactionVersion::V1, ..JAVA_PRODUCER };
+
 const RDKAFKA_CONSUMER: ConsumerDefaults = ConsumerDefaults {
     connecting: RDKAFKA_CONNECTING,
     session_timeout: ms(45_000),
     heartbeat_interval: ms(3_000),
     max_poll_interval: ms(300_000),
+    assignors: &[Assignor::Range, Assignor::RoundRobin],
+    has_eager_sticky: false,
+    mixes_assignors: false,
+    tells_empty_assignment: false,
+    fatal_code: Some("_FATAL"),
     fetch_wait: ms(500),
     fetch_min_bytes: 1,
     fetch_max_bytes: 52_428_800,
@@ -339,6 +362,11 @@ const JAVA_CONSUMER: ConsumerDefaults = ConsumerDefaults {
     session_timeout: ms(45_000),
     heartbeat_interval: ms(3_000),
     max_poll_interval: ms(300_000),
+    assignors: &[Assignor::Range, Assignor::CooperativeSticky],
+    has_eager_sticky: true,
+    mixes_assignors: true,
+    tells_empty_assignment: true,
+    fatal_code: None,
     fetch_wait: ms(500),
     fetch_min_bytes: 1,
     fetch_max_bytes: 52_428_800,
@@ -361,6 +389,7 @@ pub(crate) const fn producer(profile: ClientProfile) -> ProducerDefaults {
     match profile {
         ClientProfile::Native => RDKAFKA_PRODUCER,
         ClientProfile::Java => JAVA_PRODUCER,
+        ClientProfile::Java3 => JAVA_3_PRODUCER,
     }
 }
 
@@ -368,7 +397,7 @@ pub(crate) const fn producer(profile: ClientProfile) -> ProducerDefaults {
 pub(crate) const fn consumer(profile: ClientProfile) -> ConsumerDefaults {
     match profile {
         ClientProfile::Native => RDKAFKA_CONSUMER,
-        ClientProfile::Java => JAVA_CONSUMER,
+        ClientProfile::Java | ClientProfile::Java3 => JAVA_CONSUMER,
     }
 }
 

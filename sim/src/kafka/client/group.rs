@@ -1,4 +1,4 @@
-//! Membership in a classic consumer group, with eager rebalances.
+//! Membership in a classic consumer group.
 //!
 //! ```text
 //! find the coordinator ─▶ Join ─▶ Joining ─▶ Sync ─▶ Syncing ─▶ Stable ─▶ Releasing ─┐
@@ -8,36 +8,43 @@
 //! ```
 //!
 //! - The first JoinGroup has no member id; the coordinator gives one (79) and it joins again with that.
-//! - The group's leader deals partitions by [`range`](super::range) and hands the result in with SyncGroup.
+//! - The group's leader deals partitions by the [assignor](super::super::assign) that the group chose and hands the
+//!   result in with SyncGroup ([`dealing`](super::dealing)).
+//! - What a rebalance means for the units, eager or cooperative, is in [`handover`](super::handover).
 //! - Heartbeats go on from assignment to the next JoinGroup. Their answer says what to do:
 //!
 //! | code | meaning |
 //! |---|---|
-//! | 27 | a rebalance: units are `Revoked`, the caller deals with that, the member rejoins |
+//! | 27 | a rebalance: see [`handover`](super::handover) |
+//! | 82 | another process runs under this instance: units are `Lost`, and the client is finished |
 //! | 22, 25 | the membership is gone: units are `Lost`, the member rejoins, after 25 without its id |
 //! | 14, 15, 16, no answer | look for the coordinator; units stay |
 //!
 //! - librdkafka also gives up by itself when no heartbeat was answered for a session.
 //! - A caller that is away for too long makes its member leave; it rejoins when the caller is back.
+//! - A static member never says that it leaves: it may come back within its session.
 
 use super::super::{
     Shared,
     error::ErrorCode,
     protocol::{
-        Assignor, GroupIx, JoinGroupRequest, JoinGroupResponse, MemberId, MemberSubscription, PartitionId,
-        RequestBody, SyncGroupRequest, TopicIx,
+        Assignor, GroupIx, InstanceId, JoinGroupRequest, JoinGroupResponse, JoinedMember, MemberEpoch,
+        MemberId, MemberSubscription, OffsetFetchRequest, PartitionId, RequestBody, SyncGroupRequest,
+        TopicIx,
     },
 };
 use super::{
     Io, Timer,
     consumer::{Asked, Consumer},
-    fetcher::{Place, Reading},
+    epochs::Epochs,
+    fetcher::Place,
     net::What,
     outcome::{self, Coordination},
-    own, range,
+    own,
+    settings::ConsumerSettings,
 };
 use crate::kernel::{NodeId, Site};
-use squall_bus::{ConsumerEvent, ErrorClass, Time};
+use squall_bus::{ConsumerEvent, ErrorClass, GroupProtocol, Time};
 use std::{sync::Arc, time::Duration};
 
 const BACK_OFF: Site = Site::new("kafka.client.group-backoff");
@@ -62,35 +69,46 @@ pub(crate) enum Phase {
 #[derive(Clone, Debug)]
 pub(crate) struct Member {
     pub(crate) group: GroupIx,
-    topics: Vec<TopicIx>,
+    pub(super) topics: Vec<TopicIx>,
     pub(crate) id: Option<MemberId>,
+    pub(crate) instance: Option<InstanceId>,
     pub(crate) generation: i32,
+    /// Whether it hands back only what moves.
+    pub(super) cooperative: bool,
+    /// What it was dealt last, and in which generation, for the sticky assignors.
+    remembered: (Vec<PartitionId>, Option<i32>),
     pub(crate) phase: Phase,
     /// Counts joins, so that an answer to an old request is not taken for one to a new.
-    attempt: u32,
+    pub(super) attempt: u32,
     coordinator_known: bool,
     finding: bool,
-    fetching_offsets: bool,
-    failures: u32,
+    pub(super) fetching_offsets: bool,
+    pub(super) failures: u32,
     drawn: u64,
     pub(crate) not_before: Time,
     wake_at: Option<Time>,
-    /// As the group's leader: who is to be dealt partitions.
-    to_deal: Option<Vec<(MemberId, Arc<MemberSubscription>)>>,
+    /// As the group's leader: who is to be dealt partitions, and how.
+    pub(super) to_deal: Option<(Assignor, Vec<JoinedMember>)>,
     /// As the group's leader: the topics dealt, and how many partitions each had.
-    dealt: Vec<(TopicIx, u32)>,
-    beating: bool,
-    beat_in_flight: bool,
-    last_beat: Time,
+    pub(super) dealt: Vec<(TopicIx, u32)>,
+    pub(super) beating: bool,
+    pub(super) beat_in_flight: bool,
+    pub(super) last_beat: Time,
+    /// What a member of the consumer protocol knows.
+    pub(super) epochs: Option<Epochs>,
 }
 
 impl Member {
-    pub(crate) fn new(group: GroupIx, topics: Vec<TopicIx>) -> Self {
+    pub(crate) fn new(group: GroupIx, topics: Vec<TopicIx>, settings: &ConsumerSettings) -> Self {
+        let consumer = settings.config.protocol == GroupProtocol::Consumer;
         Self {
             group,
             topics,
             id: None,
+            instance: settings.config.instance.as_deref().map(InstanceId::new),
             generation: -1,
+            cooperative: settings.assignors.iter().all(|assignor| assignor.is_cooperative()),
+            remembered: (Vec::new(), None),
             phase: Phase::Join,
             attempt: 0,
             coordinator_known: false,
@@ -105,12 +123,14 @@ impl Member {
             beating: false,
             beat_in_flight: false,
             last_beat: Time::ZERO,
+            epochs: consumer.then(|| Epochs::new(settings.config.assignors.first().copied())),
         }
     }
 
     /// Who commits: the member and its generation.
-    pub(crate) fn credentials(&self) -> Option<(MemberId, i32)> {
-        self.id.filter(|_| self.generation >= 0).map(|id| (id, self.generation))
+    pub(crate) fn credentials(&self) -> Option<MemberEpoch> {
+        let id = self.id.filter(|_| self.generation >= 0)?;
+        Some(MemberEpoch { id, epoch: self.generation, instance: self.instance.clone() })
     }
 }
 
@@ -205,6 +225,7 @@ impl Consumer {
                 member.phase = Phase::Join;
             }
             Asked::Heartbeat(_) => member.beat_in_flight = false,
+            Asked::Epoch(_) => self.epoch_unanswered(),
             Asked::OffsetFetch(_) => member.fetching_offsets = false,
             _ => {}
         }
@@ -213,6 +234,9 @@ impl Consumer {
     /// Takes the next step of membership, if there is one to take.
     pub(super) fn member_step(&mut self, io: &mut dyn Io) {
         let Some(member) = &self.member else { return };
+        if member.epochs.is_some() {
+            return self.epoch_step(io);
+        }
         let joins = matches!(member.phase, Phase::Join | Phase::Sync) && self.closing.is_none();
         let asks = member.phase == Phase::Stable
             && !member.fetching_offsets
@@ -235,13 +259,23 @@ impl Consumer {
         let Some(member) = &mut self.member else { return };
         member.attempt += 1;
         member.phase = Phase::Joining;
-        let subscription = MemberSubscription { topics: member.topics.clone(), owned: Vec::new() };
+        let owned = self.units.iter().map(|reading| reading.id).collect();
+        let (owned, generation) = match self.settings.assignors.iter().find_map(|assignor| match assignor {
+            Assignor::Sticky => Some(member.remembered.clone()),
+            Assignor::CooperativeSticky => Some((Vec::clone(&owned), member.remembered.1)),
+            Assignor::Range | Assignor::RoundRobin | Assignor::Uniform => None,
+        }) {
+            Some(memory) => memory,
+            None => (Vec::new(), None),
+        };
+        let subscription = MemberSubscription { topics: member.topics.clone(), owned, generation };
         let request = JoinGroupRequest {
             group: member.group,
             member: member.id,
+            instance: member.instance.clone(),
             session_timeout: library.session_timeout,
             rebalance_timeout: library.max_poll_interval,
-            assignors: vec![Assignor::Range],
+            assignors: self.settings.assignors.clone(),
             subscription: Arc::new(subscription),
         };
         let timeout = library.max_poll_interval + JOIN_SLACK;
@@ -268,80 +302,43 @@ impl Consumer {
                 member.generation = response.generation;
                 member.phase = Phase::Sync;
                 member.failures = 0;
-                member.to_deal = (response.leader == response.member).then_some(response.members);
+                let leads = response.leader == response.member;
+                member.to_deal = leads.then_some((response.assignor, response.members));
                 member.dealt.clear();
                 self.learn_topics_to_deal(io);
             }
-            Coordination::Unknown => member.id = None,
+            Coordination::Unknown if self.units.is_empty() => member.id = None,
+            Coordination::Unknown => self.lose(true, io, shared),
+            Coordination::Fenced => self.fenced(io, shared),
             Coordination::Refused => self.refused(response.error, io, shared),
             other => self.group_back_off(other == Coordination::Elsewhere, io),
         }
     }
 
     /// A group that will not have this member, as it is.
-    fn refused(&mut self, code: ErrorCode, io: &mut dyn Io, shared: &Shared) {
+    pub(super) fn refused(&mut self, code: ErrorCode, io: &mut dyn Io, shared: &Shared) {
         let group = self.member.as_ref().map_or("", |member| shared.names.group(member.group));
         let message = format!("the group {group} does not take this member as it is configured");
         self.finish(outcome::error(code, ErrorClass::Fatal, message), io);
     }
 
-    /// As the group's leader: topics of other members become interesting.
-    fn learn_topics_to_deal(&mut self, io: &mut dyn Io) {
-        let Some(Some(members)) = self.member.as_ref().map(|member| &member.to_deal) else { return };
-        let mut new = false;
-        for topic in members.iter().flat_map(|(_, wants)| &wants.topics) {
-            new |= self.net.metadata.follow(*topic).1;
-        }
-        if new {
-            self.net.ask_at_once(io);
-        }
-    }
-
-    /// The range assignment, and what it was made from.
-    fn deal(&mut self) -> Vec<(MemberId, Vec<PartitionId>)> {
-        let Some(member) = &mut self.member else { return Vec::new() };
-        let Some(members) = member.to_deal.take() else { return Vec::new() };
-        let mut topics: Vec<TopicIx> =
-            members.iter().flat_map(|(_, wants)| wants.topics.iter().copied()).collect();
-        topics.sort_unstable();
-        topics.dedup();
-        member.dealt = topics.iter().map(|topic| (*topic, self.net.metadata.partitions(*topic))).collect();
-        let counts: Vec<u32> = member.dealt.iter().map(|(_, count)| *count).collect();
-        let places: Vec<Vec<usize>> = members
-            .iter()
-            .map(|(_, wants)| wants.topics.iter().filter_map(|t| topics.binary_search(t).ok()).collect())
-            .collect();
-        let wishes: Vec<range::Member<'_, MemberId>> =
-            members.iter().zip(&places).map(|((id, _), topics)| range::Member { id: *id, topics }).collect();
-        let dealt = range::assign(&wishes, &counts);
-        let ids = members.iter().map(|(id, _)| *id);
-        ids.zip(dealt)
-            .map(|(id, share)| {
-                (id, share.into_iter().map(|(topic, p)| PartitionId::new(topics[topic], p)).collect())
-            })
-            .collect()
+    /// Another process runs under this member's instance.
+    pub(super) fn fenced(&mut self, io: &mut dyn Io, shared: &Shared) {
+        self.lose(true, io, shared);
+        let instance = self.settings.config.instance.as_deref().unwrap_or("this instance").to_owned();
+        let message = format!("another process has joined the group as {instance}: end one of them");
+        self.finish(outcome::error(ErrorCode::FencedInstanceId, ErrorClass::Fatal, message), io);
     }
 
     fn sync(&mut self, slot: u32, io: &mut dyn Io) {
-        let Some(member) = &self.member else { return };
-        if let Some(members) = &member.to_deal {
-            let topics = members.iter().flat_map(|(_, wants)| &wants.topics);
-            let metadata = &self.net.metadata;
-            let unheard = |topic: &TopicIx| {
-                metadata.place(*topic).is_none_or(|place| {
-                    let view = &metadata.topics[place];
-                    view.partitions.is_empty() && !view.error.is_error()
-                })
-            };
-            if topics.into_iter().any(unheard) {
-                return self.net.refresh(io);
-            }
+        if self.knows_too_little_to_deal() {
+            return self.net.refresh(io);
         }
         let assignments = self.deal();
         let Some(member) = &mut self.member else { return };
-        let Some((id, generation)) = member.credentials() else { return };
+        let Some(credentials) = member.credentials() else { return };
         member.phase = Phase::Syncing;
-        let request = SyncGroupRequest { group: member.group, member: id, generation, assignments };
+        let request = SyncGroupRequest { group: member.group, member: credentials, assignments };
         let timeout = self.settings.library.max_poll_interval + JOIN_SLACK;
         let what = What::Client(Asked::Sync(member.attempt));
         self.net.conns.send(slot, RequestBody::SyncGroup(request), what, timeout, io);
@@ -361,11 +358,10 @@ impl Consumer {
         match outcome::of_coordinator(error) {
             Coordination::Fine => {}
             Coordination::Rejoin => return,
-            Coordination::Lost => return member.generation = -1,
-            Coordination::Unknown => {
-                member.generation = -1;
-                return member.id = None;
+            Coordination::Lost | Coordination::Unknown => {
+                return self.lose(error == ErrorCode::UnknownMemberId, io, shared);
             }
+            Coordination::Fenced => return self.fenced(io, shared),
             Coordination::Refused => return self.refused(error, io, shared),
             other => return self.group_back_off(other == Coordination::Elsewhere, io),
         }
@@ -375,15 +371,11 @@ impl Consumer {
         if !std::mem::replace(&mut member.beating, true) {
             io.timer(beat_every, Timer::Heartbeat);
         }
-        self.version += 1;
-        let version = self.version;
-        self.units = partitions.iter().map(|id| Reading::new(*id, version, Place::Unknown)).collect();
-        self.drop_stale();
-        for id in partitions {
-            if self.net.metadata.follow(id.topic).1 {
-                self.net.ask_at_once(io);
-            }
+        member.remembered = (partitions.to_vec(), Some(member.generation));
+        if member.cooperative {
+            return self.adjust(partitions, io, shared);
         }
+        self.take_on(partitions, io);
         let units = self.unit_names(shared).into_iter().map(|unit| (unit, None)).collect();
         self.tell_assignment(ConsumerEvent::Assigned(units), io);
     }
@@ -392,7 +384,11 @@ impl Consumer {
     pub(super) fn heartbeat(&mut self, io: &mut dyn Io, shared: &Shared) {
         let library = self.settings.library;
         let Some(member) = &mut self.member else { return };
-        member.beating = matches!(member.phase, Phase::Stable | Phase::Releasing) && self.closing.is_none();
+        if member.epochs.is_some() {
+            return self.epoch_due(io);
+        }
+        let lives = self.closing.is_none() && self.fatal.is_none();
+        member.beating = matches!(member.phase, Phase::Stable | Phase::Releasing) && lives;
         if !member.beating {
             return;
         }
@@ -403,12 +399,12 @@ impl Consumer {
         {
             return self.lose(true, io, shared);
         }
-        let (Some((id, generation)), false) = (member.credentials(), member.beat_in_flight) else { return };
+        let (Some(credentials), false) = (member.credentials(), member.beat_in_flight) else { return };
         let (group, attempt) = (member.group, member.attempt);
         if let Some(slot) = self.coordinator(io) {
             let what = What::Client(Asked::Heartbeat(attempt));
             let timeout = self.net.request_timeout();
-            self.net.conns.send(slot, RequestBody::Heartbeat(group, id, generation), what, timeout, io);
+            self.net.conns.send(slot, RequestBody::Heartbeat(group, credentials), what, timeout, io);
             if let Some(member) = &mut self.member {
                 member.beat_in_flight = true;
             }
@@ -437,14 +433,17 @@ impl Consumer {
     /// What the coordinator's answer to a heartbeat or commit means for the membership.
     pub(super) fn coordinator_says(&mut self, says: Coordination, io: &mut dyn Io, shared: &Shared) {
         let stable = self.member.as_ref().is_some_and(|member| member.phase == Phase::Stable);
+        let owns = stable || !self.units.is_empty();
         match says {
             Coordination::Fine | Coordination::Refused => {}
             Coordination::Again | Coordination::Elsewhere => {
                 self.group_back_off(says == Coordination::Elsewhere, io);
             }
+            Coordination::Stale => self.epoch_is_stale(),
             Coordination::Rejoin if stable => self.release(io, shared),
-            Coordination::Lost if stable => self.lose(false, io, shared),
-            Coordination::Unknown if stable => self.lose(true, io, shared),
+            Coordination::Lost if owns => self.lose(false, io, shared),
+            Coordination::Unknown if owns => self.lose(true, io, shared),
+            Coordination::Fenced => self.fenced(io, shared),
             Coordination::Rejoin => {}
             Coordination::Lost | Coordination::Unknown => {
                 // The caller is dealing with a revocation that has become a loss: its commits will fail.
@@ -458,47 +457,18 @@ impl Consumer {
         }
     }
 
-    /// A rebalance: hands everything back in good order.
-    pub(super) fn release(&mut self, io: &mut dyn Io, shared: &Shared) {
-        self.commit_automatically(io);
-        let Some(member) = &mut self.member else { return };
-        member.phase = if self.units.is_empty() { Phase::Join } else { Phase::Releasing };
-        let units = self.take_units(shared);
-        if !units.is_empty() {
-            self.tell_assignment(ConsumerEvent::Revoked(units), io);
-        }
-    }
-
-    /// The membership is gone: somebody else may own everything already.
-    fn lose(&mut self, forget_id: bool, io: &mut dyn Io, shared: &Shared) {
-        let Some(member) = &mut self.member else { return };
-        member.generation = -1;
-        if forget_id {
-            member.id = None;
-        }
-        member.phase = if self.units.is_empty() { Phase::Join } else { Phase::Releasing };
-        let units = self.take_units(shared);
-        if !units.is_empty() {
-            self.tell_assignment(ConsumerEvent::Lost(units), io);
-        }
-    }
-
-    fn take_units(&mut self, shared: &Shared) -> Vec<squall_bus::Unit> {
-        let units = self.unit_names(shared);
-        self.units.clear();
-        self.forget_held();
-        self.drop_stale();
-        units
-    }
-
     /// The caller has not asked for a record for too long: the member leaves, and rejoins when it is back.
     pub(super) fn away_too_long(&mut self, io: &mut dyn Io, shared: &Shared) {
         let Some(member) = &self.member else { return };
-        if let Some(id) = member.id {
+        if member.epochs.is_some() {
+            if let Some(slot) = self.coordinator(io) {
+                self.leave_by_epoch(slot, io);
+            }
+        } else if let Some(id) = member.id.filter(|_| member.instance.is_none()) {
             let group = member.group;
             if let Some(slot) = self.coordinator(io) {
                 let (what, timeout) = (What::Client(Asked::Leave), self.net.request_timeout());
-                self.net.conns.send(slot, RequestBody::LeaveGroup(group, id), what, timeout, io);
+                self.net.conns.send(slot, RequestBody::LeaveGroup(group, id, None), what, timeout, io);
             }
         }
         self.lose(true, io, shared);
@@ -510,32 +480,26 @@ impl Consumer {
         self.await_caller();
     }
 
-    /// The metadata changed: the group's leader watches the partitions it dealt; a member that waits to deal may
-    /// know enough now.
-    pub(super) fn learned(&mut self, io: &mut dyn Io, shared: &Shared) {
-        let Some(member) = &self.member else { return };
-        let metadata = &self.net.metadata;
-        let grown = member.dealt.iter().any(|(topic, count)| metadata.partitions(*topic) != *count);
-        if grown && member.phase == Phase::Stable {
-            self.release(io, shared);
-        }
-    }
-
     /// The last steps of a close: pending commits, LeaveGroup, the end.
     pub(super) fn close_step(&mut self, io: &mut dyn Io) {
         let Some(closing) = &self.closing else { return };
         if closing.left || !self.commits.is_empty() {
             return;
         }
-        let Some((group, Some(id))) = self.member.as_ref().map(|member| (member.group, member.id)) else {
+        let says_so = |member: &&Member| member.instance.is_none() || member.epochs.is_some();
+        let leaver = self.member.as_ref().filter(says_so).filter(|_| self.fatal.is_none());
+        let Some((group, Some(id))) = leaver.map(|member| (member.group, member.id)) else {
             return self.closed(io);
         };
         if let Some(slot) = self.coordinator(io) {
             if let Some(closing) = &mut self.closing {
                 closing.left = true;
             }
+            if self.member.as_ref().is_some_and(|member| member.epochs.is_some()) {
+                return self.leave_by_epoch(slot, io);
+            }
             let (what, timeout) = (What::Client(Asked::Leave), self.net.request_timeout());
-            self.net.conns.send(slot, RequestBody::LeaveGroup(group, id), what, timeout, io);
+            self.net.conns.send(slot, RequestBody::LeaveGroup(group, id, None), what, timeout, io);
         }
     }
 
@@ -547,12 +511,18 @@ impl Consumer {
     }
 
     /// Asks the coordinator where the group goes on.
-    fn ask_committed(&mut self, slot: u32, io: &mut dyn Io) {
+    pub(super) fn ask_committed(&mut self, slot: u32, io: &mut dyn Io) {
         let unknown = self.units.iter().filter(|reading| reading.place == Place::Unknown);
         let partitions = unknown.map(|reading| reading.id).collect();
         let Some(member) = &mut self.member else { return };
         member.fetching_offsets = true;
-        let body = RequestBody::OffsetFetch(member.group, partitions, self.settings.stable_offsets());
+        let who = member.epochs.as_ref().and_then(|_| member.credentials());
+        let body = RequestBody::OffsetFetch(OffsetFetchRequest {
+            group: member.group,
+            member: who,
+            partitions,
+            stable: self.settings.stable_offsets(),
+        });
         let (what, timeout) = (What::Client(Asked::OffsetFetch(member.attempt)), self.net.request_timeout());
         self.net.conns.send(slot, body, what, timeout, io);
     }

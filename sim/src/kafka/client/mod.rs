@@ -12,8 +12,9 @@
 //! - `producer`: records gather per partition, leave in batches within a window, are retried with back-off until
 //!   their time is up; idempotent ones with sequence numbers. How a send ends (ok, fail, unknown) is the table in
 //!   `outcome`.
-//! - `consumer`: reads chosen units, or takes part in a classic group; fetches ahead, commits by hand or on its
-//!   own; tells assigned, revoked, lost and reset in order with the records.
+//! - `consumer`: reads chosen units, or takes part in a group, a classic one (`group`) or one of the consumer
+//!   protocol (`epochs`); fetches ahead, commits by hand or on its own; tells assigned, revoked, lost and reset in
+//!   order with the records.
 //! - Every random decision is drawn by (site, entity, ordinal): a record's by its content and attempt, a
 //!   client's own by its node and a count of its own.
 //!
@@ -23,10 +24,13 @@
 mod batch;
 mod connections;
 mod consumer;
+mod dealing;
 mod defaults;
+mod epochs;
 mod fetcher;
 mod filter;
 mod group;
+mod handover;
 mod metadata;
 mod net;
 mod offsets;
@@ -34,7 +38,6 @@ mod outcome;
 mod partitioner;
 mod produced;
 mod producer;
-mod range;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -42,7 +45,7 @@ mod txn;
 
 use super::{
     Shared,
-    protocol::{CommittedOffset, GroupIx, MemberId, Msg},
+    protocol::{CommittedOffset, GroupIx, MemberEpoch, Msg},
 };
 use crate::{
     io,
@@ -175,7 +178,7 @@ impl Client {
         &mut self,
         op: OpId,
         group: GroupIx,
-        member: Option<(MemberId, i32)>,
+        member: Option<MemberEpoch>,
         offsets: Vec<CommittedOffset>,
         io: &mut dyn Io,
         shared: &Shared,
@@ -190,7 +193,7 @@ impl Client {
     }
 
     /// The membership of a consumer of this group, as it is now (KIP-447).
-    pub(super) fn membership(&self, group: GroupIx) -> Option<(MemberId, i32)> {
+    pub(super) fn membership(&self, group: GroupIx) -> Option<MemberEpoch> {
         match self {
             Self::Consumer(consumer) => consumer.membership(group),
             Self::Producer(_) => None,

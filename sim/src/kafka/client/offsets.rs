@@ -6,14 +6,15 @@
 //!   coordinator is overcome inside the client: it is looked for and asked again, until the commit's time is up;
 //!   then, or when a later attempt is refused, the outcome is unknown if an attempt may have gone through.
 //! - Between the loss of a membership and the next one a commit fails at once (22 in librdkafka, 27 in Java).
-//!   While rejoining librdkafka still sends it, with the old generation.
+//!   While rejoining librdkafka still sends it, with the old generation: behind its JoinGroup on the same connection,
+//!   so that in a cooperative rebalance it is refused with 22 (measured).
 //! - Automatic commits cover what was handed out (librdkafka), or only what the caller is done with (Java); they
 //!   are also made before units are handed back and on close. Nobody is told of their failure.
 
 use super::super::{
     Shared,
     error::ErrorCode,
-    protocol::{CommittedOffset, MemberId, OffsetCommitRequest, PartitionId, RequestBody},
+    protocol::{CommittedOffset, MemberEpoch, OffsetCommitRequest, PartitionId, RequestBody},
 };
 use super::{
     Io, Timer,
@@ -33,7 +34,7 @@ pub(crate) struct Commit {
     /// Nobody waits for an automatic one.
     op: Option<OpId>,
     offsets: Vec<CommittedOffset>,
-    member: (MemberId, i32),
+    member: MemberEpoch,
     deadline: Time,
     not_before: Time,
     in_flight: bool,
@@ -58,8 +59,10 @@ impl Commit {
 
 /// A refusal; it says nothing of an attempt before it that may have gone through (`before`).
 fn refusal(code: ErrorCode, message: &str, before: bool) -> Outcome<()> {
-    let class =
-        if code == ErrorCode::RebalanceInProgress { ErrorClass::Retriable } else { ErrorClass::Refused };
+    let class = match code {
+        ErrorCode::RebalanceInProgress | ErrorCode::StaleMemberEpoch => ErrorClass::Retriable,
+        _ => ErrorClass::Refused,
+    };
     outcome::given_up(outcome::error(code, class, message), Appended::NotThisTime, before)
 }
 
@@ -90,6 +93,9 @@ impl Consumer {
                 Error::new(ErrorClass::Refused, "_UNKNOWN_GROUP", "a reader of chosen units has no group");
             return io.emit(Output::Done(op, Outcome::Fail(error)));
         };
+        if let Some(error) = &self.fatal {
+            return io.emit(Output::Done(op, Outcome::Fail(error.clone())));
+        }
         if self.closing.is_some() {
             return io.emit(Output::Done(op, Outcome::Fail(Error::closed())));
         }
@@ -118,14 +124,15 @@ impl Consumer {
 
     fn offset(&self, partition: PartitionId, offset: u64) -> CommittedOffset {
         let reading = self.units.iter().find(|reading| reading.id == partition);
-        CommittedOffset { partition, offset, leader_epoch: reading.and_then(|reading| reading.handed_epoch) }
+        let leader_epoch = reading.and_then(|reading| reading.handed_epoch);
+        CommittedOffset { partition, offset, leader_epoch, metadata_bytes: 0 }
     }
 
     fn push_commit(
         &mut self,
         op: Option<OpId>,
         offsets: Vec<CommittedOffset>,
-        member: (MemberId, i32),
+        member: MemberEpoch,
         io: &mut dyn Io,
     ) {
         self.committed += 1;
@@ -153,8 +160,9 @@ impl Consumer {
         let Some(credentials) = self.member.as_ref().and_then(super::group::Member::credentials) else {
             return;
         };
+        let leftover = std::mem::take(&mut self.leftover);
         let covered: Vec<(PartitionId, u64)> =
-            self.units.iter().filter_map(|reading| self.covered(reading)).collect();
+            self.units.iter().filter_map(|reading| self.covered(reading)).chain(leftover).collect();
         if covered.is_empty() {
             return;
         }
@@ -183,7 +191,7 @@ impl Consumer {
             commit.in_flight = true;
             let body = RequestBody::OffsetCommit(OffsetCommitRequest {
                 group,
-                member: Some(commit.member),
+                member: Some(commit.member.clone()),
                 offsets: commit.offsets.clone(),
             });
             self.net.conns.send(slot, body, What::Client(Asked::Commit(commit.number)), timeout, io);
@@ -207,10 +215,15 @@ impl Consumer {
             return self.coordinator_says(says, io, shared);
         }
         let Some(commit) = self.commits.remove(place) else { return };
-        let current = self.member.as_ref().and_then(super::group::Member::credentials) == Some(commit.member);
+        let current =
+            self.member.as_ref().and_then(super::group::Member::credentials) == Some(commit.member.clone());
         match says {
             Coordination::Fine => commit.tell(Outcome::Ok(()), io),
-            Coordination::Rejoin | Coordination::Lost | Coordination::Unknown => {
+            Coordination::Rejoin
+            | Coordination::Lost
+            | Coordination::Unknown
+            | Coordination::Stale
+            | Coordination::Fenced => {
                 let outcome = refusal(code, "the group did not take the commit", commit.perhaps);
                 commit.tell(outcome, io);
             }
@@ -220,7 +233,7 @@ impl Consumer {
                 commit.tell(Outcome::Unknown(error, None), io);
             }
         }
-        if current {
+        if current || says == Coordination::Fenced {
             self.coordinator_says(says, io, shared);
         }
     }
@@ -252,11 +265,15 @@ impl Consumer {
         error: ErrorCode,
         offsets: &[(PartitionId, Option<CommittedOffset>)],
         io: &mut dyn Io,
+        shared: &Shared,
     ) {
         if !self.offsets_answered(attempt) {
             return;
         }
         if error.is_error() {
+            if self.epoch_refuses(error, io, shared) {
+                return;
+            }
             let elsewhere = outcome::of_coordinator(error) == Coordination::Elsewhere;
             return self.group_back_off(elsewhere, io);
         }

@@ -102,6 +102,10 @@ pub(crate) enum Coordination {
     Lost,
     /// The coordinator does not know this member.
     Unknown,
+    /// The member epoch is old: heartbeat, then try again.
+    Stale,
+    /// Another process has taken this member's place.
+    Fenced,
     /// Pointless.
     Refused,
 }
@@ -120,8 +124,10 @@ pub(crate) const fn of_coordinator(code: ErrorCode) -> Coordination {
             Coordination::Elsewhere
         }
         ErrorCode::RebalanceInProgress => Coordination::Rejoin,
-        ErrorCode::IllegalGeneration => Coordination::Lost,
+        ErrorCode::IllegalGeneration | ErrorCode::FencedMemberEpoch => Coordination::Lost,
+        ErrorCode::StaleMemberEpoch => Coordination::Stale,
         ErrorCode::UnknownMemberId => Coordination::Unknown,
+        ErrorCode::FencedInstanceId => Coordination::Fenced,
         _ => Coordination::Refused,
     }
 }

@@ -100,7 +100,7 @@ mod tests {
 
     /// The vectors of `UtilsTest.testMurmur2` in Apache Kafka.
     #[test]
-    fn murmur2_is_javas() {
+    fn c2_murmur2_is_javas() {
         for (key, hash) in [
             ("21", -973_932_308),
             ("foobar", -790_332_482),
@@ -115,7 +115,7 @@ mod tests {
 
     /// The vectors of librdkafka's `tests/0048-partitioner.c`.
     #[test]
-    fn crc32_is_librdkafkas() {
+    fn c2_crc32_is_librdkafkas() {
         for (key, hash) in [
             ("", 0),
             ("23456", 0xb1b4_51d7),
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn the_two_libraries_disagree_about_a_key() {
+    fn c2_the_two_libraries_disagree_about_a_key() {
         let choices = Choices::new(1);
         let at = |by, key: &str| {
             partition(by, &record(Some(key), 0), 12, &mut Sticky::default(), 16_384, Time::ZERO, &choices)
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_key_a_partition_sticks_for_a_time_or_for_bytes() {
+    fn c2_without_a_key_a_partition_sticks_for_a_time_or_for_bytes() {
         let choices = Choices::new(3);
         let stretches = |by, batch_bytes| {
             let mut sticky = Sticky::default();

@@ -49,7 +49,7 @@ impl Producer {
         for ((number, attempted), result) in batches.into_iter().zip(results) {
             self.queues[number as usize].in_flight -= 1;
             if result.error.is_error() {
-                self.refused(number, attempted, result, io);
+                self.refused(number, attempted, result, io, shared);
             } else {
                 self.acknowledged(number, &attempted, result.base_offset, io, shared);
             }
@@ -80,8 +80,21 @@ impl Producer {
         self.released(attempted.ops.len() as u32, io);
     }
 
-    fn refused(&mut self, number: u32, attempted: Attempted, result: &ProducedPartition, io: &mut dyn Io) {
+    fn refused(
+        &mut self,
+        number: u32,
+        attempted: Attempted,
+        result: &ProducedPartition,
+        io: &mut dyn Io,
+        shared: &Shared,
+    ) {
         let mut meaning = outcome::of_produce(result.error);
+        if result.error == ErrorCode::NotLeaderOrFollower && !shared.rules.doubt_not_leader {
+            meaning.appended = Appended::NotThisTime;
+        }
+        if meaning.appended == Appended::Maybe && !shared.rules.resend_in_sequence {
+            self.want_bump();
+        }
         if result.error == ErrorCode::OutOfOrderSequenceNumber && self.settings.idempotent {
             meaning = self.out_of_order(number, &attempted, meaning);
         }

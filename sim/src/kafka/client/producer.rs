@@ -407,7 +407,7 @@ impl Producer {
         }
         let id = |number: u32| self.queues[number as usize].id;
         let request = ProduceRequest {
-            acks: self.settings.acks,
+            acks: self.settings.acks.into(),
             timeout: self.settings.library.ack_timeout,
             txn: self.txn.as_ref().map(|txn| txn.of_produce()),
             batches: batches

@@ -6,7 +6,7 @@
 use super::super::{Shared, rules::TransactionVersion, txn::messages::TxnIx};
 use super::defaults::{self, ConsumerDefaults, ProducerDefaults};
 use squall_bus::{
-    Acks, ClientProfile, ConsumerConfig, Error, ErrorClass, Isolation, ProducerConfig, Subscription,
+    Acks, Assignor, ConsumerConfig, Error, ErrorClass, GroupProtocol, Isolation, ProducerConfig, Subscription,
 };
 use std::time::Duration;
 
@@ -59,8 +59,7 @@ impl ProducerSettings {
         replace(&mut library.delivery_timeout, config.delivery_timeout);
         replace(&mut library.retries, config.retries);
         replace(&mut library.ack_timeout, config.request_timeout);
-        if config.profile == ClientProfile::Java {
-            // In the Java client one setting is both; in librdkafka `request.timeout.ms` is the broker's alone.
+        if library.ack_timeout_bounds_request {
             replace(&mut library.connecting.request_timeout, config.request_timeout);
         }
         let (acks, idempotent, buffer) = (config.acks, config.idempotent, config.buffer);
@@ -126,6 +125,8 @@ fn check_producer(config: &ProducerConfig) -> Result<(), Error> {
 pub(crate) struct ConsumerSettings {
     pub(crate) config: ConsumerConfig,
     pub(crate) library: ConsumerDefaults,
+    /// The assignors it offers, best first.
+    pub(crate) assignors: Vec<Assignor>,
 }
 
 impl ConsumerSettings {
@@ -140,7 +141,13 @@ impl ConsumerSettings {
         replace(&mut library.heartbeat_interval, config.heartbeat_interval);
         replace(&mut library.max_poll_interval, config.max_poll_interval);
         config.without_redelivery()?;
+        let assignors =
+            if config.assignors.is_empty() { library.assignors.to_vec() } else { config.assignors.clone() };
         let client = &config.client;
+        match config.protocol {
+            GroupProtocol::Classic => check_assignors(client, &assignors, &library)?,
+            GroupProtocol::Consumer => check_consumer_protocol(client, &config)?,
+        }
         if config.prefetch == 0 {
             return Err(refuse(format!("{client} needs prefetch of at least 1 record")));
         }
@@ -150,7 +157,12 @@ impl ConsumerSettings {
             )));
         }
         match &config.subscription {
-            Subscription::Group { group, topics } => check_group(client, group, topics.len(), &library)?,
+            Subscription::Group { group, topics } => {
+                check_subscription(client, group, topics.len())?;
+                if config.protocol == GroupProtocol::Classic {
+                    check_sessions(client, &library)?;
+                }
+            }
             Subscription::Assign(units) => {
                 if config.auto_commit.is_some() {
                     return Err(refuse(format!(
@@ -164,7 +176,7 @@ impl ConsumerSettings {
                 }
             }
         }
-        Ok(Self { config, library })
+        Ok(Self { config, library, assignors })
     }
 
     /// Which records of transactions it sees.
@@ -178,11 +190,51 @@ impl ConsumerSettings {
     }
 }
 
-fn check_group(client: &str, group: &str, topics: usize, library: &ConsumerDefaults) -> Result<(), Error> {
-    let (session, beat) = (library.session_timeout, library.heartbeat_interval);
+fn check_assignors(client: &str, assignors: &[Assignor], library: &ConsumerDefaults) -> Result<(), Error> {
+    if assignors.contains(&Assignor::Uniform) {
+        return Err(refuse(format!(
+            "{client} cannot deal by `uniform` itself; set the group protocol to consumer or take cooperative-sticky"
+        )));
+    }
+    if assignors.contains(&Assignor::Sticky) && !library.has_eager_sticky {
+        return Err(refuse(format!(
+            "the client library of {client} has no assignor `sticky`; take cooperative-sticky"
+        )));
+    }
+    let cooperative = assignors.iter().filter(|assignor| assignor.is_cooperative()).count();
+    if cooperative > 0 && cooperative < assignors.len() && !library.mixes_assignors {
+        return Err(refuse(format!(
+            "{client} cannot offer eager and cooperative assignors at once; take one kind"
+        )));
+    }
+    Ok(())
+}
+
+fn check_consumer_protocol(client: &str, config: &ConsumerConfig) -> Result<(), Error> {
+    if config.session_timeout.is_some() || config.heartbeat_interval.is_some() {
+        return Err(refuse(format!(
+            "{client} cannot set session_timeout or heartbeat_interval in the consumer protocol: the coordinator says \
+             them; leave them out"
+        )));
+    }
+    if config.assignors.len() > 1 {
+        return Err(refuse(format!(
+            "{client} can ask the coordinator for one assignor, not {}; name uniform or range",
+            config.assignors.len()
+        )));
+    }
+    Ok(())
+}
+
+fn check_subscription(client: &str, group: &str, topics: usize) -> Result<(), Error> {
     if group.is_empty() || topics == 0 {
         return Err(refuse(format!("{client} needs the name of its group and at least one topic")));
     }
+    Ok(())
+}
+
+fn check_sessions(client: &str, library: &ConsumerDefaults) -> Result<(), Error> {
+    let (session, beat) = (library.session_timeout, library.heartbeat_interval);
     if beat >= session || beat.is_zero() {
         return Err(refuse(format!(
             "{client} gives a sign of life every {beat:?}, which must be above 0 and below its session timeout of \
@@ -202,7 +254,7 @@ fn check_group(client: &str, group: &str, topics: usize, library: &ConsumerDefau
 #[cfg(test)]
 mod tests {
     use super::*;
-    use squall_bus::{Topic, Unit};
+    use squall_bus::{ClientProfile, Topic, Unit};
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -259,6 +311,23 @@ mod tests {
             ("needs the name of its group", refusal(ConsumerConfig::group("consumer-1", "", &topics))),
             ("at least one topic", refusal(ConsumerConfig::group("consumer-1", "billing", &[]))),
             ("without a group and cannot commit", refusal(assigned)),
+            ("no assignor `sticky`", group(&|c| c.assignors = vec![Assignor::Sticky])),
+            ("by `uniform` itself", group(&|c| c.assignors = vec![Assignor::Uniform])),
+            (
+                "eager and cooperative assignors at once",
+                group(&|c| c.assignors = vec![Assignor::CooperativeSticky, Assignor::Range]),
+            ),
+            (
+                "the coordinator says them",
+                group(&|c| (c.protocol, c.session_timeout) = (GroupProtocol::Consumer, Some(SECOND))),
+            ),
+            (
+                "for one assignor, not 2",
+                group(&|c| {
+                    c.protocol = GroupProtocol::Consumer;
+                    c.assignors = vec![Assignor::Uniform, Assignor::Range];
+                }),
+            ),
             (
                 "assigned orders/0 twice",
                 refusal(ConsumerConfig::assign("consumer-1", vec![(unit.clone(), None), (unit, None)])),
@@ -269,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn one_timeout_in_java_is_two_in_librdkafka() {
+    fn c1_one_timeout_in_java_is_two_in_librdkafka() {
         let mut config = ProducerConfig::new("producer-1");
         config.request_timeout = Some(3 * SECOND);
         let native = ProducerSettings::new(config.clone(), &shared()).expect("fine").library;
@@ -280,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn the_window_follows_the_library() {
+    fn c1_the_window_follows_the_library() {
         let window = |profile, idempotent| {
             let config = ProducerConfig { profile, idempotent, ..ProducerConfig::new("producer-1") };
             ProducerSettings::new(config, &shared()).expect("fine").library.max_in_flight

@@ -45,6 +45,10 @@ impl Invariant<Kafka> for ControllerIsr {
         "kafka-tlaplus, KIP-966"
     }
 
+    fn kinds(&self) -> u8 {
+        Touch::PARTITION
+    }
+
     fn after(&mut self, model: &Kafka, touched: &[Touch], _: Time) -> Result<(), String> {
         for touch in touched {
             let Touch::Partition(id) = *touch else { continue };

@@ -54,9 +54,16 @@ impl Invariant<Kafka> for GroupAssignment {
         "Kafka's group protocol: one owner per partition and generation"
     }
 
+    fn kinds(&self) -> u8 {
+        Touch::GROUP
+    }
+
     fn after(&mut self, model: &Kafka, touched: &[Touch], _: Time) -> Result<(), String> {
         for touch in touched {
             let Touch::Group(id) = *touch else { continue };
+            let lives = |here| groups(model).any(|(there, group)| (group.id, there) == (id, here));
+            // A group that was forgotten begins anew.
+            self.generations.retain(|(group, here), _| *group != id || lives(*here));
             for (coordinating, group) in groups(model).filter(|(_, group)| group.id == id) {
                 once(model, group, &mut self.dealt)?;
                 let before = self.generations.insert((id, coordinating), group.generation).unwrap_or(0);

@@ -39,6 +39,10 @@ impl Invariant<Kafka> for HighWatermark {
         "Kafka's replication protocol: HW <= LEO, monotone per leader and epoch"
     }
 
+    fn kinds(&self) -> u8 {
+        Touch::REPLICA
+    }
+
     fn after(&mut self, model: &Kafka, touched: &[Touch], _: Time) -> Result<(), String> {
         for touch in touched {
             let Touch::Replica(node, id) = *touch else { continue };

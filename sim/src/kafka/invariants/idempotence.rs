@@ -61,6 +61,10 @@ impl Invariant<Kafka> for Idempotence {
         "KIP-98: sequence numbers per producer id and epoch"
     }
 
+    fn kinds(&self) -> u8 {
+        Touch::REPLICA
+    }
+
     fn after(&mut self, model: &Kafka, touched: &[Touch], _: Time) -> Result<(), String> {
         for touch in touched {
             let Touch::Replica(node, id) = *touch else { continue };

@@ -87,6 +87,10 @@ impl Invariant<Kafka> for LastStableOffset {
         "KIP-98: the last stable offset"
     }
 
+    fn kinds(&self) -> u8 {
+        Touch::REPLICA
+    }
+
     fn after(&mut self, model: &Kafka, touched: &[Touch], _: Time) -> Result<(), String> {
         for touch in touched {
             let Touch::Replica(node, id) = *touch else { continue };

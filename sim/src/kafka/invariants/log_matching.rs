@@ -44,6 +44,10 @@ impl Invariant<Kafka> for LogMatching {
         "kafka-tlaplus, v3.5 and KIP-966"
     }
 
+    fn kinds(&self) -> u8 {
+        Touch::REPLICA | Touch::PARTITION
+    }
+
     fn after(&mut self, model: &Kafka, touched: &[Touch], _: Time) -> Result<(), String> {
         let mut logs = self.0.lock();
         for touch in touched {
@@ -52,7 +56,7 @@ impl Invariant<Kafka> for LogMatching {
                 Touch::Partition(id) => {
                     logs.update(model, *id);
                 }
-                Touch::Group(_) | Touch::Transaction(_) => {}
+                Touch::Group(_) | Touch::Commit(_) | Touch::Transaction(_) => {}
             }
         }
         Ok(())

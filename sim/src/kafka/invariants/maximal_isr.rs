@@ -37,12 +37,16 @@ impl Invariant<Kafka> for MaximalIsr {
         "kafka-tlaplus"
     }
 
+    fn kinds(&self) -> u8 {
+        Touch::REPLICA | Touch::PARTITION
+    }
+
     fn after(&mut self, model: &Kafka, touched: &[Touch], _: Time) -> Result<(), String> {
         for touch in touched {
             match *touch {
                 Touch::Replica(node, id) if leads(model, node, id) => check(model, id)?,
                 Touch::Partition(id) => check(model, id)?,
-                Touch::Replica(..) | Touch::Group(_) | Touch::Transaction(_) => {}
+                Touch::Replica(..) | Touch::Group(_) | Touch::Commit(_) | Touch::Transaction(_) => {}
             }
         }
         Ok(())

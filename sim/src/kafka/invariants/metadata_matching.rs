@@ -45,6 +45,10 @@ impl Invariant<Kafka> for MetadataMatching {
         "kafka-tlaplus; the KRaft specification's CommittedLogMatching"
     }
 
+    fn kinds(&self) -> u8 {
+        Touch::PARTITION
+    }
+
     fn after(&mut self, model: &Kafka, touched: &[Touch], _: Time) -> Result<(), String> {
         if touched.iter().any(|touch| matches!(touch, Touch::Partition(_))) {
             self.compared = self.compared.max(compare(model, self.compared)?);

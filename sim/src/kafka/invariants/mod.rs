@@ -3,6 +3,8 @@
 mod committed;
 mod controller_isr;
 mod group_assignment;
+mod group_commits;
+mod group_epochs;
 mod high_watermark;
 mod idempotence;
 mod last_stable;
@@ -29,6 +31,8 @@ pub fn all() -> Vec<Box<dyn Invariant<Kafka>>> {
         Box::new(idempotence::Idempotence::default()),
         Box::new(metadata_matching::MetadataMatching::default()),
         Box::new(group_assignment::GroupAssignment::default()),
+        Box::new(group_commits::GroupCommits),
+        Box::new(group_epochs::GroupEpochs::default()),
         Box::new(last_stable::LastStableOffset::default()),
         Box::new(transactions::Transactions::default()),
     ]

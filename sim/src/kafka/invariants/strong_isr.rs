@@ -71,12 +71,16 @@ impl Invariant<Kafka> for StrongIsr {
         "kafka-tlaplus: StrongIsr, LeaderCandidateCompleteness, LeaderCompleteness"
     }
 
+    fn kinds(&self) -> u8 {
+        Touch::REPLICA | Touch::PARTITION
+    }
+
     fn after(&mut self, model: &Kafka, touched: &[Touch], _: Time) -> Result<(), String> {
         for touch in touched {
             match touch {
                 Touch::Replica(node, id) => self.changed(model, *id, Some(*node))?,
                 Touch::Partition(id) => self.changed(model, *id, None)?,
-                Touch::Group(_) | Touch::Transaction(_) => {}
+                Touch::Group(_) | Touch::Commit(_) | Touch::Transaction(_) => {}
             }
         }
         Ok(())

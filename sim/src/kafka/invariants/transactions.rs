@@ -148,6 +148,10 @@ impl Invariant<Kafka> for Transactions {
          transaction specification"
     }
 
+    fn kinds(&self) -> u8 {
+        Touch::REPLICA | Touch::TRANSACTION
+    }
+
     fn after(&mut self, model: &Kafka, touched: &[Touch], _: Time) -> Result<(), String> {
         for touch in touched {
             if let Touch::Transaction(txn) = *touch {

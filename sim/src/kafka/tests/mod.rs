@@ -4,8 +4,11 @@
 //! breaks things at given times. Names carry the ids of the rules in the reference (`a1_`, `b4_`, ...); `g1_` and
 //! the like are the golden cases measured on a real Kafka 4.3.0 cluster.
 
+mod coverage;
 mod failover;
 mod groups;
+mod lulls;
+mod proposals;
 mod replication;
 mod requests;
 mod transactions;
@@ -17,7 +20,7 @@ use super::{
     protocol::{
         Batch, FetchPartition, FetchRequest, FetchedPartition, ListOffsetsPartition, ListedOffset, Msg,
         OffsetSpec, PartitionId, ProduceRequest, ProducedPartition, ProducerStamp, Request, RequestBody,
-        Response, ResponseBody,
+        RequiredAcks, Response, ResponseBody,
     },
     replica::Replica,
 };
@@ -272,7 +275,7 @@ impl Lab {
         batch: Arc<Batch>,
         timeout: Duration,
     ) -> Asked {
-        let request = ProduceRequest { acks, timeout, txn: None, batches: vec![(id, batch)] };
+        let request = ProduceRequest { acks: acks.into(), timeout, txn: None, batches: vec![(id, batch)] };
         self.ask(probe, broker, RequestBody::Produce(request))
     }
 

@@ -397,3 +397,32 @@ fn b3_the_confirmed_isr_instead_of_the_maximal_one_is_found() {
     let rules = Rules { watermark_over: WatermarkOver::CommittedIsr, ..kafka_4_3_test_cluster() };
     assert_eq!(joining_follower_freezes(rules), Some("StrongIsr"));
 }
+
+/// What is in the log already when the ISR shrinks below the minimum waits for its time, and is answered 7, never 20: its
+/// record may be committed later (measured on Kafka 4.3.0).
+#[test]
+fn b4_a_shrink_after_the_append_times_out_with_7_and_is_never_20() {
+    for seed in 0..4 {
+        let mut lab = dedicated(seed);
+        let id = lab.topic(2);
+        let leader = lab.leader(id).expect("it has one");
+        lab.run(secs(3));
+        for follower in others(leader) {
+            lab.world.kill(follower);
+        }
+        let probe = lab.probe();
+        let (batch, values) = lab.batch(1, None);
+        let begin = lab.now();
+        let asked = lab.produce_batch(probe, leader, id, Acks::All, batch, secs(15));
+        let produced = lab.produced(asked, secs(16)).expect("an answer");
+        assert_eq!((produced.error, produced.error.code()), (ErrorCode::RequestTimedOut, 7));
+        assert_between(lab.now().since(begin), 15_000, 15_010);
+        assert_eq!(lab.isr(id), 1, "it shrank meanwhile");
+        for follower in others(leader) {
+            start(&mut lab, follower);
+        }
+        lab.run(secs(20));
+        assert!(lab.values(leader, id).contains(&values[0]));
+        assert_eq!(lab.isr(id), 3);
+    }
+}

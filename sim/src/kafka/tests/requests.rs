@@ -177,7 +177,7 @@ fn producer_ids_are_unique() {
 }
 
 #[test]
-fn a_topic_created_while_the_cluster_runs_is_usable_soon() {
+fn a5_a_topic_created_while_the_cluster_runs_is_unknown_3_and_usable_soon() {
     let (mut lab, _, _, probe) = lab(2);
     lab.run(secs(3));
     let id = lab.topic_of("later", 4, 3, 2, &[]);
@@ -188,4 +188,63 @@ fn a_topic_created_while_the_cluster_runs_is_usable_soon() {
     let leader = lab.leader(id).expect("it has a leader");
     let (asked, _) = lab.produce(probe, leader, id, Acks::All);
     assert_eq!(lab.produced(asked, secs(1)).expect("an answer").error, ErrorCode::None);
+}
+
+#[test]
+fn b4_other_acks_are_refused_with_21_before_the_append() {
+    let (mut lab, id, leader, probe) = lab(2);
+    for acks in [-2, 2, i16::MAX] {
+        let (batch, _) = lab.batch(1, None);
+        let request = ProduceRequest {
+            acks: RequiredAcks(acks),
+            timeout: secs(5),
+            txn: None,
+            batches: vec![(id, batch)],
+        };
+        let asked = lab.ask(probe, leader, RequestBody::Produce(request));
+        let produced = lab.produced(asked, secs(1)).expect("an answer");
+        assert_eq!((produced.error, produced.error.code()), (ErrorCode::InvalidRequiredAcks, 21));
+    }
+    assert_eq!(lab.replica(leader, id).log.end(), 0);
+    let (asked, _) = lab.produce(probe, leader, id, Acks::All);
+    assert_eq!(lab.produced(asked, secs(1)).expect("the connection lives").error, ErrorCode::None);
+}
+
+#[test]
+fn a5_without_a_leader_clients_are_told_5_and_6() {
+    let (mut lab, _, _, probe) = lab(2);
+    let id = lab.topic_of("alone", 1, 1, 1, &[]);
+    lab.run(secs(3));
+    let leader = lab.leader(id).expect("it has one");
+    lab.world.kill(leader);
+    lab.until(secs(15), |kafka| {
+        kafka.truth().partition(id).is_some_and(|partition| partition.leader.is_none())
+    });
+    lab.run(millis(100));
+    let other = NodeId((leader.0 + 1) % 3);
+    let asked = lab.ask(probe, other, RequestBody::Metadata(Some(vec![id.topic])));
+    let Some(ResponseBody::Metadata(found)) = lab.wait(asked, secs(1)) else { panic!("no answer") };
+    let partition = found.topics[0].partitions[0];
+    assert_eq!((partition.error, partition.error.code()), (ErrorCode::LeaderNotAvailable, 5));
+    assert_eq!(partition.leader, None);
+    let (asked, _) = lab.produce(probe, other, id, Acks::All);
+    let produced = lab.produced(asked, secs(1)).expect("an answer");
+    assert_eq!((produced.error, produced.error.code()), (ErrorCode::NotLeaderOrFollower, 6));
+}
+
+/// The guarantee is the session's: a producer that begins again has another id, and the broker knows nothing of what
+/// the one before sent.
+#[test]
+fn c4_another_session_duplicates() {
+    let (mut lab, id, leader, probe) = lab(2);
+    let mut offsets = Vec::new();
+    let (batch, values) = lab.batch(1, None);
+    for pid in [7, 8] {
+        let stamp = ProducerStamp { pid, epoch: 0, base_seq: 0, transactional: false };
+        let again = Arc::new(Batch::of_records(batch.records().to_vec(), Some(stamp), Time::ZERO));
+        let asked = lab.produce_batch(probe, leader, id, Acks::All, again, secs(5));
+        offsets.push(lab.produced(asked, secs(5)).expect("an answer").base_offset);
+    }
+    assert_eq!(offsets, [Some(0), Some(1)]);
+    assert_eq!(lab.values(leader, id), [values[0], values[0]]);
 }

@@ -285,7 +285,7 @@ impl Broker {
         result.1 = error;
         let (id, marker) = (result.0, writing.marker);
         if id.topic == TopicIx::CONSUMER_OFFSETS && !error.is_error() {
-            self.coordinator.txn_ended(id.partition, &marker);
+            self.coordinator.txn_ended(id.partition, &marker, env);
         }
         let Some(writing) = self.txns.marking.writing.get(&request) else { return };
         if writing.left == 0

@@ -3,7 +3,7 @@
 use crate::{
     kafka::{
         error::ErrorCode,
-        protocol::{CommittedOffset, GroupIx, MemberId, PartitionId},
+        protocol::{CommittedOffset, GroupIx, MemberEpoch, PartitionId},
         rules::TransactionVersion,
     },
     kernel::{NodeId, mix},
@@ -136,7 +136,7 @@ pub struct TxnOffsetCommitRequest {
     /// The group.
     pub group: GroupIx,
     /// The member of the group and its generation, if the application said so (KIP-447).
-    pub member: Option<(MemberId, i32)>,
+    pub member: Option<MemberEpoch>,
     /// The offsets.
     pub offsets: Vec<CommittedOffset>,
 }

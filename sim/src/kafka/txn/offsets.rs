@@ -110,9 +110,9 @@ impl Coordinator {
         request: TxnOffsetCommitRequest,
         env: &mut Env<'_, '_>,
     ) {
-        let checked = match request.member {
-            Some((member, generation)) if env.rules.check_transaction_generation => {
-                self.check_txn_commit(partition, request.group, member, generation)
+        let checked = match &request.member {
+            Some(member) if env.rules.check_transaction_generation => {
+                self.check_txn_commit(partition, request.group, member)
             }
             _ => Ok(()),
         };

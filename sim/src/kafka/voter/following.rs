@@ -5,12 +5,14 @@ use crate::{
     kafka::{
         Kafka, Timer,
         links::{Lane, Links},
+        lull::{Asked, Lull},
         protocol::RequestBody,
         quorum::{MetadataBatch, QuorumRequest},
         rules::Rules,
     },
     kernel::{Ctx, NodeId},
 };
+use squall_bus::Time;
 use std::time::Duration;
 
 impl Voter {
@@ -28,9 +30,29 @@ impl Voter {
         };
         let correlation = links.ask(to, Lane::Quorum, RequestBody::Quorum(request), ctx);
         self.fetching = Some((to, correlation));
+        self.lull = None;
         if leader.is_none() || !self.is_voter() {
             self.arm_retry(rules.quorum_request_timeout, ctx);
         }
+    }
+
+    /// When the leader was last heard of, in silence too.
+    pub(super) fn heard_by(&self, now: Time) -> Time {
+        let silent = self.lull.filter(|_| self.fetching.is_some());
+        silent.map_or(self.heard, |lull| self.heard.max(lull.answered(now)))
+    }
+
+    /// Falls silent with its leader, if it would ask for exactly the same again.
+    pub(in crate::kafka) fn fall_silent(&mut self, leader: NodeId, asked: &Asked, lull: Lull) -> bool {
+        let Asked::Quorum { correlation, epoch, end, committed } = *asked else { return false };
+        let follows = matches!(self.role, Role::Follower { leader: Some(known) } if known == leader);
+        let silent = follows
+            && self.fetching == Some((leader, correlation))
+            && (self.epoch, self.end(), self.committed) == (epoch, end, committed);
+        if silent {
+            self.lull = Some(lull);
+        }
+        silent
     }
 
     pub(super) fn arm_retry(&mut self, after: Duration, ctx: &mut Ctx<'_, Kafka>) {

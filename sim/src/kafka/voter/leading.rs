@@ -2,7 +2,14 @@
 
 use super::{Parked, QuorumTimer, Role, Voter};
 use crate::{
-    kafka::{Kafka, Timer, links::Links, protocol::ResponseBody, quorum::QuorumResponse, rules::Rules},
+    kafka::{
+        Kafka, Timer,
+        links::{Links, ReplyTo},
+        lull::{Asked, Lull, Proposal},
+        protocol::ResponseBody,
+        quorum::QuorumResponse,
+        rules::Rules,
+    },
     kernel::Ctx,
 };
 use squall_bus::Time;
@@ -30,13 +37,65 @@ impl Voter {
     pub(super) fn answer_parked(&mut self, links: &mut Links, ctx: &mut Ctx<'_, Kafka>) {
         let (now, end, committed) = (ctx.now(), self.end(), self.committed);
         let Role::Leader(leading) = &mut self.role else { return };
-        let ready = |parked: &Parked| parked.end < end || parked.committed < committed || parked.until <= now;
-        let ready: Vec<Parked> = leading.parked.extract_if(.., |parked| ready(parked)).collect();
-        for parked in ready {
-            let batches = self.log[parked.end.min(end) as usize..].to_vec();
-            let answer = QuorumResponse::Fetch { epoch: self.epoch, batches, committed, diverging: None };
-            links.reply(parked.to, ResponseBody::Quorum(answer), ctx);
+        let news = |parked: &Parked| parked.end < end || parked.committed < committed;
+        for parked in leading.parked.iter_mut().filter(|parked| news(parked)) {
+            if let Some(fetched) = parked.wake(now) {
+                leading.fetched[parked.node.index()] = fetched;
+            }
         }
+        let is_ready = |parked: &Parked| {
+            parked.lull.is_none() && ((news(parked) && parked.from <= now) || parked.until <= now)
+        };
+        let ready: Vec<Parked> = leading.parked.extract_if(.., |parked| is_ready(parked)).collect();
+        for parked in ready {
+            match parked.to {
+                ReplyTo::Conn(conn, correlation) if !news(&parked) => {
+                    let lull = Lull::begin(parked.until.since(parked.from), ctx);
+                    let asked = Asked::Quorum { correlation, epoch: self.epoch, end, committed };
+                    self.lulls.push(Proposal { conn, lull, asked });
+                    if let Role::Leader(leading) = &mut self.role {
+                        leading.parked.push(Parked { lull: Some(lull), ..parked });
+                    }
+                }
+                to => self.answer_fetch(to, parked.end, links, ctx),
+            }
+        }
+        self.arm_parked(ctx);
+    }
+
+    /// Answers a fetch that has so much of the log.
+    fn answer_fetch(&self, to: ReplyTo, has: u64, links: &mut Links, ctx: &mut Ctx<'_, Kafka>) {
+        let batches = self.log[has.min(self.end()) as usize..].to_vec();
+        let answer =
+            QuorumResponse::Fetch { epoch: self.epoch, batches, committed: self.committed, diverging: None };
+        links.reply(to, ResponseBody::Quorum(answer), ctx);
+    }
+
+    /// Nothing came of a lull: the answer leaves, though it says nothing.
+    pub(in crate::kafka) fn answer_after_all(
+        &mut self,
+        to: ReplyTo,
+        links: &mut Links,
+        ctx: &mut Ctx<'_, Kafka>,
+    ) {
+        let Role::Leader(leading) = &mut self.role else { return };
+        let Some(place) = leading.parked.iter().position(|parked| parked.to == to) else { return };
+        let parked = leading.parked.swap_remove(place);
+        self.answer_fetch(to, parked.end, links, ctx);
+    }
+
+    /// Ends every lull, as leader or as follower.
+    pub(in crate::kafka) fn rouse(&mut self, ctx: &mut Ctx<'_, Kafka>) {
+        let now = ctx.now();
+        self.heard = self.heard_by(now);
+        self.lull = None;
+        let Role::Leader(leading) = &mut self.role else { return };
+        for parked in &mut leading.parked {
+            if let Some(fetched) = parked.wake(now) {
+                leading.fetched[parked.node.index()] = fetched;
+            }
+        }
+        self.arm_parked(ctx);
     }
 
     pub(super) fn refuse_parked(&mut self, links: &mut Links, ctx: &mut Ctx<'_, Kafka>) {
@@ -62,7 +121,6 @@ impl Voter {
         &mut self,
         parked: Parked,
         last_epoch: u32,
-        rules: &Rules,
         links: &mut Links,
         ctx: &mut Ctx<'_, Kafka>,
     ) {
@@ -83,16 +141,15 @@ impl Voter {
         leading.parked.push(parked);
         self.advance_commit();
         self.answer_parked(links, ctx);
-        self.arm_parked(rules, ctx);
     }
 
-    pub(super) fn arm_parked(&mut self, rules: &Rules, ctx: &mut Ctx<'_, Kafka>) {
+    pub(super) fn arm_parked(&mut self, ctx: &mut Ctx<'_, Kafka>) {
+        let now = ctx.now();
         let Role::Leader(leading) = &self.role else { return };
-        let Some(first) = leading.parked.iter().map(|parked| parked.until).min() else { return };
+        let Some(first) = leading.parked.iter().filter_map(|parked| parked.due(now)).min() else { return };
         if self.parked_armed.is_none_or(|at| at > first) {
             self.parked_armed = Some(first);
-            let wait = first.since(ctx.now()).min(rules.quorum_fetch_wait);
-            ctx.timer(wait, Timer::Quorum(QuorumTimer::Parked));
+            ctx.timer(first.since(now), Timer::Quorum(QuorumTimer::Parked));
         }
     }
 
@@ -103,7 +160,7 @@ impl Voter {
         let mut fetched: Vec<Time> = self
             .voters
             .iter()
-            .map(|voter| if voter == self.me { Time::MAX } else { leading.fetched[voter.index()] })
+            .map(|voter| if voter == self.me { Time::MAX } else { leading.heard_of(voter, ctx.now()) })
             .collect();
         fetched.sort_unstable_by(|a, b| b.cmp(a));
         let deadline = fetched[self.voters.len() as usize / 2] + patience;

@@ -16,6 +16,7 @@ mod leading;
 use super::{
     Kafka, Timer,
     links::{Lane, Links, ReplyTo},
+    lull::{Lull, Proposal},
     metadata::MetadataRecord,
     protocol::{RequestBody, ResponseBody},
     quorum::{MetadataBatch, QuorumRequest, QuorumResponse},
@@ -55,7 +56,31 @@ struct Parked {
     to: ReplyTo,
     end: u64,
     committed: u64,
+    /// It may be answered from then on: a request of a lull that is over may still be on its way.
+    from: Time,
     until: Time,
+    /// It is answered and comes back in silence.
+    lull: Option<Lull>,
+}
+
+impl Parked {
+    /// When it has to be looked at.
+    fn due(&self, now: Time) -> Option<Time> {
+        match self.lull {
+            Some(_) => None,
+            None if self.from > now => Some(self.from),
+            None => Some(self.until),
+        }
+    }
+
+    /// Ends its lull, if there is one: when its node was heard of last.
+    fn wake(&mut self, now: Time) -> Option<Time> {
+        let lull = self.lull.take()?;
+        let wait = self.until.since(self.from);
+        self.from = lull.arrives(now);
+        self.until = self.from + wait;
+        Some(lull.fetched(now))
+    }
 }
 
 #[derive(Debug)]
@@ -67,6 +92,15 @@ struct Leading {
     /// When each node fetched last.
     fetched: Vec<Time>,
     parked: Vec<Parked>,
+}
+
+impl Leading {
+    /// When a node was last heard of, in silence too.
+    fn heard_of(&self, node: NodeId, now: Time) -> Time {
+        let fetched = self.fetched[node.index()];
+        let silent = self.parked.iter().find(|parked| parked.node == node).and_then(|parked| parked.lull);
+        silent.map_or(fetched, |lull| fetched.max(lull.fetched(now)))
+    }
 }
 
 #[derive(Debug)]
@@ -113,6 +147,10 @@ pub(super) struct Voter {
     /// Whom the last unanswered fetch went to, and its correlation id: an older one's answer does not fit the
     /// log any more.
     fetching: Option<(NodeId, u32)>,
+    /// That fetch is answered and comes back in silence.
+    lull: Option<Lull>,
+    /// Lulls that this event proposes.
+    pub(super) lulls: Vec<Proposal>,
     next_guess: u32,
 }
 
@@ -135,6 +173,8 @@ impl Voter {
             parked_armed: None,
             majority_armed: false,
             fetching: None,
+            lull: None,
+            lulls: Vec::new(),
             next_guess: me.0,
         }
     }
@@ -208,6 +248,7 @@ impl Voter {
         (self.election_armed, self.retry_armed, self.majority_armed) = (false, false, false);
         self.parked_armed = None;
         self.fetching = None;
+        self.lulls.clear();
         self.follow(self.epoch, None, rules, links, ctx);
     }
 
@@ -253,7 +294,7 @@ impl Voter {
     fn arm_election(&mut self, ctx: &mut Ctx<'_, Kafka>) {
         if self.is_voter() && !self.election_armed {
             self.election_armed = true;
-            let left = (self.heard + self.election_after).since(ctx.now());
+            let left = (self.heard_by(ctx.now()) + self.election_after).since(ctx.now());
             ctx.timer(left, Timer::Quorum(QuorumTimer::Election));
         }
     }
@@ -366,7 +407,7 @@ impl Voter {
                 if matches!(self.role, Role::Leader(_)) {
                     return;
                 }
-                if self.heard + self.election_after > ctx.now() {
+                if self.heard_by(ctx.now()) + self.election_after > ctx.now() {
                     self.arm_election(ctx);
                     return;
                 }
@@ -386,7 +427,8 @@ impl Voter {
             QuorumTimer::Retry => {
                 self.retry_armed = false;
                 let lost = matches!(self.role, Role::Follower { leader: None });
-                let silent = !self.is_voter() && self.heard + rules.quorum_fetch_timeout <= ctx.now();
+                let heard = self.heard_by(ctx.now());
+                let silent = !self.is_voter() && heard + rules.quorum_fetch_timeout <= ctx.now();
                 if let Some((to, _)) = self.fetching
                     && (lost || silent)
                 {
@@ -404,7 +446,6 @@ impl Voter {
             QuorumTimer::Parked => {
                 self.parked_armed = None;
                 self.answer_parked(links, ctx);
-                self.arm_parked(rules, ctx);
             }
             QuorumTimer::Majority => self.check_majority(rules, links, ctx),
         }
@@ -450,8 +491,9 @@ impl Voter {
                 }
                 if epoch == self.epoch && matches!(self.role, Role::Leader(_)) {
                     let until = ctx.now() + rules.quorum_fetch_wait;
-                    let parked = Parked { node: from, to, end, committed, until };
-                    self.fetched(parked, last_epoch, rules, links, ctx);
+                    let parked =
+                        Parked { node: from, to, end, committed, from: ctx.now(), until, lull: None };
+                    self.fetched(parked, last_epoch, links, ctx);
                     return;
                 }
                 QuorumResponse::Epoch { epoch: self.epoch, leader: self.leader() }

@@ -2,10 +2,17 @@
 //! delay, lose responses. All but starts and stops, which are events themselves, are noted in the trace.
 
 use super::{Life, World, machines::Queued};
-use crate::kernel::{Boot, Mark, Model, NodeId, network::Way};
+use crate::kernel::{Boot, Ctx, Mark, Model, NodeId, network::Way};
 use std::time::Duration;
 
 impl<M: Model> World<M> {
+    /// Before a fault strikes: what goes on without events goes on by events.
+    pub(super) fn rouse(&mut self) {
+        if !self.kernel.nodes.is_empty() {
+            self.model.rouse(&mut Ctx::new(&mut self.kernel, NodeId(0)));
+        }
+    }
+
     /// Starts a node's process after `delay` (a machine without power gets it back now).
     pub fn start(&mut self, node: NodeId, delay: Duration) {
         if let Some(process) = self.power_up(node) {
@@ -46,6 +53,7 @@ impl<M: Model> World<M> {
     /// Ends a node's process at once. Its machine closes the connections; its disk keeps the page cache.
     pub fn kill(&mut self, node: NodeId) {
         if matches!(self.life(node), Life::Running | Life::Paused) {
+            self.rouse();
             self.note(Some(node), 20, 0, || "killed".to_owned());
             self.kernel.down(node, Boot::Killed);
         }
@@ -56,6 +64,7 @@ impl<M: Model> World<M> {
         if self.life(node) == Life::Off {
             return;
         }
+        self.rouse();
         self.note(Some(node), 21, 0, || "lost power".to_owned());
         let conns = std::mem::take(&mut self.kernel.nodes[node.index()].conns);
         for conn in conns {
@@ -85,6 +94,7 @@ impl<M: Model> World<M> {
     /// Freezes a node's process.
     pub fn pause(&mut self, node: NodeId) {
         if self.life(node) == Life::Running {
+            self.rouse();
             self.note(Some(node), 23, 0, || "paused".to_owned());
             self.kernel.nodes[node.index()].life = Life::Paused;
         }
@@ -106,6 +116,7 @@ impl<M: Model> World<M> {
 
     /// Cuts the link from one node to another; cuts add up.
     pub fn cut(&mut self, from: NodeId, to: NodeId) {
+        self.rouse();
         self.note(Some(from), 25, u64::from(to.0), || format!("cut from {to}"));
         self.kernel.network.cut(from, to);
     }
@@ -120,6 +131,7 @@ impl<M: Model> World<M> {
 
     /// Holds what goes from one node to another; holds add up.
     pub fn hold(&mut self, from: NodeId, to: NodeId) {
+        self.rouse();
         self.note(Some(from), 27, u64::from(to.0), || format!("held towards {to}"));
         self.kernel.network.hold(from, to);
     }
@@ -134,6 +146,7 @@ impl<M: Model> World<M> {
 
     /// Makes a link slower by `more`; delays add up.
     pub fn delay(&mut self, from: NodeId, to: NodeId, more: Duration) {
+        self.rouse();
         self.note(Some(from), 29, u64::from(to.0), || format!("delayed towards {to} by {more:?}"));
         self.kernel.network.delay(from, to, more);
     }

@@ -94,17 +94,14 @@ impl<M: Model> Kernel<M> {
     }
 
     pub(in crate::kernel) fn connect(&mut self, from: NodeId, to: NodeId) -> ConnId {
-        let conn = self.network.open(from, to);
+        let conn = self.network.open(from, to, &self.choices);
         self.nodes[from.index()].conns.push(conn);
         self.transmit(conn, 0, 64, Packet::Syn);
         conn
     }
 
     pub(in crate::kernel) fn send(&mut self, node: NodeId, conn: ConnId, message: M::Msg) {
-        let Some(end) = self.network.end_of(conn, node) else { return };
-        if !self.network.is_open(conn, node) {
-            return;
-        }
+        let Some(end) = self.network.open_end_of(conn, node) else { return };
         let owner = &mut self.nodes[node.index()];
         if owner.drop_responses > 0 && message.acknowledges_write() {
             owner.drop_responses -= 1;
@@ -183,6 +180,18 @@ impl<M: Model> Kernel<M> {
                 self.push(at, Queued::Unblock(node));
             }
         }
+    }
+
+    /// Who receives a message at the end of its way at once: nothing is held, the connection is open, the process idle.
+    #[inline]
+    pub(super) fn idle_receiver(&self, conn: ConnId, way: Way) -> Option<NodeId> {
+        self.network.open_receiver(conn, way).filter(|node| self.is_ready(*node))
+    }
+
+    /// Whether nothing stands between the two ends of a connection.
+    pub(in crate::kernel) fn is_at_peace(&self, conn: ConnId) -> bool {
+        let idle = |node| self.is_ready(node) && self.clock(node).is_true();
+        self.network.is_healthy(conn) && self.network.ends(conn).iter().all(|end| idle(end.node))
     }
 
     /// Whether a packet at the end of its way has to wait.

@@ -133,8 +133,9 @@ impl ConsumerSettings {
     ///
     /// # Errors
     ///
-    /// `Refused` for what makes no sense here.
+    /// `Unsupported` for what only a group that shares units out has, `Refused` for what makes no sense here.
     pub(crate) fn new(config: ConsumerConfig) -> Result<Self, Error> {
+        config.without_group_settings()?;
         let client = &config.client;
         if config.prefetch == 0 {
             return Err(refuse(format!("{client} needs prefetch of at least 1 record")));
@@ -233,6 +234,10 @@ mod tests {
             ("ack_wait above 0 s", ConsumerConfig { ack_wait: Some(Duration::ZERO), ..group.clone() }),
             ("max_deliver of at least 1", ConsumerConfig { max_deliver: Some(0), ..group.clone() }),
             ("buffer of at least 1 message", ConsumerConfig { buffer: Some(0), ..group.clone() }),
+            (
+                "lacks the capability group-settings",
+                ConsumerConfig { instance: Some("one".to_owned()), ..group.clone() },
+            ),
             ("on a timer", ConsumerConfig { auto_commit: Some(Duration::from_secs(5)), ..group.clone() }),
             ("name of its group", ConsumerConfig::group("consumer-1", "", &topics)),
             ("at least one topic", ConsumerConfig::group("consumer-1", "billing", &[])),

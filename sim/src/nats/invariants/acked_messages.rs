@@ -46,6 +46,10 @@ impl Invariant<Nats> for AckedMessages {
         "docs.nats.io, JetStream clustering: a publish ack means a quorum has stored the message"
     }
 
+    fn kinds(&self) -> u8 {
+        Touch::ACKED | Touch::OFFICE
+    }
+
     fn after(&mut self, nats: &Nats, touched: &[Touch], _: Time) -> Result<(), String> {
         if nats.lost_writes() {
             return Ok(());

@@ -54,6 +54,10 @@ impl Invariant<Nats> for Deduplication {
         "docs.nats.io, message deduplication: Nats-Msg-Id within duplicate_window"
     }
 
+    fn kinds(&self) -> u8 {
+        Touch::STORED
+    }
+
     fn after(&mut self, nats: &Nats, touched: &[Touch], _: Time) -> Result<(), String> {
         if nats.lost_writes() {
             return Ok(());

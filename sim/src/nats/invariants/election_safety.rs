@@ -32,6 +32,10 @@ impl Invariant<Nats> for ElectionSafety {
         "Raft, figure 3; raft.tla ElectionSafety; nats-server asserts it (\"Two leaders using the same term\")"
     }
 
+    fn kinds(&self) -> u8 {
+        Touch::MEMBER
+    }
+
     fn after(&mut self, nats: &Nats, touched: &[Touch], _: Time) -> Result<(), String> {
         if nats.lost_votes() {
             return Ok(());

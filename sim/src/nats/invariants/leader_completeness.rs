@@ -43,6 +43,10 @@ impl Invariant<Nats> for LeaderCompleteness {
         "Raft, figure 3; raft.tla LeaderCompleteness"
     }
 
+    fn kinds(&self) -> u8 {
+        Touch::MEMBER
+    }
+
     fn after(&mut self, nats: &Nats, touched: &[Touch], _: Time) -> Result<(), String> {
         if nats.lost_writes() {
             return Ok(());

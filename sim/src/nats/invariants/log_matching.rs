@@ -35,8 +35,18 @@ impl Seen {
 /// Every entry that was ever in a log.
 #[derive(Default)]
 pub(super) struct LogMatching {
-    seen: BTreeMap<GroupKey, Vec<Seen>>,
-    looked: Members<Looked>,
+    /// By the group's place.
+    seen: Vec<Vec<Seen>>,
+    places: BTreeMap<GroupKey, usize>,
+    members: Members<Known>,
+}
+
+/// What is known of one member.
+#[derive(Clone, Copy, Default)]
+struct Known {
+    looked: Looked,
+    /// The place of its group.
+    group: Option<usize>,
 }
 
 fn look(seen: &mut Vec<Seen>, raft: &Raft, indices: RangeInclusive<u64>) -> Result<(), String> {
@@ -94,6 +104,10 @@ impl Invariant<Nats> for LogMatching {
         "Raft, figure 3; raft.tla LogMatching"
     }
 
+    fn kinds(&self) -> u8 {
+        Touch::MEMBER
+    }
+
     fn after(&mut self, nats: &Nats, touched: &[Touch], _: Time) -> Result<(), String> {
         if nats.lost_writes() {
             return Ok(());
@@ -101,10 +115,20 @@ impl Invariant<Nats> for LogMatching {
         for touch in touched {
             let Touch::Member(node, file) = *touch else { continue };
             let Some(raft) = member(nats, node, file) else { continue };
-            let news = self.looked.of(node, raft).news(raft.log().last(), raft);
-            if !news.is_empty() {
-                look(self.seen.entry(key(raft)).or_default(), raft, news)?;
+            let Self { seen, places, members } = self;
+            let known = members.of(node, raft);
+            let news = known.looked.news(raft.log().last(), raft);
+            if news.is_empty() {
+                continue;
             }
+            let place = *known.group.get_or_insert_with(|| {
+                let next = places.len();
+                *places.entry(key(raft)).or_insert(next)
+            });
+            if place == seen.len() {
+                seen.push(Vec::new());
+            }
+            look(&mut seen[place], raft, news)?;
         }
         Ok(())
     }

@@ -33,6 +33,10 @@ impl Invariant<Nats> for StateMachineSafety {
         "Raft, figure 3; raft.tla StateMachineSafety; nats-server asserts that no truncation goes below the commit"
     }
 
+    fn kinds(&self) -> u8 {
+        Touch::MEMBER
+    }
+
     fn after(&mut self, nats: &Nats, touched: &[Touch], _: Time) -> Result<(), String> {
         if nats.lost_writes() {
             return Ok(());

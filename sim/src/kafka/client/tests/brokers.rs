@@ -94,7 +94,7 @@ pub(super) struct Brokers {
     cutting: Option<ConnId>,
     parked: Vec<Parked>,
     pids: u64,
-    metadata_requests: u32,
+    pub(super) metadata_requests: u32,
 }
 
 impl Brokers {
@@ -195,7 +195,7 @@ impl Brokers {
         }
         self.unpark(ctx);
         let silent =
-            fault == Some(Fault::Swallow) || self.cutting == Some(conn) || request.acks == Acks::None;
+            fault == Some(Fault::Swallow) || self.cutting == Some(conn) || request.acks == Acks::None.into();
         (!silent).then_some(ResponseBody::Produce(results))
     }
 

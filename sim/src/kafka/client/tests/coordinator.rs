@@ -3,8 +3,8 @@
 use super::super::super::{
     error::ErrorCode,
     protocol::{
-        Assignor, CommittedOffset, JoinGroupRequest, JoinGroupResponse, MemberId, MemberSubscription,
-        OffsetCommitRequest, PartitionId, RequestBody, ResponseBody, SyncGroupRequest,
+        Assignor, CommittedOffset, JoinGroupRequest, JoinGroupResponse, JoinedMember, MemberEpoch, MemberId,
+        MemberSubscription, OffsetCommitRequest, PartitionId, RequestBody, ResponseBody, SyncGroupRequest,
     },
 };
 use crate::kernel::{ConnId, NodeId};
@@ -17,6 +17,8 @@ type Answer = (ConnId, u32, ResponseBody);
 struct Member {
     id: MemberId,
     wants: Arc<MemberSubscription>,
+    /// The assignor it likes best.
+    assignor: Assignor,
     session: Duration,
     seen: Time,
     joining: Option<(ConnId, u32)>,
@@ -63,23 +65,24 @@ impl Coordinator {
             }
             RequestBody::JoinGroup(request) => self.join(conn, number, request, now),
             RequestBody::SyncGroup(request) => self.sync(conn, number, request),
-            RequestBody::Heartbeat(_, id, generation) => {
-                let error = self.check(id, generation);
-                if let Some(member) = self.member(id) {
+            RequestBody::Heartbeat(_, who) => {
+                let error = self.check(&who);
+                if let Some(member) = self.member(who.id) {
                     member.seen = now;
                 }
                 let rebalance = error == ErrorCode::None && self.state == State::Preparing;
                 one(ResponseBody::Heartbeat(if rebalance { ErrorCode::RebalanceInProgress } else { error }))
             }
-            RequestBody::LeaveGroup(_, id) => {
+            RequestBody::LeaveGroup(_, id, _) => {
                 self.members.retain(|member| member.id != id);
                 let mut answers = one(ResponseBody::LeaveGroup(ErrorCode::None));
                 answers.extend(self.rebalance());
                 answers
             }
             RequestBody::OffsetCommit(request) => one(self.commit(&request)),
-            RequestBody::OffsetFetch(_, partitions, _) => {
-                let found = partitions.iter().map(|id| (*id, self.committed.get(id).copied())).collect();
+            RequestBody::OffsetFetch(request) => {
+                let found =
+                    request.partitions.iter().map(|id| (*id, self.committed.get(id).copied())).collect();
                 one(ResponseBody::OffsetFetch(ErrorCode::None, found))
             }
             other => panic!("no broker is asked for {other:?}"),
@@ -90,10 +93,10 @@ impl Coordinator {
         self.members.iter_mut().find(|member| member.id == id)
     }
 
-    fn check(&self, id: MemberId, generation: i32) -> ErrorCode {
-        if self.members.iter().all(|member| member.id != id) {
+    fn check(&self, who: &MemberEpoch) -> ErrorCode {
+        if self.members.iter().all(|member| member.id != who.id) {
             ErrorCode::UnknownMemberId
-        } else if generation != self.generation {
+        } else if who.epoch != self.generation {
             ErrorCode::IllegalGeneration
         } else {
             ErrorCode::None
@@ -126,6 +129,7 @@ impl Coordinator {
             self.members.push(Member {
                 id,
                 wants: Arc::clone(&request.subscription),
+                assignor: request.assignors[0],
                 session: request.session_timeout,
                 seen: now,
                 joining: None,
@@ -135,6 +139,7 @@ impl Coordinator {
         }
         if let Some(member) = self.member(id) {
             member.seen = now;
+            member.wants = request.subscription;
             member.joining = Some((conn, number));
         }
         self.rebalance()
@@ -159,13 +164,16 @@ impl Coordinator {
             self.generation += 1;
             self.state = State::Completing;
             let leader = self.members[0].id;
-            let all: Vec<_> = self.members.iter().map(|m| (m.id, Arc::clone(&m.wants))).collect();
+            let joined =
+                |m: &Member| JoinedMember { id: m.id, instance: None, subscription: Arc::clone(&m.wants) };
+            let all: Vec<_> = self.members.iter().map(joined).collect();
+            let assignor = self.members[0].assignor;
             for member in &mut self.members {
                 let response = JoinGroupResponse {
                     error: ErrorCode::None,
                     member: Some(member.id),
                     generation: self.generation,
-                    assignor: Assignor::Range,
+                    assignor,
                     leader: Some(leader),
                     members: if member.id == leader { all.clone() } else { Vec::new() },
                 };
@@ -177,20 +185,20 @@ impl Coordinator {
     }
 
     fn sync(&mut self, conn: ConnId, number: u32, request: SyncGroupRequest) -> Vec<Answer> {
-        let mut error = self.check(request.member, request.generation);
+        let mut error = self.check(&request.member);
         if error == ErrorCode::None && self.state == State::Preparing {
             error = ErrorCode::RebalanceInProgress;
         }
         if error.is_error() {
             return vec![(conn, number, ResponseBody::SyncGroup(error, Vec::new()))];
         }
-        let is_leader = self.members[0].id == request.member;
+        let is_leader = self.members[0].id == request.member.id;
         for (id, dealt) in request.assignments {
             if let Some(member) = self.member(id) {
                 member.dealt = dealt;
             }
         }
-        if let Some(member) = self.member(request.member) {
+        if let Some(member) = self.member(request.member.id) {
             member.syncing = Some((conn, number));
         }
         if is_leader {
@@ -207,8 +215,8 @@ impl Coordinator {
     }
 
     fn commit(&mut self, request: &OffsetCommitRequest) -> ResponseBody {
-        let mut error = match request.member {
-            Some((id, generation)) => self.check(id, generation),
+        let mut error = match &request.member {
+            Some(who) => self.check(who),
             None if self.state == State::Empty => ErrorCode::None,
             None => ErrorCode::IllegalGeneration,
         };

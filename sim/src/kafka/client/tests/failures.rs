@@ -23,7 +23,7 @@ fn class(outcome: &Outcome<squall_bus::Ack>) -> String {
 
 /// Without retries each answer is the outcome.
 #[test]
-fn an_attempt_that_may_have_gone_through_is_unknown() {
+fn b4_an_attempt_that_may_have_gone_through_is_unknown() {
     for profile in [ClientProfile::Native, ClientProfile::Java] {
         let lost = if profile == ClientProfile::Native { "_TRANSPORT" } else { "NETWORK_EXCEPTION" };
         for (fault, is) in [
@@ -63,7 +63,7 @@ fn a_doubtful_attempt_stays_doubtful() {
 /// librdkafka believes that 6 means "not persisted" and retries even without retries: the duplicate of a clean
 /// shutdown (measured: section 1 b).
 #[test]
-fn librdkafka_retries_not_leader_and_duplicates() {
+fn b4_librdkafka_retries_not_leader_and_duplicates() {
     let mut stage = Stage::new(1, 1, 1);
     let fault = Fault::AppendAndRefuse(ErrorCode::NotLeaderOrFollower);
     stage.world.model_mut().faults.insert(1, fault);
@@ -146,7 +146,7 @@ fn a_window_of_one_keeps_the_order() {
 
 /// Measured: the client adds 0.9 to 2.3 s to an election; a controlled hand-over costs next to nothing.
 #[test]
-fn a_producer_follows_the_leader() {
+fn a5_a_producer_follows_the_leader() {
     for profile in [ClientProfile::Native, ClientProfile::Java] {
         let mut stage = Stage::new(5, 3, 1);
         let producer = stage.producer(ProducerConfig { profile, ..config() }, |_| ());
@@ -194,7 +194,7 @@ fn a_frozen_leader_pins_a_window_of_one() {
 }
 
 #[test]
-fn room_is_what_the_buffer_leaves() {
+fn c5_room_is_what_the_buffer_leaves() {
     let mut stage = Stage::new(1, 1, 1);
     let producer = stage.producer(ProducerConfig { buffer: 2, ..config() }, |_| ());
     stage.run(SECOND);
@@ -231,7 +231,7 @@ fn a_deleted_record_changes_no_other_draw() {
 
 /// A lost connection is reason enough to ask who leads now, also when there is nothing to send.
 #[test]
-fn an_idle_producer_learns_of_a_new_leader() {
+fn a5_an_idle_producer_learns_of_a_new_leader() {
     let mut stage = Stage::new(5, 3, 1);
     let producer = stage.producer(config(), |_| ());
     assert!(stage.send_and_wait(producer, 0).1.is_ok());

@@ -33,7 +33,7 @@ fn the_first_send_waits_for_a_producer_id() {
 
 /// One failure among five in flight: those behind it are refused as out of order, and all come out in order.
 #[test]
-fn a_failed_batch_and_those_behind_it_are_sent_again_in_order() {
+fn c3_a_failed_batch_and_those_behind_it_are_sent_again_in_order() {
     for profile in BOTH {
         for fault in [
             Fault::Refuse(ErrorCode::NotEnoughReplicas),
@@ -56,7 +56,7 @@ fn a_failed_batch_and_those_behind_it_are_sent_again_in_order() {
 
 /// The broker lost what it had acknowledged: librdkafka is finished, Java bumps its epoch and goes on.
 #[test]
-fn a_desynchronized_producer_ends_or_recovers() {
+fn c3_a_desynchronized_producer_ends_or_recovers() {
     for profile in BOTH {
         let mut stage = Stage::new(1, 1, 1);
         let fault = Fault::Refuse(ErrorCode::OutOfOrderSequenceNumber);
@@ -73,7 +73,7 @@ fn a_desynchronized_producer_ends_or_recovers() {
                 );
                 assert_eq!(room.expect_err("finished").code, "OUT_OF_ORDER_SEQUENCE_NUMBER");
             }
-            ClientProfile::Java => {
+            ClientProfile::Java | ClientProfile::Java3 => {
                 assert!(outcomes[2].is_ok() && room == Ok(true));
                 let last = stage.world.model().partitions[0].log.last().and_then(|entry| entry.batch.stamp);
                 assert_eq!(last.map(|stamp| (stamp.epoch, stamp.base_seq)), Some((1, 0)));
@@ -84,7 +84,7 @@ fn a_desynchronized_producer_ends_or_recovers() {
 
 /// Records that are given up leave a gap in the sequence: a new epoch (or id) goes on without it.
 #[test]
-fn after_a_timeout_the_sequence_begins_anew() {
+fn c3_after_a_timeout_the_sequence_begins_anew() {
     for profile in BOTH {
         let mut stage = Stage::new(1, 1, 1);
         let config = ProducerConfig { delivery_timeout: Some(3 * SECOND), ..config(profile) };

@@ -100,7 +100,7 @@ fn one_by_one_only_a_lost_response_duplicates_and_only_without_idempotence() {
 }
 
 #[test]
-fn at_once_java_reorders_and_librdkafka_duplicates_in_order() {
+fn c1_at_once_java_reorders_and_librdkafka_duplicates_in_order() {
     for fault in [Fault::Cut, Fault::Pre] {
         for profile in [JAVA, RDKAFKA] {
             let log = all_at_once(profile, true, fault);

@@ -6,11 +6,11 @@ use crate::kernel::NodeId;
 use squall_bus::{ClientProfile, ConsumerConfig, ConsumerEvent, Outcome, Position, Time, Topic, Unit};
 use std::time::Duration;
 
-const SECOND: Duration = Duration::from_secs(1);
-const BOTH: [ClientProfile; 2] = [ClientProfile::Native, ClientProfile::Java];
+pub(super) const SECOND: Duration = Duration::from_secs(1);
+pub(super) const BOTH: [ClientProfile; 2] = [ClientProfile::Native, ClientProfile::Java];
 
 /// As measured: session 6 s, heartbeat 2 s.
-fn member(client: &str, profile: ClientProfile) -> ConsumerConfig {
+pub(super) fn member(client: &str, profile: ClientProfile) -> ConsumerConfig {
     ConsumerConfig {
         profile,
         session_timeout: Some(6 * SECOND),
@@ -19,10 +19,10 @@ fn member(client: &str, profile: ClientProfile) -> ConsumerConfig {
     }
 }
 
-type Log = Vec<(Time, NodeId, Seen)>;
+pub(super) type Log = Vec<(Time, NodeId, Seen)>;
 
 /// The units of the last `Assigned` of a node after a moment, and when it came.
-fn assigned(log: &Log, node: NodeId, after: Time) -> Option<(Time, Vec<u32>)> {
+pub(super) fn assigned(log: &Log, node: NodeId, after: Time) -> Option<(Time, Vec<u32>)> {
     log.iter().rev().find_map(|(at, who, what)| match what {
         Seen::Event(ConsumerEvent::Assigned(units)) if *who == node && *at >= after => {
             Some((*at, units.iter().map(|(unit, _)| unit.partition).collect()))
@@ -31,7 +31,7 @@ fn assigned(log: &Log, node: NodeId, after: Time) -> Option<(Time, Vec<u32>)> {
     })
 }
 
-fn events(log: &Log, node: NodeId, after: Time) -> Vec<&'static str> {
+pub(super) fn events(log: &Log, node: NodeId, after: Time) -> Vec<&'static str> {
     log.iter()
         .filter(|(at, who, _)| *who == node && *at >= after)
         .filter_map(|(_, _, what)| match what {
@@ -44,7 +44,7 @@ fn events(log: &Log, node: NodeId, after: Time) -> Vec<&'static str> {
 }
 
 /// How long after `from` every one of these nodes had its last assignment.
-fn settled(log: &Log, nodes: &[NodeId], from: Time) -> Duration {
+pub(super) fn settled(log: &Log, nodes: &[NodeId], from: Time) -> Duration {
     let last = nodes.iter().map(|node| assigned(log, *node, from).expect("an assignment").0).max();
     last.expect("nodes").since(from)
 }

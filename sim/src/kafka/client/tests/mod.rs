@@ -4,10 +4,15 @@
 mod brokers;
 mod consuming;
 mod coordinator;
+mod defaults;
 mod failures;
 mod idempotence;
 mod lost_responses;
 mod membership;
+mod positions;
+mod rebalances;
 mod stage;
 mod transactions;
 mod whole;
+mod whole_epochs;
+mod whole_groups;

@@ -7,27 +7,27 @@ use crate::{
 };
 use bytes::Bytes;
 use squall_bus::{
-    Ack, ClientProfile, ConsumerConfig, ConsumerEvent, Outcome, Position, ProducerConfig, Record, Role, Time,
-    Topic, TopicSpec, Unit,
+    Ack, ClientProfile, ConsumerConfig, ConsumerEvent, Error, Outcome, Position, ProducerConfig, Record,
+    Role, Time, Topic, TopicSpec, Unit,
 };
 use std::{collections::BTreeMap, time::Duration};
 
-const SECOND: Duration = Duration::from_secs(1);
-const STEP: Duration = Duration::from_millis(10);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
+pub(super) const STEP: Duration = Duration::from_millis(10);
 
-struct Whole {
-    world: World<Kafka>,
+pub(super) struct Whole {
+    pub(super) world: World<Kafka>,
     ops: u64,
     sent: Vec<(u64, Time, Outcome<Ack>)>,
     done: BTreeMap<u64, (Time, Outcome<()>)>,
 }
 
-fn topic() -> Topic {
+pub(super) fn topic() -> Topic {
     Topic::new("orders")
 }
 
 impl Whole {
-    fn new(seed: u64, partitions: u32) -> Self {
+    pub(super) fn new(seed: u64, partitions: u32) -> Self {
         let choices = Choices::new(seed);
         let mut kafka = Kafka::new(kafka_4_3_test_cluster(), 3, &choices).expect("a cluster");
         let spec =
@@ -52,14 +52,14 @@ impl Whole {
         node
     }
 
-    fn consumer(&mut self, config: ConsumerConfig) -> NodeId {
+    pub(super) fn consumer(&mut self, config: ConsumerConfig) -> NodeId {
         let node = self.world.add_node(&config.client);
         self.world.model_mut().open_consumer(node, config).expect("a consumer");
         self.world.start(node, Duration::ZERO);
         node
     }
 
-    fn run(&mut self, span: Duration) {
+    pub(super) fn run(&mut self, span: Duration) {
         let until = self.world.now() + span;
         while self.world.next_time().is_some_and(|at| at <= until) {
             self.world.step();
@@ -132,6 +132,49 @@ impl Whole {
             read.push((delivery.position.0, value));
         }
         self.take_outputs();
+    }
+
+    /// Records' offsets and events; the error that ended the consumer, if one did.
+    pub(super) fn take_alive(
+        &mut self,
+        node: NodeId,
+        read: &mut Vec<(Unit, u64)>,
+        events: &mut Vec<ConsumerEvent>,
+    ) -> Option<Error> {
+        while let Some(event) = self.world.enter(node, |kafka, ctx| kafka.take_event(node, ctx)) {
+            events.push(event);
+        }
+        let mut end = None;
+        while let Some(record) = self.world.enter(node, |kafka, ctx| kafka.take_record(node, ctx)) {
+            match record {
+                Ok(delivery) => read.push((delivery.unit, delivery.position.0)),
+                Err(error) => {
+                    end = Some(error);
+                    break;
+                }
+            }
+        }
+        self.take_outputs();
+        end
+    }
+
+    /// Commits this position of partition 0; the number of the operation.
+    pub(super) fn commit(&mut self, node: NodeId, position: u64) -> u64 {
+        self.ops += 1;
+        let positions = vec![(Unit::new(&topic(), 0), Position(position))];
+        self.world.call(node, Call::Commit(OpId(self.ops), positions));
+        self.take_outputs();
+        self.ops
+    }
+
+    pub(super) fn close(&mut self, node: NodeId) {
+        self.ops += 1;
+        self.world.call(node, Call::Close(OpId(self.ops)));
+        self.take_outputs();
+    }
+
+    pub(super) fn outcome(&self, op: u64) -> &Outcome<()> {
+        &self.done[&op].1
     }
 
     /// Acknowledged records that the log lacks or has elsewhere, and records that it has twice.

@@ -25,7 +25,7 @@ mod requests;
 
 use super::super::{
     Shared,
-    protocol::{CommittedOffset, GroupIx, MemberId, PartitionId},
+    protocol::{CommittedOffset, GroupIx, MemberEpoch, PartitionId},
     rules::TransactionVersion,
     txn::messages::{ProduceTxn, TxnIx},
 };
@@ -71,7 +71,7 @@ pub(crate) enum Step {
 struct Positions {
     op: OpId,
     group: GroupIx,
-    member: Option<(MemberId, i32)>,
+    member: Option<MemberEpoch>,
     offsets: Vec<CommittedOffset>,
     /// The group's partition belongs to the transaction.
     added: bool,
@@ -255,7 +255,7 @@ impl Producer {
         &mut self,
         op: OpId,
         group: GroupIx,
-        member: Option<(MemberId, i32)>,
+        member: Option<MemberEpoch>,
         offsets: Vec<CommittedOffset>,
         io: &mut dyn Io,
         shared: &Shared,

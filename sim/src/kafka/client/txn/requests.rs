@@ -119,7 +119,7 @@ impl Producer {
                     txn: of,
                     producer: producer.unwrap_or(ProducerIdAndEpoch::NONE),
                     group: positions.group,
-                    member: positions.member,
+                    member: positions.member.clone(),
                     offsets: positions.offsets.clone(),
                 })
             }

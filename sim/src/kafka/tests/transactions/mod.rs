@@ -132,7 +132,7 @@ impl Txns {
         let (batch, _) = self.lab.batch(records, Some(stamp));
         let leader = self.lab.leader(id).expect("it has one");
         let request = ProduceRequest {
-            acks: Acks::All,
+            acks: Acks::All.into(),
             timeout: secs(30),
             txn: Some(ProduceTxn { txn: self.txn, version }),
             batches: vec![(id, batch)],

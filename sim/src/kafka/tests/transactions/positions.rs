@@ -1,6 +1,7 @@
 //! A group's positions in transactions (D6).
 
 use super::*;
+use crate::kafka::protocol::OffsetFetchRequest;
 
 /// The group's coordinator and what it says of positions in a transaction.
 impl Txns {
@@ -21,7 +22,7 @@ impl Txns {
         &mut self,
         producer: ProducerIdAndEpoch,
         offset: u64,
-        member: Option<(crate::kafka::protocol::MemberId, i32)>,
+        member: Option<crate::kafka::protocol::MemberEpoch>,
         version: TransactionVersion,
     ) -> ErrorCode {
         let (group, node) = self.group();
@@ -30,7 +31,12 @@ impl Txns {
             producer,
             group,
             member,
-            offsets: vec![CommittedOffset { partition: self.ids[0], offset, leader_epoch: None }],
+            offsets: vec![CommittedOffset {
+                partition: self.ids[0],
+                offset,
+                leader_epoch: None,
+                metadata_bytes: 0,
+            }],
         };
         let asked = self.lab.ask(self.probe, node, RequestBody::TxnOffsetCommit(request));
         match self.lab.wait(asked, secs(5)) {
@@ -41,7 +47,12 @@ impl Txns {
 
     fn fetch_offset(&mut self, stable: bool) -> Result<Option<u64>, ErrorCode> {
         let (group, node) = self.group();
-        let body = RequestBody::OffsetFetch(group, vec![self.ids[0]], stable);
+        let body = RequestBody::OffsetFetch(OffsetFetchRequest {
+            group,
+            member: None,
+            partitions: vec![self.ids[0]],
+            stable,
+        });
         let asked = self.lab.ask(self.probe, node, body);
         match self.lab.wait(asked, secs(5)) {
             Some(ResponseBody::OffsetFetch(ErrorCode::None, found)) => {
@@ -82,7 +93,8 @@ fn d6_positions_count_from_the_marker_on() {
 fn d6_positions_name_the_member_and_its_generation() {
     let mut txns = Txns::new(27);
     let producer = txns.init();
-    let stranger = Some((crate::kafka::protocol::MemberId(99), 1));
+    let id = crate::kafka::protocol::MemberId(99);
+    let stranger = Some(crate::kafka::protocol::MemberEpoch { id, epoch: 1, instance: None });
     assert_eq!(txns.commit_offset(producer, 3, stranger, V2), ErrorCode::UnknownMemberId);
     assert_eq!(txns.commit_offset(producer, 3, None, V2), ErrorCode::None);
 }

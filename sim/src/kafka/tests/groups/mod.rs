@@ -1,9 +1,14 @@
-//! Classic groups at their coordinator.
+//! Groups at their coordinator.
+
+mod consumer;
+mod offsets;
+mod protocols;
+mod statics;
 
 use super::*;
 use crate::kafka::protocol::{
-    Assignor, CommittedOffset, GroupIx, JoinGroupRequest, JoinGroupResponse, MemberId, MemberSubscription,
-    OffsetCommitRequest, SyncGroupRequest,
+    Assignor, CommittedOffset, GroupIx, InstanceId, JoinGroupRequest, JoinGroupResponse, MemberEpoch,
+    MemberId, MemberSubscription, OffsetCommitRequest, OffsetFetchRequest, SyncGroupRequest,
 };
 
 /// A client of a group, played by hand.
@@ -20,6 +25,8 @@ struct Groups {
     topic: PartitionId,
     coordinator: NodeId,
     session: Duration,
+    instance: Option<InstanceId>,
+    assignors: Vec<Assignor>,
 }
 
 impl Groups {
@@ -30,7 +37,15 @@ impl Groups {
     fn with(mut lab: Lab) -> Self {
         let topic = lab.topic(2);
         let group = lab.world.model_mut().shared.names.intern_group("billing");
-        let mut groups = Self { lab, group, topic, coordinator: NodeId(0), session: secs(6) };
+        let mut groups = Self {
+            lab,
+            group,
+            topic,
+            coordinator: NodeId(0),
+            session: secs(6),
+            instance: None,
+            assignors: vec![Assignor::Range],
+        };
         let probe = groups.lab.probe();
         groups.lab.run(millis(50));
         groups.find(probe);
@@ -53,10 +68,15 @@ impl Groups {
         let request = JoinGroupRequest {
             group: self.group,
             member,
+            instance: self.instance.clone(),
             session_timeout: self.session,
             rebalance_timeout: secs(60),
-            assignors: vec![Assignor::Range],
-            subscription: Arc::new(MemberSubscription { topics: vec![self.topic.topic], owned: Vec::new() }),
+            assignors: self.assignors.clone(),
+            subscription: Arc::new(MemberSubscription {
+                topics: vec![self.topic.topic],
+                owned: Vec::new(),
+                generation: None,
+            }),
         };
         self.lab.ask(probe, self.coordinator, RequestBody::JoinGroup(request))
     }
@@ -78,13 +98,18 @@ impl Groups {
         (member, self.ask_join(probe, Some(member.id)))
     }
 
+    fn epoch(&self, member: Member, epoch: i32) -> MemberEpoch {
+        MemberEpoch { id: member.id, epoch, instance: self.instance.clone() }
+    }
+
     fn sync(
         &mut self,
         member: Member,
         generation: i32,
         assignments: Vec<(MemberId, Vec<PartitionId>)>,
     ) -> Asked {
-        let request = SyncGroupRequest { group: self.group, member: member.id, generation, assignments };
+        let member_epoch = self.epoch(member, generation);
+        let request = SyncGroupRequest { group: self.group, member: member_epoch, assignments };
         self.lab.ask(member.probe, self.coordinator, RequestBody::SyncGroup(request))
     }
 
@@ -96,7 +121,7 @@ impl Groups {
     }
 
     fn heartbeat(&mut self, member: Member, generation: i32) -> ErrorCode {
-        let body = RequestBody::Heartbeat(self.group, member.id, generation);
+        let body = RequestBody::Heartbeat(self.group, self.epoch(member, generation));
         let asked = self.lab.ask(member.probe, self.coordinator, body);
         match self.lab.wait(asked, secs(5)) {
             Some(ResponseBody::Heartbeat(error)) => error,
@@ -105,7 +130,10 @@ impl Groups {
     }
 
     fn commit(&mut self, probe: NodeId, member: Option<(MemberId, i32)>, offset: u64) -> ErrorCode {
-        let offsets = vec![CommittedOffset { partition: self.topic, offset, leader_epoch: None }];
+        let offsets =
+            vec![CommittedOffset { partition: self.topic, offset, leader_epoch: None, metadata_bytes: 0 }];
+        let instance = self.instance.clone();
+        let member = member.map(|(id, epoch)| MemberEpoch { id, epoch, instance });
         let request = OffsetCommitRequest { group: self.group, member, offsets };
         let asked = self.lab.ask(probe, self.coordinator, RequestBody::OffsetCommit(request));
         match self.lab.wait(asked, secs(10)) {
@@ -115,11 +143,9 @@ impl Groups {
     }
 
     fn committed(&mut self, probe: NodeId) -> Result<Option<u64>, ErrorCode> {
-        let asked = self.lab.ask(
-            probe,
-            self.coordinator,
-            RequestBody::OffsetFetch(self.group, vec![self.topic], true),
-        );
+        let (group, partitions) = (self.group, vec![self.topic]);
+        let request = OffsetFetchRequest { group, member: None, partitions, stable: true };
+        let asked = self.lab.ask(probe, self.coordinator, RequestBody::OffsetFetch(request));
         match self.lab.wait(asked, secs(5)) {
             Some(ResponseBody::OffsetFetch(ErrorCode::None, found)) => {
                 Ok(found[0].1.map(|found| found.offset))
@@ -240,7 +266,7 @@ fn e3_a_silent_member_is_out_after_its_session() {
 fn e1_a_member_that_leaves_makes_room_at_once() {
     let mut groups = Groups::new(5);
     let (first, generation) = groups.stable();
-    let body = RequestBody::LeaveGroup(groups.group, first.id);
+    let body = RequestBody::LeaveGroup(groups.group, first.id, None);
     let asked = groups.lab.ask(first.probe, groups.coordinator, body);
     assert!(matches!(groups.lab.wait(asked, secs(1)), Some(ResponseBody::LeaveGroup(ErrorCode::None))));
     assert_eq!(groups.heartbeat(first, generation), ErrorCode::UnknownMemberId);

@@ -5,19 +5,25 @@
 //! - Offsets and new generations are appended with acks=all and answered, and shown, once they are committed; an
 //!   append that fails or takes longer than `offsets_commit_timeout` is answered 15 (16 if the leadership was
 //!   lost), and may still take effect.
+//! - Every `offsets.retention.check.interval.ms` expired offsets and forgotten groups are put to rest: tombstones in
+//!   the log.
 //! - Groups are numbered work for the broker to do ([`Work`]), so that the coordinator touches no replica.
+
+mod commits;
+mod loading;
+mod retention;
 
 use super::{
     Timer, Touch,
     broker::{Broker, BrokerTimer, Env},
     conns::Busy,
     error::ErrorCode,
-    group::{Effect, Group, GroupSnapshot, join_failed, sync_failed},
+    group::{Effect, Group, consumer::ConsumerGroupRecord, consumer_refused, join_failed, sync_failed},
     metadata::Image,
     names::Names,
     protocol::{
-        BATCH_OVERHEAD, Batch, CommittedOffset, Entry, GroupIx, MemberId, OffsetCommitRequest, PartitionId,
-        Payload, RequestBody, ResponseBody, TopicIx,
+        BATCH_OVERHEAD, Batch, CommittedOffset, Entry, GroupIx, MemberEpoch, MemberId, PartitionId, Payload,
+        RequestBody, ResponseBody, TopicIx,
     },
     txn::{
         messages::{Marker, ProducerIdAndEpoch},
@@ -28,6 +34,7 @@ use crate::{
     kernel::{ConnId, Mark, Site, mix},
     model::{Note, Output},
 };
+use commits::{Answer, commit_answer, commit_answered, committed};
 use squall_bus::{Acks, Time};
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -35,8 +42,6 @@ use std::{
 };
 
 const MEMBER_ID: Site = Site::new("kafka.group.member-id");
-/// Bytes of one committed offset in a batch, key and value.
-const OFFSET_BYTES: u32 = 96;
 /// Bytes of one member in a group's record.
 const MEMBER_BYTES: u32 = 160;
 
@@ -53,12 +58,29 @@ pub(super) enum Work {
 
 #[derive(Debug)]
 enum Pending {
-    /// Offsets on their way, and who waits for them.
-    Offsets { group: GroupIx, conn: Option<ConnId>, offsets: Vec<CommittedOffset>, until: Time },
+    /// Offsets on their way, and who waits for which answer if all goes well.
+    Offsets { group: GroupIx, answer: Option<Answer>, offsets: Vec<CommittedOffset>, at: Time, until: Time },
     /// Offsets of a transaction on their way.
     TxnOffsets { conn: ConnId, producer: ProducerIdAndEpoch, group: GroupIx, offsets: Vec<CommittedOffset> },
     /// A generation on its way.
     Generation(GroupIx, i32),
+    /// A group of the consumer protocol on its way, and who waits for which answer.
+    Consumer(Arc<ConsumerGroupRecord>, Option<(ConnId, ResponseBody)>),
+    /// A tombstone on its way.
+    Tombstone,
+}
+
+impl Pending {
+    /// Whether it will change this group.
+    fn concerns(&self, id: GroupIx) -> bool {
+        match self {
+            Self::Offsets { group, .. } | Self::TxnOffsets { group, .. } | Self::Generation(group, _) => {
+                *group == id
+            }
+            Self::Consumer(record, _) => record.group == id,
+            Self::Tombstone => false,
+        }
+    }
 }
 
 /// The groups of one partition.
@@ -84,10 +106,10 @@ impl Shard {
 
 impl Shard {
     /// A transaction ended: its offsets count, or are dropped.
-    fn ended(&mut self, marker: &Marker) {
+    fn ended(&mut self, marker: &Marker, at: Time) {
         for (id, offset) in self.unstable.ended(marker) {
             let group = self.groups.entry(id).or_insert_with(|| Group::new(id));
-            group.offsets.insert(offset.partition, offset);
+            group.offsets.keep(&[offset], at);
         }
     }
 }
@@ -99,6 +121,8 @@ pub(super) struct Coordinator {
     work: VecDeque<Work>,
     tokens: u64,
     armed: Option<Time>,
+    /// When offsets are next looked through for expired ones.
+    retention_check: Option<Time>,
 }
 
 /// The partition of a group: Java's hash of its name.
@@ -186,42 +210,18 @@ impl Coordinator {
             }
         }
         for pending in shard.pending.into_values() {
-            if let Pending::Offsets { conn: Some(conn), offsets, .. }
-            | Pending::TxnOffsets { conn, offsets, .. } = pending
-            {
-                self.work.push_back(commit_answer(conn, &offsets, ErrorCode::NotCoordinator));
+            match pending {
+                Pending::TxnOffsets { conn, offsets, .. } => {
+                    self.work.push_back(commit_answer(conn, &offsets, ErrorCode::NotCoordinator));
+                }
+                Pending::Offsets { answer: Some(answer), .. } => {
+                    self.work.push_back(commit_answered(answer, ErrorCode::NotCoordinator));
+                }
+                Pending::Consumer(_, Some((conn, _))) => {
+                    self.work.push_back(heartbeat_refused(conn, ErrorCode::NotCoordinator));
+                }
+                _ => {}
             }
-        }
-    }
-
-    /// The partition's log was read.
-    fn load(&mut self, partition: u32, entries: &[Entry], env: &mut Env<'_, '_>) {
-        let now = env.ctx.now();
-        let Some(shard) = self.shard(partition) else { return };
-        shard.loading = None;
-        let mut latest: BTreeMap<GroupIx, &Arc<GroupSnapshot>> = BTreeMap::new();
-        for entry in entries {
-            match &entry.batch.payload {
-                Payload::Group(snapshot) => {
-                    latest.insert(snapshot.group, snapshot);
-                }
-                Payload::Offsets(group, offsets) => {
-                    let group = shard.groups.entry(*group).or_insert_with(|| Group::new(*group));
-                    group.offsets.extend(offsets.iter().map(|offset| (offset.partition, *offset)));
-                }
-                Payload::TxnOffsets(producer, group, offsets) => {
-                    shard.unstable.wrote(*producer, *group, offsets);
-                }
-                Payload::Marker(marker) => shard.ended(marker),
-                Payload::Records(_) | Payload::Transaction(_) => {}
-            }
-        }
-        for (id, snapshot) in latest {
-            shard.groups.entry(id).or_insert_with(|| Group::new(id)).restore(snapshot, now);
-        }
-        let due = shard.groups.values().filter_map(Group::due_at).min();
-        if let Some(due) = due {
-            self.arm(due, env);
         }
     }
 
@@ -230,9 +230,10 @@ impl Coordinator {
     pub(super) fn request(&mut self, conn: ConnId, body: RequestBody, env: &mut Env<'_, '_>) {
         let group = match &body {
             RequestBody::FindCoordinator(group)
-            | RequestBody::Heartbeat(group, ..)
-            | RequestBody::LeaveGroup(group, _)
-            | RequestBody::OffsetFetch(group, ..) => *group,
+            | RequestBody::Heartbeat(group, _)
+            | RequestBody::LeaveGroup(group, ..) => *group,
+            RequestBody::OffsetFetch(request) => request.group,
+            RequestBody::ConsumerGroupHeartbeat(request) => request.group,
             RequestBody::JoinGroup(request) => request.group,
             RequestBody::SyncGroup(request) => request.group,
             RequestBody::OffsetCommit(request) => request.group,
@@ -277,33 +278,33 @@ impl Coordinator {
                 group.join(conn, request, fresh, rules, now)
             }
             RequestBody::SyncGroup(request) => group.sync(conn, request, now),
-            RequestBody::Heartbeat(_, member, generation) => {
-                answer = Some(ResponseBody::Heartbeat(group.heartbeat(member, generation, now)));
+            RequestBody::Heartbeat(_, member) => {
+                answer = Some(ResponseBody::Heartbeat(group.heartbeat(&member, now)));
                 Vec::new()
             }
-            RequestBody::LeaveGroup(_, member) => {
-                let (error, effects) = group.leave(member, rules, now);
+            RequestBody::LeaveGroup(_, member, instance) => {
+                let (error, effects) = group.leave(member, instance.as_ref(), rules, now);
                 answer = Some(ResponseBody::LeaveGroup(error));
                 effects
             }
-            RequestBody::OffsetFetch(_, partitions, true) if shard.unstable.is_unstable(id, &partitions) => {
-                answer = Some(ResponseBody::OffsetFetch(ErrorCode::UnstableOffsetCommit, Vec::new()));
-                Vec::new()
+            RequestBody::ConsumerGroupHeartbeat(request) => {
+                let image = env.image;
+                let partitions =
+                    |topic: TopicIx| image.topic(topic).map_or(0, |topic| topic.partitions.len() as u32);
+                group.consumer_heartbeat(conn, &request, &partitions, rules, now)
             }
-            RequestBody::OffsetFetch(_, partitions, _) => {
-                let find = |id: &PartitionId| (*id, group.offsets.get(id).copied());
-                let found = partitions.iter().map(find).collect();
-                answer = Some(ResponseBody::OffsetFetch(ErrorCode::None, found));
+            RequestBody::OffsetFetch(request) => {
+                let unstable = request.stable && shard.unstable.is_unstable(id, &request.partitions);
+                answer = Some(if unstable {
+                    ResponseBody::OffsetFetch(ErrorCode::UnstableOffsetCommit, Vec::new())
+                } else {
+                    committed(group, &request)
+                });
                 Vec::new()
             }
             RequestBody::OffsetCommit(request) => {
-                match group.check_commit(request.member, rules, now) {
-                    Ok(()) => self.commit(partition, conn, request, env),
-                    Err(error) => {
-                        env.ctx.mark(Mark::CommitRefused);
-                        self.work.push_back(commit_answer(conn, &request.offsets, error));
-                    }
-                }
+                let allowed = group.check_commit(request.member.as_ref(), rules, now);
+                self.take_commit(partition, conn, request, allowed, env);
                 Vec::new()
             }
             _ => return,
@@ -313,16 +314,6 @@ impl Coordinator {
             self.work.push_back(Work::Reply(conn, body));
         }
         self.arm_group(partition, id, env);
-    }
-
-    fn commit(&mut self, partition: u32, conn: ConnId, request: OffsetCommitRequest, env: &mut Env<'_, '_>) {
-        let until = env.ctx.now() + env.rules.offsets_commit_timeout;
-        let bytes = BATCH_OVERHEAD + OFFSET_BYTES * request.offsets.len() as u32;
-        let payload = Payload::Offsets(request.group, request.offsets.clone());
-        let pending =
-            Pending::Offsets { group: request.group, conn: Some(conn), offsets: request.offsets, until };
-        self.append(partition, payload, bytes, pending, env);
-        self.arm(until, env);
     }
 
     fn append(
@@ -348,6 +339,10 @@ impl Coordinator {
             return;
         }
         env.ctx.touch(Touch::Group(id));
+        let wall = env.ctx.wall();
+        if let Some(group) = self.shard(partition).and_then(|shard| shard.groups.get_mut(&id)) {
+            group.note_members(wall);
+        }
         for effect in effects {
             match effect {
                 Effect::Reply(conn, body) => self.work.push_back(Work::Reply(conn, body)),
@@ -355,6 +350,11 @@ impl Coordinator {
                     let bytes = BATCH_OVERHEAD + MEMBER_BYTES * snapshot.members.len() as u32;
                     let pending = Pending::Generation(id, snapshot.generation);
                     self.append(partition, Payload::Group(snapshot), bytes, pending, env);
+                }
+                Effect::Keep(record, answer) => {
+                    let bytes = BATCH_OVERHEAD + MEMBER_BYTES * (1 + record.members.len() as u32);
+                    let pending = Pending::Consumer(Arc::clone(&record), answer);
+                    self.append(partition, Payload::ConsumerGroup(record), bytes, pending, env);
                 }
                 Effect::Rebalanced(generation, members) => {
                     let group = env.names.group(id).to_owned();
@@ -372,14 +372,14 @@ impl Coordinator {
         let Some(pending) = shard.pending.remove(&token) else { return };
         let error = coordinator_error(error);
         match pending {
-            Pending::Offsets { group: id, conn, offsets, .. } => {
-                if let Some(group) = shard.groups.get_mut(&id)
-                    && !error.is_error()
-                {
-                    group.offsets.extend(offsets.iter().map(|offset| (offset.partition, *offset)));
+            Pending::Offsets { group: id, answer, offsets, at, .. } => {
+                let kept = !error.is_error();
+                if kept {
+                    shard.groups.entry(id).or_insert_with(|| Group::new(id)).offsets.keep(&offsets, at);
                 }
-                if let Some(conn) = conn {
-                    self.work.push_back(commit_answer(conn, &offsets, error));
+                self.work.extend(answer.map(|answer| commit_answered(answer, error)));
+                if kept {
+                    self.watch_retention(env);
                 }
             }
             Pending::TxnOffsets { conn, producer, group, offsets } => {
@@ -388,6 +388,21 @@ impl Coordinator {
                 }
                 self.work.push_back(commit_answer(conn, &offsets, error));
             }
+            Pending::Consumer(record, answer) => {
+                let Some(group) = shard.groups.get_mut(&record.group) else { return };
+                let id = record.group;
+                match &mut group.consumer {
+                    Some(group) if error.is_error() => group.undo(rules, now),
+                    Some(group) => group.persisted(record),
+                    None => {}
+                }
+                self.work.extend(answer.map(|(conn, body)| {
+                    if error.is_error() { heartbeat_refused(conn, error) } else { Work::Reply(conn, body) }
+                }));
+                env.ctx.touch(Touch::Group(id));
+                self.arm_group(partition, id, env);
+            }
+            Pending::Tombstone => {}
             Pending::Generation(id, generation) => {
                 let Some(group) = shard.groups.get_mut(&id) else { return };
                 let effects = group.persisted(generation, error, rules, now);
@@ -414,11 +429,9 @@ impl Coordinator {
         &self,
         partition: u32,
         group: GroupIx,
-        member: MemberId,
-        generation: i32,
+        member: &MemberEpoch,
     ) -> Result<(), ErrorCode> {
-        let group = self.group(partition, group).ok_or(ErrorCode::UnknownMemberId)?;
-        group.check_member(member, generation)
+        self.group(partition, group).ok_or(ErrorCode::UnknownMemberId)?.check_txn_commit(member)
     }
 
     /// Offsets that are not taken.
@@ -439,16 +452,18 @@ impl Coordinator {
         if let Err(error) = self.coordinates(partition) {
             return self.refuse_offsets(conn, &offsets, error);
         }
-        let bytes = BATCH_OVERHEAD + OFFSET_BYTES * offsets.len() as u32;
+        let bytes = BATCH_OVERHEAD + commits::OFFSET_BYTES * offsets.len() as u32;
         let payload = Payload::TxnOffsets(producer, group, offsets.clone());
         let pending = Pending::TxnOffsets { conn, producer, group, offsets };
         self.append(partition, payload, bytes, pending, env);
     }
 
     /// The marker of a transaction is committed in this partition.
-    pub(super) fn txn_ended(&mut self, partition: u32, marker: &Marker) {
+    pub(super) fn txn_ended(&mut self, partition: u32, marker: &Marker, env: &mut Env<'_, '_>) {
+        let at = env.ctx.wall();
         if let Some(shard) = self.shard(partition) {
-            shard.ended(marker);
+            shard.ended(marker, at);
+            self.watch_retention(env);
         }
     }
 
@@ -472,12 +487,16 @@ impl Coordinator {
     pub(super) fn due(&mut self, env: &mut Env<'_, '_>) {
         self.armed = None;
         let now = env.ctx.now();
-        let mut next: Option<Time> = None;
+        if self.retention_check.is_some_and(|at| at <= now) {
+            self.retention_check = None;
+            self.expire_offsets(env);
+        }
+        let mut next: Option<Time> = self.retention_check;
         for partition in 0..self.shards.len() as u32 {
             self.due_in(partition, env);
             let Some(shard) = self.shard(partition) else { continue };
             let commits = shard.pending.values().filter_map(|pending| match pending {
-                Pending::Offsets { conn: Some(_), until, .. } => Some(*until),
+                Pending::Offsets { answer: Some(_), until, .. } => Some(*until),
                 _ => None,
             });
             let soonest =
@@ -500,11 +519,11 @@ impl Coordinator {
         }
         let mut late = Vec::new();
         for pending in shard.pending.values_mut() {
-            if let Pending::Offsets { conn, offsets, until, .. } = pending
+            if let Pending::Offsets { answer, until, .. } = pending
                 && *until <= now
-                && let Some(conn) = conn.take()
+                && let Some(answer) = answer.take()
             {
-                late.push(commit_answer(conn, offsets, ErrorCode::CoordinatorNotAvailable));
+                late.push(commit_answered(answer, ErrorCode::CoordinatorNotAvailable));
             }
         }
         let mut effects = Vec::new();
@@ -532,9 +551,8 @@ fn coordinator_error(error: ErrorCode) -> ErrorCode {
     }
 }
 
-fn commit_answer(conn: ConnId, offsets: &[CommittedOffset], error: ErrorCode) -> Work {
-    let results = offsets.iter().map(|offset| (offset.partition, error)).collect();
-    Work::Reply(conn, ResponseBody::OffsetCommit(results))
+fn heartbeat_refused(conn: ConnId, error: ErrorCode) -> Work {
+    Work::Reply(conn, ResponseBody::ConsumerGroupHeartbeat(consumer_refused(error)))
 }
 
 fn refusal(conn: ConnId, body: &RequestBody, error: ErrorCode) -> Work {
@@ -545,12 +563,13 @@ fn refusal(conn: ConnId, body: &RequestBody, error: ErrorCode) -> Work {
         RequestBody::OffsetFetch(..) => {
             return Work::Reply(conn, ResponseBody::OffsetFetch(error, Vec::new()));
         }
+        RequestBody::ConsumerGroupHeartbeat(_) => return heartbeat_refused(conn, error),
         RequestBody::LeaveGroup(..) => return Work::Reply(conn, ResponseBody::LeaveGroup(error)),
         _ => return Work::Reply(conn, ResponseBody::Heartbeat(error)),
     };
     match effect {
         Effect::Reply(conn, body) => Work::Reply(conn, body),
-        Effect::Persist(_) | Effect::Rebalanced(..) => Work::Reply(conn, ResponseBody::Heartbeat(error)),
+        _ => Work::Reply(conn, ResponseBody::Heartbeat(error)),
     }
 }
 

@@ -1,0 +1,85 @@
+//! `squall bugs`, `--bug`, and what `squall list` says of brokers.
+
+mod common;
+
+use common::{code, json, squall, squall_in, text};
+
+#[test]
+fn bugs_are_listed_with_their_sources() {
+    let output = squall(&["bugs", "--json"]);
+    assert_eq!(code(&output), 0, "{}", text(&output));
+    let bugs = json(&output)["bugs"].as_array().expect("bugs").clone();
+    assert!(bugs.len() >= 12);
+    for bug in &bugs {
+        for key in ["id", "bus", "source", "about", "scenario", "anomaly", "run"] {
+            assert!(bug[key].as_str().is_some_and(|said| !said.is_empty()), "{key} of {bug}");
+        }
+    }
+    let plain = text(&squall(&["bugs", "kip-101"]));
+    assert!(
+        plain.contains("KIP-101") && plain.contains("squall run fast-double-failover --bug kip-101"),
+        "{plain}"
+    );
+    assert!(!plain.contains("bufstream"));
+}
+
+#[test]
+fn a_bug_is_verified_with_its_figures() {
+    let output = squall(&["bugs", "--verify", "bufstream-0", "bufstream-lost", "--seeds", "5", "--json"]);
+    assert_eq!(code(&output), 0, "{}", text(&output));
+    let bugs = json(&output)["bugs"].as_array().expect("bugs").clone();
+    assert_eq!(bugs.len(), 2);
+    for bug in bugs {
+        assert_eq!((&bug["found"], &bug["false_alarms"]), (&true.into(), &0.into()), "{bug}");
+        assert!(bug["seeds_needed"].as_u64().is_some_and(|seeds| (1..=5).contains(&seeds)), "{bug}");
+        assert_eq!(bug["scenario"], "plain-load");
+    }
+}
+
+#[test]
+fn a_bug_that_is_not_found_is_exit_code_1_and_an_unknown_one_2() {
+    // Nothing breaks in one seed of a scenario whose faults come after its only chance.
+    let output = squall(&["bugs", "--verify", "kip-279", "--seeds", "1", "--json"]);
+    let found = json(&output)["bugs"][0]["found"].as_bool().expect("a truth value");
+    assert_eq!(code(&output), i32::from(!found));
+    let output = squall(&["bugs", "--verify", "kip-102"]);
+    assert_eq!(code(&output), 2);
+    assert!(text(&output).contains("did you mean `kip-101`"), "{}", text(&output));
+}
+
+#[test]
+fn a_run_with_a_bug_says_how_to_run_it_again_and_replays() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let words = ["run", "plain-load", "--bug", "bufstream-lost", "--no-shrink", "--json"];
+    let output = squall_in(folder.path(), &words);
+    assert_eq!(code(&output), 1, "{}", text(&output));
+    let runs = json(&output)["runs"].as_array().expect("runs").clone();
+    assert_eq!(runs.len(), 1, "the bus whose model has the bug");
+    let again = runs[0]["reproduce"].as_str().expect("a command").to_owned();
+    assert_eq!(again, "squall run plain-load --on sim:kafka --seed 1 --bug bufstream-lost");
+    let capsule = "squall-out/plain-load-sim-kafka-1.capsule.yaml";
+    let output = squall_in(folder.path(), &["replay", capsule, "--json"]);
+    assert_eq!(code(&output), 1, "{}", text(&output));
+    assert!(text(&output).contains("\"same\""), "{}", text(&output));
+}
+
+#[test]
+fn a_bug_of_another_bus_is_unsupported() {
+    let output = squall(&["run", "plain-load", "--bug", "kip-101", "--on", "sim:nats"]);
+    assert_eq!(code(&output), 2, "{}", text(&output));
+    assert!(text(&output).contains("has no bug `kip-101`"), "{}", text(&output));
+}
+
+#[test]
+fn settings_are_listed_and_taken() {
+    let listed = text(&squall(&["list", "--settings"]));
+    assert!(listed.contains("broker.session.timeout.ms"), "{listed}");
+    assert!(listed.contains("topology.brokers.kafka.profile: \"3.9\""), "{listed}");
+    let set = "topology.brokers.kafka={ profile: 3.9, config: { broker.session.timeout.ms: 4000 } }";
+    let output = squall(&["run", "leader-failover", "--on", "sim:kafka", "--set", set, "--json"]);
+    assert_eq!(code(&output), 0, "{}", text(&output));
+    let wrong = "topology.brokers.kafka.config={ broker.sesion.timeout.ms: 4000 }";
+    let output = squall(&["run", "leader-failover", "--set", wrong]);
+    assert_eq!(code(&output), 2);
+    assert!(text(&output).contains("did you mean `broker.session.timeout.ms`"), "{}", text(&output));
+}
