@@ -17,7 +17,7 @@ use super::{
     transactions::{Ended, Then, end, init},
 };
 use crate::{
-    format::forward_id,
+    format::{forward_id, scalar::Period},
     plan::{ConsumerPlan, payload},
 };
 use squall_bus::{
@@ -111,7 +111,7 @@ fn config(plan: &ConsumerPlan, id: &str) -> ProducerConfig {
     ProducerConfig {
         idempotent: true,
         transactional_id: Some(id.to_owned()),
-        transaction_timeout: plan.forward.as_ref().and_then(|forward| forward.timeout).map(|t| t.get()),
+        transaction_timeout: plan.forward.as_ref().and_then(|forward| forward.timeout).map(Period::get),
         ..ProducerConfig::new(plan.name())
     }
 }

@@ -129,7 +129,7 @@ fn transactions(check: &mut Check<'_>, path: &Path, group: &Producers) {
 fn forward(check: &mut Check<'_>, path: &Path, group: &Consumers) {
     let Some(forward) = &group.forward else { return };
     known_topic(check, &path.key("forward").key("topic"), &forward.topic);
-    let own = group.topic.as_slice().iter().any(|topic| *topic == forward.topic);
+    let own = group.topic.as_slice().contains(&forward.topic);
     if own {
         let message =
             format!("the results go to `{}`, which the group itself reads", shorten(&forward.topic));

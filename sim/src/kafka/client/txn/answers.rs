@@ -50,9 +50,7 @@ impl Producer {
                 }
             }
             (Step::Init, ResponseBody::Txn(TxnResponse::InitProducerId(error, producer))) => {
-                if self.step_went_well(error, io, shared) {
-                    self.txn_initialized(producer, io);
-                }
+                self.init_answered(error, producer, io, shared);
             }
             (Step::AddPartitions(partitions), ResponseBody::Txn(TxnResponse::AddPartitions(error))) => {
                 if self.step_went_well(error, io, shared)
@@ -75,9 +73,7 @@ impl Producer {
                 self.positions_answered(error.unwrap_or_default(), io, shared);
             }
             (Step::End, ResponseBody::Txn(TxnResponse::End(error, producer))) => {
-                if self.step_went_well(error, io, shared) {
-                    self.txn_ended(producer, io, shared);
-                }
+                self.end_answered(error, producer, io, shared);
             }
             _ => {}
         }
@@ -149,6 +145,30 @@ impl Producer {
         };
         let error = outcome::error(code, ErrorClass::Fatal, message);
         self.finish(self.txn_error(error, code), io);
+    }
+
+    fn init_answered(
+        &mut self,
+        error: ErrorCode,
+        producer: ProducerIdAndEpoch,
+        io: &mut dyn Io,
+        shared: &Shared,
+    ) {
+        if self.step_went_well(error, io, shared) {
+            self.txn_initialized(producer, io);
+        }
+    }
+
+    fn end_answered(
+        &mut self,
+        error: ErrorCode,
+        next: Option<ProducerIdAndEpoch>,
+        io: &mut dyn Io,
+        shared: &Shared,
+    ) {
+        if self.step_went_well(error, io, shared) {
+            self.txn_ended(next, io, shared);
+        }
     }
 
     fn txn_initialized(&mut self, producer: ProducerIdAndEpoch, io: &mut dyn Io) {
