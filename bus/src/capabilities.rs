@@ -38,11 +38,25 @@ pub enum Capability {
     ProcessFaults,
     /// Crash and pause of a client's process.
     ClientFaults,
+    /// Deleting a topic while clients use it.
+    DeleteTopics,
+    /// Giving a topic more partitions while clients use it.
+    AddPartitions,
+    /// Changing a topic's settings while clients use it.
+    AlterTopics,
+    /// Deleting the records of a unit before a place.
+    DeleteRecords,
+    /// Topics that delete records by age, as their settings say.
+    Retention,
+    /// Topics that keep the last record of each key.
+    Compaction,
+    /// Topics that a copy may lead which is not in sync, as their settings say.
+    UncleanElection,
 }
 
 impl Capability {
     /// Every capability, in order.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 18] = [
         Self::Transactions,
         Self::Idempotence,
         Self::AckOne,
@@ -54,6 +68,13 @@ impl Capability {
         Self::DropResponses,
         Self::ProcessFaults,
         Self::ClientFaults,
+        Self::DeleteTopics,
+        Self::AddPartitions,
+        Self::AlterTopics,
+        Self::DeleteRecords,
+        Self::Retention,
+        Self::Compaction,
+        Self::UncleanElection,
     ];
 }
 
@@ -71,6 +92,13 @@ impl fmt::Display for Capability {
             Self::DropResponses => "drop-responses",
             Self::ProcessFaults => "process-faults",
             Self::ClientFaults => "client-faults",
+            Self::DeleteTopics => "delete-topics",
+            Self::AddPartitions => "add-partitions",
+            Self::AlterTopics => "alter-topics",
+            Self::DeleteRecords => "delete-records",
+            Self::Retention => "retention",
+            Self::Compaction => "compaction",
+            Self::UncleanElection => "unclean-election",
         })
     }
 }

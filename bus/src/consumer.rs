@@ -145,6 +145,9 @@ pub struct ConsumerConfig {
     /// it drops, says so ([`SLOW_CONSUMER`]), and the bus delivers it again when no ack comes. For libraries that do;
     /// needs [`Capability::Redelivery`].
     pub buffer: Option<u32>,
+    /// The node, from 1, in whose rack the consumer is, where brokers let consumers read from a copy that is near
+    /// (`client.rack`).
+    pub rack: Option<u32>,
 }
 
 /// The code of the error that a consumer reports when its client library dropped a message for want of room.
@@ -205,6 +208,7 @@ impl ConsumerConfig {
             ack_wait: None,
             max_deliver: None,
             buffer: None,
+            rack: None,
         }
     }
 }

@@ -32,7 +32,7 @@ mod producer;
 mod record;
 mod role;
 
-pub use admin::{Admin, TopicSpec, TopicState};
+pub use admin::{Admin, Keeping, TopicSpec, TopicState};
 pub use capabilities::{AckModel, Capabilities, Capability};
 pub use clock::{Clock, Sleep, Time};
 pub use cluster::{Cluster, ClusterSpec, Election, Fsync, Incarnation, Main, Strike, StruckFault};

@@ -112,7 +112,7 @@ pub struct Record {
     pub partition: Option<u32>,
     /// The record key; records of one key go to one unit.
     pub key: Option<Bytes>,
-    /// The payload.
+    /// The payload. An empty one, in a topic that keeps the last record of each key, deletes the key: a tombstone.
     pub value: Bytes,
     /// Headers, in order.
     pub headers: Vec<Header>,

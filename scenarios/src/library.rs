@@ -23,7 +23,7 @@ macro_rules! entries {
     };
 }
 
-const ENTRIES: [Entry; 26] = entries!(
+const ENTRIES: [Entry; 35] = entries!(
     "leader-failover"
     "rolling-restart"
     "follower-loss"
@@ -49,6 +49,15 @@ const ENTRIES: [Entry; 26] = entries!(
     "commit-races"
     "dlq-after-crash"
     "autocommit-loss"
+    "last-replica-standing"
+    "unclean-loss"
+    "truncation"
+    "slow-follower"
+    "retention-passes-consumer"
+    "compaction-late-reader"
+    "partition-growth"
+    "topic-recreated"
+    "metadata-delays"
     "storm"
 );
 

@@ -8,7 +8,7 @@ use squall_sim::{bugs as table, bugs::Bug};
 use std::collections::BTreeSet;
 
 /// A sweep of the tests has no more seeds; each bug must be found within.
-const SEEDS: u64 = 60;
+const SEEDS: u64 = 12;
 
 fn hunt(bug: Bug) -> Hunt {
     Hunt { bug, seeds: SEEDS, ground: Ground::Directed, threads: 2 }
@@ -16,11 +16,9 @@ fn hunt(bug: Bug) -> Hunt {
 
 #[test]
 fn every_bug_is_found_and_nothing_without_it() {
-    let only = std::env::var("SQUALL_BUG").ok();
     let mut failures = Vec::new();
-    for bug in table::all().into_iter().filter(|bug| only.as_deref().is_none_or(|id| id == bug.id)) {
+    for bug in table::all() {
         let found = hunt(bug).run().expect("its scenario is sound");
-        println!("{found:?}");
         if !found.proves() {
             failures.push(found);
         }

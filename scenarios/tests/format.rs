@@ -152,8 +152,8 @@ fn wrong_brokers_are_named_with_place_and_remedy() {
 
 #[test]
 fn an_unknown_bug_is_named_with_the_nearest() {
-    let text = "{name: bugs, topology: {bug: kip-11, topics: {orders: {partitions: 1}}}, workload: {producers: {topic: orders, rate: 10/s}, for: 10s}}";
+    let text = "{name: bugs, topology: {bug: kip-96, topics: {orders: {partitions: 1}}}, workload: {producers: {topic: orders, rate: 10/s}, for: 10s}}";
     let findings = parse(text).expect_err("there is none").findings();
-    assert_eq!(findings[0].message, "there is no bug `kip-11`");
-    assert_eq!(findings[0].help.as_deref(), Some("did you mean `kip-101`?"));
+    assert_eq!(findings[0].message, "there is no bug `kip-96`");
+    assert_eq!(findings[0].help.as_deref(), Some("did you mean `kip-966`?"));
 }

@@ -15,6 +15,7 @@ use squall_bus::{
     Sleep, Time, Topic, TopicSpec, TopicState, Transaction, Unit,
 };
 use std::{
+    collections::BTreeMap,
     future::Future,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
@@ -357,6 +358,30 @@ impl<M: BusModel> Admin for SimAdmin<M> {
         Box::pin(std::future::ready(result))
     }
 
+    fn delete_topic<'a>(&'a self, topic: &'a Topic) -> BoxFuture<'a, Result<(), Error>> {
+        Box::pin(std::future::ready(self.change(|model| model.delete_topic(topic))))
+    }
+
+    fn create_partitions<'a>(&'a self, topic: &'a Topic, count: u32) -> BoxFuture<'a, Result<(), Error>> {
+        Box::pin(std::future::ready(self.change(|model| model.create_partitions(topic, count))))
+    }
+
+    fn alter_topic<'a>(
+        &'a self,
+        topic: &'a Topic,
+        config: &'a BTreeMap<String, String>,
+    ) -> BoxFuture<'a, Result<(), Error>> {
+        Box::pin(std::future::ready(self.change(|model| model.alter_topic(topic, config))))
+    }
+
+    fn delete_records<'a>(
+        &'a self,
+        unit: &'a Unit,
+        upto: Option<Position>,
+    ) -> BoxFuture<'a, Result<Position, Error>> {
+        Box::pin(std::future::ready(self.change(|model| model.delete_records(unit, upto))))
+    }
+
     fn describe<'a>(&'a self, topic: &'a Topic) -> BoxFuture<'a, Result<Vec<TopicState>, Error>> {
         Box::pin(std::future::ready(self.0.lock().world.model().describe(topic)))
     }
@@ -384,6 +409,10 @@ impl<M: BusModel> Admin for SimAdmin<M> {
 }
 
 impl<M: BusModel> SimAdmin<M> {
+    fn change<T>(&self, change: impl FnOnce(&mut M) -> Result<T, Error>) -> Result<T, Error> {
+        self.0.act(|state| change(state.world.model_mut()))
+    }
+
     fn one(&self, role: &squall_bus::Role) -> Option<u32> {
         self.0.lock().world.model().resolve(role).first().map(|node| node.0 + 1)
     }

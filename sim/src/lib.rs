@@ -41,6 +41,7 @@ pub mod storm;
 pub mod strategies;
 mod targets;
 mod wire;
+mod words;
 
 pub use cluster::{SimCluster, Simulation};
 pub use targets::{BUSES, Simulated, SimulatedMain, capabilities, open};

@@ -7,10 +7,10 @@
 
 use crate::kernel::{Choices, Ctx, Digest, Model, NodeId, mix};
 use squall_bus::{
-    Ack, Capabilities, ConsumerConfig, ConsumerEvent, Delivery, Error, Outcome, Position, ProducerConfig,
-    Record, Role, Topic, TopicSpec, TopicState, Unit,
+    Ack, Capabilities, Capability, ConsumerConfig, ConsumerEvent, Delivery, Error, Outcome, Position,
+    ProducerConfig, Record, Role, Topic, TopicSpec, TopicState, Unit,
 };
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 /// Names one operation of a client that waits for its outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -181,6 +181,23 @@ pub trait BusModel: Model<Call = Call, Output = Output> + Send + 'static {
     /// Creates a topic, as an administrator does before the run. Takes effect at once in the controller;
     /// brokers and clients learn of it in their own time.
     fn create_topic(&mut self, spec: &TopicSpec, choices: &Choices) -> Result<(), Error>;
+    /// Deletes a topic: the controller has it no more as soon as it can, brokers and clients learn of it in their
+    /// own time.
+    fn delete_topic(&mut self, _topic: &Topic) -> Result<(), Error> {
+        Err(Error::unsupported(Capability::DeleteTopics))
+    }
+    /// Gives a topic so many partitions in all.
+    fn create_partitions(&mut self, _topic: &Topic, _count: u32) -> Result<(), Error> {
+        Err(Error::unsupported(Capability::AddPartitions))
+    }
+    /// Changes settings of a topic, by the broker's own names.
+    fn alter_topic(&mut self, _topic: &Topic, _config: &BTreeMap<String, String>) -> Result<(), Error> {
+        Err(Error::unsupported(Capability::AlterTopics))
+    }
+    /// Deletes a unit's records below a position, or all that can be read, at its leader; where it begins then.
+    fn delete_records(&mut self, _unit: &Unit, _upto: Option<Position>) -> Result<Position, Error> {
+        Err(Error::unsupported(Capability::DeleteRecords))
+    }
     /// The true state of a topic's units.
     fn describe(&self, topic: &Topic) -> Result<Vec<TopicState>, Error>;
     /// The first readable position and the one behind the last, at the unit's leader.

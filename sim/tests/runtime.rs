@@ -7,7 +7,7 @@ use squall_bus::{
 use squall_sim::{
     Simulation,
     kafka::{Kafka, invariants, profile},
-    kernel::{Choices, LinkSpec},
+    kernel::{Choices, Invariant, LinkSpec, Model},
     runtime::{Broken, Options},
 };
 use std::{
@@ -45,6 +45,48 @@ fn an_idle_day_is_over_at_once() {
         })
         .expect("nothing breaks");
     assert_eq!(clocks, (24 * 3600 * SECOND, Time::ZERO + 24 * 3600 * SECOND));
+}
+
+/// Lives as long as the world that it is watched in.
+struct Witness(#[expect(dead_code, reason = "it is only held")] Arc<()>);
+
+impl Invariant<Kafka> for Witness {
+    fn name(&self) -> &'static str {
+        "Witness"
+    }
+
+    fn source(&self) -> &'static str {
+        "this test"
+    }
+
+    fn after(&mut self, _: &Kafka, _: &[<Kafka as Model>::Touch], _: Time) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn full(&self, _: &Kafka) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+#[test]
+fn nothing_of_a_run_outlives_it() {
+    for watchdog in [None, Some(SECOND)] {
+        let (witness, choices) = (Arc::new(()), Choices::new(1));
+        let model =
+            Kafka::new(profile::kafka_4_3_test_cluster(), 3, &choices).expect("three nodes are a cluster");
+        let watched: Vec<Box<dyn Invariant<Kafka>>> = vec![Box::new(Witness(Arc::clone(&witness)))];
+        let simulation = Simulation::new(model, choices, LinkSpec::default(), watched);
+        simulation
+            .run(Options { watchdog, ..Options::default() }, |cluster| async move {
+                let clock = cluster.clock();
+                let waiting = cluster.clock();
+                tokio::spawn(async move { waiting.sleep(3600 * SECOND).await });
+                clock.sleep(SECOND).await;
+            })
+            .expect("nothing breaks");
+        drop(simulation);
+        assert_eq!(Arc::strong_count(&witness), 1, "with the watchdog {watchdog:?}");
+    }
 }
 
 #[test]

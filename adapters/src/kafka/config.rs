@@ -79,6 +79,7 @@ pub(super) fn consumer(bus: &KafkaConfig, config: &ConsumerConfig) -> ClientConf
     set(&mut settings, "heartbeat.interval.ms", config.heartbeat_interval.map(ms));
     set(&mut settings, "max.poll.interval.ms", config.max_poll_interval.map(ms));
     set(&mut settings, "isolation.level", config.isolation.map(isolation));
+    set(&mut settings, "client.rack", config.rack);
     settings.extend(bus.settings.clone());
     settings
 }

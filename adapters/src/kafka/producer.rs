@@ -137,7 +137,11 @@ impl Producer for KafkaProducer {
         };
         let sent = Box::new(Sent { topic: record.topic.clone(), ticket });
         let mut out: BaseRecord<'_, [u8], [u8], Box<Sent>> =
-            BaseRecord::with_opaque_to(record.topic.as_str(), sent).payload(&record.value);
+            BaseRecord::with_opaque_to(record.topic.as_str(), sent);
+        if !record.value.is_empty() {
+            // Without a payload it is a tombstone.
+            out = out.payload(&record.value);
+        }
         if let Some(partition) = record.partition {
             out = out.partition(i32::try_from(partition).unwrap_or(i32::MAX));
         }

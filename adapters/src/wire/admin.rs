@@ -25,7 +25,7 @@ use std::{
 pub struct WireAdmin(Arc<Nodes>);
 
 #[derive(Debug)]
-struct Nodes {
+pub(super) struct Nodes {
     /// Whom to ask.
     ask: Vec<SocketAddr>,
     /// Where each node is reached, if not where it says itself.
@@ -38,7 +38,7 @@ impl WireAdmin {
     /// How long a node may take to answer when another one does: a fault strikes in time although nodes are frozen.
     const LOOK: Duration = Duration::from_millis(700);
     /// How long a group may be without a coordinator before a question about it fails.
-    const ELECTION: Duration = Duration::from_secs(15);
+    pub(super) const ELECTION: Duration = Duration::from_secs(15);
     /// How long a topic may take to get its leaders.
     const CREATION: Duration = Duration::from_secs(30);
 
@@ -111,6 +111,34 @@ impl Admin for WireAdmin {
     fn create_topics<'a>(&'a self, topics: &'a [TopicSpec]) -> BoxFuture<'a, Result<(), Error>> {
         let topics = topics.to_vec();
         self.run(move |nodes| nodes.create_topics(&topics))
+    }
+
+    fn delete_topic<'a>(&'a self, topic: &'a Topic) -> BoxFuture<'a, Result<(), Error>> {
+        let topic = topic.clone();
+        self.run(move |nodes| nodes.delete_topic(&topic))
+    }
+
+    fn create_partitions<'a>(&'a self, topic: &'a Topic, count: u32) -> BoxFuture<'a, Result<(), Error>> {
+        let topic = topic.clone();
+        self.run(move |nodes| nodes.create_partitions(&topic, count))
+    }
+
+    fn alter_topic<'a>(
+        &'a self,
+        topic: &'a Topic,
+        config: &'a BTreeMap<String, String>,
+    ) -> BoxFuture<'a, Result<(), Error>> {
+        let (topic, config) = (topic.clone(), config.clone());
+        self.run(move |nodes| nodes.alter_topic(&topic, &config))
+    }
+
+    fn delete_records<'a>(
+        &'a self,
+        unit: &'a Unit,
+        upto: Option<Position>,
+    ) -> BoxFuture<'a, Result<Position, Error>> {
+        let unit = unit.clone();
+        self.run(move |nodes| nodes.delete_records(&unit, upto))
     }
 
     fn describe<'a>(&'a self, topic: &'a Topic) -> BoxFuture<'a, Result<Vec<TopicState>, Error>> {
@@ -187,7 +215,12 @@ impl Nodes {
         resolved.map_err(|source| WireError::Io { node: self.ask[0], source })
     }
 
-    fn describe(&self, topic: &Topic) -> Result<Vec<TopicState>, Error> {
+    /// Whom to ask.
+    pub(super) fn addresses(&self) -> &[SocketAddr] {
+        &self.ask
+    }
+
+    pub(super) fn describe(&self, topic: &Topic) -> Result<Vec<TopicState>, Error> {
         let answers = self.metadata(topic.as_str())?;
         let units = newest(&answers);
         if units.is_empty() {
@@ -204,6 +237,14 @@ impl Nodes {
     }
 
     fn bounds(&self, unit: &Unit) -> Result<(Position, Position), Error> {
+        let mut leader = Connection::open(self.leader(unit)?, WireAdmin::PATIENCE)?;
+        let topic = unit.topic.as_str();
+        let mut offset = |timestamp| leader.list_offset(topic, unit.partition, timestamp).map(position);
+        Ok((offset(-2)?, offset(-1)?))
+    }
+
+    /// Where the leader of a unit is reached.
+    pub(super) fn leader(&self, unit: &Unit) -> Result<SocketAddr, Error> {
         let topic = unit.topic.as_str();
         let answers = self.metadata(topic)?;
         let units = newest(&answers);
@@ -214,10 +255,7 @@ impl Nodes {
         let Some((_, host, port)) = brokers.find(|(number, ..)| *number == leader) else {
             return Err(crate::wire::codes::error(5, format!("{unit} has no live leader")));
         };
-        let node = self.address(u32::try_from(leader).unwrap_or_default(), host, *port)?;
-        let mut leader = Connection::open(node, WireAdmin::PATIENCE)?;
-        let mut offset = |timestamp| leader.list_offset(topic, unit.partition, timestamp).map(position);
-        Ok((offset(-2)?, offset(-1)?))
+        Ok(self.address(u32::try_from(leader).unwrap_or_default(), host, *port)?)
     }
 
     fn committed(&self, group: &str, unit: &Unit) -> Result<Option<Position>, Error> {

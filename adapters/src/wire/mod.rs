@@ -9,11 +9,16 @@
 //! | CreateTopics | 4 | any node |
 //! | ListOffsets | 5 | the leader |
 //! | OffsetFetch | 7 | the coordinator |
+//! | DeleteTopics | 3 | any node |
+//! | CreatePartitions | 1 | any node |
+//! | IncrementalAlterConfigs | 0 | any node |
+//! | DeleteRecords | 1 | the leader |
 //!
 //! All of these are in Kafka 3.3 to 4.3. Plain TCP only. [`Connection`] blocks;
 //! [`WireAdmin`] implements the bus's administrator over it on threads of its own.
 
 mod admin;
+mod changes;
 mod codec;
 pub mod codes;
 mod connection;

@@ -330,6 +330,8 @@ pub enum Observation {
         /// The leader epoch that begins.
         epoch: Option<u32>,
     },
+    /// An administrator changed something while clients work: a sentence.
+    Changed(String),
     /// The run enters a phase.
     Phase(Phase),
     /// How far the final drain came in a unit.

@@ -276,6 +276,15 @@ pub struct AdvisoryLine<'a> {
     pub what: Advice,
 }
 
+/// `changed`: an administrator changed something while clients work.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(any(test, feature = "schema"), derive(JsonSchema))]
+pub struct ChangedLine<'a> {
+    /// What, in a sentence.
+    #[serde(borrow)]
+    pub what: Cow<'a, str>,
+}
+
 /// `clock`: how far the clocks of clients and bus may be from the times of this history, from here on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(any(test, feature = "schema"), derive(JsonSchema))]

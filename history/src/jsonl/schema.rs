@@ -49,6 +49,7 @@ const KINDS: &[Kind] = &[
     ("lost", &["ok"], of::<line::Units<'_>>),
     ("reset", &["ok"], of::<line::ResetLine<'_>>),
     ("advisory", &["ok"], of::<line::AdvisoryLine<'_>>),
+    ("changed", &["ok"], of::<line::ChangedLine<'_>>),
     ("clock", &["ok"], of::<line::ClockLine>),
     ("error", &["ok"], of::<line::ErrorLine<'_>>),
     ("fault", &["ok"], of::<line::FaultLine<'_>>),

@@ -18,13 +18,13 @@ macro_rules! entries {
 
 /// The scenarios that lead to bugs, by name.
 const ENTRIES: &[Entry] = entries!(
-    "fast-double-failover"
-    "follower-rejoins-slowly"
+    "coordinator-moves"
+    "evicted-member-returns"
     "isolated-writers"
-    "joining-follower-freezes"
     "leader-hands-over"
     "lone-leader-loses-power"
     "lost-responses"
+    "members-share-anew"
     "no-second-try"
     "plain-load"
     "stale-follower-returns"

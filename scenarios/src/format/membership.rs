@@ -49,18 +49,6 @@ pub enum GroupProtocol {
     Consumer,
 }
 
-/// Where a group begins that has no position.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "kebab-case")]
-pub enum Reset {
-    /// At the oldest record.
-    #[default]
-    Earliest,
-    /// At the end: what was sent before is skipped.
-    Latest,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

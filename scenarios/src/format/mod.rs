@@ -10,13 +10,14 @@
 //! | `set` | `--set key=value` on the tree |
 //! | `typed` | tree to types, with places and suggestions |
 //! | [`scalar`] | durations, rates, ratios, bounds, roles: each a type with its unit |
-//! | `topology`, `workload`, `membership`, `transactions`, `faults`, `expect`, `explore` | the types |
+//! | `topology`, `workload`, `membership`, `transactions`, `faults`, `changes`, `expect`, `explore` | the types |
 //! | `check` | what no type can say: names that exist, numbers that fit together |
 //! | `error` | problems with their places, rendered |
 //!
 //! The file is typed before any `--set` is applied, so an argument cannot hide an error in the file; what
 //! must fit together is checked after.
 
+mod changes;
 mod check;
 mod error;
 mod expect;
@@ -32,22 +33,24 @@ mod tree;
 mod typed;
 mod workload;
 
+pub use changes::{ChangeSpec, GrowArgs, SetArgs};
 pub use error::{Finding, ScenarioError};
 pub use expect::Expect;
 pub use explore::{Explore, Family};
 pub use faults::{DelayArgs, DropArgs, FaultSpec};
-pub use membership::{Assignor, GroupProtocol, Reset};
+pub use membership::{Assignor, GroupProtocol};
 pub use set::Override;
 pub use topology::{Brokers, Fsync, TopicShape, Topology};
 pub use transactions::{Forward, Isolation, Transactions};
 pub use tree::MAX_FILE_BYTES;
 pub use workload::{
     Arrivals, CommitPolicy, Consumers, Handler, Jitter, KeyChoice, Names, OneOrMany, PayloadKind, Producers,
-    Profile, Retry, RetryBy, Workload,
+    Profile, Reset, Retry, RetryBy, Workload,
 };
 
 pub use squall_history::guarantees::{Delivery, Dlq, Log, Order};
 pub(crate) use {
+    changes::Changes,
     error::Problem,
     faults::Verb,
     suggest::{nearest, or_list},
@@ -81,6 +84,9 @@ pub struct Scenario {
     /// What breaks meanwhile.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<FaultSpec>,
+    /// What administrators change meanwhile.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<ChangeSpec>,
     /// What must hold.
     #[serde(default)]
     pub expect: Expect,

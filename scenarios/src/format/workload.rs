@@ -1,7 +1,7 @@
 //! What the clients do: producers, consumers, and for how long.
 
 use super::{
-    membership::{Assignor, GroupProtocol, Reset},
+    membership::{Assignor, GroupProtocol},
     scalar::{AcksChoice, Count, Period, PeriodRange, Rate, Ratio},
     transactions::{Forward, Isolation, Transactions},
 };
@@ -185,8 +185,9 @@ pub struct Consumers {
     /// within its session it goes on with the units it had.
     #[serde(default, rename = "static", skip_serializing_if = "is_false")]
     pub is_static: bool,
-    /// Where the group begins without a position.
-    #[serde(default, skip_serializing_if = "is_earliest")]
+    /// Where a member goes on in a unit where its group has no position, or an impossible one: behind what retention,
+    /// deletion or a truncated log took away. At the earliest record unless said.
+    #[serde(default, skip_serializing_if = "Reset::is_default")]
     pub reset: Reset,
     /// How long the group waits for a sign of life. The client's own default unless said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -215,6 +216,25 @@ pub struct Consumers {
     /// Write a record for each that is read, in transactions with the group's positions: exactly once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forward: Option<Forward>,
+}
+
+/// Where a consumer goes on that has no position, or an impossible one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Reset {
+    /// At the oldest record that is there.
+    #[default]
+    Earliest,
+    /// Behind the newest: what is there is skipped.
+    Latest,
+}
+
+impl Reset {
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// What a consumer does with a record.
@@ -313,10 +333,6 @@ fn is_native(profile: &Profile) -> bool {
 
 fn is_classic(protocol: &GroupProtocol) -> bool {
     *protocol == GroupProtocol::default()
-}
-
-fn is_earliest(reset: &Reset) -> bool {
-    *reset == Reset::default()
 }
 
 fn one() -> Count {

@@ -110,6 +110,7 @@ impl fmt::Display for Plan {
         self.workload(f)?;
         self.operations(f)?;
         self.strikes(f)?;
+        self.changed(f)?;
         self.guarantees(f)?;
         let warnings = self.warnings();
         if !warnings.is_empty() {
@@ -200,6 +201,14 @@ impl Plan {
             if fault.lasts.is_zero() { writeln!(f)? } else { writeln!(f, " for {}", Clock(fault.lasts))? }
         }
         Ok(())
+    }
+
+    fn changed(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.changes().is_empty() {
+            writeln!(f, "\nchanges: {}", self.changes().len())?;
+        }
+        let at = |at: squall_bus::Time| Clock(Duration::from_nanos(at.0));
+        self.changes().iter().try_for_each(|change| writeln!(f, "  {:>12}  {change}", at(change.at)))
     }
 
     fn guarantees(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -10,11 +10,13 @@
 //! | `producers` | the records of each producer: when, which key, which payload, poison or not |
 //! | `consumers` | how long a try takes, whether it fails, how long the pause before the next is |
 //! | `faults` | every strike with its time and duration |
+//! | `changes` | every change of an administrator with its time |
 //! | `shop` | the domain: orders, stock, payments, customers |
 //! | [`payload`] | a record's bytes: value id and checksum inside |
 //! | `explain` | the plan printed, for `squall explain` |
 //! | `warnings` | what a reader of the plan should know |
 
+mod changes;
 mod consumers;
 mod explain;
 mod faults;
@@ -23,6 +25,7 @@ mod producers;
 mod shop;
 mod warnings;
 
+pub use changes::{Change, TopicChange};
 pub use consumers::{ConsumerPlan, Try};
 pub use explain::Explained;
 pub use producers::{PlannedRecord, ProducerPlan, Records};
@@ -30,7 +33,7 @@ pub use warnings::Warning;
 
 use crate::format::{CommitPolicy, Consumers, Fsync, OneOrMany, Producers, Scenario};
 use squall_bus::{Acks, Capability, ClusterSpec, Fault, Topic, TopicSpec};
-use squall_history::guarantees::{self, Configuration};
+use squall_history::guarantees::{self, Cleanup, Configuration, TopicFacts};
 use squall_sim::kernel::Choices;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -45,6 +48,7 @@ pub struct Plan {
     producers: Vec<ProducerPlan>,
     consumers: Vec<ConsumerPlan>,
     faults: Vec<Fault>,
+    changes: Vec<Change>,
 }
 
 impl Plan {
@@ -61,7 +65,8 @@ impl Plan {
         let producers = producers::plan(&scenario, &choices);
         let consumers = consumers::plan(&scenario, &choices);
         let faults = faults::plan(&scenario, &choices);
-        Self { scenario, choices, producers, consumers, faults }
+        let changes = changes::plan(&scenario, &choices);
+        Self { scenario, choices, producers, consumers, faults, changes }
     }
 
     /// The same plan without these records, by value id.
@@ -132,6 +137,31 @@ impl Plan {
         &self.faults
     }
 
+    /// Every change of an administrator, in the order of time. Times count from the beginning of the workload.
+    #[must_use]
+    pub fn changes(&self) -> &[Change] {
+        &self.changes
+    }
+
+    /// How many partitions each topic has in the end, in the order of their names.
+    #[must_use]
+    pub fn partitions_at_end(&self) -> BTreeMap<Topic, u32> {
+        let mut counts: BTreeMap<Topic, u32> =
+            self.topics().into_iter().map(|spec| (spec.topic, spec.partitions)).collect();
+        let created = counts.clone();
+        for change in &self.changes {
+            match change.what {
+                TopicChange::Grow(count) => drop(counts.insert(change.topic.clone(), count)),
+                TopicChange::Recreate => {
+                    let count = created.get(&change.topic).copied().unwrap_or(0);
+                    counts.insert(change.topic.clone(), count);
+                }
+                TopicChange::DeleteRecords | TopicChange::Set(_) => {}
+            }
+        }
+        counts
+    }
+
     /// The topics to create, dead-letter topics included, in the order of their names.
     #[must_use]
     pub fn topics(&self) -> Vec<TopicSpec> {
@@ -171,6 +201,8 @@ impl Plan {
     #[must_use]
     pub fn needs(&self) -> BTreeSet<Capability> {
         let mut needs: BTreeSet<_> = self.faults.iter().map(|fault| fault.kind.needs(&fault.role)).collect();
+        needs.extend(self.changes.iter().map(Change::needs));
+        needs.extend(self.topics().iter().flat_map(|topic| topic.keeps().needs()));
         for group in self.scenario.producer_groups() {
             match group.acks.0 {
                 Acks::None => needs.insert(Capability::AckNone),
@@ -244,6 +276,8 @@ impl Plan {
                 _ => guarantees::Isolation::ReadUncommitted,
             },
             pipelines: self.pipelines(),
+            unclean_election: topics.iter().any(|topic| topic.keeps().unclean_election),
+            topics: topics.iter().filter_map(kept).collect(),
             ..Configuration::default()
         }
     }
@@ -304,6 +338,21 @@ impl Plan {
         }
         options
     }
+}
+
+/// How long a topic keeps its records, if it does not keep them for ever.
+fn kept(topic: &TopicSpec) -> Option<(String, TopicFacts)> {
+    let keeps = topic.keeps();
+    let cleanup = match (keeps.compacts, keeps.retention.is_some()) {
+        (false, false) => return None,
+        (true, false) => Cleanup::Compact,
+        (false, true) => Cleanup::Delete,
+        (true, true) => Cleanup::CompactAndDelete,
+    };
+    Some((
+        topic.topic.to_string(),
+        TopicFacts { cleanup, retention: keeps.retention, ..TopicFacts::default() },
+    ))
 }
 
 /// The leaves of a JSON value by their paths; what is null is left out.

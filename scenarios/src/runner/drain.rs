@@ -66,7 +66,7 @@ async fn is_whole(admin: &dyn Admin, plan: &Plan) -> bool {
     let healthy = |unit: &TopicState| unit.leader.is_some() && unit.insync.len() == unit.replicas.len();
     for topic in plan.topics() {
         match admin.describe(&topic.topic).await {
-            Ok(units) if units.len() == topic.partitions as usize && units.iter().all(healthy) => {}
+            Ok(units) if units.len() >= topic.partitions as usize && units.iter().all(healthy) => {}
             _ => return false,
         }
     }
@@ -149,7 +149,7 @@ async fn is_caught_up(admin: &dyn Admin, plan: &Plan) -> bool {
             let Ok((start, end)) = admin.bounds(&unit.unit).await else { return false };
             match admin.committed(group, &unit.unit).await {
                 Ok(Some(position)) if position >= end => {}
-                Ok(None) if start == end => {}
+                Ok(_) if start == end => {}
                 _ => return false,
             }
         }
@@ -175,9 +175,9 @@ pub(super) async fn drain(
 ) -> Result<(), squall_bus::Error> {
     let admin = cluster.admin();
     let mut units: BTreeMap<Unit, Progress> = BTreeMap::new();
-    for topic in plan.topics() {
-        for partition in 0..topic.partitions {
-            let unit = Unit::new(&topic.topic, partition);
+    for (topic, partitions) in plan.partitions_at_end() {
+        for partition in 0..partitions {
+            let unit = Unit::new(&topic, partition);
             let (from, end) = bounds(cluster, &*admin, &unit, deadline).await?;
             let to = ends.get(&unit).copied().unwrap_or(end);
             units.insert(unit, Progress { from, to, next: from });

@@ -11,6 +11,7 @@
 //! The workload is written once, over the bus traits; the history is all that the checks get.
 
 mod acks;
+mod changes;
 mod closing;
 mod commits;
 mod consumer;
@@ -290,13 +291,18 @@ impl Session {
         }
     }
 
-    /// All faults, each in its own time; ends when the last is healed.
+    /// All faults and changes, each in its own time; ends when the last is healed or made.
     async fn strike_all(&self, began: Time) -> Result<(), RunError> {
         let mut under_way = FuturesUnordered::new();
         for fault in self.plan.faults() {
             let striking: BoxFuture<'_, _> =
                 Box::pin(faults::fault(&*self.cluster, fault, began, &self.notebook, &self.sink));
             under_way.push(striking);
+        }
+        for change in self.plan.changes() {
+            let changing: BoxFuture<'_, _> =
+                Box::pin(changes::change(&*self.cluster, &self.plan, change, began, &self.notebook));
+            under_way.push(changing);
         }
         while let Some(result) = under_way.next().await {
             result?;

@@ -164,6 +164,7 @@ impl Parts {
             },
             faults: Vec::new(),
             expect: crate::format::Expect::default(),
+            changes: Vec::new(),
             recovery: wishes.recovery(),
             explore: None,
         };

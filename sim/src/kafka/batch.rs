@@ -152,17 +152,66 @@ pub struct Entry {
     pub base_offset: u64,
     /// The leader epoch it was appended in.
     pub epoch: u32,
-    /// How many records the batch has.
+    /// How many offsets the batch takes.
     pub records: u32,
     /// The batch.
     pub batch: Arc<Batch>,
+    /// What the log cleaner left of it, if it has been there (rule B12).
+    pub kept: Option<Arc<Kept>>,
+}
+
+/// What the log cleaner left of a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// The places in the batch of the records that are left, rising. None may be: the last batch of a producer
+    /// stays without its records.
+    pub places: Box<[u32]>,
+    /// Bytes of the batch with these.
+    pub bytes: u32,
+    /// Its tombstones go when the log is cleaned after this, by the cleaner's wall clock (KIP-534).
+    pub delete_horizon: Option<Time>,
 }
 
 impl Entry {
     /// A batch at this offset, appended in this leader epoch.
     #[must_use]
     pub fn new(base_offset: u64, epoch: u32, batch: Arc<Batch>) -> Self {
-        Self { base_offset, epoch, records: batch.count(), batch }
+        Self { base_offset, epoch, records: batch.count(), batch, kept: None }
+    }
+
+    /// Its bytes on the wire and on disk.
+    #[must_use]
+    pub fn bytes(&self) -> u32 {
+        self.kept.as_ref().map_or(self.batch.bytes, |kept| kept.bytes)
+    }
+
+    /// How many of its records are left.
+    #[must_use]
+    pub fn left(&self) -> u32 {
+        self.kept.as_ref().map_or(self.records, |kept| kept.places.len() as u32)
+    }
+
+    /// The place in the batch of the record at this index among those that are left.
+    #[must_use]
+    pub fn place(&self, index: u32) -> u32 {
+        self.kept.as_ref().map_or(index, |kept| kept.places[index as usize])
+    }
+
+    /// Whether the record at this place in the batch is left.
+    #[must_use]
+    pub fn has(&self, place: u32) -> bool {
+        place < self.records
+            && self.kept.as_ref().is_none_or(|kept| kept.places.binary_search(&place).is_ok())
+    }
+
+    /// The index, among the records that are left, of the first one at `offset` or behind it.
+    #[must_use]
+    pub fn index_at(&self, offset: u64) -> u32 {
+        let place = offset.saturating_sub(self.base_offset).min(u64::from(self.records)) as u32;
+        match &self.kept {
+            None => place,
+            Some(kept) => kept.places.partition_point(|kept| *kept < place) as u32,
+        }
     }
 
     /// The offset behind its last record.

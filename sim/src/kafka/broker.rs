@@ -18,10 +18,11 @@ use super::{
     isr::IsrChanges,
     links::{Links, ReplyTo},
     lull::Proposal,
-    metadata::Image,
+    metadata::{Image, TopicId, TopicImage},
     protocol::{
-        FetchPartition, LeaderHint, ListOffsetsPartition, ListedOffset, MetadataResponse, Msg, OffsetSpec,
-        PartitionId, PartitionMetadata, Request, RequestBody, Response, ResponseBody, TopicIx, TopicMetadata,
+        EpochEnd, EpochPartition, FetchPartition, LeaderHint, ListOffsetsPartition, ListedOffset,
+        MetadataResponse, Msg, OffsetSpec, PartitionId, PartitionMetadata, Request, RequestBody, Response,
+        ResponseBody, TopicIx, TopicMetadata,
     },
     replica::{Leading, Replica, Role, Waiter},
     rules::{Rules, Truncate},
@@ -29,7 +30,10 @@ use super::{
 };
 use crate::kernel::{ConnId, Ctx, Digest, FileId, Mark, NodeId};
 use squall_bus::Time;
-use std::collections::VecDeque;
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 /// A timer of a broker's data plane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +52,12 @@ pub enum BrokerTimer {
     Isr,
     /// Something of the groups is due.
     Groups,
+    /// Delete old segments.
+    Retention,
+    /// Forget producers that have been idle for long.
+    Producers,
+    /// The log cleaner has rested.
+    Cleaner,
     /// Something of the transactions is due.
     Transactions,
 }
@@ -62,7 +72,10 @@ impl Digest for BrokerTimer {
             Self::FetchTimeout(node) => u64::from(node.0) << 8 | 5,
             Self::Isr => 6,
             Self::Groups => 7,
-            Self::Transactions => 8,
+            Self::Retention => 8,
+            Self::Producers => 9,
+            Self::Cleaner => 10,
+            Self::Transactions => 11,
         }
     }
 }
@@ -105,6 +118,12 @@ pub(super) struct Broker {
     purgatory_at: Option<Time>,
     /// The disk failed: the process must end.
     pub(super) storage_failed: bool,
+    /// The ids of the topics that the metadata had last.
+    pub(super) topic_ids: BTreeMap<TopicIx, TopicId>,
+    /// A follower is to be told something though nothing grew: lulls end.
+    pub(super) has_news: bool,
+    /// The log cleaner will look.
+    pub(super) cleaner_armed: bool,
     /// The process has begun so often; part of producer ids.
     boots: u64,
     producer_ids: u64,
@@ -128,6 +147,9 @@ impl Broker {
             ready: VecDeque::new(),
             purgatory_at: None,
             storage_failed: false,
+            topic_ids: BTreeMap::new(),
+            has_news: false,
+            cleaner_armed: false,
             boots: 0,
             producer_ids: 0,
         }
@@ -152,6 +174,7 @@ impl Broker {
         self.ready.clear();
         self.purgatory_at = None;
         self.storage_failed = false;
+        self.cleaner_armed = false;
         self.boots += 1;
         self.producer_ids = 0;
         let node = ctx.node();
@@ -168,9 +191,13 @@ impl Broker {
     }
 
     /// The periodic work begins.
-    pub(super) fn start_timers(&self, rules: &Rules, ctx: &mut Ctx<'_, Kafka>) {
+    pub(super) fn start_timers(&mut self, rules: &Rules, ctx: &mut Ctx<'_, Kafka>) {
         ctx.timer(rules.replica_lag_check, Timer::Broker(BrokerTimer::Lag));
         ctx.timer(rules.watermark_checkpoint, Timer::Broker(BrokerTimer::Checkpoint));
+        ctx.timer(rules.log_task_delay, Timer::Broker(BrokerTimer::Retention));
+        ctx.timer(rules.producer_expiration_check, Timer::Broker(BrokerTimer::Producers));
+        self.cleaner_armed = true;
+        ctx.timer(rules.cleaner_backoff, Timer::Broker(BrokerTimer::Cleaner));
     }
 
     /// The disk is empty.
@@ -193,15 +220,15 @@ impl Broker {
         self.replicas.values().map(Box::as_ref)
     }
 
-    fn replicas_mut(&mut self) -> impl Iterator<Item = &mut Replica> {
+    pub(super) fn replicas_mut(&mut self) -> impl Iterator<Item = &mut Replica> {
         self.replicas.values_mut().map(Box::as_mut)
     }
 
-    fn make_replica(&mut self, id: PartitionId) -> &mut Replica {
+    fn make_replica(&mut self, id: PartitionId, topic: &TopicImage) -> &mut Replica {
         let next_file = &mut self.next_file;
         self.replicas.place(id).get_or_insert_with(|| {
             *next_file += 1;
-            Box::new(Replica::new(id, FileId(*next_file - 1)))
+            Box::new(Replica::new(id, FileId(*next_file - 1), topic))
         })
     }
 
@@ -209,7 +236,9 @@ impl Broker {
 
     /// Partitions changed in this broker's image: replicas take up what they are now.
     pub(super) fn metadata_changed(&mut self, changed: &[PartitionId], env: &mut Env<'_, '_>) {
+        self.note_topics(changed, env);
         for id in changed {
+            self.drop_other_topic(*id, env);
             if env.image.partition(*id).is_some_and(|partition| partition.replicas.contains(&self.me)) {
                 self.partition_changed(*id, env);
             }
@@ -220,14 +249,17 @@ impl Broker {
     fn partition_changed(&mut self, id: PartitionId, env: &mut Env<'_, '_>) {
         let (Some(image), Some(topic)) = (env.image.partition(id), env.image.topic(id.topic)) else { return };
         let me = self.me;
-        let replica = self.make_replica(id);
+        let replica = self.make_replica(id, topic);
         replica.min_insync = image.effective_min_insync(&topic.settings);
-        replica.max_message_bytes = topic.settings.max_message_bytes;
+        if !Arc::ptr_eq(&replica.settings, &topic.settings) {
+            replica.settings = Arc::clone(&topic.settings);
+        }
         let same_reign = replica.leader_epoch == image.leader_epoch && replica.leader == image.leader;
         let news = replica.update_isr(image.isr, image.partition_epoch);
         if same_reign && !matches!(replica.role, Role::Idle) {
             if news && replica.leading().is_some() {
                 self.raise_high_watermark(id, env);
+                self.answer_deletions(id, env);
             }
             return;
         }
@@ -264,14 +296,26 @@ impl Broker {
 
     /// A leader that was deposed: whoever waits at it hears that it does not lead (6).
     fn deposed(&mut self, id: PartitionId, leading: Leading, env: &mut Env<'_, '_>) {
+        self.dismiss(id, leading, ErrorCode::NotLeaderOrFollower, env);
+    }
+
+    /// Whoever waits at a leader hears why it leads no more.
+    pub(super) fn dismiss(
+        &mut self,
+        id: PartitionId,
+        leading: Leading,
+        error: ErrorCode,
+        env: &mut Env<'_, '_>,
+    ) {
         if leading.waiters.iter().any(|(_, waiter)| matches!(waiter, Waiter::Produce { .. })) {
             env.ctx.mark(Mark::LeaderLostUnacked);
         }
         for (_, waiter) in leading.waiters {
-            self.waited(waiter, id, ErrorCode::NotLeaderOrFollower, env);
+            self.waited(waiter, id, error, env);
         }
         self.isr.forget(id);
         self.grown.push(id);
+        self.deletions_deposed(id, env);
     }
 
     /// Raises the high watermark of a replica that leads, and tells who waited for it.
@@ -350,6 +394,9 @@ impl Broker {
                 let list = |at: &ListOffsetsPartition| self.list_offset(at, env.rules);
                 ResponseBody::ListOffsets(partitions.iter().map(list).collect())
             }
+            RequestBody::OffsetForLeaderEpoch(partitions) => {
+                ResponseBody::OffsetForLeaderEpoch(partitions.iter().map(|at| self.epoch_end(at)).collect())
+            }
             RequestBody::InitProducerId => ResponseBody::InitProducerId(self.next_producer_id()),
             RequestBody::Txn(request) => {
                 if let Some(known) = self.conns.get_mut(conn) {
@@ -359,6 +406,9 @@ impl Broker {
             }
             RequestBody::TxnOffsetCommit(request) => {
                 return self.txn_offset_commit(conn, correlation, request, env);
+            }
+            RequestBody::DeleteRecords(request) => {
+                return self.delete_records(conn, correlation, &request, env);
             }
             body => {
                 if let Some(known) = self.conns.get_mut(conn) {
@@ -442,6 +492,16 @@ impl Broker {
         }
     }
 
+    /// Where a leader epoch ends here (rule B6).
+    fn epoch_end(&self, at: &EpochPartition) -> EpochEnd {
+        match self.check_leader(at.id, at.current_leader_epoch) {
+            Ok(replica) => {
+                EpochEnd { id: at.id, error: ErrorCode::None, end: replica.log.epoch_end(at.leader_epoch) }
+            }
+            Err(error) => EpochEnd { id: at.id, error, end: None },
+        }
+    }
+
     // Time.
 
     pub(super) fn on_timer(&mut self, timer: BrokerTimer, env: &mut Env<'_, '_>) {
@@ -459,6 +519,9 @@ impl Broker {
             BrokerTimer::FetchTimeout(leader) => self.fetch_timed_out(leader, env),
             BrokerTimer::Isr => self.isr.retry(),
             BrokerTimer::Groups => self.coordinator.due(env),
+            BrokerTimer::Retention => self.delete_old_segments(env),
+            BrokerTimer::Producers => self.expire_producers(env),
+            BrokerTimer::Cleaner => self.clean_logs(env),
             BrokerTimer::Transactions => self.txns_due(env),
         }
         self.settle(env);
@@ -478,6 +541,7 @@ impl Broker {
         let until = |conn: &Conn| match &conn.busy {
             Busy::Produce(parked) => Some(parked.until),
             Busy::Fetch(parked) => parked.due(),
+            Busy::DeleteRecords(parked) => Some(parked.until),
             Busy::No | Busy::Group(_) => None,
         };
         let is_due = |(conn, known)| until(known).is_some_and(|until| until <= now).then_some(conn);
@@ -485,6 +549,7 @@ impl Broker {
         for conn in due {
             self.expire_produce(conn, env);
             self.answer_fetch(conn, None, true, env);
+            self.answer_deletion(conn, true, env);
         }
         if let Some(next) = self.conns.iter().filter_map(|(_, known)| until(known)).min() {
             self.wake_at(next, env);
@@ -541,7 +606,7 @@ fn metadata(image: &Image, topics: Option<&[TopicIx]>) -> MetadataResponse {
     let describe = |topic: TopicIx| {
         let Some(known) = image.topic(topic) else {
             let error = ErrorCode::UnknownTopicOrPartition;
-            return TopicMetadata { topic, error, partitions: Vec::new() };
+            return TopicMetadata { topic, error, id: None, partitions: Vec::new() };
         };
         let partition = |partition: &super::metadata::PartitionImage| PartitionMetadata {
             error: if partition.leader.is_some() { ErrorCode::None } else { ErrorCode::LeaderNotAvailable },
@@ -549,7 +614,7 @@ fn metadata(image: &Image, topics: Option<&[TopicIx]>) -> MetadataResponse {
             leader_epoch: partition.leader_epoch,
         };
         let partitions = known.partitions.iter().map(partition).collect();
-        TopicMetadata { topic, error: ErrorCode::None, partitions }
+        TopicMetadata { topic, error: ErrorCode::None, id: Some(known.id), partitions }
     };
     let topics = match topics {
         Some(topics) => topics.iter().copied().map(describe).collect(),

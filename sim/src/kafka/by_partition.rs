@@ -36,6 +36,11 @@ impl<T> ByPartition<T> {
         &mut partitions[partition]
     }
 
+    /// Takes out what there is for this partition.
+    pub(super) fn take(&mut self, id: PartitionId) -> Option<T> {
+        self.0.get_mut(id.topic.0 as usize)?.get_mut(id.partition as usize)?.take()
+    }
+
     /// Everything, in order of partitions.
     pub(super) fn values(&self) -> impl Iterator<Item = &T> {
         self.0.iter().flatten().flatten()
@@ -71,5 +76,6 @@ mod tests {
         assert_eq!(map.values().collect::<String>(), "ab");
         map.values_mut().for_each(char::make_ascii_uppercase);
         assert_eq!(map.get_mut(id(2, 1)).copied(), Some('B'));
+        assert_eq!((map.take(id(2, 1)), map.take(id(2, 1)), map.take(id(9, 9))), (Some('B'), None, None));
     }
 }

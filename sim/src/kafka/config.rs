@@ -76,6 +76,24 @@ const SETTINGS: &[Setting] = &[
         "how long a request to another controller waits",
     ),
     row(
+        "group.consumer.heartbeat.interval.ms",
+        K::Millis(1),
+        Span(|rules| &mut rules.consumer_heartbeat),
+        "between two signs of life of a member, by the consumer protocol",
+    ),
+    row(
+        "group.consumer.max.size",
+        K::Count(1),
+        Number(|rules| &mut rules.consumer_group_max_size),
+        "members of a group of the consumer protocol",
+    ),
+    row(
+        "group.consumer.session.timeout.ms",
+        K::Millis(1),
+        Span(|rules| &mut rules.consumer_session),
+        "without a sign of life a member is put out, by the consumer protocol",
+    ),
+    row(
         "group.initial.rebalance.delay.ms",
         K::Millis(0),
         Span(|rules| &mut rules.group_initial_rebalance_delay),
@@ -88,10 +106,52 @@ const SETTINGS: &[Setting] = &[
         "the longest session that a member may ask for",
     ),
     row(
+        "group.max.size",
+        K::Count(1),
+        Number(|rules| &mut rules.group_max_size),
+        "members of a classic group",
+    ),
+    row(
         "group.min.session.timeout.ms",
         K::Millis(1),
         Span(|rules| &mut rules.group_min_session),
         "the shortest session that a member may ask for",
+    ),
+    row(
+        "log.cleaner.backoff.ms",
+        K::Millis(1),
+        Span(|rules| &mut rules.cleaner_backoff),
+        "how long the log cleaner rests when there is nothing to clean",
+    ),
+    row(
+        "log.cleaner.delete.retention.ms",
+        K::Millis(0),
+        Span(|rules| &mut rules.delete_retention),
+        "how long tombstones stay in a cleaned log",
+    ),
+    row(
+        "log.cleaner.min.compaction.lag.ms",
+        K::Millis(0),
+        Span(|rules| &mut rules.min_compaction_lag),
+        "nothing younger is cleaned",
+    ),
+    row(
+        "log.initial.task.delay.ms",
+        K::Millis(0),
+        Span(|rules| &mut rules.log_task_delay),
+        "from a broker's start to its first look at old segments",
+    ),
+    row(
+        "log.retention.check.interval.ms",
+        K::Millis(1),
+        Span(|rules| &mut rules.retention_check),
+        "between two looks at old segments",
+    ),
+    row(
+        "log.roll.ms",
+        K::Millis(1),
+        Span(|rules| &mut rules.segment_age),
+        "the age at which a segment is closed",
     ),
     row(
         "message.max.bytes",
@@ -106,10 +166,28 @@ const SETTINGS: &[Setting] = &[
         "in-sync replicas that acks=all needs, of the internal topics; others always say",
     ),
     row(
+        "offset.metadata.max.bytes",
+        K::Bytes(0),
+        Number(|rules| &mut rules.offset_metadata_max_bytes),
+        "the longest text that goes with a committed offset",
+    ),
+    row(
         "offsets.commit.timeout.ms",
         K::Millis(1),
         Span(|rules| &mut rules.offsets_commit_timeout),
         "how long a commit waits for its replicas",
+    ),
+    row(
+        "offsets.retention.check.interval.ms",
+        K::Millis(1),
+        Span(|rules| &mut rules.offsets_retention_check),
+        "how often a coordinator looks for expired offsets",
+    ),
+    row(
+        "offsets.retention.minutes",
+        K::Minutes(1),
+        Span(|rules| &mut rules.offsets_retention),
+        "how long offsets of a group without members are kept",
     ),
     row(
         "offsets.topic.num.partitions",
@@ -122,6 +200,18 @@ const SETTINGS: &[Setting] = &[
         K::Count(1),
         Number(|rules| &mut rules.offsets_replicas),
         "replicas of the offsets topic, or as many as there are brokers",
+    ),
+    row(
+        "producer.id.expiration.check.interval.ms",
+        K::Millis(1),
+        Span(|rules| &mut rules.producer_expiration_check),
+        "between two looks at idle producers",
+    ),
+    row(
+        "producer.id.expiration.ms",
+        K::Millis(1),
+        Span(|rules| &mut rules.producer_expiration),
+        "without a batch a producer is forgotten",
     ),
     row(
         "replica.fetch.backoff.ms",
@@ -164,6 +254,12 @@ const SETTINGS: &[Setting] = &[
         K::Flag,
         Flag(|rules| &mut rules.unclean_election),
         "whether a replica that is not in sync may lead, in topics that do not say",
+    ),
+    row(
+        "unclean.leader.election.interval.ms",
+        K::Millis(1),
+        Span(|rules| &mut rules.leader_check),
+        "between two looks of the controller at who leads",
     ),
 ];
 
@@ -281,7 +377,10 @@ mod tests {
             assert_eq!(of(&[(setting.name, &default)]), Ok(plain.clone()), "{}", setting.name);
             let other = match setting.kind {
                 K::Flag => "true".to_owned(),
-                _ => (default.parse::<u64>().expect("a number") + 7).to_string(),
+                _ => match default.parse::<u64>().expect("a number") {
+                    SettingKind::MOST => "7".to_owned(),
+                    number => (number + 7).to_string(),
+                },
             };
             let mut changed = of(&[(setting.name, &other)]).expect("a fine value");
             assert_eq!(setting.get(&mut changed), other, "{}", setting.name);

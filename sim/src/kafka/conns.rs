@@ -1,6 +1,7 @@
 //! The connections that others opened to a broker, found by their number without a search.
 
 use super::{
+    delete_records::ParkedDeletion,
     fetch::ParkedFetch,
     produce::ParkedProduce,
     protocol::{PartitionId, Request},
@@ -18,6 +19,7 @@ pub(super) enum Busy {
     Fetch(ParkedFetch),
     /// The group coordinator, with the request's correlation id.
     Group(u32),
+    DeleteRecords(ParkedDeletion),
 }
 
 /// A connection that somebody opened to this broker.

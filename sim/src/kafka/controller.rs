@@ -20,6 +20,7 @@ use super::{
         BrokerRegistrationRequest, IsrProposal, PartitionId, ResponseBody,
     },
     rules::Rules,
+    topic_config::LogSettings,
 };
 use crate::kernel::NodeId;
 use crate::nodes::NodeSet;
@@ -69,7 +70,7 @@ impl Controller {
         self.sessions[broker.index()].is_some_and(|session| now.since(session.contact) < rules.broker_session)
     }
 
-    fn active(&self) -> NodeSet {
+    pub(super) fn active(&self) -> NodeSet {
         self.image
             .registered()
             .filter(|(_, broker)| broker.is_active())
@@ -326,5 +327,6 @@ pub(super) fn default_settings(min_insync: u32, rules: &Rules) -> TopicSettings 
         min_insync: if rules.heed_min_isr { min_insync } else { 1 },
         unclean_election: rules.unclean_election,
         max_message_bytes: rules.message_max_bytes,
+        log: LogSettings::of(rules),
     }
 }

@@ -139,7 +139,7 @@ mod tests {
     }
 
     fn settings() -> TopicSettings {
-        TopicSettings { min_insync: 2, unclean_election: false, max_message_bytes: 1 << 20 }
+        crate::kafka::controller::default_settings(2, &kafka_4_3())
     }
 
     /// The partition after these nodes were fenced one by one.

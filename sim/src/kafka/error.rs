@@ -50,6 +50,8 @@ error_codes! {
     CoordinatorNotAvailable = 15, "COORDINATOR_NOT_AVAILABLE";
     /// This broker is not the coordinator.
     NotCoordinator = 16, "NOT_COORDINATOR";
+    /// The batch is larger than a segment.
+    RecordListTooLarge = 18, "RECORD_LIST_TOO_LARGE";
     /// Fewer replicas are in sync than acks=all demands; refused before the append.
     NotEnoughReplicas = 19, "NOT_ENOUGH_REPLICAS";
     /// Fewer replicas are in sync than acks=all demands; found after the append.
@@ -70,6 +72,14 @@ error_codes! {
     InvalidCommitOffsetSize = 28, "INVALID_COMMIT_OFFSET_SIZE";
     /// There is no group of that kind by this name.
     GroupIdNotFound = 69, "GROUP_ID_NOT_FOUND";
+    /// The broker does not speak this version of the request.
+    UnsupportedVersion = 35, "UNSUPPORTED_VERSION";
+    /// The number of partitions is not larger than it was.
+    InvalidPartitions = 37, "INVALID_PARTITIONS";
+    /// There are fewer live brokers than replicas.
+    InvalidReplicationFactor = 38, "INVALID_REPLICATION_FACTOR";
+    /// A setting is unknown or has an impossible value.
+    InvalidConfig = 40, "INVALID_CONFIG";
     /// The sequence number is not the next one.
     OutOfOrderSequenceNumber = 45, "OUT_OF_ORDER_SEQUENCE_NUMBER";
     /// The producer's epoch is older than the one the broker knows.
@@ -96,16 +106,26 @@ error_codes! {
     OffsetNotAvailable = 78, "OFFSET_NOT_AVAILABLE";
     /// Join again with the member id of this response.
     MemberIdRequired = 79, "MEMBER_ID_REQUIRED";
+    /// The preferred leader is not in sync or not active.
+    PreferredLeaderNotAvailable = 80, "PREFERRED_LEADER_NOT_AVAILABLE";
     /// The group has as many members as it may have.
     GroupMaxSizeReached = 81, "GROUP_MAX_SIZE_REACHED";
     /// Another member has taken over this instance.
     FencedInstanceId = 82, "FENCED_INSTANCE_ID";
+    /// No replica is there that could lead.
+    EligibleLeadersNotAvailable = 83, "ELIGIBLE_LEADERS_NOT_AVAILABLE";
+    /// There is a leader already that need not be replaced.
+    ElectionNotNeeded = 84, "ELECTION_NOT_NEEDED";
+    /// A record lacks the key that its topic's clean-up needs.
+    InvalidRecord = 87, "INVALID_RECORD";
     /// The group has offsets in a transaction that is not over.
     UnstableOffsetCommit = 88, "UNSTABLE_OFFSET_COMMIT";
     /// A newer producer has the transactional id.
     ProducerFenced = 90, "PRODUCER_FENCED";
     /// The partition epoch is not the controller's.
     InvalidUpdateVersion = 95, "INVALID_UPDATE_VERSION";
+    /// The server knows no topic of this id.
+    UnknownTopicId = 100, "UNKNOWN_TOPIC_ID";
     /// Another process of this broker id has a live session.
     DuplicateBrokerRegistration = 101, "DUPLICATE_BROKER_REGISTRATION";
     /// An ISR member is fenced, shutting down or of another broker epoch.

@@ -10,11 +10,11 @@ use super::{
     Kafka,
     broker::{Broker, Env},
     conns::{Busy, Conn},
+    deletion::unknown_ids,
     error::ErrorCode,
     lull::{Asked, Lull, Proposal},
     protocol::{Entry, FetchPartition, FetchRequest, FetchedPartition, PartitionId, ResponseBody},
     replica::Replica,
-    rules::Rules,
     txn::partition::Aborted,
 };
 use crate::kernel::{ConnId, Ctx, NodeId};
@@ -59,6 +59,9 @@ impl Broker {
         mut request: FetchRequest,
         env: &mut Env<'_, '_>,
     ) -> Option<ResponseBody> {
+        if let Some(unknown) = unknown_ids(&request, env.image) {
+            return Some(ResponseBody::Fetch(unknown));
+        }
         if !env.rules.check_fetch_epochs {
             forget_epochs(&mut request);
         }
@@ -134,6 +137,7 @@ impl Broker {
             self.want_isr(at.id, isr);
         }
         self.raise_high_watermark(at.id, env);
+        self.answer_deletions(at.id, env);
     }
 
     /// A replica grew: answers a Fetch that waits for it, if that is enough to say. Whether the connection goes on
@@ -148,7 +152,7 @@ impl Broker {
         let Busy::Fetch(ParkedFetch { request, .. }) = &known.busy else { return true };
         let follower = request.replica.map(|(node, _)| node);
         let Some(at) = request.partitions.iter().find(|at| at.id == id) else { return false };
-        if self.has_more(at, follower, request.isolation, env.rules) {
+        if self.has_more(at, request, env) {
             let mut open = std::mem::take(&mut self.open);
             if let Some(node) = follower {
                 self.follower_awaits(node, id, &request.partitions, &mut open);
@@ -178,19 +182,15 @@ impl Broker {
     }
 
     /// Whether there is more to say of a partition than its high watermark.
-    fn has_more(
-        &self,
-        at: &FetchPartition,
-        follower: Option<NodeId>,
-        isolation: Isolation,
-        rules: &Rules,
-    ) -> bool {
-        let Ok(replica) = self.check_leader(at.id, at.current_leader_epoch) else { return true };
+    fn has_more(&self, at: &FetchPartition, request: &FetchRequest, env: &Env<'_, '_>) -> bool {
+        let Ok(replica) = self.check_reader(at, request, env.rules) else { return true };
         let end = replica.log.end();
-        let limit = if follower.is_some() { end } else { replica.readable(isolation, rules) };
+        let limit =
+            if request.replica.is_some() { end } else { replica.readable(request.isolation, env.rules) };
         at.offset < limit
             || !(replica.log.start()..=end).contains(&at.offset)
             || replica.divergence(at).is_some()
+            || self.preferred(at, request, env).is_some()
     }
 
     /// Answers a waiting Fetch if there is enough to say, or, `expired`, if its time is up. `among`: the partitions of
@@ -317,9 +317,11 @@ impl Broker {
         expired: bool,
         env: &Env<'_, '_>,
     ) -> Option<Vec<FetchedPartition>> {
+        if let Some(unknown) = unknown_ids(request, env.image) {
+            return Some(unknown);
+        }
         let follower = request.replica.map(|(node, _)| node);
-        if !expired && !partitions.iter().any(|at| self.has_more(at, follower, request.isolation, env.rules))
-        {
+        if !expired && !partitions.iter().any(|at| self.has_more(at, request, env)) {
             return None;
         }
         let mut said = Vec::new();
@@ -328,7 +330,7 @@ impl Broker {
         for at in partitions {
             let left = request.max_bytes.saturating_sub(bytes);
             if let Some(fetched) = self.read_partition(at, request, left, bytes == 0, env) {
-                let read = fetched.entries.iter().map(|entry| entry.batch.bytes);
+                let read = fetched.entries.iter().map(Entry::bytes);
                 bytes = read.fold(bytes, u32::saturating_add);
                 urgent |= fetched.is_urgent();
                 said.push(fetched);
@@ -350,6 +352,7 @@ impl Broker {
                 && let Some(follower) = leading.followers.iter_mut().find(|follower| follower.node == node)
             {
                 follower.told = fetched.high_watermark;
+                follower.told_start = fetched.log_start;
             }
         }
         let mut untold = std::mem::take(&mut self.untold[node.index()]);
@@ -377,7 +380,8 @@ impl Broker {
         first: bool,
         env: &Env<'_, '_>,
     ) -> Option<FetchedPartition> {
-        let replica = match self.check_leader(at.id, at.current_leader_epoch) {
+        let preferred = self.preferred(at, request, env);
+        let replica = match self.check_reader(at, request, env.rules) {
             Ok(replica) => replica,
             Err(error) => return Some(refused(at.id, error, env)),
         };
@@ -387,7 +391,7 @@ impl Broker {
         let limit = if follower.is_some() { end } else { replica.readable(request.isolation, env.rules) };
         let in_range = (start..=end).contains(&at.offset);
         let news = follower.is_some_and(|node| replica.has_news_for(node));
-        if diverging.is_none() && in_range && at.offset >= limit && !news {
+        if diverging.is_none() && in_range && at.offset >= limit && !news && preferred.is_none() {
             return None;
         }
         let mut fetched = FetchedPartition {
@@ -399,8 +403,9 @@ impl Broker {
             entries: Vec::new(),
             diverging,
             leader: None,
+            preferred,
         };
-        if diverging.is_some() {
+        if diverging.is_some() || preferred.is_some() {
             return Some(fetched);
         }
         if !in_range {
@@ -445,14 +450,6 @@ fn refused(id: PartitionId, error: ErrorCode, env: &Env<'_, '_>) -> FetchedParti
         error => error,
     };
     let hint = matches!(error, ErrorCode::NotLeaderOrFollower | ErrorCode::FencedLeaderEpoch);
-    FetchedPartition {
-        id,
-        error,
-        high_watermark: 0,
-        log_start: 0,
-        aborted: Vec::new(),
-        entries: Vec::new(),
-        diverging: None,
-        leader: if hint { Broker::leader_hint(id, env.image) } else { None },
-    }
+    let leader = if hint { Broker::leader_hint(id, env.image) } else { None };
+    FetchedPartition { leader, ..FetchedPartition::refused(id, error) }
 }

@@ -10,7 +10,8 @@ use super::{
     error::ErrorCode,
     links::Lane,
     lull::Lull,
-    protocol::{FetchPartition, FetchRequest, FetchedPartition, PartitionId, RequestBody},
+    metadata::TopicId,
+    protocol::{FetchPartition, FetchRequest, FetchedPartition, PartitionId, RequestBody, TopicIx},
     replica::{Replica, Role, store},
     rules::Truncate,
 };
@@ -24,6 +25,8 @@ pub(super) struct Fetcher {
     leader: NodeId,
     /// Where to read on, by partition.
     partitions: Arc<Vec<FetchPartition>>,
+    /// The ids of their topics, while they are known to be the same.
+    topic_ids: Option<Arc<[(TopicIx, TopicId)]>>,
     /// Partitions that rest until then.
     resting: Vec<(Time, PartitionId)>,
     /// When the unanswered request was sent.
@@ -42,6 +45,7 @@ impl Fetcher {
         Self {
             leader,
             partitions: Arc::default(),
+            topic_ids: None,
             resting: Vec::new(),
             asked: None,
             lull: None,
@@ -60,6 +64,7 @@ impl Fetcher {
         self.resting.retain(|(_, resting)| *resting != id);
         if let Ok(place) = self.partitions.binary_search_by_key(&id, |at| at.id) {
             Arc::make_mut(&mut self.partitions).remove(place);
+            self.topic_ids = None;
             self.stale.push(id);
         }
     }
@@ -93,7 +98,10 @@ impl Fetcher {
         let partitions = Arc::make_mut(&mut self.partitions);
         match partitions.binary_search_by_key(&at.id, |at| at.id) {
             Ok(place) => partitions[place] = at,
-            Err(place) => partitions.insert(place, at),
+            Err(place) => {
+                partitions.insert(place, at);
+                self.topic_ids = None;
+            }
         }
     }
 }
@@ -108,6 +116,7 @@ fn place(replica: &Replica, max_bytes: u32, truncate: Truncate) -> FetchPartitio
             Truncate::ToHighWatermark => None,
         },
         max_bytes,
+        log_start: replica.log.start(),
     }
 }
 
@@ -134,11 +143,17 @@ impl Broker {
     /// Sends the next request to a leader, unless one is under way.
     fn fetch_from(&mut self, leader: NodeId, env: &mut Env<'_, '_>) {
         let me = self.me;
-        let fetcher = &mut self.fetchers[leader.index()];
         let now = env.ctx.now();
+        let fetcher = &self.fetchers[leader.index()];
         if fetcher.asked.is_some() || fetcher.partitions.is_empty() || fetcher.rests_until > now {
             return;
         }
+        let topic_ids = match &fetcher.topic_ids {
+            Some(known) => Arc::clone(known),
+            None => self.topic_ids(&fetcher.partitions),
+        };
+        let fetcher = &mut self.fetchers[leader.index()];
+        fetcher.topic_ids = Some(Arc::clone(&topic_ids));
         fetcher.asked = Some(now);
         fetcher.stale.clear();
         let request = FetchRequest {
@@ -148,6 +163,8 @@ impl Broker {
             min_bytes: 1,
             max_bytes: 10 << 20,
             partitions: Arc::clone(&fetcher.partitions),
+            rack: None,
+            topic_ids: Some(topic_ids),
         };
         if !fetcher.timeout_armed {
             fetcher.timeout_armed = true;
@@ -155,6 +172,26 @@ impl Broker {
                 .timer(env.rules.replica_request_timeout, Timer::Broker(BrokerTimer::FetchTimeout(leader)));
         }
         env.links.ask(leader, Lane::Fetch, RequestBody::Fetch(request), env.ctx);
+    }
+
+    /// The ids of the topics that these are partitions of, as its replicas have them.
+    fn topic_ids(&self, partitions: &[FetchPartition]) -> Arc<[(TopicIx, TopicId)]> {
+        let mut ids: Vec<(TopicIx, TopicId)> = Vec::new();
+        for at in partitions {
+            if ids.last().is_none_or(|(topic, _)| *topic != at.id.topic)
+                && let Some(replica) = self.replica(at.id)
+            {
+                ids.push((at.id.topic, replica.topic_id));
+            }
+        }
+        ids.into()
+    }
+
+    /// A replica is gone.
+    pub(super) fn stop_following(&mut self, id: PartitionId) {
+        for fetcher in &mut self.fetchers {
+            fetcher.remove(id);
+        }
     }
 
     /// A leader answered.
@@ -174,14 +211,17 @@ impl Broker {
         if replica.leader != Some(leader) || !matches!(replica.role, Role::Follower) {
             return;
         }
-        let end = replica.log.end();
+        let (end, high_watermark) = (replica.log.end(), replica.high_watermark);
         env.ctx.touch(Touch::Replica(me, id));
         match fetched.error {
             ErrorCode::None => {}
             ErrorCode::OffsetOutOfRange => {
-                // Nothing here is the leader's: what reaches beyond its log goes.
-                let upto = fetched.high_watermark;
-                replica.truncate(upto, env.rules);
+                // What reaches beyond the leader's log goes; a log that ends before the leader's begins, as a whole.
+                if end < fetched.log_start {
+                    replica.restart_at(fetched.log_start);
+                } else {
+                    replica.truncate(fetched.high_watermark, env.rules);
+                }
                 env.ctx.disk().truncate(replica.file, replica.log.file_len());
             }
             _ => {
@@ -200,20 +240,31 @@ impl Broker {
         if replica.log.end() < end {
             env.ctx.mark(Mark::FollowerTruncated);
         }
+        let mut rolled = false;
         for entry in fetched.entries {
-            if entry.base_offset != replica.log.end() {
+            if entry.base_offset < replica.log.end() {
                 break;
             }
-            if store(replica.file, &entry.batch, env).is_err() {
+            if store(replica.file, &entry, env).is_err() {
                 self.storage_failed = true;
                 return;
             }
-            replica.append(entry, env.rules);
+            rolled |= replica.append(entry, env.rules);
         }
-        replica.high_watermark = fetched.high_watermark.min(replica.log.end());
+        // A new leader may know less of it than this replica once did, but what is deleted was committed.
+        replica.high_watermark = fetched.high_watermark.min(replica.log.end()).max(replica.log.start());
+        replica.log.raise_start(fetched.log_start.min(replica.high_watermark));
+        if rolled {
+            self.log_rolled(id, env);
+        }
+        let Some(replica) = self.replica(id) else { return };
         let mut at = place(replica, env.rules.replica_fetch_max_bytes, env.rules.truncate);
         if env.rules.truncate == Truncate::ByEpochOnce {
             at.last_fetched_epoch = None;
+        }
+        if replica.high_watermark > high_watermark && !replica.watchers.is_empty() {
+            // A consumer reads here.
+            self.grown.push(id);
         }
         self.fetchers[leader.index()].put(at);
     }

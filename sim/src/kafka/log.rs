@@ -1,11 +1,16 @@
-//! A replica's log: batches at their offsets, and where each leader epoch begins.
+//! A replica's log: batches at their offsets, in segments, and where each leader epoch begins.
 //!
+//! - It begins at its start offset: what lies before it is deleted, or is about to be. Behind a cleaned part
+//!   offsets may have gaps; they are never given out again.
 //! - The epoch cache answers where an epoch ends: the largest epoch that is not above the one asked for, and the
 //!   offset where the next one begins (rule B5, `LeaderEpochFileCache` of Apache Kafka).
 //! - Nothing here is synced: the log knows how many bytes each prefix takes in its file, and the disk says how
 //!   many survived (rule B7).
 
-use super::protocol::Entry;
+use super::{
+    protocol::Entry,
+    segments::{Segment, SegmentLimits, Segments},
+};
 
 /// A replica's log.
 #[derive(Clone, Debug, Default)]
@@ -13,15 +18,38 @@ pub(super) struct Log {
     entries: Vec<Entry>,
     /// The length of the file up to the end of each entry.
     file_ends: Vec<u64>,
+    /// The length of the file up to the first entry: what was deleted before it.
+    file_start: u64,
     /// (epoch, first offset), rising in both.
     epochs: Vec<(u32, u64)>,
+    segments: Segments,
+    start: u64,
     end: u64,
+    /// Below this offset records may be missing that were cleaned away.
+    sparse_below: u64,
+    /// Everything below was cleaned at least once (Kafka's cleaner checkpoint).
+    cleaned: u64,
 }
 
 impl Log {
-    /// The first offset.
+    /// The first offset that may be read (Kafka's log start offset).
     pub(super) fn start(&self) -> u64 {
-        self.entries.first().map_or(0, |entry| entry.base_offset)
+        self.start
+    }
+
+    /// Its segments, in order.
+    pub(super) fn segments(&self) -> &[Segment] {
+        self.segments.list()
+    }
+
+    /// Below this offset records may be missing that were cleaned away.
+    pub(super) fn sparse_below(&self) -> u64 {
+        self.sparse_below
+    }
+
+    /// Everything below was cleaned at least once.
+    pub(super) fn cleaned(&self) -> u64 {
+        self.cleaned.max(self.start)
     }
 
     /// The offset behind the last record (Kafka's LEO).
@@ -47,7 +75,7 @@ impl Log {
 
     /// How many bytes the file has.
     pub(super) fn file_len(&self) -> u64 {
-        self.file_ends.last().copied().unwrap_or(0)
+        self.file_ends.last().copied().unwrap_or(self.file_start)
     }
 
     /// A leader begins its epoch at the end of the log.
@@ -58,16 +86,21 @@ impl Log {
         }
     }
 
-    /// Appends at the end. The entry's base offset must be the end.
-    pub(super) fn append(&mut self, entry: Entry) {
-        debug_assert_eq!(entry.base_offset, self.end);
+    /// Appends at the end, or behind a gap that the leader's cleaner left; whether that began a new segment.
+    pub(super) fn append(&mut self, entry: Entry, limits: SegmentLimits) -> bool {
+        debug_assert!(entry.base_offset >= self.end);
+        if entry.base_offset > self.end || entry.kept.is_some() {
+            self.sparse_below = entry.end_offset();
+        }
         if self.epochs.last().is_none_or(|(last, _)| *last < entry.epoch) {
             self.drop_epochs_from(self.end);
             self.epochs.push((entry.epoch, entry.base_offset));
         }
         self.end = entry.end_offset();
-        self.file_ends.push(self.file_len() + u64::from(entry.batch.bytes));
+        self.file_ends.push(self.file_len() + u64::from(entry.bytes()));
+        let rolled = self.segments.append(&entry, limits);
         self.entries.push(entry);
+        rolled
     }
 
     /// An epoch that begins where another one does had no records: only the later one counts.
@@ -83,22 +116,90 @@ impl Log {
             return;
         }
         let keep = self.entries.partition_point(|entry| entry.end_offset() <= offset);
-        self.cut_entries(keep);
+        self.cut_entries(keep, offset);
     }
 
     /// Cuts the log to what fits into so many bytes of its file.
     pub(super) fn truncate_file(&mut self, len: u64) {
+        self.file_start = self.file_start.min(len);
         let keep = self.file_ends.partition_point(|end| *end <= len);
         if keep < self.entries.len() {
-            self.cut_entries(keep);
+            let end = keep.checked_sub(1).map_or(self.start, |last| self.entries[last].end_offset());
+            self.cut_entries(keep, end);
         }
     }
 
-    fn cut_entries(&mut self, keep: usize) {
-        self.end = self.entries[keep].base_offset;
+    fn cut_entries(&mut self, keep: usize, end: u64) {
+        // A cut within a gap leaves the end there; a cut within a batch leaves it before the batch.
+        self.end = self.entries.get(keep).map_or(end, |entry| entry.base_offset.min(end));
         self.entries.truncate(keep);
         self.file_ends.truncate(keep);
         self.drop_epochs_from(self.end);
+        self.segments.cut(self.end, &self.entries);
+        self.start = self.start.min(self.end);
+        self.cleaned = self.cleaned.min(self.end);
+        self.sparse_below = self.sparse_below.min(self.end);
+    }
+
+    /// Drops everything and begins anew at `offset`: the leader's log begins behind the end of this one.
+    pub(super) fn restart_at(&mut self, offset: u64) {
+        *self = Self { start: offset, end: offset, sparse_below: offset, ..Self::default() };
+    }
+
+    /// Raises the first offset that may be read; whether it rose. What lies before it stays on disk for now.
+    pub(super) fn raise_start(&mut self, offset: u64) -> bool {
+        let rises = offset > self.start;
+        if rises {
+            self.start = offset.min(self.end);
+            self.forget_epochs_before(self.start);
+        }
+        rises
+    }
+
+    /// The epoch that the log begins in begins where the log does.
+    fn forget_epochs_before(&mut self, start: u64) {
+        let past = self.epochs.partition_point(|(_, begin)| *begin <= start);
+        if past > 0 {
+            self.epochs[past - 1].1 = start;
+            self.epochs.drain(..past - 1);
+        }
+    }
+
+    /// Deletes the first so many segments, and returns their entries; the log begins behind them.
+    pub(super) fn drop_segments(&mut self, count: usize) -> Vec<Entry> {
+        if count == self.segments().len() {
+            self.segments.roll(self.end);
+        }
+        let Some(base) = self.segments().get(count).map(|segment| segment.base_offset) else {
+            return Vec::new();
+        };
+        let dropped = self.entries.partition_point(|entry| entry.base_offset < base);
+        if dropped > 0 {
+            self.file_start = self.file_ends[dropped - 1];
+        }
+        self.file_ends.drain(..dropped);
+        self.segments.drop_first(count);
+        self.raise_start(base);
+        self.entries.drain(..dropped).collect()
+    }
+
+    /// Puts cleaned entries in the place of those below `upto`, the base offset of a segment.
+    pub(super) fn replace_below(&mut self, upto: u64, clean: Vec<Entry>, segment_bytes: u64) {
+        let count = self.segments().partition_point(|segment| segment.base_offset < upto);
+        let replaced = self.entries.partition_point(|entry| entry.base_offset < upto);
+        // Each entry stays at its place in the file, which has holes from now on.
+        let mut before = self.entries[..replaced].iter().zip(&self.file_ends[..replaced]);
+        let mut ends = Vec::with_capacity(clean.len());
+        for kept in &clean {
+            if let Some((_, end)) = before.find(|(entry, _)| entry.base_offset == kept.base_offset) {
+                ends.push(*end);
+            }
+        }
+        self.file_ends.splice(..replaced, ends);
+        self.entries.splice(..replaced, clean);
+        self.segments.cleaned(count, &self.entries, segment_bytes);
+        self.cleaned = upto;
+        self.sparse_below = self.sparse_below.max(upto);
     }
 
     /// The largest epoch not above `epoch`, and where it ends. An epoch below all that the log knows ends where
@@ -133,7 +234,7 @@ impl Log {
         let mut bytes = 0_u32;
         let mut last = first;
         while let Some(entry) = self.entries.get(last) {
-            bytes = bytes.saturating_add(entry.batch.bytes);
+            bytes = bytes.saturating_add(entry.bytes());
             if entry.end_offset() > limit || (last > first && bytes > max_bytes) {
                 break;
             }
@@ -148,14 +249,16 @@ mod tests {
     use super::*;
     use crate::kafka::protocol::Batch;
     use squall_bus::{Record, Time, Topic};
-    use std::sync::Arc;
+    use std::{sync::Arc, time::Duration};
+
+    const LIMITS: SegmentLimits = SegmentLimits { bytes: 200, age: Duration::MAX };
 
     fn log(epochs: &[u32]) -> Log {
         let mut log = Log::default();
         for epoch in epochs {
             let record = Record::new(&Topic::new("t"), None, "value".into());
             let batch = Arc::new(Batch::of_records(vec![record.clone(), record], None, Time::ZERO));
-            log.append(Entry::new(log.end(), *epoch, batch));
+            log.append(Entry::new(log.end(), *epoch, batch), LIMITS);
         }
         log
     }
@@ -202,6 +305,30 @@ mod tests {
         assert_eq!(log.read(3, 6, 1)[0].base_offset, 2, "the batch that holds the offset");
         assert_eq!(log.read(0, 4, u32::MAX).len(), 2, "nothing beyond the limit");
         assert!(log.read(6, 6, u32::MAX).is_empty());
+    }
+
+    #[test]
+    fn b11_whole_segments_go_and_the_log_begins_behind_them() {
+        // Two records of 17 bytes in a batch of 95: two batches fill a segment.
+        let mut log = log(&[1, 1, 2, 2, 3]);
+        let bases: Vec<u64> = log.segments().iter().map(|segment| segment.base_offset).collect();
+        assert_eq!(bases, [0, 4, 8]);
+        assert_eq!(log.drop_segments(1).len(), 2);
+        assert_eq!((log.start(), log.end(), log.entries().len()), (4, 10, 3));
+        assert_eq!(log.epoch_end(1), Some((1, 4)), "an epoch before the log ends where the log begins");
+        assert_eq!(log.drop_segments(2).len(), 3, "the active one too: another is begun");
+        assert_eq!((log.start(), log.end(), log.segments().len()), (10, 10, 1));
+        assert_eq!(log.read(10, 10, u32::MAX), []);
+    }
+
+    #[test]
+    fn b11_a_cut_leaves_the_segments_of_what_is_left() {
+        let mut log = log(&[1, 1, 2, 2, 3]);
+        log.truncate(6);
+        let sizes: Vec<(u64, u64)> = log.segments().iter().map(|s| (s.base_offset, s.bytes)).collect();
+        assert_eq!(sizes, [(0, 190), (4, 95)]);
+        log.restart_at(20);
+        assert_eq!((log.start(), log.end(), log.file_len()), (20, 20, 0));
     }
 
     #[test]

@@ -10,7 +10,7 @@
 //! - It ends for one follower when there is something to say to it. If that falls between the answer and the request
 //!   of a round, the request arrives when it would have arrived.
 //! - It ends for all when anything else happens that a round could tell of: a fault is about to strike, metadata is
-//!   taken in, a broker registers, a process ends.
+//!   taken in, a broker registers, a node turns away from the leader of the quorum, a process ends.
 //! - Whoever changes what a waiting follower is to be told without its log growing ends the lulls of its node
 //!   (`Server::rouse`): no round comes by that would tell it.
 //! - A round takes as long as the leader waits, and two messages of mean latency.

@@ -3,10 +3,13 @@
 //! Every node keeps an image of its own, made from the part of the log that is committed and has reached it
 //! (rule A5); the active controller keeps another one that is ahead of it.
 
-use super::protocol::{PartitionId, TopicIx};
+use super::{
+    protocol::{PartitionId, TopicIx},
+    topic_config::LogSettings,
+};
 use crate::kernel::NodeId;
 use crate::nodes::NodeSet;
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 /// A partition as the controller sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +41,24 @@ pub struct TopicSettings {
     pub unclean_election: bool,
     /// `max.message.bytes`.
     pub max_message_bytes: u32,
+    /// How its logs are cut into segments, deleted and cleaned.
+    pub log: LogSettings,
+}
+
+/// A topic's id: another one each time that a topic of a name is created (rule A6).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TopicId(pub u128);
+
+impl fmt::Display for TopicId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl fmt::Debug for TopicId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 /// A record of the metadata log.
@@ -62,9 +83,15 @@ pub enum MetadataRecord {
         stopping: bool,
     },
     /// A topic was created.
-    Topic(TopicIx, Arc<TopicSettings>, Arc<[PartitionImage]>),
+    Topic(TopicIx, TopicId, Arc<TopicSettings>, Arc<[PartitionImage]>),
     /// A partition changed.
     Partition(PartitionId, PartitionImage),
+    /// A topic is gone.
+    RemoveTopic(TopicIx),
+    /// A topic has these partitions more, behind those that it had.
+    NewPartitions(TopicIx, Arc<[PartitionImage]>),
+    /// A topic is like this from now on.
+    Config(TopicIx, Arc<TopicSettings>),
 }
 
 impl PartitionImage {
@@ -99,6 +126,8 @@ impl BrokerImage {
 /// A topic as the controller sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicImage {
+    /// Its id.
+    pub id: TopicId,
     /// What it is like.
     pub settings: Arc<TopicSettings>,
     /// Its partitions, by number.
@@ -194,14 +223,17 @@ impl Image {
                     (image.fenced, image.stopping) = (*fenced, *stopping);
                 }
             }
-            MetadataRecord::Topic(topic, settings, partitions) => {
+            MetadataRecord::Topic(topic, id, settings, partitions) => {
                 let index = topic.0 as usize;
                 if index >= self.topics.len() {
                     self.topics.resize(index + 1, None);
                 }
                 changed.extend((0..partitions.len()).map(|number| PartitionId::new(*topic, number as u32)));
-                self.topics[index] =
-                    Some(TopicImage { settings: Arc::clone(settings), partitions: partitions.to_vec() });
+                self.topics[index] = Some(TopicImage {
+                    id: *id,
+                    settings: Arc::clone(settings),
+                    partitions: partitions.to_vec(),
+                });
             }
             MetadataRecord::Partition(id, image) => {
                 if let Some(Some(topic)) = self.topics.get_mut(id.topic.0 as usize)
@@ -211,6 +243,28 @@ impl Image {
                     changed.push(*id);
                 }
             }
+            MetadataRecord::RemoveTopic(topic) => {
+                if let Some(gone) = self.topics.get_mut(topic.0 as usize).and_then(Option::take) {
+                    changed.extend(numbered(*topic, 0, gone.partitions.len()));
+                }
+            }
+            MetadataRecord::NewPartitions(topic, partitions) => {
+                if let Some(Some(image)) = self.topics.get_mut(topic.0 as usize) {
+                    changed.extend(numbered(*topic, image.partitions.len(), partitions.len()));
+                    image.partitions.extend(partitions.iter().cloned());
+                }
+            }
+            MetadataRecord::Config(topic, settings) => {
+                if let Some(Some(image)) = self.topics.get_mut(topic.0 as usize) {
+                    changed.extend(numbered(*topic, 0, image.partitions.len()));
+                    image.settings = Arc::clone(settings);
+                }
+            }
         }
     }
+}
+
+/// So many partitions of a topic, from this number on.
+fn numbered(topic: TopicIx, first: usize, count: usize) -> impl Iterator<Item = PartitionId> {
+    (first..first + count).map(move |number| PartitionId::new(topic, number as u32))
 }

@@ -6,16 +6,20 @@
 //!   the messages of [`protocol`].
 //! - Model code asks its rules, never which version or bug this is.
 
+mod admin;
 mod assign;
 pub mod batch;
 mod broker;
 pub mod bugs;
 mod by_partition;
+mod cleaner;
 pub mod client;
 pub mod config;
 mod conns;
 mod controller;
 mod coordinator;
+mod delete_records;
+mod deletion;
 mod election;
 pub mod error;
 mod fetch;
@@ -27,10 +31,12 @@ mod isr;
 mod lifecycle;
 mod links;
 mod log;
+mod log_requests;
 mod lull;
 pub mod metadata;
 mod model;
 pub mod names;
+mod near;
 mod placement;
 mod produce;
 mod producers;
@@ -38,10 +44,14 @@ pub mod profile;
 pub mod protocol;
 pub mod quorum;
 mod replica;
+mod retention;
 pub mod rules;
+mod segments;
 mod server;
 #[cfg(test)]
 mod tests;
+pub mod topic_config;
+mod topics;
 pub mod txn;
 mod voter;
 mod wire;
@@ -55,10 +65,11 @@ use crate::{
     kernel::{Choices, Ctx, Digest, Event, Model, NodeId, Site, mix},
     model::{Call, Note, Output, TxnCall},
 };
+use admin::Wanted;
 use broker::BrokerTimer;
 use client::Client;
 use controller::{default_settings, new_partitions};
-use metadata::{Image, MetadataRecord, PartitionImage, TopicSettings};
+use metadata::{Image, MetadataRecord, PartitionImage, TopicId, TopicSettings};
 use placement::place;
 use protocol::{GroupIx, Msg, PartitionId, TopicIx};
 use quorum::MetadataBatch;
@@ -95,6 +106,8 @@ pub enum Timer {
     Quorum(QuorumTimer),
     /// The controller of this quorum epoch looks at its sessions.
     Sessions(u32),
+    /// The controller of this quorum epoch looks at who leads.
+    Leaders(u32),
     /// A node takes in committed metadata.
     Apply,
     /// A broker speaks to the controller.
@@ -120,6 +133,7 @@ impl Digest for Timer {
             Self::Apply => 6,
             Self::Lifecycle => 7,
             Self::Broker(timer) => mix(8, timer.digest()),
+            Self::Leaders(epoch) => mix(9, u64::from(*epoch)),
         }
     }
 }
@@ -156,16 +170,18 @@ impl Touch {
 #[derive(Clone, Debug)]
 struct NewTopic {
     topic: TopicIx,
+    id: TopicId,
     settings: Arc<TopicSettings>,
     partitions: Arc<[PartitionImage]>,
 }
 
 impl NewTopic {
     fn record(&self) -> MetadataRecord {
-        MetadataRecord::Topic(self.topic, Arc::clone(&self.settings), Arc::clone(&self.partitions))
+        MetadataRecord::Topic(self.topic, self.id, Arc::clone(&self.settings), Arc::clone(&self.partitions))
     }
 }
 
+const TOPIC_ID: Site = Site::new("kafka.topic-id");
 const FIRST_CONTROLLER: Site = Site::new("kafka.first-controller");
 
 /// A whole Kafka: servers and clients.
@@ -183,8 +199,10 @@ pub struct Kafka {
     starts: u64,
     /// How many unclean elections each partition has had, for the invariants.
     unclean_elections: BTreeMap<PartitionId, u32>,
-    /// Topics that are asked for and not committed yet.
-    wanted: Vec<NewTopic>,
+    /// What administrators asked for and is not committed yet, in order.
+    wanted: Vec<Wanted>,
+    /// How many topics of each name were created, by number.
+    creations: Vec<u64>,
     /// The controller that a history was last told of.
     controller: Option<NodeId>,
     /// Who controls the cluster when it starts.
@@ -224,6 +242,7 @@ impl Kafka {
             starts: 0,
             unclean_elections: BTreeMap::new(),
             wanted: Vec::new(),
+            creations: Vec::new(),
             controller: Some(first_controller),
             first_controller,
             choices: choices.clone(),
@@ -256,14 +275,31 @@ impl Kafka {
     }
 
     /// A new topic among the brokers that are active now.
-    fn new_topic(&self, topic: TopicIx, settings: TopicSettings, partitions: u32, replicas: u32) -> NewTopic {
+    fn new_topic(
+        &mut self,
+        topic: TopicIx,
+        settings: TopicSettings,
+        partitions: u32,
+        replicas: u32,
+    ) -> NewTopic {
         let brokers: Vec<NodeId> = self.truth.unfenced().collect();
-        // The name, not the number, so that another topic's absence does not move this one.
-        let name = self.shared.names.topic(topic).as_str();
-        let entity = name.bytes().fold(0, |entity, byte| mix(entity, u64::from(byte)));
+        let entity = topics::entity(&self.shared.names, topic);
+        let id = self.draw_topic_id(topic, entity);
         let placed = place(&brokers, partitions, replicas, entity, &self.choices);
         let partitions = new_partitions(&placed, |node| self.truth.is_active(node));
-        NewTopic { topic, settings: Arc::new(settings), partitions }
+        NewTopic { topic, id, settings: Arc::new(settings), partitions }
+    }
+
+    /// The id of a topic that is to be created, by how many there were of its name.
+    fn draw_topic_id(&mut self, topic: TopicIx, entity: u64) -> TopicId {
+        let index = topic.0 as usize;
+        if index >= self.creations.len() {
+            self.creations.resize(index + 1, 0);
+        }
+        let before = self.creations[index];
+        self.creations[index] += 1;
+        let half = |ordinal| u128::from(self.choices.draw(TOPIC_ID, entity, ordinal));
+        TopicId(half(2 * before) << 64 | half(2 * before + 1))
     }
 
     /// The server that controls the cluster now, or did when its process ended.
@@ -282,23 +318,11 @@ impl Kafka {
     }
 
     fn topic_partitions(&self, topic: TopicIx) -> Option<&[PartitionImage]> {
-        if let Some(known) = self.truth.topic(topic) {
-            return Some(&known.partitions);
-        }
-        self.wanted.iter().find(|wanted| wanted.topic == topic).map(|wanted| &wanted.partitions[..])
-    }
-
-    /// Lets the active controller create what was asked for.
-    fn create_wanted(&mut self, node: NodeId, ctx: &mut Ctx<'_, Self>) {
-        let truth = &self.truth;
-        self.wanted.retain(|wanted| truth.topic(wanted.topic).is_none());
-        let server = &mut self.servers[node.index()];
-        if !server.voter.is_active() {
-            return;
-        }
-        for wanted in &self.wanted {
-            server.create_topic(wanted, ctx, &self.shared);
-        }
+        let new = self.wanted.iter().rev().find_map(|wanted| match wanted {
+            Wanted::Create(new) if new.topic == topic => Some(&new.partitions[..]),
+            _ => None,
+        });
+        new.or_else(|| self.truth.topic(topic).map(|known| &known.partitions[..]))
     }
 
     /// Everything that is committed, whoever has heard of it.
@@ -325,10 +349,11 @@ impl Kafka {
                     if image.recovering && image.leader.is_some() && image.leader != leader {
                         *self.unclean_elections.entry(*id).or_default() += 1;
                     }
-                    ctx.touch(Touch::Partition(*id));
                 }
             }
-            self.truth.apply(&batch.records, &mut Vec::new());
+            let mut changed = Vec::new();
+            self.truth.apply(&batch.records, &mut changed);
+            changed.into_iter().for_each(|id| ctx.touch(Touch::Partition(id)));
         }
     }
 }
@@ -379,7 +404,7 @@ impl Model for Kafka {
                 self.settle_lulls(node, ctx);
             }
             if !self.wanted.is_empty() {
-                self.create_wanted(node, ctx);
+                self.do_wanted(node, ctx);
             }
             self.observe(node, ctx);
         } else if let Some(Some(client)) = self.clients.get_mut(node.index() - self.servers.len()) {

@@ -2,13 +2,15 @@
 
 use super::{
     Kafka,
+    admin::Wanted,
     client::Client,
     controller::default_settings,
     coordinator::{offsets_partitions, partition_of},
-    metadata::{PartitionImage, TopicSettings},
+    error::ErrorCode,
+    metadata::{PartitionImage, TopicId, TopicSettings},
     protocol::{CommittedOffset, PartitionId, TopicIx},
     replica::Replica,
-    server::Server,
+    topic_config,
 };
 use crate::{
     kernel::{Choices, Ctx, NodeId, Site},
@@ -18,7 +20,7 @@ use squall_bus::{
     AckModel, Capabilities, Capability, ConsumerConfig, ConsumerEvent, Delivery, Error, ErrorClass, Position,
     ProducerConfig, Role, Subscription, Topic, TopicSpec, TopicState, Unit,
 };
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 const MINORITY: Site = Site::new("kafka.minority");
 
@@ -39,6 +41,13 @@ pub(super) fn capabilities() -> Capabilities {
             C::DropResponses,
             C::ProcessFaults,
             C::ClientFaults,
+            C::DeleteTopics,
+            C::AddPartitions,
+            C::AlterTopics,
+            C::DeleteRecords,
+            C::Retention,
+            C::Compaction,
+            C::UncleanElection,
         ],
     )
 }
@@ -51,30 +60,23 @@ fn unknown_topic(topic: &Topic) -> Error {
     refused("UNKNOWN_TOPIC_OR_PARTITION", format!("the topic `{topic}` does not exist; create it first"))
 }
 
-/// A topic's settings by Kafka's own names.
-fn settings(spec: &TopicSpec, mut settings: TopicSettings) -> Result<TopicSettings, Error> {
-    for (name, value) in &spec.config {
-        let wrong = || {
-            let message = format!("the topic `{}` cannot have `{name}: {value}`", spec.topic);
-            refused("INVALID_CONFIG", message)
-        };
-        match name.as_str() {
-            "min.insync.replicas" => settings.min_insync = value.parse().map_err(|_| wrong())?,
-            "unclean.leader.election.enable" => {
-                settings.unclean_election = value.parse().map_err(|_| wrong())?;
-            }
-            "max.message.bytes" => settings.max_message_bytes = value.parse().map_err(|_| wrong())?,
-            _ => {
-                let message = format!(
-                    "the topic `{}` sets `{name}`, which the simulated Kafka does not model; it knows \
-                     max.message.bytes, min.insync.replicas, unclean.leader.election.enable",
-                    spec.topic
-                );
-                return Err(refused("INVALID_CONFIG", message));
-            }
-        }
-    }
-    Ok(settings)
+/// Sets a topic's settings by Kafka's own names.
+fn put_config(
+    topic: &Topic,
+    config: &BTreeMap<String, String>,
+    settings: &mut TopicSettings,
+) -> Result<(), Error> {
+    config.iter().try_for_each(|(name, value)| {
+        topic_config::set(settings, name, value).map_err(|error| {
+            let message = format!("the topic `{topic}`: {}", error.message);
+            Error { message, ..error }
+        })
+    })
+}
+
+fn no_leader(unit: &Unit) -> Error {
+    let message = format!("{unit} has no leader now");
+    Error::new(ErrorClass::Retriable, "LEADER_NOT_AVAILABLE", message)
 }
 
 impl Kafka {
@@ -102,7 +104,8 @@ impl Kafka {
         let replicas = rules.transactions_replicas.min(self.shared.brokers);
         let (partitions, min_insync) = (rules.transactions_partitions, rules.transactions_min_insync);
         let settings = default_settings(min_insync.min(replicas), rules);
-        self.create(topic, settings, partitions, replicas);
+        let wanted = self.new_topic(topic, settings, partitions, replicas);
+        self.want(Wanted::Create(wanted));
     }
 
     /// A producer puts positions of a group into its transaction, with the membership of a consumer beside it.
@@ -129,17 +132,8 @@ impl Kafka {
         }
     }
 
-    /// Has a topic created: at once before the cluster runs, by its controller afterwards.
-    fn create(&mut self, topic: TopicIx, settings: TopicSettings, partitions: u32, replicas: u32) {
-        let wanted = self.new_topic(topic, settings, partitions, replicas);
-        if self.servers.iter().all(Server::is_new) {
-            self.settle(vec![wanted.record()]);
-        } else {
-            self.wanted.push(wanted);
-        }
-    }
-
     fn same_shape(&self, topic: TopicIx, spec: &TopicSpec) -> Option<bool> {
+        self.topic_to_be(topic)?;
         let known = self.topic_partitions(topic)?;
         let replicas = known.first().map_or(0, |partition| partition.replicas.len());
         Some(known.len() == spec.partitions as usize && replicas == spec.replicas as usize)
@@ -147,19 +141,25 @@ impl Kafka {
 
     fn partition(&self, unit: &Unit) -> Result<(PartitionId, &PartitionImage), Error> {
         let id = self.shared.names.partition(unit).ok_or_else(|| unknown_topic(&unit.topic))?;
+        self.topic_to_be(id.topic).ok_or_else(|| unknown_topic(&unit.topic))?;
         let known = self.partition_image(id);
         known.map(|known| (id, known)).ok_or_else(|| unknown_topic(&unit.topic))
     }
 
-    /// The replica that the controller takes for the leader.
-    fn leading_replica(&self, unit: &Unit) -> Result<&Replica, Error> {
+    /// A topic that exists, or will when everything is done that was asked for: its id, settings and partitions.
+    fn topic_now(&self, topic: &Topic) -> Result<(TopicIx, TopicId, TopicSettings, u32), Error> {
+        let ix = self.shared.names.find_topic(topic);
+        let known =
+            ix.and_then(|ix| self.topic_to_be(ix).map(|(id, settings, count)| (ix, id, settings, count)));
+        known.ok_or_else(|| unknown_topic(topic))
+    }
+
+    /// The replica that the controller takes for the leader, and its node.
+    fn leading_replica(&self, unit: &Unit) -> Result<(&Replica, NodeId), Error> {
         let (id, known) = self.partition(unit)?;
-        let leader = known.leader.ok_or_else(|| {
-            let message = format!("{unit} has no leader now");
-            Error::new(ErrorClass::Retriable, "LEADER_NOT_AVAILABLE", message)
-        })?;
+        let leader = known.leader.ok_or_else(|| no_leader(unit))?;
         let replica = self.servers[leader.index()].data().and_then(|broker| broker.replica(id));
-        replica.ok_or_else(|| {
+        replica.map(|replica| (replica, leader)).ok_or_else(|| {
             let message = format!("the leader of {unit} has not heard of it yet");
             Error::new(ErrorClass::Retriable, "NOT_LEADER_OR_FOLLOWER", message)
         })
@@ -274,13 +274,56 @@ impl BusModel for Kafka {
             );
             return Err(refused("INVALID_REPLICATION_FACTOR", message));
         }
-        let settings = settings(spec, default_settings(spec.min_insync, &self.shared.rules))?;
-        self.create(topic, settings, spec.partitions, spec.replicas);
+        let mut settings = default_settings(spec.min_insync, &self.shared.rules);
+        put_config(&spec.topic, &spec.config, &mut settings)?;
+        let wanted = self.new_topic(topic, settings, spec.partitions, spec.replicas);
+        self.want(Wanted::Create(wanted));
         Ok(())
     }
 
+    fn delete_topic(&mut self, topic: &Topic) -> Result<(), Error> {
+        let (ix, id, ..) = self.topic_now(topic)?;
+        self.want(Wanted::Delete(ix, id));
+        Ok(())
+    }
+
+    fn create_partitions(&mut self, topic: &Topic, count: u32) -> Result<(), Error> {
+        let (ix, id, _, before) = self.topic_now(topic)?;
+        if count < before {
+            let message = format!("the topic `{topic}` has {before} partitions; {count} would be fewer");
+            return Err(refused("INVALID_PARTITIONS", message));
+        }
+        if count > before {
+            self.want(Wanted::Grow(ix, id, count));
+        }
+        Ok(())
+    }
+
+    fn alter_topic(&mut self, topic: &Topic, config: &BTreeMap<String, String>) -> Result<(), Error> {
+        let (ix, id, mut altered, _) = self.topic_now(topic)?;
+        put_config(topic, config, &mut altered)?;
+        let config = config.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+        self.want(Wanted::Alter(ix, id, config, Box::new(altered)));
+        Ok(())
+    }
+
+    fn delete_records(&mut self, unit: &Unit, upto: Option<Position>) -> Result<Position, Error> {
+        let (id, leader) = (self.partition(unit)?.0, self.leading_replica(unit)?.1);
+        let broker = self.servers[leader.index()].data_mut();
+        let done = broker.map(|broker| broker.delete_before(id, upto.map(|upto| upto.0)));
+        match done {
+            Some(Ok(start)) => Ok(Position(start)),
+            Some(Err(ErrorCode::OffsetOutOfRange)) => {
+                let message =
+                    format!("the log of {unit} ends before the place up to which records are to go");
+                Err(refused("OFFSET_OUT_OF_RANGE", message))
+            }
+            Some(Err(_)) | None => Err(no_leader(unit)),
+        }
+    }
+
     fn describe(&self, topic: &Topic) -> Result<Vec<TopicState>, Error> {
-        let known = self.shared.names.find_topic(topic).and_then(|topic| self.topic_partitions(topic));
+        let known = self.topic_now(topic).ok().and_then(|(ix, ..)| self.topic_partitions(ix));
         let known = known.ok_or_else(|| unknown_topic(topic))?;
         let state = |(number, partition): (usize, &PartitionImage)| TopicState {
             unit: Unit::new(topic, number as u32),
@@ -292,7 +335,7 @@ impl BusModel for Kafka {
     }
 
     fn bounds(&self, unit: &Unit) -> Result<(Position, Position), Error> {
-        let replica = self.leading_replica(unit)?;
+        let (replica, _) = self.leading_replica(unit)?;
         Ok((Position(replica.log.start()), Position(replica.high_watermark)))
     }
 

@@ -1,8 +1,9 @@
 //! Produce at the broker (rules B3, B4, B13, C3).
 //!
-//! - Refused before the append, and so certain not to be in the log: no leader here (6), too large (10), broken
-//!   checksum (2), sequence number out of order (45) or of a fenced producer (47), acks=all below the minimum of
-//!   in-sync replicas (19), acks that are neither -1 nor 0 nor 1 (21).
+//! - Refused before the append, and so certain not to be in the log: no leader here (6), too large for the topic (10)
+//!   or for a segment (18), without a key where the cleaner needs one (87), broken checksum (2), sequence number out of
+//!   order (45) or of a fenced producer (47), acks=all below the minimum of in-sync replicas (19), acks that are neither
+//!   -1 nor 0 nor 1 (21).
 //! - acks=0 has no answer; a refused batch closes the connection instead. acks=1 is answered after the append.
 //!   acks=all is answered when the high watermark has passed the batch; until then the request waits, and is
 //!   answered 7 when its time is up and 6 when the leader is deposed: both leave the batch where it is.
@@ -143,17 +144,18 @@ impl Broker {
             env.ctx.mark(Mark::DuplicateRecognised);
             return Ok((base, base + u64::from(count)));
         }
+        let base = replica.log.end();
         if env.rules.drop_appends > 0 && replica.drops_one(env.rules.drop_appends) {
-            let base = replica.log.end();
             return Ok((base, base + u64::from(count)));
         }
-        if store(replica.file, &batch, env).is_err() {
+        let entry = Entry::new(base, replica.leader_epoch, batch);
+        if store(replica.file, &entry, env).is_err() {
             self.storage_failed = true;
             return Err(ErrorCode::KafkaStorageError);
         }
-        let base = replica.log.end();
-        let entry = Entry::new(base, replica.leader_epoch, batch);
-        replica.append(entry, env.rules);
+        if replica.append(entry, env.rules) {
+            self.log_rolled(id, env);
+        }
         env.ctx.touch(Touch::Replica(me, id));
         self.grown.push(id);
         self.raise_high_watermark(id, env);
@@ -236,8 +238,14 @@ fn check(replica: &Replica, batch: &Batch, acks: Acks, rules: &Rules) -> Result<
     if !batch.intact {
         return Err(ErrorCode::CorruptMessage);
     }
-    if batch.bytes > replica.max_message_bytes {
+    if batch.bytes > replica.settings.max_message_bytes {
         return Err(ErrorCode::MessageTooLarge);
+    }
+    if batch.bytes > replica.settings.log.segment_bytes {
+        return Err(ErrorCode::RecordListTooLarge);
+    }
+    if replica.settings.log.cleanup.compacts() && batch.records().iter().any(|record| record.key.is_none()) {
+        return Err(ErrorCode::InvalidRecord);
     }
     match batch.stamp.map(|stamp| replica.producers.check(stamp, batch.count())) {
         None | Some(Checked::Next) => Ok(None),

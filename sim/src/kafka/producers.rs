@@ -4,7 +4,8 @@
 //! what the old one knew of everything that was replicated.
 //! - A batch that equals one remembered is answered with the original offset.
 //! - The next sequence number must follow the last one (wrapping at 2^31 - 1); a new epoch begins at 0.
-//! - A producer that is not remembered may begin anywhere.
+//! - A producer that is not remembered may begin anywhere. One that has written nothing for
+//!   `producer.id.expiration.ms`, by the time stamps of its batches and the broker's wall clock, is forgotten.
 
 use super::{
     error::ErrorCode,
@@ -13,7 +14,11 @@ use super::{
     rules::TransactionVersion,
     txn::{messages::Marker, partition::Transactions},
 };
-use std::collections::{BTreeMap, VecDeque};
+use squall_bus::Time;
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
 
 const LAST_SEQUENCE: u32 = i32::MAX as u32;
 
@@ -32,6 +37,8 @@ struct Written {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Producer {
     epoch: u16,
+    /// The time stamp of its last batch.
+    last: Time,
     batches: VecDeque<Written>,
 }
 
@@ -55,13 +62,29 @@ pub(super) struct Producers {
 }
 
 impl Producers {
-    /// The producers that a log tells of, each with at most so many batches.
-    pub(super) fn of_log(log: &Log, remember: u32) -> Self {
-        let mut producers = Self::default();
+    /// These, and what a log tells of: each with at most so many batches.
+    pub(super) fn with_log(mut self, log: &Log, remember: u32) -> Self {
+        // What the log tells of transactions is all there is to know.
+        self.transactions = None;
         for entry in log.entries() {
-            producers.wrote(entry, remember);
+            self.wrote(entry, remember);
         }
-        producers
+        self
+    }
+
+    /// Forgets producers that have written nothing for so long.
+    pub(super) fn expire(&mut self, wall: Time, limit: Duration) {
+        self.known.retain(|_, producer| wall.since(producer.last) < limit);
+    }
+
+    /// Whether this is the last batch of a producer that is remembered.
+    pub(super) fn last_batch_is(&self, entry: &Entry) -> bool {
+        entry.batch.stamp.is_some_and(|stamp| {
+            self.known
+                .get(&stamp.pid)
+                .and_then(|producer| producer.batches.back())
+                .is_some_and(|last| last.base_offset == entry.base_offset)
+        })
     }
 
     /// What to make of a batch with this stamp and so many records.
@@ -123,6 +146,7 @@ impl Producers {
             producer.epoch = stamp.epoch;
             producer.batches.clear();
         }
+        producer.last = entry.batch.timestamp;
         let (records, base_offset) = (entry.records, entry.base_offset);
         producer.batches.push_back(Written { base_seq: stamp.base_seq, records, base_offset });
         while producer.batches.len() > remember as usize {
@@ -140,8 +164,9 @@ impl Producers {
         self.transactions.get_or_insert_default().wrote(entry);
         let known = self.known.entry(producer.pid).or_default();
         if known.epoch != producer.epoch {
-            *known = Producer { epoch: producer.epoch, batches: VecDeque::new() };
+            *known = Producer { epoch: producer.epoch, ..Producer::default() };
         }
+        known.last = entry.batch.timestamp;
     }
 }
 
@@ -149,8 +174,11 @@ impl Producers {
 mod tests {
     use super::*;
     use crate::kafka::protocol::Batch;
-    use squall_bus::{Record, Time, Topic};
+    use crate::kafka::segments::SegmentLimits;
+    use squall_bus::{Record, Topic};
     use std::sync::Arc;
+
+    const LIMITS: SegmentLimits = SegmentLimits { bytes: u64::MAX, age: Duration::MAX };
 
     fn stamp(epoch: u16, base_seq: u32) -> ProducerStamp {
         ProducerStamp { pid: 7, epoch, base_seq, transactional: false }
@@ -161,9 +189,9 @@ mod tests {
         for (epoch, seq) in batches {
             let record = Record::new(&Topic::new("t"), None, "v".into());
             let batch = Arc::new(Batch::of_records(vec![record; 2], Some(stamp(*epoch, *seq)), Time::ZERO));
-            log.append(Entry::new(log.end(), 0, batch));
+            log.append(Entry::new(log.end(), 0, batch), LIMITS);
         }
-        Producers::of_log(&log, remember)
+        Producers::default().with_log(&log, remember)
     }
 
     #[test]
@@ -188,6 +216,16 @@ mod tests {
     #[test]
     fn c3_an_unknown_producer_may_begin_anywhere() {
         assert_eq!(Producers::default().check(stamp(0, 99), 1), Checked::Next);
+    }
+
+    #[test]
+    fn c3_a_producer_is_forgotten_a_day_after_its_last_batch() {
+        let mut producers = producers(&[(0, 0), (0, 2)], 5);
+        let day = Duration::from_secs(86_400);
+        producers.expire(Time::ZERO + (day - Duration::from_millis(1)), day);
+        assert_eq!(producers.check(stamp(0, 2), 2), Checked::Duplicate(2));
+        producers.expire(Time::ZERO + day, day);
+        assert_eq!(producers.check(stamp(0, 2), 2), Checked::Next, "any sequence number will do");
     }
 
     #[test]

@@ -10,7 +10,10 @@
 //!
 //! What no row says is alike: a broker's defaults did not change between these versions where the model has them.
 
-use super::rules::{ReadCommittedUpto, Rules, TransactionVersion, Truncate, WatermarkOver};
+use super::{
+    rules::{ReadCommittedUpto, ReplicaSelector, Rules, TransactionVersion, Truncate, WatermarkOver},
+    topic_config::{Cleanup, Ratio},
+};
 use squall_bus::Assignor;
 use std::{fmt, time::Duration};
 
@@ -119,6 +122,8 @@ pub fn kafka_4_3() -> Rules {
         elr: true,
         elect_last_known_leader: true,
         unclean_election: false,
+        leader_check: ms(300_000),
+        leader_imbalance: Ratio::TENTH,
 
         truncate: Truncate::ByEpoch,
         watermark_over: WatermarkOver::MaximalIsr,
@@ -141,7 +146,22 @@ pub fn kafka_4_3() -> Rules {
         answer_duplicates: true,
         ack_offsets: true,
         drop_appends: 0,
+        replica_selector: ReplicaSelector::Leader,
         guard_latest_offset: true,
+
+        segment_bytes: 1 << 30,
+        segment_age: ms(604_800_000),
+        retention: Some(ms(604_800_000)),
+        retention_bytes: None,
+        retention_check: ms(300_000),
+        log_task_delay: ms(30_000),
+        cleanup: Cleanup::Delete,
+        min_cleanable: Ratio::HALF,
+        min_compaction_lag: ms(0),
+        delete_retention: ms(86_400_000),
+        cleaner_backoff: ms(15_000),
+        producer_expiration: ms(86_400_000),
+        producer_expiration_check: ms(600_000),
 
         offsets_partitions: 50,
         offsets_replicas: 3,
@@ -151,6 +171,7 @@ pub fn kafka_4_3() -> Rules {
         group_min_session: ms(6_000),
         group_max_session: ms(1_800_000),
         group_max_size: i32::MAX as u32,
+        consumer_protocol: true,
         consumer_heartbeat: ms(5_000),
         consumer_session: ms(45_000),
         consumer_group_max_size: i32::MAX as u32,

@@ -9,7 +9,12 @@
 //! - Offsets and epochs are Kafka's own; `None` stands for Kafka's -1.
 
 pub use super::batch::{
-    BATCH_OVERHEAD, Batch, CommittedOffset, Entry, Payload, ProducerStamp, RECORD_OVERHEAD, record_bytes,
+    BATCH_OVERHEAD, Batch, CommittedOffset, Entry, Kept, Payload, ProducerStamp, RECORD_OVERHEAD,
+    record_bytes,
+};
+
+pub use super::log_requests::{
+    AdminRequest, DeleteRecordsRequest, DeletedRecords, Election, EpochEnd, EpochPartition,
 };
 
 pub use super::group_protocol::{
@@ -21,6 +26,7 @@ pub use squall_bus::Assignor;
 
 use super::{
     error::ErrorCode,
+    metadata::TopicId,
     quorum::{QuorumRequest, QuorumResponse},
     txn::{
         messages::{ProduceTxn, TxnOffsetCommitRequest, TxnRequest, TxnResponse},
@@ -149,6 +155,12 @@ pub enum RequestBody {
     AlterPartition(AlterPartitionRequest),
     /// Between the voters of the metadata quorum, and from its observers.
     Quorum(QuorumRequest),
+    /// Move the start of logs.
+    DeleteRecords(DeleteRecordsRequest),
+    /// Where leader epochs end.
+    OffsetForLeaderEpoch(Vec<EpochPartition>),
+    /// An administrator asks the controller.
+    Admin(AdminRequest),
 }
 
 /// What can be answered; each variant answers the request of its name.
@@ -190,6 +202,12 @@ pub enum ResponseBody {
     AlterPartition(ErrorCode, Vec<AlteredPartition>),
     /// See [`QuorumResponse`].
     Quorum(QuorumResponse),
+    /// One result for each partition of the request, in its order.
+    DeleteRecords(Vec<DeletedRecords>),
+    /// One result for each partition of the request, in its order.
+    OffsetForLeaderEpoch(Vec<EpochEnd>),
+    /// How it went; of an election one result for each partition, in order.
+    Admin(ErrorCode, Vec<(PartitionId, ErrorCode)>),
 }
 
 /// Who must have a batch before the answer, as the wire has it: -1 for all in sync, 1 for the leader, 0 for nobody.
@@ -260,6 +278,10 @@ pub struct FetchRequest {
     pub max_bytes: u32,
     /// Where to read.
     pub partitions: Arc<Vec<FetchPartition>>,
+    /// The broker in whose rack a consumer is (`client.rack`).
+    pub rack: Option<NodeId>,
+    /// The ids of the topics, from who names them by id (Fetch 13 and later).
+    pub topic_ids: Option<Arc<[(TopicIx, TopicId)]>>,
 }
 
 /// Where to read in one partition.
@@ -271,10 +293,12 @@ pub struct FetchPartition {
     pub current_leader_epoch: Option<u32>,
     /// From here on.
     pub offset: u64,
-    /// The epoch of the last record the reader has (followers; consumers that check for truncation).
+    /// The epoch of the last record that a follower has; consumers ask by OffsetForLeaderEpoch instead.
     pub last_fetched_epoch: Option<u32>,
     /// The most for this partition, except that the first batch always comes.
     pub max_bytes: u32,
+    /// Where a follower's own log begins; 0 from a consumer.
+    pub log_start: u64,
 }
 
 /// What was read in one partition.
@@ -298,13 +322,31 @@ pub struct FetchedPartition {
     pub diverging: Option<(u32, u64)>,
     /// With NOT_LEADER_OR_FOLLOWER or FENCED_LEADER_EPOCH: who leads now.
     pub leader: Option<LeaderHint>,
+    /// A consumer is to read from this replica instead (KIP-392).
+    pub preferred: Option<NodeId>,
 }
 
 impl FetchedPartition {
-    /// Whether the reader has to hear this at once: an error or a divergence.
+    /// An error and nothing else.
+    #[must_use]
+    pub const fn refused(id: PartitionId, error: ErrorCode) -> Self {
+        Self {
+            id,
+            error,
+            high_watermark: 0,
+            log_start: 0,
+            aborted: Vec::new(),
+            entries: Vec::new(),
+            diverging: None,
+            leader: None,
+            preferred: None,
+        }
+    }
+
+    /// Whether the reader has to hear this at once: an error, a divergence, another replica to read from.
     #[must_use]
     pub const fn is_urgent(&self) -> bool {
-        self.error.is_error() || self.diverging.is_some()
+        self.error.is_error() || self.diverging.is_some() || self.preferred.is_some()
     }
 }
 
@@ -359,6 +401,8 @@ pub struct TopicMetadata {
     pub topic: TopicIx,
     /// UNKNOWN_TOPIC_OR_PARTITION if the broker does not know it.
     pub error: ErrorCode,
+    /// Its id, if the broker knows it.
+    pub id: Option<TopicId>,
     /// Its partitions, by number.
     pub partitions: Vec<PartitionMetadata>,
 }

@@ -12,15 +12,16 @@
 use super::{
     broker::Env,
     log::Log,
-    metadata::{Image, PartitionImage},
+    metadata::{Image, PartitionImage, TopicId, TopicImage, TopicSettings},
     producers::Producers,
-    protocol::{Batch, Entry, FetchPartition, PartitionId},
+    protocol::{Entry, FetchPartition, PartitionId},
     rules::{ReadCommittedUpto, Rules, WatermarkOver},
+    segments::SegmentLimits,
 };
 use crate::kernel::{ConnId, DiskError, FileId, NodeId};
 use crate::nodes::NodeSet;
 use squall_bus::{Isolation, Time};
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
 /// What a leader knows of a follower.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +38,10 @@ pub(super) struct Follower {
     end_at_last_fetch: u64,
     /// The high watermark it was told last.
     pub(super) told: u64,
+    /// The start of the log that it was told last.
+    pub(super) told_start: u64,
+    /// Where its own log begins.
+    pub(super) start: u64,
 }
 
 /// Who waits for the high watermark.
@@ -82,6 +87,8 @@ pub(super) enum Role {
 #[derive(Debug)]
 pub(super) struct Replica {
     pub(super) id: PartitionId,
+    /// Which topic of this name it is a replica of.
+    pub(super) topic_id: TopicId,
     pub(super) file: FileId,
     pub(super) log: Log,
     pub(super) producers: Producers,
@@ -96,11 +103,16 @@ pub(super) struct Replica {
     pub(super) isr: NodeSet,
     /// ISR members that acks=all needs.
     pub(super) min_insync: u32,
-    pub(super) max_message_bytes: u32,
+    /// What its topic is like.
+    pub(super) settings: Arc<TopicSettings>,
+    /// What producers were remembered by where the log begins, if something was deleted before that.
+    producers_before: Option<Box<Producers>>,
     /// Connections whose fetch waits for this replica to grow.
     pub(super) watchers: Vec<ConnId>,
     /// Batches that this replica took as leader, where some of them are dropped ([`Rules::drop_appends`]).
     taken: u32,
+    /// Connections whose DeleteRecords waits for the low watermark.
+    pub(super) deletions: Vec<ConnId>,
     /// At so many starts of the process less was on disk than had been written; for the invariants.
     pub(super) losses: u32,
     /// How often the log was cut; for the invariants.
@@ -108,15 +120,16 @@ pub(super) struct Replica {
 }
 
 /// Appends a batch to a replica's file, as durably as the rules say.
-pub(super) fn store(file: FileId, batch: &Batch, env: &mut Env<'_, '_>) -> Result<(), DiskError> {
-    env.ctx.disk().append(file, u64::from(batch.bytes))?;
+pub(super) fn store(file: FileId, entry: &Entry, env: &mut Env<'_, '_>) -> Result<(), DiskError> {
+    env.ctx.disk().append(file, u64::from(entry.bytes()))?;
     if env.rules.flush_every_message { env.ctx.disk().flush(file) } else { Ok(()) }
 }
 
 impl Replica {
-    pub(super) fn new(id: PartitionId, file: FileId) -> Self {
+    pub(super) fn new(id: PartitionId, file: FileId, topic: &TopicImage) -> Self {
         Self {
             id,
+            topic_id: topic.id,
             file,
             log: Log::default(),
             producers: Producers::default(),
@@ -128,9 +141,11 @@ impl Replica {
             partition_epoch: 0,
             isr: NodeSet::EMPTY,
             min_insync: 1,
-            max_message_bytes: u32::MAX,
+            settings: Arc::clone(&topic.settings),
+            producers_before: None,
             watchers: Vec::new(),
             taken: 0,
+            deletions: Vec::new(),
             losses: 0,
             cuts: 0,
         }
@@ -143,13 +158,14 @@ impl Replica {
             self.cuts += 1;
         }
         self.log.truncate_file(file_len);
-        self.high_watermark = self.checkpoint.min(self.log.end());
-        self.producers = Producers::of_log(&self.log, rules.dedup_batches);
+        self.high_watermark = self.checkpoint.min(self.log.end()).max(self.log.start());
+        self.remember_producers(rules);
         self.role = Role::Idle;
         self.leader = None;
         (self.leader_epoch, self.partition_epoch) = (0, 0);
         self.isr = NodeSet::EMPTY;
         self.watchers.clear();
+        self.deletions.clear();
     }
 
     /// What it keeps as leader, if it leads.
@@ -189,6 +205,8 @@ impl Replica {
             last_fetch: Time::ZERO,
             end_at_last_fetch: 0,
             told: 0,
+            told_start: 0,
+            start: 0,
         });
         self.role = Role::Leader(Leading {
             begin: end,
@@ -208,7 +226,7 @@ impl Replica {
         now: Time,
     ) -> bool {
         let end = self.log.end();
-        let high_watermark = self.high_watermark;
+        let (start, high_watermark) = (self.log.start(), self.high_watermark);
         if at.current_leader_epoch != Some(self.leader_epoch)
             || at.offset != end
             || high_watermark != end
@@ -219,9 +237,12 @@ impl Replica {
         }
         let Some(leading) = self.leading_mut() else { return false };
         let follower = leading.followers.iter_mut().find(|follower| follower.node == node);
-        let Some(follower) = follower.filter(|follower| follower.told == high_watermark) else {
+        let known =
+            |follower: &&mut Follower| follower.told == high_watermark && follower.told_start == start;
+        let Some(follower) = follower.filter(known) else { return false };
+        if follower.start != at.log_start {
             return false;
-        };
+        }
         (follower.end, follower.end_at_last_fetch) = (Some(end), end);
         (follower.caught_up, follower.last_fetch) = (now, now);
         follower.broker_epoch = broker_epoch;
@@ -237,7 +258,11 @@ impl Replica {
             && self.divergence(at).is_none()
             && self.leading().is_some_and(|leading| {
                 let mut followers = leading.followers.iter();
-                followers.any(|known| (known.node, known.end, known.told) == (node, Some(end), end))
+                let starts = (self.log.start(), at.log_start);
+                followers.any(|known| {
+                    (known.node, known.end, known.told) == (node, Some(end), end)
+                        && (known.told_start, known.start) == starts
+                })
             })
     }
 
@@ -250,10 +275,29 @@ impl Replica {
         }
     }
 
-    /// Whether a follower has not been told the high watermark.
+    /// Whether a follower has not been told the high watermark, or where the log begins.
     pub(super) fn has_news_for(&self, node: NodeId) -> bool {
         let followers = self.leading().map_or(&[][..], |leading| &leading.followers[..]);
-        followers.iter().any(|follower| follower.node == node && follower.told != self.high_watermark)
+        followers.iter().any(|follower| {
+            follower.node == node
+                && (follower.told != self.high_watermark || follower.told_start != self.log.start())
+        })
+    }
+
+    /// Whether this follower of a leader is in sync and has everything before an offset.
+    pub(super) fn has_in_sync(&self, node: NodeId, offset: u64) -> bool {
+        let followers = self.leading().map_or(&[][..], |leading| &leading.followers[..]);
+        let has = |follower: &Follower| {
+            follower.node == node && follower.end.is_some_and(|end| end >= offset) && follower.start <= offset
+        };
+        self.isr.contains(node) && followers.iter().any(has)
+    }
+
+    /// The least start of the log over this replica and the followers that are alive.
+    pub(super) fn low_watermark(&self, image: &Image) -> u64 {
+        let followers = self.leading().map_or(&[][..], |leading| &leading.followers[..]);
+        let live = followers.iter().filter(|follower| image.is_active(follower.node));
+        live.map(|follower| follower.start).fold(self.log.start(), u64::min)
     }
 
     /// A follower fetches from `at`: how far it is, by the leader's clock.
@@ -275,6 +319,7 @@ impl Replica {
             follower.caught_up = follower.caught_up.max(follower.last_fetch);
         }
         follower.end = Some(at.offset);
+        follower.start = at.log_start;
         follower.broker_epoch = broker_epoch;
         follower.last_fetch = now;
         follower.end_at_last_fetch = end;
@@ -409,10 +454,37 @@ impl Replica {
         self.taken.is_multiple_of(rate)
     }
 
-    /// Puts an entry at the end of the log and remembers its producer.
-    pub(super) fn append(&mut self, entry: Entry, rules: &Rules) {
+    /// Puts an entry at the end of the log and remembers its producer; whether that began a new segment.
+    pub(super) fn append(&mut self, entry: Entry, rules: &Rules) -> bool {
         self.producers.wrote(&entry, rules.dedup_batches);
-        self.log.append(entry);
+        let settings = &self.settings.log;
+        let limits = SegmentLimits { bytes: u64::from(settings.segment_bytes), age: settings.segment_age };
+        self.log.append(entry, limits)
+    }
+
+    /// Makes what producers are remembered by from the log.
+    fn remember_producers(&mut self, rules: &Rules) {
+        let before = self.producers_before.as_deref().cloned().unwrap_or_default();
+        self.producers = before.with_log(&self.log, rules.dedup_batches);
+    }
+
+    /// Deletes the first so many segments; how many bytes that freed.
+    pub(super) fn delete_segments(&mut self, count: usize, rules: &Rules) -> u64 {
+        let dropped = self.log.drop_segments(count);
+        if dropped.iter().any(|entry| entry.batch.stamp.is_some()) {
+            let before = self.producers_before.get_or_insert_default();
+            dropped.iter().for_each(|entry| before.wrote(entry, rules.dedup_batches));
+        }
+        dropped.iter().map(|entry| u64::from(entry.bytes())).sum()
+    }
+
+    /// Drops everything and begins anew where the leader's log begins.
+    pub(super) fn restart_at(&mut self, offset: u64) {
+        self.cuts += 1;
+        self.log.restart_at(offset);
+        self.producers = Producers::default();
+        self.producers_before = None;
+        (self.high_watermark, self.checkpoint) = (offset, offset);
     }
 
     /// Cuts the log.
@@ -420,7 +492,7 @@ impl Replica {
         if offset < self.log.end() {
             self.cuts += 1;
             self.log.truncate(offset);
-            self.producers = Producers::of_log(&self.log, rules.dedup_batches);
+            self.remember_producers(rules);
             self.high_watermark = self.high_watermark.min(self.log.end());
             self.checkpoint = self.checkpoint.min(self.log.end());
         }

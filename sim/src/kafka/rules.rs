@@ -3,6 +3,7 @@
 //! A profile ([`super::profile`]) constructs it; model code asks its rules, never which version or bug this is.
 //! Printed as one `name: value` a line, it goes into the capsule and the hash.
 
+use super::topic_config::{Cleanup, Ratio};
 use squall_bus::Assignor;
 use std::{fmt, time::Duration};
 
@@ -16,6 +17,15 @@ pub enum Truncate {
     ByEpochOnce,
     /// It cuts its log to its own high watermark, as before Kafka 0.11: loses committed records.
     ToHighWatermark,
+}
+
+/// `replica.selector.class`: which replica a consumer is to read from (KIP-392).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ReplicaSelector {
+    /// The leader, always.
+    Leader,
+    /// `RackAwareReplicaSelector`: an in-sync replica in the consumer's own rack, if there is one.
+    RackAware,
 }
 
 /// Which replicas hold the high watermark back.
@@ -121,6 +131,13 @@ rules! {
     /// `unclean.leader.election.enable` of topics that do not say.
     unclean_election: bool,
 
+    /// `leader.imbalance.check.interval.seconds`, and `unclean.leader.election.interval.ms`, which is as long: how often
+    /// the controller looks at who leads.
+    leader_check: Duration,
+    /// `leader.imbalance.per.broker.percentage`: above this share of the partitions that prefer a broker and are led
+    /// elsewhere it gets them back.
+    leader_imbalance: Ratio,
+
     // Replication (rules B1 to B5).
     /// How a follower's log is cut.
     truncate: Truncate,
@@ -165,8 +182,38 @@ rules! {
     ack_offsets: bool,
     /// Every so manieth batch at a leader is acknowledged and not appended; 0: none is.
     drop_appends: u32,
+    /// Which replica a consumer is to read from. Every broker is a rack of its own (`broker.rack`).
+    replica_selector: ReplicaSelector,
     /// ListOffsets says OFFSET_NOT_AVAILABLE until the high watermark reaches the leader's epoch.
     guard_latest_offset: bool,
+
+    // Logs (rules B11, B12, C3); those that a topic may set stand for topics that do not.
+    /// `log.segment.bytes`.
+    segment_bytes: u32,
+    /// `log.roll.ms`.
+    segment_age: Duration,
+    /// `log.retention.ms`; `None` keeps records for ever.
+    retention: Option<Duration>,
+    /// `log.retention.bytes` of a partition; `None` for no limit.
+    retention_bytes: Option<u64>,
+    /// `log.retention.check.interval.ms`.
+    retention_check: Duration,
+    /// `log.initial.task.delay.ms`: from the start of a broker to its first look at retention.
+    log_task_delay: Duration,
+    /// `log.cleanup.policy`.
+    cleanup: Cleanup,
+    /// `log.cleaner.min.cleanable.ratio`.
+    min_cleanable: Ratio,
+    /// `log.cleaner.min.compaction.lag.ms`.
+    min_compaction_lag: Duration,
+    /// `log.cleaner.delete.retention.ms`: how long tombstones stay.
+    delete_retention: Duration,
+    /// `log.cleaner.backoff.ms`: how long the cleaner rests when there is nothing to clean.
+    cleaner_backoff: Duration,
+    /// `producer.id.expiration.ms`: how long an idle producer's state is remembered.
+    producer_expiration: Duration,
+    /// `producer.id.expiration.check.interval.ms`.
+    producer_expiration_check: Duration,
 
     // Groups (rules E1 to E8).
     /// `offsets.topic.num.partitions`.
@@ -185,6 +232,8 @@ rules! {
     group_max_session: Duration,
     /// `group.max.size`: members of a classic group.
     group_max_size: u32,
+    /// The coordinator speaks the consumer protocol (`group.version` 1); else it says UNSUPPORTED_VERSION.
+    consumer_protocol: bool,
     /// `group.consumer.heartbeat.interval.ms`.
     consumer_heartbeat: Duration,
     /// `group.consumer.session.timeout.ms`.

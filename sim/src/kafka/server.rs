@@ -5,8 +5,10 @@
 //! lays down the controller, answers what was waiting for a commit, and brings the broker's view up to date a
 //! little later (rule A5).
 
+mod control;
+
 use super::{
-    Kafka, NewTopic, Shared, Timer,
+    Kafka, Shared, Timer,
     broker::{Broker, Env},
     controller::{Controller, Records},
     error::ErrorCode,
@@ -90,6 +92,11 @@ impl Server {
         self.broker.as_ref().map(|broker| &broker.data)
     }
 
+    /// The data plane, to change it.
+    pub(super) fn data_mut(&mut self) -> Option<&mut Broker> {
+        self.broker.as_mut().map(|broker| &mut broker.data)
+    }
+
     pub(super) fn on(
         &mut self,
         event: Event<Msg, Timer>,
@@ -122,6 +129,8 @@ impl Server {
     /// Whether this event proposed a lull, or ends all of them.
     pub(super) fn has_lulls_to_settle(&self) -> bool {
         self.roused
+            || self.voter.roused
+            || self.data().is_some_and(|broker| broker.has_news)
             || !self.voter.lulls.is_empty()
             || self.data().is_some_and(|broker| !broker.lulls.is_empty())
     }
@@ -134,7 +143,8 @@ impl Server {
 
     /// Whether this event ends all lulls.
     pub(super) fn take_roused(&mut self) -> bool {
-        std::mem::take(&mut self.roused)
+        let news = self.data_mut().is_some_and(|broker| std::mem::take(&mut broker.has_news));
+        std::mem::take(&mut self.voter.roused) | std::mem::take(&mut self.roused) | news
     }
 
     /// Falls silent with a leader that proposes it, if this node would ask for exactly the same again.
@@ -370,7 +380,8 @@ impl Server {
             RequestBody::Quorum(_)
             | RequestBody::BrokerRegistration(_)
             | RequestBody::BrokerHeartbeat(_)
-            | RequestBody::AlterPartition(_) => self.control(request.client, request.body, to, ctx, shared),
+            | RequestBody::AlterPartition(_)
+            | RequestBody::Admin(_) => self.control(request.client, request.body, to, ctx, shared),
             _ => self.with_broker(ctx, shared, |broker, env| broker.request(conn, request, env)),
         }
     }
@@ -398,6 +409,7 @@ impl Server {
             RequestBody::BrokerRegistration(request) => controller.register(request, rules, now),
             RequestBody::BrokerHeartbeat(request) => controller.heartbeat(request, rules, now),
             RequestBody::AlterPartition(request) => controller.alter(&request, rules),
+            RequestBody::Admin(request) => controller.admin(&request, rules, &shared.names, ctx.choices()),
             _ => return,
         };
         self.decide(records, ctx);
@@ -414,15 +426,6 @@ impl Server {
             controller.decide(&records);
             self.voter.append(records);
             self.voter.appended(&mut self.links, ctx);
-        }
-    }
-
-    /// The controller creates a topic that an administrator asked for, unless it has.
-    pub(super) fn create_topic(&mut self, wanted: &NewTopic, ctx: &mut Ctx<'_, Kafka>, shared: &Shared) {
-        let known = |controller: &Controller| controller.image.topic(wanted.topic).is_some();
-        if !self.gone && self.controller.as_ref().is_some_and(|controller| !known(controller)) {
-            self.decide(vec![wanted.record()], ctx);
-            self.react(ctx, shared);
         }
     }
 
@@ -472,6 +475,7 @@ impl Server {
             Timer::Gone => self.finish(ctx),
             Timer::Quorum(timer) => self.voter.on_timer(timer, rules, &mut self.links, ctx),
             Timer::Sessions(epoch) => self.check_sessions(epoch, ctx, shared),
+            Timer::Leaders(epoch) => self.check_leaders(epoch, ctx, shared),
             Timer::Apply => {
                 self.apply_armed = false;
                 self.apply(ctx, shared);
@@ -488,19 +492,6 @@ impl Server {
             }
             Timer::Client(_) => {}
         }
-    }
-
-    fn check_sessions(&mut self, epoch: u32, ctx: &mut Ctx<'_, Kafka>, shared: &Shared) {
-        if self.controller.is_none() || !self.voter.is_active() || self.voter.epoch() != epoch {
-            return;
-        }
-        let now = ctx.now();
-        while let Some(records) =
-            self.controller.as_mut().and_then(|controller| controller.expire_session(&shared.rules, now))
-        {
-            self.decide(records, ctx);
-        }
-        ctx.timer(session_check(shared), Timer::Sessions(epoch));
     }
 
     // What follows from an event.
@@ -562,7 +553,8 @@ impl Server {
             ctx.mark(Mark::ControllerChanged);
         }
         self.controller = Some(Controller::new(image, shared.servers, ctx.now()));
-        ctx.timer(session_check(shared), Timer::Sessions(self.voter.epoch()));
+        ctx.timer(control::session_check(shared), Timer::Sessions(self.voter.epoch()));
+        ctx.timer(shared.rules.leader_check, Timer::Leaders(self.voter.epoch()));
     }
 
     fn answer_committed(&mut self, ctx: &mut Ctx<'_, Kafka>) {
@@ -608,13 +600,13 @@ impl Server {
             broker.published = true;
             broker.data.start_timers(&shared.rules, ctx);
         }
-        let all: Vec<PartitionId> = self.image.partitions().map(|(id, _)| id).collect();
+        let mut all: Vec<PartitionId> = self.image.partitions().map(|(id, _)| id).collect();
+        // Replicas of topics that were deleted meanwhile are still there.
+        all.extend(self.data().into_iter().flat_map(Broker::replicas).map(|replica| replica.id));
+        all.sort_unstable();
+        all.dedup();
         self.with_broker(ctx, shared, |broker, env| broker.metadata_changed(&all, env));
     }
-}
-
-fn session_check(shared: &Shared) -> Duration {
-    shared.rules.broker_session / shared.rules.session_checks_per_session.max(1)
 }
 
 /// The answer of a node that does not control the cluster.
@@ -623,6 +615,7 @@ fn not_controller(body: &RequestBody) -> ResponseBody {
     match body {
         RequestBody::BrokerRegistration(_) => ResponseBody::BrokerRegistration(error, 0),
         RequestBody::AlterPartition(_) => ResponseBody::AlterPartition(error, Vec::new()),
+        RequestBody::Admin(_) => ResponseBody::Admin(error, Vec::new()),
         _ => ResponseBody::BrokerHeartbeat(super::protocol::BrokerHeartbeatResponse {
             error,
             fenced: true,
@@ -637,6 +630,7 @@ fn refusal(body: &ResponseBody) -> ResponseBody {
     match body {
         ResponseBody::BrokerRegistration(..) => ResponseBody::BrokerRegistration(error, 0),
         ResponseBody::AlterPartition(..) => ResponseBody::AlterPartition(error, Vec::new()),
+        ResponseBody::Admin(..) => ResponseBody::Admin(error, Vec::new()),
         _ => ResponseBody::BrokerHeartbeat(super::protocol::BrokerHeartbeatResponse {
             error,
             fenced: true,

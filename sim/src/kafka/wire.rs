@@ -1,6 +1,6 @@
 //! What the kernel wants to know of messages: a digest for the hash of events, a size for the bandwidth of links.
 
-use super::protocol::{Entry, Msg, RequestBody, Response, ResponseBody};
+use super::protocol::{AdminRequest, Election, Entry, Msg, RequestBody, Response, ResponseBody};
 use crate::kernel::{Digest, Message, mix};
 
 impl RequestBody {
@@ -46,8 +46,16 @@ impl RequestBody {
                 .iter()
                 .fold(15, |hash, proposal| mix(mix(hash, proposal.id.word()), proposal.isr.len() as u64)),
             Self::Quorum(request) => mix(16, request.digest()),
-            Self::Txn(request) => mix(17, request.digest()),
-            Self::TxnOffsetCommit(request) => mix(18, request.digest()),
+            Self::DeleteRecords(request) => request
+                .partitions
+                .iter()
+                .fold(17, |hash, (id, upto)| mix(mix(hash, id.word()), upto.unwrap_or(u64::MAX))),
+            Self::Admin(request) => mix(18, request.digest()),
+            Self::OffsetForLeaderEpoch(partitions) => partitions
+                .iter()
+                .fold(19, |hash, at| mix(mix(hash, at.id.word()), u64::from(at.leader_epoch))),
+            Self::Txn(request) => mix(20, request.digest()),
+            Self::TxnOffsetCommit(request) => mix(21, request.digest()),
         }
     }
 
@@ -58,6 +66,20 @@ impl RequestBody {
             }
             Self::Fetch(request) => 64 + 32 * request.partitions.len() as u32,
             _ => 64,
+        }
+    }
+}
+
+impl AdminRequest {
+    fn digest(&self) -> u64 {
+        match self {
+            Self::DeleteTopic(topic) => mix(1, u64::from(topic.0)),
+            Self::CreatePartitions(topic, count) => mix(mix(2, u64::from(topic.0)), u64::from(*count)),
+            Self::AlterConfigs(topic, config) => mix(mix(3, u64::from(topic.0)), config.len() as u64),
+            Self::ElectLeaders(election, partitions) => {
+                let first = mix(4, u64::from(*election == Election::Unclean));
+                partitions.iter().fold(first, |hash, id| mix(hash, id.word()))
+            }
         }
     }
 }
@@ -109,7 +131,16 @@ impl ResponseBody {
                 results.iter().fold(mix(15, *error as u64), |hash, result| mix(hash, result.error as u64))
             }
             Self::Quorum(response) => mix(16, response.digest()),
-            Self::Txn(response) => mix(17, response.digest()),
+            Self::DeleteRecords(results) => results
+                .iter()
+                .fold(17, |hash, result| mix(mix(hash, result.error as u64), result.low_watermark)),
+            Self::OffsetForLeaderEpoch(ends) => ends.iter().fold(19, |hash, end| {
+                mix(mix(hash, end.error as u64), end.end.map_or(u64::MAX, |(_, offset)| offset))
+            }),
+            Self::Admin(error, results) => {
+                results.iter().fold(mix(18, *error as u64), |hash, (_, error)| mix(hash, *error as u64))
+            }
+            Self::Txn(response) => mix(20, response.digest()),
         }
     }
 
@@ -118,7 +149,7 @@ impl ResponseBody {
             Self::Fetch(partitions) => partitions
                 .iter()
                 .flat_map(|partition| &partition.entries)
-                .fold(64, |bytes, entry| entry.batch.bytes.saturating_add(bytes)),
+                .fold(64, |bytes, entry| entry.bytes().saturating_add(bytes)),
             _ => 64,
         }
     }

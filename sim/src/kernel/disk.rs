@@ -44,6 +44,8 @@ struct File {
     unsynced: Vec<u64>,
     /// Syncs asked for, each up to a length.
     pending: Vec<u64>,
+    /// Bytes of what was written that take no room any more.
+    discarded: u64,
 }
 
 /// One node's disk.
@@ -91,8 +93,12 @@ impl Disk {
     /// Cuts the file to this length; the cut is as durable as what it leaves.
     pub fn truncate(&mut self, file: FileId, len: u64) {
         let file = self.file(file);
-        let freed = file.written.saturating_sub(len);
+        // What was discarded is old, and so before the cut.
+        let live = file.written - file.discarded;
+        let left = live.saturating_sub(file.written.saturating_sub(len));
+        let freed = live - left;
         file.written = file.written.min(len);
+        file.discarded = file.written - left;
         file.synced = file.synced.min(len);
         file.torn = false;
         file.rotten.retain(|place| *place < len);
@@ -101,6 +107,15 @@ impl Disk {
             file.unsynced.push(file.written);
         }
         self.used -= freed;
+    }
+
+    /// So many bytes, somewhere before the end of the file, are deleted: they take no room any more. Lengths and
+    /// places in the file stay as they are.
+    pub fn discard(&mut self, file: FileId, bytes: u64) {
+        let file = self.file(file);
+        let bytes = bytes.min(file.written - file.discarded);
+        file.discarded += bytes;
+        self.used -= bytes;
     }
 
     /// A sync that the caller waits for before it does anything else; it takes no time here.
@@ -186,8 +201,11 @@ impl Disk {
                 torn = piece > 0 && end + piece < next;
                 survives = end + if torn { piece } else { 0 };
             }
-            freed += file.written - survives;
+            let live = file.written - file.discarded;
+            let left = live.saturating_sub(file.written - survives);
+            freed += live - left;
             file.written = survives;
+            file.discarded = survives - left;
             file.synced = survives;
             file.torn = torn;
             file.unsynced.clear();

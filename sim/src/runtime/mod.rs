@@ -237,20 +237,26 @@ fn host<T: Send + 'static>(
     // Before the runtime is built, so that tokio's clock begins where the run's does.
     let inside = Entered::new(seed);
     let used = Arc::clone(&control);
-    let hook = Hook {
+    let hook = Arc::new(Mutex::new(Some(Hook {
         engine: Arc::clone(&engine),
         control: Arc::clone(&control),
         host_timers: options.host_timers,
         max_events: options.max_events,
-        base: Arc::new(Mutex::new(None)),
-        wakers: Mutex::default(),
-    };
-    let (base, unparked) = (Arc::clone(&hook.base), Arc::clone(&hook.base));
+        base: None,
+        wakers: Vec::new(),
+    })));
+    let (parked, begun, over) = (Arc::clone(&hook), Arc::clone(&hook), hook);
+    let base = Arc::new(Mutex::new(None));
+    let unparked = Arc::clone(&base);
     let host_timers = options.host_timers;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
-        .on_thread_park(move || hook.park())
+        .on_thread_park(move || {
+            if let Some(hook) = &mut *lock(&parked) {
+                hook.park();
+            }
+        })
         // Only a park lets tokio's time jump.
         .on_thread_unpark(move || {
             if host_timers && let Some(start) = *lock(&unparked) {
@@ -263,6 +269,9 @@ fn host<T: Send + 'static>(
     let result = runtime.block_on(async move {
         let start = tokio::time::Instant::now();
         *lock(&base) = Some(start);
+        if let Some(hook) = &mut *lock(&begun) {
+            hook.base = Some(start);
+        }
         if options.host_timers {
             engine.set_host_clock(Some(Arc::new(move || host_time(start))));
         }
@@ -277,6 +286,10 @@ fn host<T: Send + 'static>(
         result
     });
     runtime.shutdown_background();
+    // The world holds wakers of the runtime's tasks, and these the runtime with its hooks: without this neither would
+    // ever be dropped.
+    let hook = lock(&over).take();
+    drop(hook);
     *lock(&used.ambient) = inside.used();
     result
 }
@@ -305,18 +318,19 @@ struct Hook {
     control: Arc<Control>,
     host_timers: bool,
     max_events: u64,
-    base: Arc<Mutex<Option<tokio::time::Instant>>>,
+    /// When the run began, once it has.
+    base: Option<tokio::time::Instant>,
     /// Whom to wake; kept for its memory.
-    wakers: Mutex<Vec<Waker>>,
+    wakers: Vec<Waker>,
 }
 
 impl Hook {
-    fn park(&self) {
+    fn park(&mut self) {
         self.control.parks.fetch_add(1, Ordering::Relaxed);
-        let Some(base) = *lock(&self.base) else { return };
+        let Some(base) = self.base else { return };
         let limit = if self.host_timers { host_time(base) } else { Time::MAX };
-        let mut wakers = lock(&self.wakers);
-        match self.engine.run_until(limit, self.max_events, &mut wakers) {
+        let wakers = &mut self.wakers;
+        match self.engine.run_until(limit, self.max_events, wakers) {
             Err(cause) => self.control.break_with(cause),
             Ok(at) if !wakers.is_empty() => {
                 ambient::advance(at.unwrap_or_default());

@@ -16,7 +16,7 @@ use std::time::Duration;
 pub(in crate::jsonl) type Step = (u8, u64, u8, bool);
 
 /// How many kinds of steps there are.
-const KINDS: u8 = 29;
+const KINDS: u8 = 30;
 
 pub(in crate::jsonl) fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec((0..KINDS, 0u64..1 << 50, any::<u8>(), any::<bool>()), 0..120)
@@ -254,6 +254,7 @@ fn harness(history: &mut History, Pick { what, number, pick, flag, unit, group }
             Observation::Advisory { group, unit, position: number % 64, what }
         }
         (28, _) => Observation::ClockBound(Duration::from_nanos(number)),
+        (29, _) => Observation::Changed(format!("orders grows to {pick} partitions")),
         _ => Observation::Other,
     }
 }

@@ -4,8 +4,9 @@ use super::{Writer, nanoseconds};
 use crate::{
     history::{Observation, ProcessId, UnitId},
     jsonl::line::{
-        AckedLine, AdvisoryLine, AssignedLine, ClockLine, CrashedLine, DrainLine, ElectedLine, ErrorLine,
-        FaultLine, HealLine, PhaseLine, RebalancedLine, ResetLine, Side, SoughtLine, SubscribedLine, Units,
+        AckedLine, AdvisoryLine, AssignedLine, ChangedLine, ClockLine, CrashedLine, DrainLine, ElectedLine,
+        ErrorLine, FaultLine, HealLine, PhaseLine, RebalancedLine, ResetLine, Side, SoughtLine,
+        SubscribedLine, Units,
     },
 };
 use serde::Serialize;
@@ -86,6 +87,9 @@ impl<'h, W: Write> Writer<'h, W> {
             }
             Observation::ClockBound(bound) => {
                 self.happened(index, "clock", ClockLine { bound: nanoseconds(*bound) })
+            }
+            Observation::Changed(what) => {
+                self.happened(index, "changed", ChangedLine { what: Cow::Borrowed(&**what) })
             }
             Observation::Phase(phase) => self.happened(index, "phase", PhaseLine { phase: *phase }),
             Observation::Drain(drain) => {

@@ -3,6 +3,7 @@
 //! Every problem is found, not just the first, and points at the value to blame: in the file, or in the
 //! `--set` argument that brought it.
 
+mod changes;
 mod clients;
 mod explore;
 mod faults;
@@ -21,6 +22,7 @@ pub(super) fn check(scenario: &Scenario, root: &Node) -> Vec<Problem> {
     topology::check(&mut check);
     clients::check(&mut check);
     faults::check(&mut check);
+    changes::check(&mut check);
     explore::check(&mut check);
     check.problems
 }

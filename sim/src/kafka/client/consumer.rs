@@ -47,6 +47,8 @@ pub(crate) enum Asked {
     Fetch(Vec<(u32, u32)>),
     /// An offset for one unit, by place and version.
     ListOffsets(u32, u32),
+    /// Where an epoch ends, for one unit, by place and version, under a leader epoch.
+    EpochEnd(u32, u32, u32),
     FindCoordinator,
     /// Group requests, by the member's attempt.
     Join(u32),
@@ -265,10 +267,13 @@ impl Consumer {
         match (asked, body) {
             (Asked::Fetch(units), ResponseBody::Fetch(partitions)) => {
                 self.fetching[slot as usize] = false;
-                self.fetched(&units, partitions, io, shared);
+                self.fetched(&units, partitions, io);
             }
             (Asked::ListOffsets(place, version), ResponseBody::ListOffsets(offsets)) => {
                 self.listed(place, version, &offsets, io, shared);
+            }
+            (Asked::EpochEnd(place, version, epoch), ResponseBody::OffsetForLeaderEpoch(ends)) => {
+                self.validated(place, version, epoch, &ends, io, shared);
             }
             (Asked::FindCoordinator, ResponseBody::FindCoordinator(error, node)) => {
                 self.found_coordinator(error, node, io);
@@ -300,7 +305,7 @@ impl Consumer {
     fn unanswered(&mut self, slot: u32, asked: &Asked, io: &mut dyn Io) {
         match asked {
             Asked::Fetch(_) => self.fetching[slot as usize] = false,
-            Asked::ListOffsets(place, version) => {
+            Asked::ListOffsets(place, version) | Asked::EpochEnd(place, version, _) => {
                 if let Some(reading) = self.reading(*place, *version) {
                     reading.listing = false;
                 }

@@ -111,6 +111,15 @@ pub(crate) enum FencedWrite {
     Abortable,
 }
 
+/// Where a consumer goes on whose position turns out to be in a part of the log that was cut off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Truncated {
+    /// Where its reset policy says (librdkafka).
+    ByPolicy,
+    /// At the first offset where the logs part (Java).
+    ToDivergence,
+}
+
 /// Which partitioner a library uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Partitioning {
@@ -228,6 +237,8 @@ pub(crate) struct ConsumerDefaults {
     pub(crate) loses_session_itself: bool,
     /// Whether the loss of a connection is reported.
     pub(crate) reports_transport: bool,
+    /// What a truncation below the position means.
+    pub(crate) truncated: Truncated,
     /// How long a close may take.
     pub(crate) close_timeout: Duration,
     /// `isolation.level`.
@@ -352,6 +363,7 @@ const RDKAFKA_CONSUMER: ConsumerDefaults = ConsumerDefaults {
     auto_commit_covers_last: true,
     loses_session_itself: true,
     reports_transport: true,
+    truncated: Truncated::ByPolicy,
     close_timeout: ms(30_000),
     isolation: Isolation::ReadCommitted,
     always_stable_offsets: false,
@@ -379,6 +391,7 @@ const JAVA_CONSUMER: ConsumerDefaults = ConsumerDefaults {
     auto_commit_covers_last: false,
     loses_session_itself: false,
     reports_transport: false,
+    truncated: Truncated::ToDivergence,
     close_timeout: ms(30_000),
     isolation: Isolation::ReadUncommitted,
     always_stable_offsets: true,

@@ -6,15 +6,17 @@
 //!   may bring more.
 //! - A unit without a position asks its leader for its first or next offset (ListOffsets). OFFSET_OUT_OF_RANGE
 //!   does the same, by the reset policy, and says so (`Reset`).
-//! - The reader's last leader epoch goes along (KIP-320): a log that diverges below the position sets it back to
-//!   where the logs part, and says so.
+//! - After a change of the leader a position is fetched from once it is known to be good
+//!   ([`validation`](super::validation)).
+//! - A leader may name a replica in the consumer's rack (KIP-392): that one is read from while the metadata is young,
+//!   until it answers with an error; then the leader is asked again.
 //! - Whatever was asked for before a seek or a new assignment carries an old version and is dropped.
 
 use super::super::{
     Shared,
     error::ErrorCode,
     protocol::{
-        Batch, FetchPartition, FetchRequest, FetchedPartition, ListOffsetsPartition, ListedOffset,
+        Entry, FetchPartition, FetchRequest, FetchedPartition, ListOffsetsPartition, ListedOffset,
         OffsetSpec, PartitionId, RequestBody,
     },
 };
@@ -28,7 +30,7 @@ use super::{
     own,
 };
 use crate::{
-    kernel::{Site, mix},
+    kernel::{NodeId, Site, mix},
     model::Output,
 };
 use squall_bus::{ConsumerEvent, Position, Record, Time};
@@ -60,10 +62,14 @@ pub(crate) struct Reading {
     /// What was asked for under another version does not concern it.
     pub(crate) version: u32,
     pub(crate) place: Place,
-    /// A ListOffsets is in flight.
+    /// A ListOffsets or OffsetForLeaderEpoch is in flight.
     pub(crate) listing: bool,
     /// The leader epoch of the last record fetched.
     pub(crate) epoch: Option<u32>,
+    /// The leader epoch under which the position is known to be good.
+    pub(crate) valid_under: Option<u32>,
+    /// The replica to read from instead of the leader, until then.
+    near: Option<(NodeId, Time)>,
     failures: u32,
     not_before: Time,
     /// Behind the last record handed out, and that record's leader epoch.
@@ -83,6 +89,8 @@ impl Reading {
             place,
             listing: false,
             epoch: None,
+            valid_under: None,
+            near: None,
             failures: 0,
             not_before: Time::ZERO,
             handed: None,
@@ -99,15 +107,14 @@ pub(crate) struct Chunk {
     /// The unit, by its place.
     pub(crate) unit: u32,
     pub(crate) version: u32,
-    batch: Arc<Batch>,
-    base_offset: u64,
-    epoch: u32,
+    entry: Entry,
+    /// The index of the next record among those that are left in the batch.
     next: u32,
 }
 
 impl Chunk {
     fn remaining(&self) -> u32 {
-        records(&self.batch).len() as u32 - self.next
+        self.entry.left() - self.next
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -116,10 +123,11 @@ impl Chunk {
 
     /// The next record with its offset and leader epoch.
     pub(crate) fn next(&mut self) -> (Record, u64, u32) {
-        let record = records(&self.batch)[self.next as usize].clone();
-        let offset = self.base_offset + u64::from(self.next);
+        let place = self.entry.place(self.next);
+        let record = records(&self.entry.batch)[place as usize].clone();
+        let offset = self.entry.base_offset + u64::from(place);
         self.next += 1;
-        (record, offset, self.epoch)
+        (record, offset, self.entry.epoch)
     }
 }
 
@@ -155,10 +163,16 @@ impl Consumer {
             match self.units[place].place {
                 Place::Unknown => {}
                 Place::Listing { spec, .. } => self.list(place as u32, version, id, leader, spec, io),
-                Place::At(_) if has_room && !self.fetching[leader as usize] => {
-                    wanted.push((leader, place as u32));
-                }
-                Place::At(_) => {}
+                Place::At(_) => match self.unsure(place, id) {
+                    Some((current, asked)) => self.validate(place as u32, leader, current, asked, io),
+                    None => match self.read_from(place, leader, io) {
+                        Ok(from) if has_room && !self.fetching[from as usize] => {
+                            wanted.push((from, place as u32));
+                        }
+                        Ok(_) => {}
+                        Err(at) => later = Some(later.map_or(at, |known| known.min(at))),
+                    },
+                },
             }
         }
         if !wanted.is_empty() {
@@ -183,15 +197,18 @@ impl Consumer {
         }
         let (mut asked, mut partitions) = (Vec::with_capacity(units), Vec::with_capacity(units));
         for (_, place) in wanted {
-            let reading = &self.units[*place as usize];
+            let reading = &mut self.units[*place as usize];
             let Place::At(offset) = reading.place else { continue };
             asked.push((*place, reading.version));
+            let current_leader_epoch = self.net.metadata.partition(reading.id).map(|view| view.epoch);
+            reading.valid_under = current_leader_epoch;
             partitions.push(FetchPartition {
                 id: reading.id,
-                current_leader_epoch: self.net.metadata.partition(reading.id).map(|view| view.epoch),
+                current_leader_epoch,
                 offset,
-                last_fetched_epoch: reading.epoch,
+                last_fetched_epoch: None,
                 max_bytes: library.partition_max_bytes,
+                log_start: 0,
             });
         }
         self.fetching[slot as usize] = true;
@@ -203,6 +220,8 @@ impl Consumer {
             min_bytes: library.fetch_min_bytes,
             max_bytes: library.fetch_max_bytes,
             partitions: Arc::new(partitions),
+            rack: self.settings.config.rack.and_then(|node| node.checked_sub(1)).map(NodeId),
+            topic_ids: self.net.metadata.topic_ids(),
         };
         self.net.conns.send(
             slot,
@@ -235,7 +254,6 @@ impl Consumer {
         asked: &[(u32, u32)],
         partitions: Vec<FetchedPartition>,
         io: &mut dyn Io,
-        shared: &Shared,
     ) {
         let was_empty = self.ready.is_empty();
         for partition in partitions {
@@ -245,7 +263,7 @@ impl Consumer {
                     .is_some_and(|reading| reading.id == partition.id && reading.version == *version)
             });
             if let Some((place, _)) = place {
-                self.fetched_one(place, partition, io, shared);
+                self.fetched_one(place, partition, io);
             }
         }
         if was_empty && !self.ready.is_empty() {
@@ -253,10 +271,11 @@ impl Consumer {
         }
     }
 
-    fn fetched_one(&mut self, place: u32, partition: FetchedPartition, io: &mut dyn Io, shared: &Shared) {
+    fn fetched_one(&mut self, place: u32, partition: FetchedPartition, io: &mut dyn Io) {
         let Place::At(position) = self.units[place as usize].place else { return };
         match partition.error {
             ErrorCode::None => {}
+            _ if self.units[place as usize].near.take().is_some() => return,
             ErrorCode::OffsetOutOfRange => {
                 let listing =
                     Place::Listing { from: Some(position), spec: self.reset_spec(), announce: true };
@@ -266,10 +285,13 @@ impl Consumer {
             error => return self.reading_failed(place, error, partition.leader, io),
         }
         self.units[place as usize].failures = 0;
-        if let Some((epoch, end)) = partition.diverging {
-            return self.diverged(place, position, epoch, end, io, shared);
-        }
+        let near_until = io.now() + self.settings.library.connecting.metadata_age;
         let reading = &mut self.units[place as usize];
+        if let Some(node) = partition.preferred {
+            reading.near = Some((node, near_until));
+            self.net.conns.want(node.0, io);
+            return;
+        }
         let mut position = position;
         let mut filter = Filter::new(partition.aborted);
         for entry in partition.entries {
@@ -278,21 +300,14 @@ impl Consumer {
             if end <= position {
                 continue;
             }
-            let skip = position.saturating_sub(entry.base_offset) as u32;
+            let next = entry.index_at(position);
             reading.epoch = Some(entry.epoch);
             position = end;
             if !visible {
                 continue;
             }
-            let chunk = Chunk {
-                unit: place,
-                version: reading.version,
-                base_offset: entry.base_offset,
-                epoch: entry.epoch,
-                next: skip,
-                batch: entry.batch,
-            };
-            if (skip as usize) < records(&chunk.batch).len() {
+            let chunk = Chunk { unit: place, version: reading.version, entry, next };
+            if !chunk.is_empty() && !records(&chunk.entry.batch).is_empty() {
                 self.ready_records += chunk.remaining();
                 self.ready.push_back(chunk);
             }
@@ -300,25 +315,33 @@ impl Consumer {
         reading.place = Place::At(position);
     }
 
-    /// The log parts from what was read below the position: on from there.
-    fn diverged(
-        &mut self,
-        place: u32,
-        position: u64,
-        epoch: u32,
-        end: u64,
-        io: &mut dyn Io,
-        shared: &Shared,
-    ) {
-        let to = end.min(position);
-        let reading = &mut self.units[place as usize];
-        reading.place = Place::At(to);
-        reading.epoch = Some(epoch);
-        let unit = shared.names.unit(reading.id);
-        self.tell(ConsumerEvent::Reset { unit, from: Some(Position(position)), to: Position(to) }, io);
+    /// Whom to read a unit from: the replica that the leader named, for as long as the metadata is believed, else the
+    /// leader. One that cannot be reached is forgotten; the leader is asked again a little later (`Err`).
+    fn read_from(&mut self, place: usize, leader: Slot, io: &mut dyn Io) -> Result<Slot, Time> {
+        let (now, rule) = (io.now(), self.settings.library.fetch_retry);
+        let reading = &mut self.units[place];
+        match reading.near {
+            Some((node, until)) if until > now && self.net.conns.is_up(node.0) => Ok(node.0),
+            Some((node, until)) if until > now => {
+                reading.near = None;
+                reading.not_before = now + rule.delay(0, u32::MAX / 2);
+                self.net.conns.want(node.0, io);
+                Err(reading.not_before)
+            }
+            _ => {
+                reading.near = None;
+                Ok(leader)
+            }
+        }
     }
 
-    fn reading_failed(
+    /// The current leader epoch of a unit and the epoch to ask about, if its position has to be looked at.
+    fn unsure(&self, place: usize, id: PartitionId) -> Option<(u32, u32)> {
+        let current = self.net.metadata.partition(id)?.epoch;
+        self.units[place].to_validate(current).map(|asked| (current, asked))
+    }
+
+    pub(super) fn reading_failed(
         &mut self,
         place: u32,
         error: ErrorCode,

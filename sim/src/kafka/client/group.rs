@@ -259,15 +259,13 @@ impl Consumer {
         let Some(member) = &mut self.member else { return };
         member.attempt += 1;
         member.phase = Phase::Joining;
-        let owned = self.units.iter().map(|reading| reading.id).collect();
-        let (owned, generation) = match self.settings.assignors.iter().find_map(|assignor| match assignor {
+        let owned = || self.units.iter().map(|reading| reading.id).collect();
+        let sticky = |assignor: &Assignor| match assignor {
             Assignor::Sticky => Some(member.remembered.clone()),
-            Assignor::CooperativeSticky => Some((Vec::clone(&owned), member.remembered.1)),
+            Assignor::CooperativeSticky => Some((owned(), member.remembered.1)),
             Assignor::Range | Assignor::RoundRobin | Assignor::Uniform => None,
-        }) {
-            Some(memory) => memory,
-            None => (Vec::new(), None),
         };
+        let (owned, generation) = self.settings.assignors.iter().find_map(sticky).unwrap_or_default();
         let subscription = MemberSubscription { topics: member.topics.clone(), owned, generation };
         let request = JoinGroupRequest {
             group: member.group,

@@ -4,14 +4,18 @@
 //!   something goes wrong: a topic or leader is missing, a broker says it does not lead, a connection breaks, a
 //!   leader that is needed cannot be reached. Attempts that leave something missing back off.
 //! - A broker may answer from old knowledge. A leader with a smaller epoch than one already known is ignored.
+//! - A topic with another id than before is another topic of that name (rule A6): what was known of the old one, its
+//!   epochs too, counts no more. What was asked for is asked for there at the same positions.
 //! - A response that names the new leader (KIP-951) is believed at once, by the same rule.
 
 use super::super::{
     error::ErrorCode,
+    metadata::TopicId,
     protocol::{LeaderHint, MetadataResponse, PartitionId, TopicIx},
 };
 use super::connections::Slot;
 use crate::kernel::NodeId;
+use std::sync::Arc;
 
 /// Who leads a partition, as far as the client knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -26,6 +30,8 @@ pub(crate) struct TopicView {
     pub(crate) topic: TopicIx,
     /// The last answer about it.
     pub(crate) error: ErrorCode,
+    /// Its id, once that is known.
+    pub(crate) id: Option<TopicId>,
     /// Its partitions; empty until they are known.
     pub(crate) partitions: Vec<PartitionView>,
 }
@@ -34,6 +40,8 @@ pub(crate) struct TopicView {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Metadata {
     pub(crate) topics: Vec<TopicView>,
+    /// The ids that are known, for requests that name topics by id.
+    ids: Option<Arc<[(TopicIx, TopicId)]>>,
 }
 
 impl Metadata {
@@ -42,7 +50,7 @@ impl Metadata {
         if let Some(place) = self.place(topic) {
             return (place, false);
         }
-        self.topics.push(TopicView { topic, error: ErrorCode::None, partitions: Vec::new() });
+        self.topics.push(TopicView { topic, error: ErrorCode::None, id: None, partitions: Vec::new() });
         (self.topics.len() - 1, true)
     }
 
@@ -66,12 +74,27 @@ impl Metadata {
         self.partition(id)?.leader.map(|node| node.0)
     }
 
+    /// The ids of all topics that are known.
+    pub(crate) fn topic_ids(&mut self) -> Option<Arc<[(TopicIx, TopicId)]>> {
+        if self.ids.is_none() {
+            let known = self.topics.iter().filter_map(|view| Some((view.topic, view.id?)));
+            self.ids = Some(known.collect());
+        }
+        self.ids.clone()
+    }
+
     /// Takes an answer in.
     pub(crate) fn learn(&mut self, response: &MetadataResponse) {
         for answer in &response.topics {
             let Some(place) = self.place(answer.topic) else { continue };
             let view = &mut self.topics[place];
             view.error = answer.error;
+            if answer.id.is_some() && answer.id != view.id {
+                // Another topic of this name: leaders, epochs and the number of partitions begin anew.
+                view.id = answer.id;
+                view.partitions.clear();
+                self.ids = None;
+            }
             for (number, partition) in answer.partitions.iter().enumerate() {
                 let learned = PartitionView { leader: partition.leader, epoch: partition.leader_epoch };
                 match view.partitions.get_mut(number) {
@@ -119,7 +142,7 @@ mod tests {
                 leader_epoch: *leader_epoch,
             })
             .collect();
-        let topics = vec![TopicMetadata { topic: TopicIx(3), error: ErrorCode::None, partitions }];
+        let topics = vec![TopicMetadata { topic: TopicIx(3), error: ErrorCode::None, id: None, partitions }];
         MetadataResponse { brokers: vec![NodeId(0)], topics }
     }
 

@@ -42,6 +42,7 @@ mod settings;
 #[cfg(test)]
 mod tests;
 mod txn;
+mod validation;
 
 use super::{
     Shared,

@@ -246,7 +246,9 @@ impl Coordinator {
             self.work.push_back(Work::Reply(conn, ResponseBody::FindCoordinator(error, leader)));
             return;
         }
+        let spoken = env.rules.consumer_protocol || !matches!(body, RequestBody::ConsumerGroupHeartbeat(_));
         let error = match self.shard(partition) {
+            _ if !spoken => ErrorCode::UnsupportedVersion,
             None => ErrorCode::NotCoordinator,
             Some(shard) if shard.loading.is_some() => ErrorCode::CoordinatorLoadInProgress,
             Some(_) => return self.handle(partition, group, conn, body, env),

@@ -12,7 +12,7 @@
 use super::{Group, GroupState, Taken};
 use crate::kafka::{
     error::ErrorCode,
-    protocol::{CommittedOffset, MemberEpoch, PartitionId},
+    protocol::{CommittedOffset, MemberEpoch, PartitionId, TopicIx},
     rules::Rules,
 };
 use squall_bus::Time;
@@ -48,6 +48,13 @@ impl Offsets {
         for id in partitions {
             self.kept.remove(id);
         }
+    }
+
+    /// Forgets those of a topic that is gone; which they were.
+    pub(in crate::kafka) fn forget_topic(&mut self, topic: TopicIx) -> Vec<PartitionId> {
+        let gone: Vec<PartitionId> = self.kept.keys().copied().filter(|id| id.topic == topic).collect();
+        self.forget(&gone);
+        gone
     }
 
     /// Whether nothing is kept.

@@ -8,7 +8,7 @@ use crate::{
     kafka::{
         Kafka,
         by_partition::ByPartition,
-        metadata::PartitionImage,
+        metadata::{PartitionImage, TopicId},
         protocol::{Entry, PartitionId},
         replica::Replica,
     },
@@ -30,6 +30,8 @@ struct Verified {
 /// One partition's committed records.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Partition {
+    /// Of which topic of its name it is.
+    topic: Option<TopicId>,
     entries: Vec<Entry>,
     /// The offset behind the last committed record.
     pub(super) end: u64,
@@ -64,10 +66,15 @@ impl CommittedLogs {
     pub(super) fn update(&mut self, model: &Kafka, id: PartitionId) -> &mut Partition {
         let partition = self.0.place(id).get_or_insert_default();
         let Some(truth) = model.truth().partition(id) else { return partition };
+        let topic = model.truth().topic(id.topic).map(|topic| topic.id);
+        if topic != partition.topic {
+            let starts = partition.starts;
+            *partition = Partition { topic, starts, ..Partition::default() };
+        }
         let unclean = model.unclean_elections.get(&id).copied().unwrap_or(0);
         if unclean != partition.unclean || partition.has_lost(model, id, truth) {
-            let Partition { losses, starts, .. } = *partition;
-            *partition = Partition { unclean, tainted: true, losses, starts, ..Partition::default() };
+            let Partition { topic, losses, starts, .. } = *partition;
+            *partition = Partition { topic, unclean, tainted: true, losses, starts, ..Partition::default() };
         }
         if let Some(leader) = truth.leader
             && let Some(replica) = replica(model, leader, id)
@@ -99,6 +106,11 @@ impl CommittedLogs {
 }
 
 impl Partition {
+    /// What is committed, in order.
+    pub(super) fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
     /// While this is the same, no more is committed and nothing anew.
     pub(super) const fn version(&self) -> (u64, u32, u64) {
         (self.end, self.unclean, self.starts)
@@ -152,7 +164,13 @@ impl Partition {
                     && found.epoch == expected.epoch
                     && Arc::ptr_eq(&found.batch, &expected.batch)
             });
-            if !equal {
+            // What the log begins behind is deleted; what is missing in a cleaned part was cleaned away.
+            let gone = || {
+                expected.end_offset() <= replica.log.start()
+                    || (expected.end_offset() <= replica.log.sparse_below()
+                        && found.is_none_or(|found| found.base_offset >= expected.end_offset()))
+            };
+            if !equal && !gone() {
                 return Err(expected.base_offset);
             }
             verified.upto = expected.end_offset();
@@ -162,9 +180,10 @@ impl Partition {
     }
 }
 
-/// A node's replica.
+/// A node's replica of the topic that the controller has; a replica of another one of its name is about to go.
 pub(super) fn replica(model: &Kafka, node: NodeId, id: PartitionId) -> Option<&Replica> {
-    model.servers.get(node.index())?.data()?.replica(id)
+    let topic = model.truth().topic(id.topic)?;
+    model.servers.get(node.index())?.data()?.replica(id).filter(|replica| replica.topic_id == topic.id)
 }
 
 /// The name of a partition, for people.

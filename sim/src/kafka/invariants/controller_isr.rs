@@ -2,7 +2,7 @@
 
 use super::committed::name;
 use crate::{
-    kafka::{Kafka, Touch, protocol::PartitionId},
+    kafka::{Kafka, Touch, metadata::TopicId, protocol::PartitionId},
     kernel::{Invariant, NodeId},
     nodes::NodeSet,
 };
@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 /// Remembers who led which epoch.
 #[derive(Debug, Default)]
-pub(super) struct ControllerIsr(BTreeMap<(PartitionId, u32), NodeId>);
+pub(super) struct ControllerIsr(BTreeMap<(PartitionId, TopicId, u32), NodeId>);
 
 fn check(model: &Kafka, id: PartitionId) -> Result<(), String> {
     let truth = model.truth();
@@ -53,9 +53,10 @@ impl Invariant<Kafka> for ControllerIsr {
         for touch in touched {
             let Touch::Partition(id) = *touch else { continue };
             check(model, id)?;
+            let Some(topic) = model.truth().topic(id.topic) else { continue };
             let Some(partition) = model.truth().partition(id) else { continue };
             let Some(leader) = partition.leader else { continue };
-            let first = *self.0.entry((id, partition.leader_epoch)).or_insert(leader);
+            let first = *self.0.entry((id, topic.id, partition.leader_epoch)).or_insert(leader);
             if first != leader {
                 let (unit, epoch) = (name(model, id), partition.leader_epoch);
                 return Err(format!(

@@ -21,9 +21,12 @@ use std::collections::BTreeMap;
 /// The member epoch of a static member that is away for a while.
 const AWAY: i32 = -2;
 
-/// Remembers what the log has kept of each group under each coordinator: the group epoch, the members' epochs.
+/// What the log has kept of a group: the group epoch, the members' epochs.
+type Kept = (i32, BTreeMap<MemberId, i32>);
+
+/// Remembers that of each group under each coordinator: its node, how often that has begun.
 #[derive(Debug, Default)]
-pub(super) struct GroupEpochs(BTreeMap<(GroupIx, NodeId, u64), (i32, BTreeMap<MemberId, i32>)>);
+pub(super) struct GroupEpochs(BTreeMap<(GroupIx, NodeId, u64), Kept>);
 
 fn groups(model: &Kafka) -> impl Iterator<Item = ((NodeId, u64), &ConsumerGroup)> {
     let brokers =

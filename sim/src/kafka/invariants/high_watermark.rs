@@ -5,13 +5,15 @@
 
 use super::committed::{name, replica};
 use crate::{
-    kafka::{Kafka, Touch, broker::Broker, by_partition::ByPartition, protocol::PartitionId},
+    kafka::{
+        Kafka, Touch, broker::Broker, by_partition::ByPartition, metadata::TopicId, protocol::PartitionId,
+    },
     kernel::{Invariant, NodeId},
 };
 use squall_bus::Time;
 
-/// One process' time as the leader of one epoch: the node, how often its process has begun, the epoch.
-type Leading = (NodeId, u64, u32);
+/// One process' time as the leader of one epoch: the node, how often its process has begun, the topic, the epoch.
+type Leading = (NodeId, u64, TopicId, u32);
 
 /// Remembers each leader's high watermark.
 #[derive(Debug, Default)]
@@ -20,7 +22,7 @@ pub(super) struct HighWatermark(ByPartition<(Leading, u64)>);
 fn within_log(model: &Kafka, node: NodeId, id: PartitionId) -> Result<(), String> {
     let Some(replica) = replica(model, node, id) else { return Ok(()) };
     let (start, high_watermark, end) = (replica.log.start(), replica.high_watermark, replica.log.end());
-    if high_watermark > end || (high_watermark < start && end > start) {
+    if high_watermark > end || high_watermark < start {
         let unit = name(model, id);
         return Err(format!(
             "{unit}: node {} has a high watermark {high_watermark} outside of {start}..{end}",
@@ -51,7 +53,7 @@ impl Invariant<Kafka> for HighWatermark {
                 continue;
             };
             let boots = model.servers[node.index()].data().map_or(0, Broker::boots);
-            let now = ((node, boots, replica.leader_epoch), replica.high_watermark);
+            let now = ((node, boots, replica.topic_id, replica.leader_epoch), replica.high_watermark);
             if let Some(before) = self.0.place(id).replace(now)
                 && before.0 == now.0
                 && before.1 > now.1

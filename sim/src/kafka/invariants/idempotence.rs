@@ -1,26 +1,50 @@
 //! Idempotence: in every log the sequence numbers of one producer epoch follow each other without gap or repeat.
+//!
+//! Where the log cleaner has been there may be gaps. A producer that has written nothing for
+//! `producer.id.expiration.ms` is forgotten and may begin anywhere; time stamps are its own clock's, so some time
+//! less ([`SLACK`]) is enough here. So may one whose last batch is deleted: a replica that was made from what is left
+//! does not know it.
 
 use super::committed::{name, replica};
 use crate::{
-    kafka::{Kafka, Touch, by_partition::ByPartition, log::Log, protocol::PartitionId},
+    kafka::{
+        Kafka, Touch, by_partition::ByPartition, metadata::TopicId, protocol::PartitionId, replica::Replica,
+    },
     kernel::{Invariant, NodeId},
 };
 use squall_bus::Time;
-use std::collections::BTreeMap;
+use std::{cmp::Ordering, collections::BTreeMap, time::Duration};
+
+/// How much earlier than it expires a producer may seem to have expired: clocks differ, and records wait.
+const SLACK: Duration = Duration::from_secs(600);
 
 /// How far a log was looked at, and what is next of each producer.
 #[derive(Clone, Debug, Default)]
 struct Seen {
+    /// Of which topic the log is.
+    topic: Option<TopicId>,
     cuts: u32,
     end: u64,
-    next: BTreeMap<u64, (u16, u32)>,
+    /// The last batch of each producer id.
+    last: BTreeMap<u64, Last>,
+}
+
+/// A producer's last batch.
+#[derive(Clone, Copy, Debug)]
+struct Last {
+    epoch: u16,
+    /// The sequence number that follows.
+    next: u32,
+    timestamp: Time,
+    offset: u64,
 }
 
 impl Seen {
     /// Looks at what is new in a log; the first offset that is out of sequence, if one is.
-    fn look(&mut self, log: &Log, cuts: u32) -> Result<(), u64> {
-        if log.end() < self.end || cuts != self.cuts {
-            *self = Self { cuts, ..Self::default() };
+    fn look(&mut self, replica: &Replica, expiration: Duration) -> Result<(), u64> {
+        let (log, cuts, topic) = (&replica.log, replica.cuts, Some(replica.topic_id));
+        if log.end() < self.end || cuts != self.cuts || topic != self.topic {
+            *self = Self { topic, cuts, ..Self::default() };
         }
         if log.end() == self.end {
             return Ok(());
@@ -28,16 +52,23 @@ impl Seen {
         for entry in &log.entries()[log.index_of(self.end)..] {
             self.end = entry.end_offset();
             let Some(stamp) = entry.batch.stamp else { continue };
-            let after = (stamp.base_seq + entry.records) & i32::MAX as u32;
-            match self.next.insert(stamp.pid, (stamp.epoch, after)) {
-                Some((epoch, expected)) if epoch == stamp.epoch && expected != stamp.base_seq => {
-                    return Err(entry.base_offset);
-                }
-                Some((epoch, _)) if epoch > stamp.epoch => return Err(entry.base_offset),
-                Some((epoch, _)) if epoch < stamp.epoch && stamp.base_seq != 0 => {
-                    return Err(entry.base_offset);
-                }
-                _ => {}
+            let now = Last {
+                epoch: stamp.epoch,
+                next: (stamp.base_seq + entry.records) & i32::MAX as u32,
+                timestamp: entry.batch.timestamp,
+                offset: entry.base_offset,
+            };
+            let Some(last) = self.last.insert(stamp.pid, now) else { continue };
+            let forgotten =
+                now.timestamp.since(last.timestamp) + SLACK >= expiration || last.offset < log.start();
+            let sparse = entry.end_offset() <= log.sparse_below();
+            let in_sequence = match last.epoch.cmp(&stamp.epoch) {
+                Ordering::Equal => last.next == stamp.base_seq || sparse,
+                Ordering::Less => stamp.base_seq == 0 || sparse,
+                Ordering::Greater => false,
+            };
+            if !in_sequence && !forgotten {
+                return Err(entry.base_offset);
             }
         }
         Ok(())
@@ -74,7 +105,7 @@ impl Invariant<Kafka> for Idempotence {
                 logs.resize_with(node.index() + 1, Seen::default);
             }
             logs[node.index()]
-                .look(&replica.log, replica.cuts)
+                .look(replica, model.shared.rules.producer_expiration)
                 .map_err(|offset| wrong(model, node, id, offset))?;
         }
         Ok(())
@@ -84,7 +115,9 @@ impl Invariant<Kafka> for Idempotence {
         for id in self.0.ids() {
             for node in (0..model.shared.servers).map(NodeId) {
                 if let Some(replica) = replica(model, node, id) {
-                    Seen::default().look(&replica.log, 0).map_err(|offset| wrong(model, node, id, offset))?;
+                    let expiration = model.shared.rules.producer_expiration;
+                    let looked = Seen::default().look(replica, expiration);
+                    looked.map_err(|offset| wrong(model, node, id, offset))?;
                 }
             }
         }

@@ -1,6 +1,7 @@
 //! What must hold after every event, one file each, named with its source.
 
 mod committed;
+mod compaction;
 mod controller_isr;
 mod group_assignment;
 mod group_commits;
@@ -24,7 +25,8 @@ pub fn all() -> Vec<Box<dyn Invariant<Kafka>>> {
     vec![
         // The first one takes in what is committed, the second one looks at it.
         Box::new(log_matching::LogMatching::over(logs.clone())),
-        Box::new(strong_isr::StrongIsr::over(logs)),
+        Box::new(strong_isr::StrongIsr::over(logs.clone())),
+        Box::new(compaction::Compaction::over(logs)),
         Box::new(high_watermark::HighWatermark::default()),
         Box::new(controller_isr::ControllerIsr::default()),
         Box::new(maximal_isr::MaximalIsr),

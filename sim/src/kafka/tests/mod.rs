@@ -4,13 +4,17 @@
 //! breaks things at given times. Names carry the ids of the rules in the reference (`a1_`, `b4_`, ...); `g1_` and
 //! the like are the golden cases measured on a real Kafka 4.3.0 cluster.
 
+mod compaction;
 mod coverage;
 mod failover;
 mod groups;
+mod logs;
 mod lulls;
+mod near;
 mod proposals;
 mod replication;
 mod requests;
+mod topics;
 mod transactions;
 
 use super::{
@@ -294,6 +298,7 @@ impl Lab {
             offset,
             last_fetched_epoch: None,
             max_bytes: 1 << 20,
+            log_start: 0,
         };
         let request = FetchRequest {
             replica: None,
@@ -302,6 +307,8 @@ impl Lab {
             min_bytes: 1,
             max_bytes: 50 << 20,
             partitions: Arc::new(vec![at]),
+            rack: None,
+            topic_ids: None,
         };
         self.ask(probe, broker, RequestBody::Fetch(request))
     }
@@ -314,7 +321,11 @@ impl Lab {
     }
 
     fn latest(&mut self, probe: NodeId, broker: NodeId, id: PartitionId) -> ListedOffset {
-        let at = ListOffsetsPartition { id, current_leader_epoch: None, at: OffsetSpec::Latest };
+        self.listed(probe, broker, id, OffsetSpec::Latest)
+    }
+
+    fn listed(&mut self, probe: NodeId, broker: NodeId, id: PartitionId, at: OffsetSpec) -> ListedOffset {
+        let at = ListOffsetsPartition { id, current_leader_epoch: None, at };
         let asked = self.ask(probe, broker, RequestBody::ListOffsets(vec![at]));
         match self.wait(asked, secs(2)) {
             Some(ResponseBody::ListOffsets(listed)) => listed[0],

@@ -30,10 +30,15 @@ impl Voter {
         };
         let correlation = links.ask(to, Lane::Quorum, RequestBody::Quorum(request), ctx);
         self.fetching = Some((to, correlation));
-        self.lull = None;
+        self.leave_lull();
         if leader.is_none() || !self.is_voter() {
             self.arm_retry(rules.quorum_request_timeout, ctx);
         }
+    }
+
+    /// Turns away from a leader with whom it was silent: that one must not count on it any more.
+    pub(super) fn leave_lull(&mut self) {
+        self.roused |= self.lull.take().is_some();
     }
 
     /// When the leader was last heard of, in silence too.

@@ -151,6 +151,8 @@ pub(super) struct Voter {
     lull: Option<Lull>,
     /// Lulls that this event proposes.
     pub(super) lulls: Vec<Proposal>,
+    /// Within this event it turned away from who counts on its silence.
+    pub(super) roused: bool,
     next_guess: u32,
 }
 
@@ -175,6 +177,7 @@ impl Voter {
             fetching: None,
             lull: None,
             lulls: Vec::new(),
+            roused: false,
             next_guess: me.0,
         }
     }
@@ -342,6 +345,7 @@ impl Voter {
     fn stand(&mut self, pre: bool, rules: &Rules, links: &mut Links, ctx: &mut Ctx<'_, Kafka>) {
         let votes = NodeSet::EMPTY.with(self.me);
         self.fetching = None;
+        self.leave_lull();
         if pre {
             self.role = Role::Prospective { votes, rejected: NodeSet::EMPTY, silent: self.leader() };
         } else {
@@ -572,7 +576,7 @@ impl Voter {
                 let leader = leader.filter(|leader| *leader != self.me);
                 let answered = self.fetching == Some((from, correlation));
                 if answered {
-                    self.fetching = None;
+                    (self.fetching, self.lull) = (None, None);
                 }
                 if epoch > self.epoch || (epoch == self.epoch && leader.is_some() && self.leader().is_none())
                 {
@@ -589,7 +593,7 @@ impl Voter {
                 if self.fetching != Some((from, correlation)) {
                     return;
                 }
-                self.fetching = None;
+                (self.fetching, self.lull) = (None, None);
                 if epoch >= self.epoch && matches!(self.role, Role::Follower { leader: None }) {
                     // Whoever answers leads.
                     self.become_follower(epoch, Some(from), rules, ctx);

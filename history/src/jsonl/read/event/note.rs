@@ -5,9 +5,9 @@ use crate::{
     history::{Deliver, DeliverExtra, Drain, Handling, Observation, OpId, Struck, UnitId, What},
     jsonl::{
         line::{
-            AckedLine, AdvisoryLine, AssignedLine, ClockLine, DeliverLine, DrainLine, ElectedLine, ErrorLine,
-            FaultLine, HandledLine, HealLine, How, PhaseLine, Place, RebalancedLine, ResetLine, SoughtLine,
-            SubscribedLine, Units,
+            AckedLine, AdvisoryLine, AssignedLine, ChangedLine, ClockLine, DeliverLine, DrainLine,
+            ElectedLine, ErrorLine, FaultLine, HandledLine, HealLine, How, PhaseLine, Place, RebalancedLine,
+            ResetLine, SoughtLine, SubscribedLine, Units,
         },
         read::{Line, Problem, body, maybe_plain, plain, plain_body},
     },
@@ -106,6 +106,7 @@ impl Reader {
                 Observation::Elected { unit, leader, unclean: line.unclean, epoch: line.epoch }
             }
             "clock" => Observation::ClockBound(Duration::from_nanos(body::<ClockLine>(line)?.bound)),
+            "changed" => Observation::Changed(body::<ChangedLine<'_>>(line)?.what.into_owned()),
             "phase" => Observation::Phase(body::<PhaseLine>(line)?.phase),
             "drain" => {
                 let line: DrainLine<'_> = body(line)?;

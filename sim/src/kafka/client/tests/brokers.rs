@@ -5,9 +5,9 @@ use super::super::super::{
     Shared, Timer,
     error::ErrorCode,
     protocol::{
-        Batch, Entry, FetchRequest, FetchedPartition, LeaderHint, ListedOffset, MetadataResponse, Msg,
-        OffsetSpec, PartitionId, PartitionMetadata, ProduceRequest, ProducedPartition, ProducerStamp,
-        Request, RequestBody, Response, ResponseBody, TopicIx, TopicMetadata,
+        Batch, Entry, EpochEnd, EpochPartition, FetchRequest, FetchedPartition, LeaderHint, ListedOffset,
+        MetadataResponse, Msg, OffsetSpec, PartitionId, PartitionMetadata, ProduceRequest, ProducedPartition,
+        ProducerStamp, Request, RequestBody, Response, ResponseBody, TopicIx, TopicMetadata,
     },
 };
 use super::super::{Client, Timer as ClientTimer};
@@ -94,7 +94,10 @@ pub(super) struct Brokers {
     cutting: Option<ConnId>,
     parked: Vec<Parked>,
     pids: u64,
+    /// How often somebody asked for metadata, the first request of a connection included.
     pub(super) metadata_requests: u32,
+    /// How often somebody asked where an epoch ends.
+    pub(super) epoch_requests: u32,
 }
 
 impl Brokers {
@@ -114,6 +117,7 @@ impl Brokers {
             parked: Vec::new(),
             pids: 0,
             metadata_requests: 0,
+            epoch_requests: 0,
         }
     }
 
@@ -128,6 +132,9 @@ impl Brokers {
             RequestBody::Fetch(fetch) => return self.fetch(conn, correlation, fetch, ctx),
             RequestBody::ListOffsets(partitions) => ResponseBody::ListOffsets(
                 partitions.iter().map(|partition| self.list(partition.id, partition.at)).collect(),
+            ),
+            RequestBody::OffsetForLeaderEpoch(partitions) => ResponseBody::OffsetForLeaderEpoch(
+                partitions.iter().map(|at| self.epoch_end(at, ctx.node())).collect(),
             ),
             RequestBody::InitProducerId => {
                 self.pids += 1;
@@ -155,8 +162,19 @@ impl Brokers {
                 leader_epoch: partition.epoch,
             })
             .collect();
-        let topics = vec![TopicMetadata { topic: self.topic, error: ErrorCode::None, partitions }];
+        let topics = vec![TopicMetadata { topic: self.topic, error: ErrorCode::None, id: None, partitions }];
         MetadataResponse { brokers: (0..self.shared.brokers).map(NodeId).collect(), topics }
+    }
+
+    fn epoch_end(&mut self, at: &EpochPartition, node: NodeId) -> EpochEnd {
+        self.epoch_requests += 1;
+        let partition = &self.partitions[at.id.partition as usize];
+        if partition.leader != node.0 {
+            return EpochEnd { id: at.id, error: ErrorCode::NotLeaderOrFollower, end: None };
+        }
+        let last = partition.log.iter().rfind(|entry| entry.epoch <= at.leader_epoch);
+        let end = last.map(|entry| (entry.epoch, entry.end_offset()));
+        EpochEnd { id: at.id, error: ErrorCode::None, end }
     }
 
     fn produce(
@@ -226,6 +244,7 @@ impl Brokers {
                     entries,
                     diverging: None,
                     leader: Some(LeaderHint { node: Some(NodeId(partition.leader)), epoch: partition.epoch }),
+                    preferred: None,
                 });
             }
         }

@@ -13,6 +13,8 @@ mod positions;
 mod rebalances;
 mod stage;
 mod transactions;
+mod truncations;
 mod whole;
 mod whole_epochs;
 mod whole_groups;
+mod whole_storms;

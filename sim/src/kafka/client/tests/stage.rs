@@ -107,6 +107,20 @@ impl Stage {
         op.0
     }
 
+    /// Sends this record and waits for its outcome.
+    pub(super) fn send_record_and_wait(&mut self, node: NodeId, record: Record) -> (Duration, Outcome<Ack>) {
+        let from = self.world.now();
+        let op = self.op();
+        self.world.call(node, Call::Send(op, record));
+        self.take_outputs();
+        while !self.sent.contains_key(&op.0) {
+            assert!(self.world.step(), "the send never ends");
+            self.take_outputs();
+        }
+        let (at, outcome) = &self.sent[&op.0];
+        (at.since(from), outcome.clone())
+    }
+
     /// Sends a record and waits for its outcome.
     pub(super) fn send_and_wait(&mut self, node: NodeId, value: u64) -> (Duration, Outcome<Ack>) {
         let from = self.world.now();

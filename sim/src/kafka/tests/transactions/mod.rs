@@ -182,11 +182,14 @@ impl Txns {
             current_leader_epoch: None,
             offset: from,
             last_fetched_epoch: None,
+            log_start: 0,
             max_bytes: 1 << 20,
         };
         let request = FetchRequest {
             replica: None,
             isolation,
+            rack: None,
+            topic_ids: None,
             max_wait: millis(100),
             min_bytes: 1,
             max_bytes: 50 << 20,

@@ -1,0 +1,99 @@
+//! Changes of administrators: read, checked, planned, printed.
+
+use squall_bus::{AckModel, Capabilities, Capability, Time, Topic};
+use squall_scenarios::{
+    Scenario,
+    plan::{Plan, TopicChange},
+};
+
+fn text(changes: &str) -> String {
+    format!(
+        "name: changing
+topology: {{ topics: {{ orders: {{ partitions: 2 }} }} }}
+workload:
+  producers: {{ topic: orders, rate: 10/s }}
+  for: 20s
+changes:
+{changes}"
+    )
+}
+
+fn plan(changes: &str) -> Plan {
+    Plan::new(Scenario::parse("changing.yaml", &text(changes), &[]).expect("a scenario"), 1)
+}
+
+fn error(changes: &str) -> String {
+    Scenario::parse("changing.yaml", &text(changes), &[]).expect_err("it is wrong").to_string()
+}
+
+#[test]
+fn changes_are_planned_in_the_order_of_time() {
+    let plan = plan(
+        "  - { at: 12s..14s, recreate: orders }
+  - { at: 5s, grow: { topic: orders, partitions: 6 } }
+  - { at: 6s, set: { topic: orders, config: { retention.ms: 1000 } } }
+  - { at: 7s, delete-records: orders }
+",
+    );
+    let [grow, set, delete, recreate] = plan.changes() else { panic!("{:?}", plan.changes()) };
+    assert_eq!((grow.at, &grow.what), (Time::from_millis(5_000), &TopicChange::Grow(6)));
+    assert_eq!(set.to_string(), "orders gets retention.ms=1000");
+    assert_eq!(delete.to_string(), "the records of orders are deleted");
+    assert!((12_000..=14_000).contains(&recreate.at.as_millis()));
+    assert_eq!(plan.partitions_at_end()[&Topic::new("orders")], 2, "as it was created");
+    let printed = plan.to_string();
+    assert!(
+        printed.contains("changes: 4\n") && printed.contains("orders grows to 6 partitions"),
+        "{printed}"
+    );
+}
+
+#[test]
+fn what_a_target_lacks_is_named_before_anything_runs() {
+    let plan = plan("  - { at: 5s, grow: { topic: orders, partitions: 6 } }\n");
+    let poor = Capabilities::new(AckModel::Prefix, true, &[Capability::AlterTopics]);
+    assert_eq!(plan.lacks(&poor), [Capability::AddPartitions]);
+    assert_eq!(plan.partitions_at_end()[&Topic::new("orders")], 6);
+}
+
+#[test]
+fn settings_need_a_bus_that_has_what_they_ask() {
+    let text = "name: keeping
+topology: { topics: { orders: { partitions: 1, config: { cleanup.policy: 'compact,delete', retention.ms: 60000, unclean.leader.election.enable: true } } } }
+workload: { producers: { topic: orders, rate: 10/s }, for: 20s }
+";
+    let plan = Plan::new(Scenario::parse("keeping.yaml", text, &[]).expect("a scenario"), 1);
+    let none = Capabilities::new(AckModel::Prefix, true, &[]);
+    assert_eq!(
+        plan.lacks(&none),
+        [Capability::Retention, Capability::Compaction, Capability::UncleanElection]
+    );
+    let configuration = plan.configuration();
+    assert!(configuration.unclean_election);
+    let facts = configuration.topics["orders"];
+    assert!(facts.compacts() && facts.deletes());
+    assert_eq!(facts.retention, Some(std::time::Duration::from_secs(60)));
+}
+
+#[test]
+fn what_does_not_fit_is_an_error_with_its_place() {
+    for (changes, place, words) in [
+        ("  - { at: 5s }\n", "changing.yaml:7:", "the change does not say what changes"),
+        ("  - { at: 5s, recreate: order }\n", "changing.yaml:7:", "did you mean `orders`?"),
+        ("  - { at: 25s, recreate: orders }\n", "changing.yaml:7:", "past the end of the workload"),
+        (
+            "  - { at: 5s, grow: { topic: orders, partitions: 2 } }\n",
+            "changing.yaml:7:",
+            "has 2 partitions already and cannot shrink",
+        ),
+        (
+            "  - { at: 5s, recreate: orders, delete-records: orders }\n",
+            "changing.yaml:7:",
+            "an entry changes one thing, and `delete-records` is the second here",
+        ),
+        ("  - { at: 5s, gorw: orders }\n", "changing.yaml:7:", "grow"),
+    ] {
+        let error = error(changes);
+        assert!(error.contains(place) && error.contains(words), "{error}");
+    }
+}
