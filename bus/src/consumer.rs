@@ -2,6 +2,7 @@
 
 use crate::{Capability, ClientProfile, Error, ErrorClass, Outcome, Pending, Position, Record, Topic, Unit};
 use std::{
+    fmt,
     future::poll_fn,
     task::{Context, Poll},
     time::Duration,
@@ -29,6 +30,24 @@ pub enum ResetPolicy {
     Earliest,
     /// At the end.
     Latest,
+}
+
+/// Which records of transactions a consumer sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Isolation {
+    /// All of them, as soon as they are replicated.
+    ReadUncommitted,
+    /// Those of committed transactions, and nothing behind an open one.
+    ReadCommitted,
+}
+
+impl fmt::Display for Isolation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ReadUncommitted => "read-uncommitted",
+            Self::ReadCommitted => "read-committed",
+        })
+    }
 }
 
 /// How the units of a group are dealt to its members, by the name that Kafka's clients use.
@@ -95,6 +114,8 @@ pub struct ConsumerConfig {
     pub heartbeat_interval: Option<Duration>,
     /// How long the caller may go without asking for a record.
     pub max_poll_interval: Option<Duration>,
+    /// Which records of transactions it sees.
+    pub isolation: Option<Isolation>,
     /// The assignors that this member supports, best first; none for the library's own. Needs
     /// [`Capability::GroupSettings`], like the next two.
     pub assignors: Vec<Assignor>,
@@ -177,6 +198,7 @@ impl ConsumerConfig {
             session_timeout: None,
             heartbeat_interval: None,
             max_poll_interval: None,
+            isolation: None,
             assignors: Vec::new(),
             protocol: GroupProtocol::Classic,
             instance: None,

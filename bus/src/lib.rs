@@ -38,8 +38,8 @@ pub use clock::{Clock, Sleep, Time};
 pub use cluster::{Cluster, ClusterSpec, Election, Fsync, Incarnation, Main, Strike, StruckFault};
 pub use completion::{Completer, Pending};
 pub use consumer::{
-    Assignor, Consumer, ConsumerConfig, ConsumerEvent, Delivery, GroupProtocol, ResetPolicy, SLOW_CONSUMER,
-    Subscription,
+    Assignor, Consumer, ConsumerConfig, ConsumerEvent, Delivery, GroupProtocol, Isolation, ResetPolicy,
+    SLOW_CONSUMER, Subscription,
 };
 pub use fault::{Fault, FaultKind};
 pub use outcome::{Error, ErrorClass, Outcome};

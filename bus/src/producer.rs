@@ -67,6 +67,8 @@ pub struct ProducerConfig {
     pub buffer: u32,
     /// The transactional id; with it the producer can open a [`Transaction`].
     pub transactional_id: Option<String>,
+    /// How long a transaction may be open before the bus aborts it. Needs a transactional id.
+    pub transaction_timeout: Option<Duration>,
 }
 
 impl ProducerConfig {
@@ -85,6 +87,7 @@ impl ProducerConfig {
             retries: None,
             buffer: 10_000,
             transactional_id: None,
+            transaction_timeout: None,
         }
     }
 }

@@ -12,7 +12,8 @@ pub enum Role {
     Follower(Unit),
     /// All nodes that follow a unit's leader: `followers(orders/0)`.
     Followers(Unit),
-    /// The node that coordinates a group: `coordinator(billing)`.
+    /// The node that coordinates a group: `coordinator(billing)`; or, where no group is called like that, a
+    /// transactional id.
     Coordinator(String),
     /// The node that controls the cluster: `controller`.
     Controller,

@@ -23,7 +23,7 @@ macro_rules! entries {
     };
 }
 
-const ENTRIES: [Entry; 30] = entries!(
+const ENTRIES: [Entry; 35] = entries!(
     "leader-failover"
     "rolling-restart"
     "follower-loss"
@@ -36,6 +36,11 @@ const ENTRIES: [Entry; 30] = entries!(
     "lone-leader-acks1"
     "isolated-leader"
     "power-loss"
+    "zombie-producer"
+    "torn-transaction"
+    "exactly-once-loop"
+    "hanging-transaction"
+    "late-commit"
     "rebalance-storm"
     "static-members"
     "cooperative-rebalance"

@@ -5,7 +5,7 @@
 
 use crate::{
     kernel::NodeId,
-    model::{BusModel, Call},
+    model::{BusModel, Call, TxnCall},
     runtime::ProcLife,
     shared::Shared,
 };
@@ -88,7 +88,9 @@ impl<M: BusModel> Bus for SimBus<M> {
 
     fn producer(&self, config: ProducerConfig) -> Result<Arc<dyn Producer>, Error> {
         let client = config.client.clone();
-        Ok(Arc::new(SimProducer(self.open(&client, |model, node| model.open_producer(node, config))?)))
+        let transactional = config.transactional_id.is_some();
+        let client = self.open(&client, |model, node| model.open_producer(node, config))?;
+        Ok(Arc::new(SimProducer { client, peers: Arc::clone(&self.nodes), transactional }))
     }
 
     fn consumer(&self, config: ConsumerConfig) -> Result<Arc<dyn Consumer>, Error> {
@@ -160,18 +162,23 @@ impl<M: BusModel> Drop for Client<M> {
     }
 }
 
-struct SimProducer<M: BusModel>(Arc<Client<M>>);
+struct SimProducer<M: BusModel> {
+    client: Arc<Client<M>>,
+    /// The clients of its process.
+    peers: ClientNodes,
+    transactional: bool,
+}
 
 impl<M: BusModel> Producer for SimProducer<M> {
     fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        if let Err(error) = self.0.check() {
+        if let Err(error) = self.client.check() {
             return Poll::Ready(Err(error));
         }
-        let mut state = self.0.shared.lock();
-        match state.world.model().has_room(self.0.node) {
+        let mut state = self.client.shared.lock();
+        match state.world.model().has_room(self.client.node) {
             Ok(true) => Poll::Ready(Ok(())),
             Ok(false) => {
-                state.wait_for_room(self.0.node, cx.waker());
+                state.wait_for_room(self.client.node, cx.waker());
                 Poll::Pending
             }
             Err(error) => Poll::Ready(Err(error)),
@@ -179,13 +186,13 @@ impl<M: BusModel> Producer for SimProducer<M> {
     }
 
     fn send(&self, record: Record) -> Sending {
-        if let Err(error) = self.0.check() {
+        if let Err(error) = self.client.check() {
             return Pending::done(Outcome::Fail(error));
         }
-        self.0.shared.act(|state| match state.world.model().has_room(self.0.node) {
+        self.client.shared.act(|state| match state.world.model().has_room(self.client.node) {
             Ok(true) => {
-                let (op, sending) = state.begin_send(self.0.node);
-                state.world.call(self.0.node, Call::Send(op, record));
+                let (op, sending) = state.begin_send(self.client.node);
+                state.world.call(self.client.node, Call::Send(op, record));
                 sending
             }
             Ok(false) => Pending::done(Outcome::<Ack>::Fail(Error::new(
@@ -198,24 +205,70 @@ impl<M: BusModel> Producer for SimProducer<M> {
     }
 
     fn flush(&self) -> BoxFuture<'_, Result<(), Error>> {
-        if self.0.check().is_ok() {
-            self.0.call(Call::Flush);
+        if self.client.check().is_ok() {
+            self.client.call(Call::Flush);
         }
         Box::pin(std::future::poll_fn(|cx| {
-            if let Err(error) = self.0.check() {
+            if let Err(error) = self.client.check() {
                 return Poll::Ready(Err(error));
             }
-            let mut state = self.0.shared.lock();
-            if state.outstanding(self.0.node) == 0 {
+            let mut state = self.client.shared.lock();
+            if state.outstanding(self.client.node) == 0 {
                 return Poll::Ready(Ok(()));
             }
-            state.wait_for_flush(self.0.node, cx.waker());
+            state.wait_for_flush(self.client.node, cx.waker());
             Poll::Pending
         }))
     }
 
     fn transaction(&self) -> Result<&dyn Transaction, Error> {
-        Err(Error::unsupported(Capability::Transactions))
+        if !self.client.capabilities.has(Capability::Transactions) {
+            return Err(Error::unsupported(Capability::Transactions));
+        }
+        if self.transactional {
+            return Ok(self);
+        }
+        let message = "the producer has no transactional id: set one in its configuration";
+        Err(Error::new(ErrorClass::Refused, "INVALID_CONFIG", message))
+    }
+}
+
+impl<M: BusModel> SimProducer<M> {
+    fn step(&self, call: TxnCall) -> Pending<Outcome<()>> {
+        self.client.ask(|op| Call::Txn(op, call))
+    }
+
+    fn plain(&self, call: TxnCall) -> BoxFuture<'_, Result<(), Error>> {
+        let step = self.step(call);
+        Box::pin(async move {
+            match step.await {
+                Outcome::Ok(()) => Ok(()),
+                Outcome::Fail(error) | Outcome::Unknown(error, _) => Err(error),
+            }
+        })
+    }
+}
+
+impl<M: BusModel> Transaction for SimProducer<M> {
+    fn init(&self) -> BoxFuture<'_, Result<(), Error>> {
+        self.plain(TxnCall::Init)
+    }
+
+    fn begin(&self) -> BoxFuture<'_, Result<(), Error>> {
+        self.plain(TxnCall::Begin)
+    }
+
+    fn send_positions(&self, group: &str, positions: Vec<(Unit, Position)>) -> BoxFuture<'_, Outcome<()>> {
+        let peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Box::pin(self.step(TxnCall::Positions { group: group.to_owned(), positions, peers }))
+    }
+
+    fn commit(&self) -> BoxFuture<'_, Outcome<()>> {
+        Box::pin(self.step(TxnCall::Commit))
+    }
+
+    fn abort(&self) -> BoxFuture<'_, Outcome<()>> {
+        Box::pin(self.step(TxnCall::Abort))
     }
 }
 

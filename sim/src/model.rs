@@ -35,8 +35,46 @@ pub enum Call {
     Commit(OpId, Vec<(Unit, Position)>),
     /// Consumer: read on here. Records of the unit that were fetched already are dropped.
     Seek(Unit, Position),
+    /// Producer: a step of its transactions. Answered by [`Output::Done`].
+    Txn(OpId, TxnCall),
     /// Either: leave in good order. Answered by [`Output::Done`], after which the node exits.
     Close(OpId),
+}
+
+/// What a service asks of a transactional producer.
+#[derive(Clone, Debug)]
+pub enum TxnCall {
+    /// Fence older producers of the transactional id.
+    Init,
+    /// Open a transaction.
+    Begin,
+    /// Put a group's positions into it.
+    Positions {
+        /// The group.
+        group: String,
+        /// The positions.
+        positions: Vec<(Unit, Position)>,
+        /// The clients of the same process: a consumer of the group among them lends its membership.
+        peers: Vec<NodeId>,
+    },
+    /// Commit it.
+    Commit,
+    /// Abort it.
+    Abort,
+}
+
+impl TxnCall {
+    fn digest(&self) -> u64 {
+        match self {
+            Self::Init => 1,
+            Self::Begin => 2,
+            Self::Positions { positions, .. } => positions
+                .iter()
+                .fold(3, |hash, (unit, position)| mix(mix(hash, u64::from(unit.partition)), position.0)),
+            Self::Commit => 4,
+            Self::Abort => 5,
+        }
+    }
 }
 
 impl Digest for Call {
@@ -53,6 +91,7 @@ impl Digest for Call {
             }),
             Self::Seek(unit, position) => mix(mix(8, u64::from(unit.partition)), position.0),
             Self::Close(op) => mix(9, op.0),
+            Self::Txn(op, call) => mix(mix(10, op.0), call.digest()),
         }
     }
 }

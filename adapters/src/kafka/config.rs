@@ -2,7 +2,7 @@
 
 use super::KafkaConfig;
 use rdkafka::ClientConfig;
-use squall_bus::{Acks, ConsumerConfig, GroupProtocol, ProducerConfig, ResetPolicy, Subscription};
+use squall_bus::{Acks, ConsumerConfig, GroupProtocol, Isolation, ProducerConfig, ResetPolicy, Subscription};
 use std::{
     hash::{BuildHasher, RandomState},
     time::Duration,
@@ -24,7 +24,7 @@ pub(super) fn producer(bus: &KafkaConfig, config: &ProducerConfig) -> ClientConf
         .set("allow.auto.create.topics", "false")
         .set("partitioner", "murmur2_random")
         .set("acks", config.acks.to_string())
-        .set("enable.idempotence", config.idempotent.to_string())
+        .set("enable.idempotence", (config.idempotent || config.transactional_id.is_some()).to_string())
         .set("queue.buffering.max.messages", queue(config.buffer).to_string());
     set(&mut settings, "max.in.flight.requests.per.connection", config.max_in_flight);
     set(&mut settings, "linger.ms", config.linger.map(ms));
@@ -34,6 +34,7 @@ pub(super) fn producer(bus: &KafkaConfig, config: &ProducerConfig) -> ClientConf
     set(&mut settings, "message.timeout.ms", config.delivery_timeout.map(ms));
     set(&mut settings, "retries", config.retries);
     set(&mut settings, "transactional.id", config.transactional_id.as_ref());
+    set(&mut settings, "transaction.timeout.ms", config.transaction_timeout.map(ms));
     settings.extend(bus.settings.clone());
     settings
 }
@@ -77,9 +78,17 @@ pub(super) fn consumer(bus: &KafkaConfig, config: &ConsumerConfig) -> ClientConf
     set(&mut settings, "session.timeout.ms", config.session_timeout.map(ms));
     set(&mut settings, "heartbeat.interval.ms", config.heartbeat_interval.map(ms));
     set(&mut settings, "max.poll.interval.ms", config.max_poll_interval.map(ms));
+    set(&mut settings, "isolation.level", config.isolation.map(isolation));
     set(&mut settings, "client.rack", config.rack);
     settings.extend(bus.settings.clone());
     settings
+}
+
+fn isolation(isolation: Isolation) -> &'static str {
+    match isolation {
+        Isolation::ReadUncommitted => "read_uncommitted",
+        Isolation::ReadCommitted => "read_committed",
+    }
 }
 
 fn set(settings: &mut ClientConfig, name: &str, value: Option<impl ToString>) {
@@ -115,6 +124,23 @@ mod tests {
         assert_eq!(settings.get("retries"), None);
         assert_eq!(settings.get("message.timeout.ms"), None);
         assert_eq!((settings.get("acks"), settings.get("client.id")), (Some("all"), Some("p")));
+    }
+
+    #[test]
+    fn transactions_have_librdkafkas_names() {
+        let config = ProducerConfig {
+            transactional_id: Some("payments".to_owned()),
+            transaction_timeout: Some(Duration::from_secs(5)),
+            ..ProducerConfig::new("p")
+        };
+        let settings = producer(&bus(), &config);
+        let found =
+            ["transactional.id", "transaction.timeout.ms", "enable.idempotence"].map(|k| settings.get(k));
+        assert_eq!(found, [Some("payments"), Some("5000"), Some("true")]);
+        let mut config = ConsumerConfig::group("c", "g", &[Topic::new("t")]);
+        assert_eq!(consumer(&bus(), &config).get("isolation.level"), None);
+        config.isolation = Some(Isolation::ReadUncommitted);
+        assert_eq!(consumer(&bus(), &config).get("isolation.level"), Some("read_uncommitted"));
     }
 
     #[test]

@@ -10,7 +10,7 @@
 //! | `set` | `--set key=value` on the tree |
 //! | `typed` | tree to types, with places and suggestions |
 //! | [`scalar`] | durations, rates, ratios, bounds, roles: each a type with its unit |
-//! | `topology`, `workload`, `membership`, `faults`, `changes`, `expect`, `explore` | the types |
+//! | `topology`, `workload`, `membership`, `transactions`, `faults`, `changes`, `expect`, `explore` | the types |
 //! | `check` | what no type can say: names that exist, numbers that fit together |
 //! | `error` | problems with their places, rendered |
 //!
@@ -28,6 +28,7 @@ pub mod scalar;
 mod set;
 mod suggest;
 mod topology;
+mod transactions;
 mod tree;
 mod typed;
 mod workload;
@@ -40,6 +41,7 @@ pub use faults::{DelayArgs, DropArgs, FaultSpec};
 pub use membership::{Assignor, GroupProtocol};
 pub use set::Override;
 pub use topology::{Brokers, Fsync, TopicShape, Topology};
+pub use transactions::{Forward, Isolation, Transactions};
 pub use tree::MAX_FILE_BYTES;
 pub use workload::{
     Arrivals, CommitPolicy, Consumers, Handler, Jitter, KeyChoice, Names, OneOrMany, PayloadKind, Producers,
@@ -52,6 +54,7 @@ pub(crate) use {
     error::Problem,
     faults::Verb,
     suggest::{nearest, or_list},
+    transactions::forward_id,
     tree::Node,
 };
 

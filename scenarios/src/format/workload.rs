@@ -3,6 +3,7 @@
 use super::{
     membership::{Assignor, GroupProtocol},
     scalar::{AcksChoice, Count, Period, PeriodRange, Rate, Ratio},
+    transactions::{Forward, Isolation, Transactions},
 };
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
@@ -74,6 +75,12 @@ pub struct Producers {
     /// How often one request is retried. The client's own default unless said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retries: Option<u32>,
+    /// Group the records into transactions. Without it there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transactions: Option<Transactions>,
+    /// When these producers start, and send what is due from then on. At once unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub starts: Option<Period>,
 }
 
 /// How intended send times are spaced.
@@ -203,6 +210,12 @@ pub struct Consumers {
     /// its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub buffer: Option<Count>,
+    /// Which records of transactions they see. The client's own default unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub isolation: Option<Isolation>,
+    /// Write a record for each that is read, in transactions with the group's positions: exactly once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forward: Option<Forward>,
 }
 
 /// Where a consumer goes on that has no position, or an impossible one.

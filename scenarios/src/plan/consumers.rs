@@ -1,7 +1,8 @@
 //! What a consumer does with a record: how long each try takes, how it ends, how long the pause is.
 
 use crate::format::{
-    Assignor, CommitPolicy, Consumers, GroupProtocol, Jitter, Profile, Reset, Retry, RetryBy, Scenario,
+    Assignor, CommitPolicy, Consumers, Forward, GroupProtocol, Isolation, Jitter, Profile, Reset, Retry,
+    RetryBy, Scenario,
     scalar::{Count, Period},
 };
 use squall_bus::{ClientProfile, ConsumerConfig, ResetPolicy, Topic};
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 const TAKES: Site = Site::new("plan.handler.takes");
 const FAILS: Site = Site::new("plan.handler.fails");
+const ABORT: Site = Site::new("plan.forward.abort");
 const BACKOFF: Site = Site::new("plan.retry.backoff");
 
 /// One consumer: its configuration and its handler.
@@ -25,6 +27,8 @@ pub struct ConsumerPlan {
     pub dlq: Option<Topic>,
     /// When it commits.
     pub commit: CommitPolicy,
+    /// What it writes for what it reads.
+    pub forward: Option<Forward>,
     entry: usize,
     handler: crate::format::Handler,
     retry: Retry,
@@ -89,8 +93,24 @@ impl ConsumerPlan {
         })
     }
 
+    /// Whether the transaction that begins with the record `value` is aborted although nothing is wrong with it;
+    /// `round` counts how often it was read.
+    #[must_use]
+    pub fn aborts(&self, value: u64, round: u32) -> bool {
+        let share = self.forward.as_ref().map_or(0, |forward| forward.abort.ppm());
+        self.choices.happens(ABORT, self.entity(value), u64::from(round), share)
+    }
+
     fn entity(&self, value: u64) -> u64 {
         mix(value, u64::try_from(self.entry).unwrap_or(u64::MAX))
+    }
+}
+
+/// The bus' word for it.
+pub(super) fn isolation(isolation: Isolation) -> squall_bus::Isolation {
+    match isolation {
+        Isolation::ReadUncommitted => squall_bus::Isolation::ReadUncommitted,
+        Isolation::ReadCommitted => squall_bus::Isolation::ReadCommitted,
     }
 }
 
@@ -106,6 +126,7 @@ pub(super) fn plan(scenario: &Scenario, choices: &Choices) -> Vec<ConsumerPlan> 
                 topics,
                 dlq: group.dlq.as_deref().map(Topic::new),
                 commit: group.commit,
+                forward: group.forward.clone(),
                 entry,
                 handler: group.handler.clone(),
                 retry: group.retry.clone(),
@@ -142,6 +163,7 @@ fn config(group: &Consumers, number: usize, topics: &[Topic], ordered: bool) -> 
         ack_wait: group.ack_wait.map(Period::get),
         max_deliver: (group.retry.by == RetryBy::Bus).then(|| group.retry.attempts.get()),
         buffer: group.buffer.map(Count::get),
+        isolation: group.isolation.map(isolation),
         ordered,
         ..plain
     }

@@ -4,8 +4,8 @@
 
 use super::Plan;
 use crate::format::{
-    Arrivals, CommitPolicy, Consumers, Fsync, GroupProtocol, Jitter, KeyChoice, PayloadKind, Producers,
-    Profile, Reset, RetryBy,
+    Arrivals, CommitPolicy, Consumers, Forward, Fsync, GroupProtocol, Isolation, Jitter, KeyChoice,
+    PayloadKind, Producers, Profile, Reset, RetryBy,
 };
 use squall_bus::{
     Capabilities, Capability, ConsumerConfig, Role,
@@ -299,7 +299,24 @@ fn producers(f: &mut fmt::Formatter<'_>, group: &Producers) -> fmt::Result {
     let send = if group.count.get() == 1 { "sends" } else { "send" };
     let count = Many(group.count.get(), "producer");
     write!(f, "  {count} {send} {payload} to {} at {} {arrivals}, {key}", group.topic, group.rate)?;
-    writeln!(f, "; acks {}, {}idempotent", group.acks.0, if group.idempotent { "" } else { "not " })
+    let idempotent = group.idempotent || group.transactions.is_some();
+    write!(f, "; acks {}, {}idempotent", group.acks.0, if idempotent { "" } else { "not " })?;
+    if let Some(transactions) = &group.transactions {
+        write!(f, "; transactions of {}", Many(transactions.records.get(), "record"))?;
+        if transactions.abort.ppm() > 0 {
+            write!(f, ", {} aborted", transactions.abort)?;
+        }
+        if let Some(timeout) = transactions.timeout {
+            write!(f, ", open for at most {timeout}")?;
+        }
+        if let Some(id) = &transactions.id {
+            write!(f, ", all as {id}")?;
+        }
+    }
+    match group.starts {
+        Some(starts) => writeln!(f, "; from {starts} on"),
+        None => writeln!(f),
+    }
 }
 
 fn consumers(f: &mut fmt::Formatter<'_>, group: &Consumers) -> fmt::Result {
@@ -331,13 +348,34 @@ fn consumers(f: &mut fmt::Formatter<'_>, group: &Consumers) -> fmt::Result {
     if let Some(dlq) = &group.dlq {
         write!(f, "; then to {dlq}")?;
     }
-    match (group.auto_commit, group.commit) {
-        (Some(every), _) => write!(f, "; committed by the client every {every}")?,
-        (None, CommitPolicy::AfterProcessing) => write!(f, "; commit after processing")?,
-        (None, CommitPolicy::BeforeProcessing) => write!(f, "; commit before processing")?,
+    if let Some(isolation) = group.isolation {
+        let sees = match isolation {
+            Isolation::ReadCommitted => "committed",
+            Isolation::ReadUncommitted => "uncommitted",
+        };
+        write!(f, "; sees {sees} records")?;
+    }
+    match (&group.forward, group.auto_commit, group.commit) {
+        (Some(forward), ..) => forwarding(f, forward)?,
+        (None, Some(every), _) => write!(f, "; committed by the client every {every}")?,
+        (None, None, CommitPolicy::AfterProcessing) => write!(f, "; commit after processing")?,
+        (None, None, CommitPolicy::BeforeProcessing) => write!(f, "; commit before processing")?,
     }
     membership(f, group)?;
     writeln!(f)
+}
+
+/// What a group writes for what it reads.
+fn forwarding(f: &mut fmt::Formatter<'_>, forward: &Forward) -> fmt::Result {
+    let records = Many(forward.records.get(), "record");
+    write!(f, "; forwards to {} in transactions of at most {records}", forward.topic)?;
+    if forward.abort.ppm() > 0 {
+        write!(f, ", {} aborted", forward.abort)?;
+    }
+    if !forward.rewind {
+        write!(f, " and not read again")?;
+    }
+    Ok(())
 }
 
 /// How the group agrees on who reads what, where that is said.

@@ -213,6 +213,9 @@ impl Plan {
                 needs.insert(Capability::Idempotence);
             }
         }
+        if self.is_transactional() {
+            needs.insert(Capability::Transactions);
+        }
         if self.consumers.iter().any(|consumer| consumer.config.without_redelivery().is_err()) {
             needs.insert(Capability::Redelivery);
         }
@@ -245,7 +248,7 @@ impl Plan {
                 .map(|group| group.acks.0)
                 .min_by_key(|acks| weakest(*acks))
                 .unwrap_or_default(),
-            idempotent: producers.iter().all(|group| group.idempotent),
+            idempotent: producers.iter().all(|group| group.idempotent || group.transactions.is_some()),
             max_in_flight: all(|group| group.max_in_flight.map(crate::format::scalar::Count::get)),
             retries: all(|group| group.retries),
             replicas: topics.iter().map(|topic| topic.replicas).min().unwrap_or(1),
@@ -268,10 +271,50 @@ impl Plan {
                 .filter(|group| group.dlq.is_none())
                 .map(|group| group.group.clone())
                 .collect(),
+            isolation: match self.isolation() {
+                Some(squall_bus::Isolation::ReadCommitted) => guarantees::Isolation::ReadCommitted,
+                _ => guarantees::Isolation::ReadUncommitted,
+            },
+            pipelines: self.pipelines(),
             unclean_election: topics.iter().any(|topic| topic.keeps().unclean_election),
             topics: topics.iter().filter_map(kept).collect(),
             ..Configuration::default()
         }
+    }
+
+    /// Whether anybody writes in transactions.
+    #[must_use]
+    pub fn is_transactional(&self) -> bool {
+        let writes = self.producers.iter().any(|producer| producer.transactions.is_some());
+        writes || self.consumers.iter().any(|consumer| consumer.forward.is_some())
+    }
+
+    /// What all readers of the run see of transactions: where groups differ, the weakest. `None` where there are no
+    /// transactions.
+    #[must_use]
+    pub fn isolation(&self) -> Option<squall_bus::Isolation> {
+        use squall_bus::Isolation::{ReadCommitted, ReadUncommitted};
+        let weak = |group: &Consumers| group.isolation == Some(crate::format::Isolation::ReadUncommitted);
+        let weakest =
+            if self.scenario.consumer_groups().iter().any(weak) { ReadUncommitted } else { ReadCommitted };
+        self.is_transactional().then_some(weakest)
+    }
+
+    /// Groups that read, compute and write exactly once.
+    fn pipelines(&self) -> Vec<guarantees::Pipeline> {
+        let groups = self.scenario.consumer_groups().iter();
+        let pipelines = groups.filter_map(|group| {
+            let to = &group.forward.as_ref()?.topic;
+            Some((group, to))
+        });
+        let each = pipelines.flat_map(|(group, to)| {
+            group.topic.as_slice().iter().map(move |from| guarantees::Pipeline {
+                group: group.group.clone(),
+                from: from.clone(),
+                to: to.clone(),
+            })
+        });
+        each.collect()
     }
 
     /// What the scenario demands, as the guarantees take it.

@@ -48,6 +48,14 @@ pub(super) fn encode(value: u64, at: Time, event: &Event) -> Bytes {
     Bytes::from(text)
 }
 
+/// The payload of a record that no producer of the plan sends: the value id and nothing else.
+#[must_use]
+pub fn plain(value: u64, at: Time) -> Bytes {
+    let text = format!(r#"{HEAD}{value},"id":"evt-{value}","time":"{}""#, Calendar(at));
+    let sum = checksum(text.as_bytes());
+    Bytes::from(format!(r#"{text}{TAIL}{sum:016x}"}}"#))
+}
+
 /// The value id of a payload.
 ///
 /// # Errors

@@ -7,15 +7,19 @@ use super::{
     payload,
     shop::{Event, Shop},
 };
-use crate::format::{Arrivals, Producers, Profile, Scenario, scalar::Ratio};
+use crate::format::{
+    Arrivals, Producers, Profile, Scenario, Transactions,
+    scalar::{Period, Ratio},
+};
 use bytes::Bytes;
 use squall_bus::{ClientProfile, ProducerConfig, Record, Time, Topic};
 use squall_loadgen::{Schedule, Times};
 use squall_sim::kernel::{Choices, Site};
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 const ARRIVAL: Site = Site::new("plan.arrival");
 const POISON: Site = Site::new("plan.poison");
+const ABORT: Site = Site::new("plan.transaction.abort");
 
 /// Value ids of one producer begin here, times its number.
 const PER_PRODUCER: u64 = 1_000_000_000;
@@ -33,6 +37,10 @@ pub struct ProducerPlan {
     schedule: Schedule,
     shop: Shop,
     poison: Ratio,
+    /// Its transactions, if it groups its records into any.
+    pub transactions: Option<Transactions>,
+    /// When it starts, since the workload began.
+    pub starts: Duration,
     choices: Choices,
     left_out: Arc<BTreeSet<u64>>,
 }
@@ -86,6 +94,13 @@ impl ProducerPlan {
         Records { times: self.schedule.times(draws), producer: self.clone() }
     }
 
+    /// Whether the transaction that begins with the record `value` is aborted although nothing is wrong with it.
+    #[must_use]
+    pub fn aborts(&self, value: u64) -> bool {
+        let share = self.transactions.as_ref().map_or(0, |transactions| transactions.abort.ppm());
+        self.choices.happens(ABORT, value, 0, share)
+    }
+
     pub(super) fn leave_out(&mut self, values: &Arc<BTreeSet<u64>>) {
         self.left_out = Arc::new(self.left_out.union(values).copied().collect());
     }
@@ -114,7 +129,7 @@ impl Iterator for Records {
         loop {
             let arrival = self.times.next()?;
             let value = u64::from(self.producer.number) * PER_PRODUCER + arrival.ordinal;
-            if !self.producer.left_out.contains(&value) {
+            if arrival.at >= self.producer.starts && !self.producer.left_out.contains(&value) {
                 return Some(self.producer.record(arrival.ordinal, Time::ZERO + arrival.at));
             }
         }
@@ -135,6 +150,8 @@ pub(super) fn plan(scenario: &Scenario, choices: &Choices) -> Vec<ProducerPlan> 
                 schedule: whole.share(u64::from(share), u64::from(group.count.get())),
                 shop: Shop::new(group, number, share),
                 poison: poison(scenario, &group.topic),
+                transactions: group.transactions.clone(),
+                starts: group.starts.unwrap_or_default().get(),
                 choices: choices.clone(),
                 left_out: Arc::default(),
             });
@@ -160,12 +177,17 @@ fn config(group: &Producers, number: u32) -> ProducerConfig {
             Profile::Java3 => ClientProfile::Java3,
         },
         acks: group.acks.0,
-        idempotent: group.idempotent,
+        idempotent: group.idempotent || group.transactions.is_some(),
         max_in_flight: group.max_in_flight.map(crate::format::scalar::Count::get),
         linger: group.linger.map(crate::format::scalar::Period::get),
         request_timeout: group.request_timeout.map(crate::format::scalar::Period::get),
         delivery_timeout: group.delivery_timeout.map(crate::format::scalar::Period::get),
         retries: group.retries,
+        transactional_id: group.transactions.as_ref().map(|transactions| transactions.id_of(number)),
+        transaction_timeout: group
+            .transactions
+            .as_ref()
+            .and_then(|transactions| transactions.timeout.map(Period::get)),
         ..ProducerConfig::new(&format!("producer-{number}"))
     }
 }

@@ -31,18 +31,18 @@ const GONE: Duration = Duration::from_secs(5);
 const SETTLES: Duration = Duration::from_secs(30);
 
 /// Looks again and again, until a deadline.
-struct Looks {
-    clock: Arc<dyn Clock>,
+pub(super) struct Looks {
+    pub(super) clock: Arc<dyn Clock>,
     deadline: Time,
 }
 
 impl Looks {
-    fn new(cluster: &dyn Cluster, deadline: Time) -> Self {
+    pub(super) fn new(cluster: &dyn Cluster, deadline: Time) -> Self {
         Self { clock: cluster.clock(), deadline }
     }
 
     /// Waits for the next look; `false` if the deadline has come.
-    async fn again(&self) -> bool {
+    pub(super) async fn again(&self) -> bool {
         if self.clock.now() >= self.deadline {
             return false;
         }
@@ -164,12 +164,13 @@ struct Progress {
     next: Position,
 }
 
-/// Reads every unit from its oldest record to its end. What could not be read by the deadline is written down
+/// Reads every unit from its oldest record to its end, which `ends` may say. What could not be read by the deadline is written down
 /// as incomplete.
 pub(super) async fn drain(
     cluster: &dyn Cluster,
     plan: &Plan,
     notebook: &Notebook,
+    ends: &BTreeMap<Unit, Position>,
     deadline: Time,
 ) -> Result<(), squall_bus::Error> {
     let admin = cluster.admin();
@@ -177,14 +178,17 @@ pub(super) async fn drain(
     for (topic, partitions) in plan.partitions_at_end() {
         for partition in 0..partitions {
             let unit = Unit::new(&topic, partition);
-            let (from, to) = bounds(cluster, &*admin, &unit, deadline).await?;
+            let (from, end) = bounds(cluster, &*admin, &unit, deadline).await?;
+            let to = ends.get(&unit).copied().unwrap_or(end);
             units.insert(unit, Progress { from, to, next: from });
         }
     }
     let behind: Vec<_> =
         units.iter().filter(|(_, p)| p.next < p.to).map(|(unit, p)| (unit.clone(), Some(p.from))).collect();
     if !behind.is_empty() {
-        let reader = cluster.bus().consumer(ConsumerConfig::assign("drain", behind))?;
+        let isolation = plan.isolation();
+        let config = ConsumerConfig { isolation, ..ConsumerConfig::assign("drain", behind) };
+        let reader = cluster.bus().consumer(config)?;
         let reading = pin!(read(&*reader, &mut units, notebook));
         let clock = cluster.clock();
         // Whatever was not read by then shows in the facts below.

@@ -4,20 +4,25 @@
 //! 2. Producers send on schedule while faults strike and are healed, each at its own time.
 //! 3. Everything still broken is healed; the cluster recovers, the producers learn their outcomes, what was acknowledged
 //!    can be read, the consumers catch up, all within the scenario's `recovery`.
+//!    With transactions, a record of the harness closes each unit ([`closing`]): whoever has read it has read
+//!    everything before it.
 //! 4. A reader that no fault touched drains every unit. What could not be read is written down as missing.
 //!
 //! The workload is written once, over the bus traits; the history is all that the checks get.
 
 mod acks;
 mod changes;
+mod closing;
 mod commits;
 mod consumer;
 mod drain;
 mod faults;
+mod forward;
 mod notebook;
 mod producer;
 #[cfg(test)]
 mod tests;
+mod transactions;
 
 use crate::plan::Plan;
 use futures_util::{
@@ -33,6 +38,7 @@ use squall_history::{
 use squall_loadgen::{Recorder, Summary};
 use squall_sim::kernel::{Mark, Marks};
 use std::{
+    collections::BTreeMap,
     fmt,
     pin::pin,
     sync::{Arc, Mutex, PoisonError},
@@ -215,12 +221,18 @@ impl Session {
         drain::settled(cluster, &self.notebook, deadline).await;
 
         self.enter(Stage::Draining);
-        if drain::caught_up(cluster, plan, &self.notebook, deadline).await {
+        let mut ends = BTreeMap::new();
+        let caught_up = if plan.is_transactional() {
+            closing::close(cluster, plan, &self.notebook, &mut ends, deadline).await
+        } else {
+            drain::caught_up(cluster, plan, &self.notebook, deadline).await
+        };
+        if caught_up {
             self.phase(Phase::CaughtUp);
         }
         // A late reader gets some time of its own: not having read is no proof of anything.
         let deadline = deadline.max(clock.now() + ASSIGNED);
-        drain::drain(cluster, plan, &self.notebook, deadline)
+        drain::drain(cluster, plan, &self.notebook, &ends, deadline)
             .await
             .map_err(|error| RunError::new("draining the log", &error))?;
         self.phase(Phase::Drained);
@@ -250,7 +262,11 @@ impl Session {
         for consumer in self.plan.consumers() {
             let (plan, notebook) = (consumer.clone(), self.notebook.clone());
             let main: Main = Arc::new(move |bus, life| {
-                Box::pin(consumer::consume(plan.clone(), bus, life, notebook.clone()))
+                if plan.forward.is_some() {
+                    Box::pin(forward::forward(plan.clone(), bus, life, notebook.clone()))
+                } else {
+                    Box::pin(consumer::consume(plan.clone(), bus, life, notebook.clone()))
+                }
             });
             cluster.start(consumer.name(), main);
         }
@@ -265,7 +281,11 @@ impl Session {
         for producer in self.plan.producers() {
             let (plan, notebook) = (producer.clone(), self.notebook.clone());
             let main: Main = Arc::new(move |bus, life| {
-                Box::pin(producer::produce(plan.clone(), began, bus, life, notebook.clone()))
+                if plan.transactions.is_some() {
+                    Box::pin(transactions::produce(plan.clone(), began, bus, life, notebook.clone()))
+                } else {
+                    Box::pin(producer::produce(plan.clone(), began, bus, life, notebook.clone()))
+                }
             });
             self.cluster.start(producer.name(), main);
         }

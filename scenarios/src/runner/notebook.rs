@@ -4,7 +4,7 @@
 //! order in which they happened. Times are the cluster's.
 
 use crate::plan::{Plan, PlannedRecord, ProducerPlan, payload};
-use squall_bus::{Ack, Capabilities, Clock, ConsumerEvent, Delivery, Outcome, Time, Unit};
+use squall_bus::{Ack, Capabilities, Clock, ConsumerEvent, Delivery, Outcome, Position, Time, Unit};
 use squall_history::{
     events::{Progress, Stage},
     guarantees::{Configuration, Reading},
@@ -24,6 +24,10 @@ use std::{
 pub(super) const VALUE_HEADER: &str = "squall-value";
 /// Value ids of dead letters begin here; those of the plan are far below.
 const DEAD_LETTERS: u64 = 1 << 62;
+/// Value ids of results that a group computes begin here.
+const RESULTS: u64 = 1 << 61;
+/// Value ids of the records that close the units begin here.
+const CLOSING: u64 = 1 << 60;
 /// The width of a slice of the series.
 const SLICE: Duration = Duration::from_millis(250);
 
@@ -69,6 +73,8 @@ pub(super) struct Pages {
     sent: BTreeMap<u64, Sent>,
     next_record: BTreeMap<String, u64>,
     dead_letters: u64,
+    results: u64,
+    closings: u64,
     /// Members that have been assigned units, and have not lost them since.
     pub(super) assigned: BTreeSet<String>,
     /// Members that are handling a record.
@@ -111,6 +117,8 @@ impl Notebook {
             sent: BTreeMap::new(),
             next_record: BTreeMap::new(),
             dead_letters: 0,
+            results: 0,
+            closings: 0,
             assigned: BTreeSet::new(),
             handling: BTreeSet::new(),
             owed: BTreeSet::new(),
@@ -167,6 +175,7 @@ impl Notebook {
         session: u32,
         due: &Due,
         record: &PlannedRecord,
+        txn: Option<OpId>,
     ) -> SendOp {
         let now = self.now();
         let (name, intended, poison) = (producer.name(), due.intended, record.poison);
@@ -175,7 +184,7 @@ impl Notebook {
         pages.sent.insert(record.value, Sent { intended, poison, received: false });
         pages.recorder.sent(intended, now);
         let plain = pages.send_to(producer.topic.as_str(), record.key.as_deref(), record.value);
-        let send = Send { session, intended: Some(intended), poison, ..plain };
+        let send = Send { session, intended: Some(intended), poison, txn, ..plain };
         let process = pages.history.process(name);
         let op = pages.history.invoke(now, process, Invoke::Send(send));
         SendOp { op, measured: Some((intended, now)) }
@@ -243,6 +252,76 @@ impl Notebook {
         pages.in_force.insert(id);
     }
 
+    /// A group's result for the record `cause` is handed to its producer now: its value id.
+    pub(super) fn result(
+        &self,
+        consumer: &str,
+        session: u32,
+        topic: &str,
+        cause: u64,
+        txn: OpId,
+    ) -> (u64, SendOp) {
+        let now = self.now();
+        let mut pages = self.pages();
+        let value = RESULTS + pages.results;
+        pages.results += 1;
+        let plain = pages.send_to(topic, None, value);
+        let send = Send { session, cause: Some(cause), txn: Some(txn), ..plain };
+        let process = pages.history.process(consumer);
+        let op = pages.history.invoke(now, process, Invoke::Send(send));
+        (value, SendOp { op, measured: None })
+    }
+
+    /// A record that closes a unit is handed to the harness' producer now: its value id.
+    pub(super) fn closing(&self, unit: &Unit) -> (u64, SendOp) {
+        let now = self.now();
+        let mut pages = self.pages();
+        let value = CLOSING + pages.closings;
+        pages.closings += 1;
+        let plain = pages.send_to(unit.topic.as_str(), None, value);
+        let send = Send { partition: Some(unit.partition), ..plain };
+        let op = pages.history.invoke(now, ProcessId::HARNESS, Invoke::Send(send));
+        (value, SendOp { op, measured: None })
+    }
+
+    /// A producer makes a transactional id its own.
+    pub(super) fn init(&self, producer: &str, id: &str) -> OpId {
+        let now = self.now();
+        let mut pages = self.pages();
+        let (process, id) = (pages.history.process(producer), pages.history.transactional_id(id));
+        pages.history.invoke(now, process, Invoke::Init { id })
+    }
+
+    /// A producer begins a transaction.
+    pub(super) fn transaction(&self, producer: &str, id: &str) -> OpId {
+        let now = self.now();
+        let mut pages = self.pages();
+        let (process, id) = (pages.history.process(producer), pages.history.transactional_id(id));
+        pages.history.invoke(now, process, Invoke::Txn { id: Some(id), epoch: None })
+    }
+
+    /// A group's positions are handed to a transaction.
+    pub(super) fn positions(&self, consumer: &str, group: &str, at: &[(Unit, Position)], txn: OpId) -> OpId {
+        let now = self.now();
+        let mut pages = self.pages();
+        let (process, group) = (pages.history.process(consumer), pages.history.group(group));
+        let positions = at.iter().map(|(unit, at)| (pages.history.unit(unit), at.0)).collect();
+        pages.history.invoke(now, process, Invoke::Commit { group, positions, txn: Some(txn) })
+    }
+
+    /// A consumer asks for a record within a transaction, and gets it.
+    pub(super) fn polled(&self, consumer: &str, group: &str, txn: OpId, delivery: &Delivery) -> Read {
+        let poll = {
+            let now = self.now();
+            let mut pages = self.pages();
+            let (process, group) = (pages.history.process(consumer), Some(pages.history.group(group)));
+            pages.history.invoke(now, process, Invoke::Poll { group, txn: Some(txn) })
+        };
+        let read = self.delivered_to(consumer, Some(group), Some(poll), delivery);
+        self.settled(poll, &Outcome::Ok(()));
+        read
+    }
+
     /// A send ended.
     pub(super) fn sent(&self, send: SendOp, outcome: &Outcome<Ack>) {
         let now = self.now();
@@ -263,6 +342,16 @@ impl Notebook {
 
     /// A record reached a consumer of a group, or the final drain (without a group).
     pub(super) fn delivered(&self, reader: &str, group: Option<&str>, delivery: &Delivery) -> Read {
+        self.delivered_to(reader, group, None, delivery)
+    }
+
+    fn delivered_to(
+        &self,
+        reader: &str,
+        group: Option<&str>,
+        poll: Option<OpId>,
+        delivery: &Delivery,
+    ) -> Read {
         let now = self.now();
         let (value, corrupt) = read_value(delivery);
         let mut pages = self.pages();
@@ -276,7 +365,7 @@ impl Notebook {
             value,
             corrupt,
             attempt: delivery.attempt,
-            poll: None,
+            poll,
             extra: DeliverExtra::NONE,
         };
         let event = pages.history.observe(now, process, Observation::Deliver(deliver));
@@ -299,7 +388,7 @@ impl Notebook {
         pages.history.invoke(now, process, Invoke::Settle { delivery, how })
     }
 
-    /// The bus knows, or may not know.
+    /// A call other than a send ended; the bus may or may not know of it.
     pub(super) fn settled(&self, op: OpId, outcome: &Outcome<()>) {
         let now = self.now();
         self.pages().history.complete_call(now, op, outcome);

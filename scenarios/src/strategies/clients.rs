@@ -139,6 +139,8 @@ pub(super) fn writers(bounds: &Bounds) -> impl Strategy<Value = Writer> + use<> 
                 request_timeout: request,
                 delivery_timeout: delivery,
                 retries,
+                transactions: None,
+                starts: None,
             };
             Writer { producers, topic }
         },
@@ -187,6 +189,8 @@ pub(super) fn readers(bounds: &Bounds) -> impl Strategy<Value = Reader> + use<> 
             prefetch: prefetch.map(Count::new),
             ack_wait,
             buffer: buffer.map(Count::new),
+            isolation: None,
+            forward: None,
         };
         Reader { consumers, topic, all, dead_letters }
     })

@@ -5,6 +5,10 @@
 use super::{
     group::{GroupSnapshot, consumer::ConsumerGroupRecord},
     protocol::{GroupIx, PartitionId},
+    txn::{
+        messages::{Marker, ProducerIdAndEpoch},
+        state::TxnSnapshot,
+    },
 };
 use squall_bus::{Record, Time};
 use std::sync::Arc;
@@ -18,6 +22,8 @@ pub struct ProducerStamp {
     pub epoch: u16,
     /// The sequence number of the first record.
     pub base_seq: u32,
+    /// Whether the batch is part of a transaction (rule D3).
+    pub transactional: bool,
 }
 
 /// One offset that a group committed.
@@ -42,6 +48,12 @@ pub enum Payload {
     Offsets(GroupIx, Vec<CommittedOffset>),
     /// A group's members and generation after a rebalance.
     Group(Arc<GroupSnapshot>),
+    /// Offsets of a group within a transaction, one record each: they count once the transaction is committed.
+    TxnOffsets(ProducerIdAndEpoch, GroupIx, Vec<CommittedOffset>),
+    /// The end of a transaction: a control record.
+    Marker(Marker),
+    /// A transactional id after a change.
+    Transaction(Arc<TxnSnapshot>),
     /// A group of the consumer protocol after a change.
     ConsumerGroup(Arc<ConsumerGroupRecord>),
     /// Tombstones of offsets that a group's log need not keep any more, one record each.
@@ -67,6 +79,8 @@ pub struct Batch {
 
 /// Bytes of a batch header (magic 2).
 pub const BATCH_OVERHEAD: u32 = 61;
+/// Bytes of a control record: a transaction's marker.
+const MARKER_BYTES: u32 = 17;
 /// Bytes around one record in a batch: length, attributes, deltas and the lengths of key and value.
 pub const RECORD_OVERHEAD: u32 = 12;
 
@@ -87,18 +101,41 @@ impl Batch {
         Self { payload: Payload::Records(records), stamp, bytes, timestamp, intact: true }
     }
 
+    /// A control batch that ends a transaction.
+    #[must_use]
+    pub fn of_marker(marker: Marker, timestamp: Time) -> Self {
+        let bytes = BATCH_OVERHEAD + MARKER_BYTES;
+        Self { payload: Payload::Marker(marker), stamp: None, bytes, timestamp, intact: true }
+    }
+
+    /// Whose transaction it is part of.
+    #[must_use]
+    pub fn transaction(&self) -> Option<ProducerIdAndEpoch> {
+        match (&self.payload, self.stamp) {
+            (Payload::TxnOffsets(producer, ..), _) => Some(*producer),
+            (Payload::Records(_), Some(stamp)) if stamp.transactional => {
+                Some(ProducerIdAndEpoch { pid: stamp.pid, epoch: stamp.epoch })
+            }
+            _ => None,
+        }
+    }
+
     /// How many records it has, and so how many offsets it takes.
     #[must_use]
     pub fn count(&self) -> u32 {
         match &self.payload {
             Payload::Records(records) => records.len() as u32,
-            Payload::Offsets(_, offsets) => offsets.len() as u32,
+            Payload::Offsets(_, offsets) | Payload::TxnOffsets(_, _, offsets) => offsets.len() as u32,
             Payload::OffsetsGone(_, partitions) => partitions.len() as u32,
-            Payload::Group(_) | Payload::ConsumerGroup(_) | Payload::GroupGone(_) => 1,
+            Payload::Group(_)
+            | Payload::ConsumerGroup(_)
+            | Payload::GroupGone(_)
+            | Payload::Marker(_)
+            | Payload::Transaction(_) => 1,
         }
     }
 
-    /// The client's records; none in a batch of an internal topic.
+    /// The client's records; none in a control batch and in a batch of an internal topic.
     #[must_use]
     pub fn records(&self) -> &[Record] {
         match &self.payload {

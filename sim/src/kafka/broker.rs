@@ -16,7 +16,7 @@ use super::{
     error::ErrorCode,
     fetcher::Fetcher,
     isr::IsrChanges,
-    links::Links,
+    links::{Links, ReplyTo},
     lull::Proposal,
     metadata::{Image, TopicId, TopicImage},
     protocol::{
@@ -26,6 +26,7 @@ use super::{
     },
     replica::{Leading, Replica, Role, Waiter},
     rules::{Rules, Truncate},
+    txn::coordinator::TxnCoordinator,
 };
 use crate::kernel::{ConnId, Ctx, Digest, FileId, Mark, NodeId};
 use squall_bus::Time;
@@ -57,6 +58,8 @@ pub enum BrokerTimer {
     Producers,
     /// The log cleaner has rested.
     Cleaner,
+    /// Something of the transactions is due.
+    Transactions,
 }
 
 impl Digest for BrokerTimer {
@@ -72,6 +75,7 @@ impl Digest for BrokerTimer {
             Self::Retention => 8,
             Self::Producers => 9,
             Self::Cleaner => 10,
+            Self::Transactions => 11,
         }
     }
 }
@@ -100,6 +104,7 @@ pub(super) struct Broker {
     pub(super) fetchers: Vec<Fetcher>,
     pub(super) isr: IsrChanges,
     pub(super) coordinator: Coordinator,
+    pub(super) txns: TxnCoordinator,
     /// Replicas that grew during this event.
     pub(super) grown: Vec<PartitionId>,
     /// Which partitions have a high watermark that a follower was not told, by node.
@@ -134,6 +139,7 @@ impl Broker {
             fetchers: (0..servers).map(|node| Fetcher::new(NodeId(node))).collect(),
             isr: IsrChanges::default(),
             coordinator: Coordinator::default(),
+            txns: TxnCoordinator::default(),
             grown: Vec::new(),
             untold: vec![Vec::new(); servers as usize],
             open: Vec::new(),
@@ -161,6 +167,7 @@ impl Broker {
         self.fetchers.iter_mut().for_each(Fetcher::reset);
         self.isr = IsrChanges::default();
         self.coordinator = Coordinator::default();
+        self.txns = TxnCoordinator::default();
         self.grown.clear();
         self.untold.iter_mut().for_each(Vec::clear);
         self.lulls.clear();
@@ -282,6 +289,8 @@ impl Broker {
         }
         if id.topic == TopicIx::CONSUMER_OFFSETS {
             self.coordinator.partition_changed(id.partition, image.leader == Some(me), env);
+        } else if Some(id.topic) == env.names.transaction_state() {
+            self.txn_partition_changed(id, image.leader == Some(me), env);
         }
     }
 
@@ -337,6 +346,7 @@ impl Broker {
                 self.produced(conn, correlation, index, error, env);
             }
             Waiter::Coordinator(token) => self.coordinator.appended(id.partition, token, error),
+            Waiter::Transactions(token) => self.txns.appended(token, error),
         }
     }
 
@@ -387,10 +397,15 @@ impl Broker {
             RequestBody::OffsetForLeaderEpoch(partitions) => {
                 ResponseBody::OffsetForLeaderEpoch(partitions.iter().map(|at| self.epoch_end(at)).collect())
             }
-            RequestBody::InitProducerId => {
-                self.producer_ids += 1;
-                let node = u64::from(self.me.0) << 48;
-                ResponseBody::InitProducerId(node | self.boots << 32 | self.producer_ids)
+            RequestBody::InitProducerId => ResponseBody::InitProducerId(self.next_producer_id()),
+            RequestBody::Txn(request) => {
+                if let Some(known) = self.conns.get_mut(conn) {
+                    known.busy = Busy::Group(correlation);
+                }
+                return self.txn_request(ReplyTo::Conn(conn, correlation), request, env);
+            }
+            RequestBody::TxnOffsetCommit(request) => {
+                return self.txn_offset_commit(conn, correlation, request, env);
             }
             RequestBody::DeleteRecords(request) => {
                 return self.delete_records(conn, correlation, &request, env);
@@ -403,6 +418,22 @@ impl Broker {
             }
         };
         env.ctx.send(conn, Msg::Response(Response { correlation, body }));
+    }
+
+    /// A producer id that no other broker and no other process of this one gives out.
+    pub(super) fn next_producer_id(&mut self) -> u64 {
+        self.producer_ids += 1;
+        u64::from(self.me.0) << 48 | self.boots << 32 | self.producer_ids
+    }
+
+    /// A connection that may wait for nothing any more is read on at the end of the event.
+    pub(super) fn read_on(&mut self, conn: ConnId) {
+        if let Some(known) = self.conns.get(conn)
+            && matches!(known.busy, Busy::No)
+            && !known.queue.is_empty()
+        {
+            self.ready.push_back(conn);
+        }
     }
 
     /// Answers the request that a connection waits with. It reads on at the end of the event.
@@ -451,10 +482,13 @@ impl Broker {
         let begin = replica.leading().map_or(0, |leading| leading.begin);
         match at.at {
             OffsetSpec::Earliest => listed(ErrorCode::None, replica.log.start(), replica.leader_epoch),
-            OffsetSpec::Latest if rules.guard_latest_offset && replica.high_watermark < begin => {
+            OffsetSpec::Latest | OffsetSpec::LastStable
+                if rules.guard_latest_offset && replica.high_watermark < begin =>
+            {
                 listed(ErrorCode::OffsetNotAvailable, 0, replica.leader_epoch)
             }
             OffsetSpec::Latest => listed(ErrorCode::None, replica.high_watermark, replica.leader_epoch),
+            OffsetSpec::LastStable => listed(ErrorCode::None, replica.last_stable(), replica.leader_epoch),
         }
     }
 
@@ -488,6 +522,7 @@ impl Broker {
             BrokerTimer::Retention => self.delete_old_segments(env),
             BrokerTimer::Producers => self.expire_producers(env),
             BrokerTimer::Cleaner => self.clean_logs(env),
+            BrokerTimer::Transactions => self.txns_due(env),
         }
         self.settle(env);
     }
@@ -539,6 +574,8 @@ impl Broker {
         loop {
             if let Some(work) = self.coordinator.next_work() {
                 self.coordinate(work, env);
+            } else if let Some((token, error)) = self.txns.next_appended() {
+                self.txn_appended(token, error, env);
             } else if let Some(id) = self.grown.pop() {
                 self.answer_watchers(id, env);
             } else if let Some(conn) = self.ready.pop_front() {

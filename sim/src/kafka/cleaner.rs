@@ -22,13 +22,14 @@ use super::{
         BATCH_OVERHEAD, Batch, Entry, GroupIx, Kept, PartitionId, Payload, RECORD_OVERHEAD, record_bytes,
     },
     replica::Replica,
+    txn::messages::TxnIx,
 };
 use squall_bus::Time;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 /// Nothing at this offset or behind it is cleaned: it is not certain yet to stay.
 pub(super) fn cleanable_bound(replica: &Replica) -> u64 {
-    replica.high_watermark
+    replica.last_stable()
 }
 
 /// What a record is about: a later record of the same key takes its place.
@@ -37,6 +38,7 @@ enum Key<'a> {
     Bytes(&'a [u8]),
     Offset(GroupIx, PartitionId),
     Group(GroupIx),
+    Transaction(TxnIx),
 }
 
 fn key(batch: &Batch, place: u32) -> Option<Key<'_>> {
@@ -48,6 +50,9 @@ fn key(batch: &Batch, place: u32) -> Option<Key<'_>> {
         Payload::Group(snapshot) => Some(Key::Group(snapshot.group)),
         Payload::ConsumerGroup(record) => Some(Key::Group(record.group)),
         Payload::GroupGone(group) => Some(Key::Group(*group)),
+        Payload::Transaction(kept) => Some(Key::Transaction(kept.txn)),
+        // Whether they count is for their marker to say; both stay.
+        Payload::TxnOffsets(..) | Payload::Marker(_) => None,
     }
 }
 
@@ -55,7 +60,7 @@ fn is_tombstone(batch: &Batch, place: u32) -> bool {
     match &batch.payload {
         Payload::Records(records) => records[place as usize].value.is_empty(),
         Payload::OffsetsGone(..) | Payload::GroupGone(_) => true,
-        Payload::Offsets(..) | Payload::Group(_) | Payload::ConsumerGroup(_) => false,
+        _ => false,
     }
 }
 
@@ -115,6 +120,9 @@ fn clean(replica: &Replica, part: Cleanable, wall: Time) -> Vec<Entry> {
     }
     let horizon = wall + replica.settings.log.delete_retention;
     let stays = |entry: &Entry, place: u32| {
+        if matches!(entry.batch.payload, Payload::TxnOffsets(..) | Payload::Marker(_)) {
+            return true;
+        }
         let offset = entry.base_offset + u64::from(place);
         let past = entry.kept.as_ref().and_then(|kept| kept.delete_horizon).is_some_and(|at| at <= wall);
         key(&entry.batch, place).is_some_and(|key| {

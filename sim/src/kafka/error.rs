@@ -84,6 +84,16 @@ error_codes! {
     OutOfOrderSequenceNumber = 45, "OUT_OF_ORDER_SEQUENCE_NUMBER";
     /// The producer's epoch is older than the one the broker knows.
     InvalidProducerEpoch = 47, "INVALID_PRODUCER_EPOCH";
+    /// The transaction is not in a state for this.
+    InvalidTxnState = 48, "INVALID_TXN_STATE";
+    /// The producer id is not the transactional id's.
+    InvalidProducerIdMapping = 49, "INVALID_PRODUCER_ID_MAPPING";
+    /// The transaction timeout is longer than the broker allows.
+    InvalidTransactionTimeout = 50, "INVALID_TRANSACTION_TIMEOUT";
+    /// Something of the transactional id is still under way.
+    ConcurrentTransactions = 51, "CONCURRENT_TRANSACTIONS";
+    /// The marker comes from a coordinator that has a successor.
+    TransactionCoordinatorFenced = 52, "TRANSACTION_COORDINATOR_FENCED";
     /// The disk failed.
     KafkaStorageError = 56, "KAFKA_STORAGE_ERROR";
     /// The request's leader epoch is older than the broker's.
@@ -108,6 +118,10 @@ error_codes! {
     ElectionNotNeeded = 84, "ELECTION_NOT_NEEDED";
     /// A record lacks the key that its topic's clean-up needs.
     InvalidRecord = 87, "INVALID_RECORD";
+    /// The group has offsets in a transaction that is not over.
+    UnstableOffsetCommit = 88, "UNSTABLE_OFFSET_COMMIT";
+    /// A newer producer has the transactional id.
+    ProducerFenced = 90, "PRODUCER_FENCED";
     /// The partition epoch is not the controller's.
     InvalidUpdateVersion = 95, "INVALID_UPDATE_VERSION";
     /// The server knows no topic of this id.
@@ -126,6 +140,8 @@ error_codes! {
     UnsupportedAssignor = 112, "UNSUPPORTED_ASSIGNOR";
     /// The member epoch is not the current one: heartbeat, then try again.
     StaleMemberEpoch = 113, "STALE_MEMBER_EPOCH";
+    /// The write is not part of an open transaction: abort.
+    TransactionAbortable = 120, "TRANSACTION_ABORTABLE";
     /// The controller that was asked is not active.
     NotController = 41, "NOT_CONTROLLER";
 }

@@ -15,9 +15,10 @@ use super::{
     lull::{Asked, Lull, Proposal},
     protocol::{Entry, FetchPartition, FetchRequest, FetchedPartition, PartitionId, ResponseBody},
     replica::Replica,
+    txn::partition::Aborted,
 };
 use crate::kernel::{ConnId, Ctx, NodeId};
-use squall_bus::Time;
+use squall_bus::{Isolation, Time};
 use std::sync::Arc;
 
 /// A Fetch request that waits.
@@ -184,7 +185,8 @@ impl Broker {
     fn has_more(&self, at: &FetchPartition, request: &FetchRequest, env: &Env<'_, '_>) -> bool {
         let Ok(replica) = self.check_reader(at, request, env.rules) else { return true };
         let end = replica.log.end();
-        let limit = if request.replica.is_some() { end } else { replica.high_watermark };
+        let limit =
+            if request.replica.is_some() { end } else { replica.readable(request.isolation, env.rules) };
         at.offset < limit
             || !(replica.log.start()..=end).contains(&at.offset)
             || replica.divergence(at).is_some()
@@ -378,7 +380,6 @@ impl Broker {
         first: bool,
         env: &Env<'_, '_>,
     ) -> Option<FetchedPartition> {
-        let follower = request.replica.map(|(node, _)| node);
         let preferred = self.preferred(at, request, env);
         let replica = match self.check_reader(at, request, env.rules) {
             Ok(replica) => replica,
@@ -386,7 +387,8 @@ impl Broker {
         };
         let diverging = replica.divergence(at);
         let (start, end) = (replica.log.start(), replica.log.end());
-        let limit = if follower.is_some() { end } else { replica.high_watermark };
+        let follower = request.replica.map(|(node, _)| node);
+        let limit = if follower.is_some() { end } else { replica.readable(request.isolation, env.rules) };
         let in_range = (start..=end).contains(&at.offset);
         let news = follower.is_some_and(|node| replica.has_news_for(node));
         if diverging.is_none() && in_range && at.offset >= limit && !news && preferred.is_none() {
@@ -397,6 +399,7 @@ impl Broker {
             error: ErrorCode::None,
             high_watermark: replica.high_watermark,
             log_start: start,
+            aborted: Vec::new(),
             entries: Vec::new(),
             diverging,
             leader: None,
@@ -412,8 +415,19 @@ impl Broker {
         if at.offset < limit && (first || max_bytes > 0) {
             let entries = replica.log.read(at.offset, limit, at.max_bytes.min(max_bytes));
             fetched.entries = entries.to_vec();
+            if follower.is_none() && request.isolation == Isolation::ReadCommitted {
+                fetched.aborted = aborted(replica, at.offset, &fetched.entries);
+            }
         }
         (news || !fetched.entries.is_empty()).then_some(fetched)
+    }
+}
+
+/// The aborted transactions that reach into what is read.
+fn aborted(replica: &Replica, from: u64, entries: &[Entry]) -> Vec<Aborted> {
+    match (replica.producers.transactions(), entries.last()) {
+        (Some(transactions), Some(last)) => transactions.aborted(from, last.end_offset()),
+        _ => Vec::new(),
     }
 }
 

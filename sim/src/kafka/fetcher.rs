@@ -16,7 +16,7 @@ use super::{
     rules::Truncate,
 };
 use crate::kernel::{Mark, NodeId};
-use squall_bus::Time;
+use squall_bus::{Isolation, Time};
 use std::sync::Arc;
 
 /// What follows one leader.
@@ -158,6 +158,7 @@ impl Broker {
         fetcher.stale.clear();
         let request = FetchRequest {
             replica: Some((me, env.epoch)),
+            isolation: Isolation::ReadUncommitted,
             max_wait: env.rules.replica_fetch_wait,
             min_bytes: 1,
             max_bytes: 10 << 20,

@@ -134,6 +134,8 @@ pub struct OffsetFetchRequest {
     pub member: Option<MemberEpoch>,
     /// Where.
     pub partitions: Vec<PartitionId>,
+    /// Whether only an answer is wanted that no open transaction can change (`require_stable`).
+    pub stable: bool,
 }
 
 /// A heartbeat of the consumer protocol. What has not changed since the last one is left out.

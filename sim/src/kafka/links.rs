@@ -21,9 +21,13 @@ pub(super) enum Lane {
     Isr,
     /// A follower's fetches.
     Fetch,
+    /// A leader's questions about transactions.
+    Verify,
+    /// A transaction coordinator's markers.
+    Markers,
 }
 
-const LANES: usize = 4;
+const LANES: usize = 6;
 
 /// Where an answer goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,7 +95,7 @@ impl Links {
     /// Whom and what for a connection of this server is.
     pub(super) fn whose(&self, conn: ConnId) -> Option<(NodeId, Lane)> {
         for (peer, lanes) in self.conns.iter().enumerate() {
-            for lane in [Lane::Quorum, Lane::Lifecycle, Lane::Isr, Lane::Fetch] {
+            for lane in [Lane::Quorum, Lane::Lifecycle, Lane::Isr, Lane::Fetch, Lane::Verify, Lane::Markers] {
                 if lanes[lane as usize] == Some(conn) {
                     return Some((NodeId(peer as u32), lane));
                 }

@@ -52,6 +52,7 @@ mod server;
 mod tests;
 pub mod topic_config;
 mod topics;
+pub mod txn;
 mod voter;
 mod wire;
 
@@ -62,7 +63,7 @@ pub use rules::Rules;
 use crate::nodes::{MAX_NODES, NodeSet};
 use crate::{
     kernel::{Choices, Ctx, Digest, Event, Model, NodeId, Site, mix},
-    model::{Call, Note, Output},
+    model::{Call, Note, Output, TxnCall},
 };
 use admin::Wanted;
 use broker::BrokerTimer;
@@ -75,6 +76,7 @@ use quorum::MetadataBatch;
 use server::Server;
 use squall_bus::{Capabilities, Error, ErrorClass};
 use std::{collections::BTreeMap, sync::Arc};
+use txn::messages::TxnIx;
 use voter::QuorumTimer;
 
 /// What every state machine of a cluster may know.
@@ -147,6 +149,8 @@ pub enum Touch {
     Group(GroupIx),
     /// A group's coordinator took a commit.
     Commit(GroupIx),
+    /// A transactional id at its coordinator.
+    Transaction(TxnIx),
 }
 
 impl Touch {
@@ -158,6 +162,8 @@ impl Touch {
     pub const GROUP: u8 = 4;
     /// The kind of a commit.
     pub const COMMIT: u8 = 8;
+    /// The kind of a change of a transactional id.
+    pub const TRANSACTION: u8 = 16;
 }
 
 /// A topic that an administrator asked for.
@@ -382,6 +388,7 @@ impl Model for Kafka {
             Touch::Partition(_) => Touch::PARTITION,
             Touch::Group(_) => Touch::GROUP,
             Touch::Commit(_) => Touch::COMMIT,
+            Touch::Transaction(_) => Touch::TRANSACTION,
         }
     }
 
@@ -412,6 +419,9 @@ impl Model for Kafka {
     fn call(&mut self, node: NodeId, call: Call, ctx: &mut Ctx<'_, Self>) {
         if let Call::Send(_, record) = &call {
             self.shared.names.intern_topic(&record.topic);
+        }
+        if let Call::Txn(op, TxnCall::Positions { group, positions, peers }) = &call {
+            return self.send_positions(node, *op, group, positions, peers, ctx);
         }
         if let Some(index) = node.index().checked_sub(self.servers.len())
             && let Some(Some(client)) = self.clients.get_mut(index)

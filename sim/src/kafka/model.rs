@@ -8,13 +8,13 @@ use super::{
     coordinator::{offsets_partitions, partition_of},
     error::ErrorCode,
     metadata::{PartitionImage, TopicId, TopicSettings},
-    protocol::{PartitionId, TopicIx},
+    protocol::{CommittedOffset, PartitionId, TopicIx},
     replica::Replica,
     topic_config,
 };
 use crate::{
     kernel::{Choices, Ctx, NodeId, Site},
-    model::BusModel,
+    model::{BusModel, OpId},
 };
 use squall_bus::{
     AckModel, Capabilities, Capability, ConsumerConfig, ConsumerEvent, Delivery, Error, ErrorClass, Position,
@@ -31,6 +31,7 @@ pub(super) fn capabilities() -> Capabilities {
         AckModel::Prefix,
         true,
         &[
+            C::Transactions,
             C::Idempotence,
             C::AckOne,
             C::AckNone,
@@ -93,6 +94,44 @@ impl Kafka {
         self.clients.get(node.index().checked_sub(self.servers.len())?)?.as_ref()
     }
 
+    /// Has the topic created that keeps transactions, unless there is one.
+    pub(super) fn use_transactions(&mut self) {
+        if self.shared.names.transaction_state().is_some() {
+            return;
+        }
+        let topic = self.shared.names.intern_transaction_state();
+        let rules = &self.shared.rules;
+        let replicas = rules.transactions_replicas.min(self.shared.brokers);
+        let (partitions, min_insync) = (rules.transactions_partitions, rules.transactions_min_insync);
+        let settings = default_settings(min_insync.min(replicas), rules);
+        let wanted = self.new_topic(topic, settings, partitions, replicas);
+        self.want(Wanted::Create(wanted));
+    }
+
+    /// A producer puts positions of a group into its transaction, with the membership of a consumer beside it.
+    pub(super) fn send_positions(
+        &mut self,
+        node: NodeId,
+        op: OpId,
+        group: &str,
+        positions: &[(Unit, Position)],
+        peers: &[NodeId],
+        ctx: &mut Ctx<'_, Self>,
+    ) {
+        let group = self.shared.names.intern_group(group);
+        let member = peers.iter().find_map(|peer| self.client(*peer)?.membership(group));
+        let offset = |(unit, position): &(Unit, Position)| {
+            let partition = self.shared.names.partition(unit)?;
+            Some(CommittedOffset { partition, offset: position.0, leader_epoch: None, metadata_bytes: 0 })
+        };
+        let offsets = positions.iter().filter_map(offset).collect();
+        if let Some(index) = node.index().checked_sub(self.servers.len())
+            && let Some(Some(client)) = self.clients.get_mut(index)
+        {
+            client.send_positions(op, group, member, offsets, ctx, &self.shared);
+        }
+    }
+
     fn same_shape(&self, topic: TopicIx, spec: &TopicSpec) -> Option<bool> {
         self.topic_to_be(topic)?;
         let known = self.topic_partitions(topic)?;
@@ -124,6 +163,14 @@ impl Kafka {
             let message = format!("the leader of {unit} has not heard of it yet");
             Error::new(ErrorClass::Retriable, "NOT_LEADER_OR_FOLLOWER", message)
         })
+    }
+
+    /// Who coordinates a transactional id.
+    fn transaction_coordinator(&self, name: &str) -> Option<NodeId> {
+        self.shared.names.find_transaction(name)?;
+        let topic = self.shared.names.transaction_state()?;
+        let partitions = self.truth.topic(topic)?.partitions.len() as u32;
+        self.truth.partition(PartitionId::new(topic, partition_of(name, partitions)))?.leader
     }
 
     fn coordinator(&self, group: &str) -> Option<(u32, NodeId)> {
@@ -167,6 +214,10 @@ impl BusModel for Kafka {
     }
 
     fn open_producer(&mut self, node: NodeId, config: ProducerConfig) -> Result<(), Error> {
+        if let Some(name) = &config.transactional_id {
+            self.shared.names.intern_transaction(name);
+            self.use_transactions();
+        }
         let client = Client::producer(config, &self.shared)?;
         *self.slot(node)? = Some(client);
         Ok(())
@@ -320,7 +371,13 @@ impl BusModel for Kafka {
                 followers(unit).into_iter().find(|node| image.is_active(*node)).into_iter().collect()
             }
             Role::Followers(unit) => followers(unit),
-            Role::Coordinator(group) => self.coordinator(group).map(|(_, node)| node).into_iter().collect(),
+            // A transactional id has a coordinator of its own, unless a group is called like that.
+            Role::Coordinator(name) => match self.shared.names.find_group(name) {
+                None if self.shared.names.find_transaction(name).is_some() => {
+                    self.transaction_coordinator(name).into_iter().collect()
+                }
+                _ => self.coordinator(name).map(|(_, node)| node).into_iter().collect(),
+            },
             Role::Controller => self.active_controller().into_iter().collect(),
             Role::Minority => self.minority(&self.choices),
             Role::Node(number) if (1..=self.shared.servers).contains(number) => vec![NodeId(number - 1)],

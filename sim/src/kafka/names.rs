@@ -1,6 +1,9 @@
 //! Names of topics and groups, interned: the model works with numbers.
 
-use super::protocol::{GroupIx, PartitionId, TopicIx};
+use super::{
+    protocol::{GroupIx, PartitionId, TopicIx},
+    txn::messages::TxnIx,
+};
 use crate::interner::Interner;
 use squall_bus::{Topic, Unit};
 use std::sync::Arc;
@@ -8,16 +11,26 @@ use std::sync::Arc;
 /// The name of the topic that keeps groups and their offsets.
 pub const CONSUMER_OFFSETS: &str = "__consumer_offsets";
 
+/// The name of the topic that keeps transactions.
+pub const TRANSACTION_STATE: &str = "__transaction_state";
+
 /// Every name that was ever spoken of. A name being here does not mean that the topic exists.
 #[derive(Clone, Debug)]
 pub struct Names {
     topics: Interner<Topic>,
     groups: Interner<Arc<str>>,
+    transactions: Interner<Arc<str>>,
+    transaction_state: Option<TopicIx>,
 }
 
 impl Default for Names {
     fn default() -> Self {
-        let mut names = Self { topics: Interner::default(), groups: Interner::default() };
+        let mut names = Self {
+            topics: Interner::default(),
+            groups: Interner::default(),
+            transactions: Interner::default(),
+            transaction_state: None,
+        };
         let offsets = names.intern_topic(&Topic::new(CONSUMER_OFFSETS));
         debug_assert_eq!(offsets, TopicIx::CONSUMER_OFFSETS);
         names
@@ -33,6 +46,36 @@ impl Names {
     /// The group of this name, interned now if it is new.
     pub fn intern_group(&mut self, name: &str) -> GroupIx {
         GroupIx(self.groups.intern(Arc::from(name)))
+    }
+
+    /// The transactional id of this name, interned now if it is new.
+    pub fn intern_transaction(&mut self, name: &str) -> TxnIx {
+        TxnIx(self.transactions.intern(Arc::from(name)))
+    }
+
+    /// The transactional id of this name, if it was ever spoken of.
+    #[must_use]
+    pub fn find_transaction(&self, name: &str) -> Option<TxnIx> {
+        self.transactions.find(name).map(TxnIx)
+    }
+
+    /// A transactional id's name.
+    #[must_use]
+    pub fn transaction(&self, txn: TxnIx) -> &str {
+        self.transactions.name(txn.0)
+    }
+
+    /// The topic that keeps transactions, interned now if it is new.
+    pub fn intern_transaction_state(&mut self) -> TopicIx {
+        let topic = self.intern_topic(&Topic::new(TRANSACTION_STATE));
+        self.transaction_state = Some(topic);
+        topic
+    }
+
+    /// The topic that keeps transactions, if this cluster ever had any.
+    #[must_use]
+    pub const fn transaction_state(&self) -> Option<TopicIx> {
+        self.transaction_state
     }
 
     /// The topic of this name, if it was ever spoken of.

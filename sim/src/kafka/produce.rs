@@ -41,16 +41,35 @@ impl Broker {
         request: ProduceRequest,
         env: &mut Env<'_, '_>,
     ) {
+        if let Some(request) = self.verified(conn, correlation, request, env) {
+            self.append_request(conn, correlation, request, &[], env);
+        }
+    }
+
+    /// Appends what is not refused for another reason, and answers or waits.
+    pub(super) fn append_request(
+        &mut self,
+        conn: ConnId,
+        correlation: u32,
+        request: ProduceRequest,
+        refused: &[(PartitionId, ErrorCode)],
+        env: &mut Env<'_, '_>,
+    ) {
         let Some(acks) = request.acks.acks() else {
             return self.refuse_acks(conn, correlation, &request, env);
         };
         let mut results = Vec::with_capacity(request.batches.len());
         let mut open = vec![false; request.batches.len()];
         for (index, (id, batch)) in request.batches.into_iter().enumerate() {
-            let appended = self.append_as_leader(id, batch, acks, env);
+            let waits =
+                acks == Acks::All && (env.rules.replicate_transactions || batch.transaction().is_none());
+            let appended = match refused.iter().find(|(other, _)| *other == id) {
+                Some((_, error)) => Err(*error),
+                None => self.append_as_leader(id, batch, acks, env),
+            };
             let (error, base_offset) = match appended {
                 Ok((base, end)) => {
-                    if acks == Acks::All {
+                    if waits {
                         let index = index as u32;
                         open[index as usize] =
                             self.wait_for(id, end, Waiter::Produce { conn, correlation, index });

@@ -1,4 +1,4 @@
-//! What a replica remembers of idempotent producers (rules C3, C4).
+//! What a replica remembers of idempotent and transactional producers (rules C3, C4, D5).
 //!
 //! Per producer id: its epoch and its last few batches. It is made from the log alone, so a new leader knows
 //! what the old one knew of everything that was replicated.
@@ -10,7 +10,9 @@
 use super::{
     error::ErrorCode,
     log::Log,
-    protocol::{Entry, ProducerStamp},
+    protocol::{Entry, Payload, ProducerStamp},
+    rules::TransactionVersion,
+    txn::{messages::Marker, partition::Transactions},
 };
 use squall_bus::Time;
 use std::{
@@ -53,11 +55,17 @@ pub(super) enum Checked {
 
 /// All producers of one replica.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Producers(BTreeMap<u64, Producer>);
+pub(super) struct Producers {
+    known: BTreeMap<u64, Producer>,
+    /// Nothing until the log has something of a transaction.
+    transactions: Option<Box<Transactions>>,
+}
 
 impl Producers {
     /// These, and what a log tells of: each with at most so many batches.
     pub(super) fn with_log(mut self, log: &Log, remember: u32) -> Self {
+        // What the log tells of transactions is all there is to know.
+        self.transactions = None;
         for entry in log.entries() {
             self.wrote(entry, remember);
         }
@@ -66,13 +74,13 @@ impl Producers {
 
     /// Forgets producers that have written nothing for so long.
     pub(super) fn expire(&mut self, wall: Time, limit: Duration) {
-        self.0.retain(|_, producer| wall.since(producer.last) < limit);
+        self.known.retain(|_, producer| wall.since(producer.last) < limit);
     }
 
     /// Whether this is the last batch of a producer that is remembered.
     pub(super) fn last_batch_is(&self, entry: &Entry) -> bool {
         entry.batch.stamp.is_some_and(|stamp| {
-            self.0
+            self.known
                 .get(&stamp.pid)
                 .and_then(|producer| producer.batches.back())
                 .is_some_and(|last| last.base_offset == entry.base_offset)
@@ -81,7 +89,7 @@ impl Producers {
 
     /// What to make of a batch with this stamp and so many records.
     pub(super) fn check(&self, stamp: ProducerStamp, records: u32) -> Checked {
-        let Some(producer) = self.0.get(&stamp.pid) else { return Checked::Next };
+        let Some(producer) = self.known.get(&stamp.pid) else { return Checked::Next };
         if stamp.epoch < producer.epoch {
             return Checked::Refused(ErrorCode::InvalidProducerEpoch);
         }
@@ -99,14 +107,41 @@ impl Producers {
             Some(last) if sequence_after(last.base_seq, last.records) != stamp.base_seq => {
                 Checked::Refused(ErrorCode::OutOfOrderSequenceNumber)
             }
+            // Its epoch began with a marker.
+            None if stamp.base_seq != 0 => Checked::Refused(ErrorCode::OutOfOrderSequenceNumber),
             _ => Checked::Next,
         }
     }
 
+    /// The transactions that the log tells of, if it tells of any.
+    pub(super) fn transactions(&self) -> Option<&Transactions> {
+        self.transactions.as_deref()
+    }
+
+    /// The last epoch of a producer id.
+    pub(super) fn epoch(&self, pid: u64) -> Option<u16> {
+        self.known.get(&pid).map(|producer| producer.epoch)
+    }
+
+    /// Whether the end of a transaction may be appended.
+    pub(super) fn check_marker(&self, marker: &Marker) -> Result<(), ErrorCode> {
+        let over = match marker.version {
+            TransactionVersion::V1 => self.epoch(marker.producer.pid) > Some(marker.producer.epoch),
+            TransactionVersion::V2 => self.epoch(marker.producer.pid) >= Some(marker.producer.epoch),
+        };
+        if over {
+            return Err(ErrorCode::InvalidProducerEpoch);
+        }
+        self.transactions().map_or(Ok(()), |transactions| transactions.check_marker(marker))
+    }
+
     /// This entry is in the log.
     pub(super) fn wrote(&mut self, entry: &Entry, remember: u32) {
-        let Some(stamp) = entry.batch.stamp else { return };
-        let producer = self.0.entry(stamp.pid).or_default();
+        let Some(stamp) = entry.batch.stamp else { return self.wrote_unnumbered(entry) };
+        if stamp.transactional {
+            self.transactions.get_or_insert_default().wrote(entry);
+        }
+        let producer = self.known.entry(stamp.pid).or_default();
         if producer.epoch != stamp.epoch {
             producer.epoch = stamp.epoch;
             producer.batches.clear();
@@ -117,6 +152,21 @@ impl Producers {
         while producer.batches.len() > remember as usize {
             producer.batches.pop_front();
         }
+    }
+
+    /// An entry without sequence numbers: it may be a marker, or positions within a transaction.
+    fn wrote_unnumbered(&mut self, entry: &Entry) {
+        let producer = match &entry.batch.payload {
+            Payload::Marker(marker) => marker.producer,
+            Payload::TxnOffsets(producer, ..) => *producer,
+            _ => return,
+        };
+        self.transactions.get_or_insert_default().wrote(entry);
+        let known = self.known.entry(producer.pid).or_default();
+        if known.epoch != producer.epoch {
+            *known = Producer { epoch: producer.epoch, ..Producer::default() };
+        }
+        known.last = entry.batch.timestamp;
     }
 }
 
@@ -131,7 +181,7 @@ mod tests {
     const LIMITS: SegmentLimits = SegmentLimits { bytes: u64::MAX, age: Duration::MAX };
 
     fn stamp(epoch: u16, base_seq: u32) -> ProducerStamp {
-        ProducerStamp { pid: 7, epoch, base_seq }
+        ProducerStamp { pid: 7, epoch, base_seq, transactional: false }
     }
 
     fn producers(batches: &[(u16, u32)], remember: u32) -> Producers {

@@ -2,16 +2,16 @@
 //!
 //! Each is a new cluster of that version, at its own metadata version with every feature that its storage tool finalizes:
 //!
-//! | profile | metadata version | eligible leader replicas |
-//! |---|---|---|
-//! | 3.9 | 3.9-IV0 (21) | no: the last member of the ISR stays in it |
-//! | 4.1 | 4.1-IV1 (27) | yes (`eligible.leader.replicas.version` 1, KIP-966) |
-//! | 4.3 | 4.3-IV0 (30) | yes |
+//! | profile | metadata version | eligible leader replicas | transactions |
+//! |---|---|---|---|
+//! | 3.9 | 3.9-IV0 (21) | no: the last member of the ISR stays in it | version 1 |
+//! | 4.1 | 4.1-IV1 (27) | yes (`eligible.leader.replicas.version` 1, KIP-966) | version 2 (KIP-890) |
+//! | 4.3 | 4.3-IV0 (30) | yes | version 2 |
 //!
 //! What no row says is alike: a broker's defaults did not change between these versions where the model has them.
 
 use super::{
-    rules::{ReplicaSelector, Rules, Truncate, WatermarkOver},
+    rules::{ReadCommittedUpto, ReplicaSelector, Rules, TransactionVersion, Truncate, WatermarkOver},
     topic_config::{Cleanup, Ratio},
 };
 use squall_bus::Assignor;
@@ -71,7 +71,12 @@ impl fmt::Display for Profile {
 /// by default since 4.1). Source: the upgrade notes of Kafka 4.0 and 4.1.
 #[must_use]
 pub fn kafka_3_9() -> Rules {
-    Rules { elr: false, elect_last_known_leader: false, ..kafka_4_3() }
+    Rules {
+        elr: false,
+        elect_last_known_leader: false,
+        transaction_version: TransactionVersion::V1,
+        ..kafka_4_3()
+    }
 }
 
 /// Kafka 4.1, a new cluster at metadata version 4.1-IV1. Source: the upgrade notes of Kafka 4.1 to 4.3, which change no
@@ -180,15 +185,32 @@ pub fn kafka_4_3() -> Rules {
         check_commit_generation: true,
         group_load_takes: ms(10),
 
+        transaction_version: TransactionVersion::V2,
+        transactions_partitions: 50,
+        transactions_replicas: 3,
+        transactions_min_insync: 2,
+        transaction_max_timeout: ms(900_000),
+        transaction_sweep: ms(10_000),
+        transaction_id_expiry: ms(604_800_000),
+        transaction_id_expiry_check: ms(3_600_000),
+        verify_transactions: true,
+        transaction_marker_retry: ms(100),
+        transaction_request_timeout: ms(30_000),
+        replicate_transactions: true,
+        log_transactions: true,
+        read_committed_upto: ReadCommittedUpto::Below,
+        check_transaction_generation: true,
+
         resend_in_sequence: true,
         doubt_not_leader: true,
     }
 }
 
-/// A version as Squall starts it on loopback for tests: 8 offsets partitions, groups begin without delay.
+/// A version as Squall starts it on loopback for tests: 8 offsets and 4 transaction partitions, groups begin without
+/// delay.
 #[must_use]
 pub fn test_cluster(rules: Rules) -> Rules {
-    Rules { offsets_partitions: 8, group_initial_rebalance_delay: ms(0), ..rules }
+    Rules { offsets_partitions: 8, transactions_partitions: 4, group_initial_rebalance_delay: ms(0), ..rules }
 }
 
 /// Kafka 4.3 as Squall starts it on loopback for tests.
@@ -206,7 +228,9 @@ mod tests {
         let [old, middle, new] = PROFILES.map(|profile| profile.rules());
         assert!(!old.elr && !old.elect_last_known_leader);
         assert!(middle.elr && middle.elect_last_known_leader);
-        assert_eq!(Rules { elr: true, elect_last_known_leader: true, ..old }, new);
+        let transaction_version = TransactionVersion::V2;
+        assert_eq!(old.transaction_version, TransactionVersion::V1, "rules D3, D4");
+        assert_eq!(Rules { elr: true, elect_last_known_leader: true, transaction_version, ..old }, new);
         assert_eq!(middle, new);
         assert_eq!(newest().name, "4.3");
         let levels = PROFILES.map(|profile| profile.metadata_level);

@@ -28,10 +28,14 @@ use super::{
     error::ErrorCode,
     metadata::TopicId,
     quorum::{QuorumRequest, QuorumResponse},
+    txn::{
+        messages::{ProduceTxn, TxnOffsetCommitRequest, TxnRequest, TxnResponse},
+        partition::Aborted,
+    },
 };
 use crate::kernel::NodeId;
 use crate::nodes::NodeSet;
-use squall_bus::Acks;
+use squall_bus::{Acks, Isolation};
 use std::{fmt, sync::Arc, time::Duration};
 
 /// A topic, interned.
@@ -139,6 +143,10 @@ pub enum RequestBody {
     OffsetCommit(OffsetCommitRequest),
     /// Where the group goes on.
     OffsetFetch(OffsetFetchRequest),
+    /// About transactions.
+    Txn(TxnRequest),
+    /// The group goes on here once the transaction is committed. Answered like OffsetCommit.
+    TxnOffsetCommit(TxnOffsetCommitRequest),
     /// A broker process presents itself to the controller.
     BrokerRegistration(BrokerRegistrationRequest),
     /// A broker's sign of life to the controller.
@@ -184,6 +192,8 @@ pub enum ResponseBody {
     OffsetCommit(Vec<(PartitionId, ErrorCode)>),
     /// Where the group goes on, if it ever committed there.
     OffsetFetch(ErrorCode, Vec<(PartitionId, Option<CommittedOffset>)>),
+    /// About transactions.
+    Txn(TxnResponse),
     /// The broker epoch.
     BrokerRegistration(ErrorCode, u64),
     /// See [`BrokerHeartbeatResponse`].
@@ -234,6 +244,8 @@ pub struct ProduceRequest {
     pub acks: RequiredAcks,
     /// How long acks=all may wait at the broker (`request.timeout.ms` of the client).
     pub timeout: Duration,
+    /// Of a transactional producer: its transactional id.
+    pub txn: Option<ProduceTxn>,
     /// One batch for each partition.
     pub batches: Vec<(PartitionId, Arc<Batch>)>,
 }
@@ -256,6 +268,8 @@ pub struct ProducedPartition {
 pub struct FetchRequest {
     /// Set by followers: the node and its broker epoch.
     pub replica: Option<(NodeId, u64)>,
+    /// What a consumer wants to see (rule D5).
+    pub isolation: Isolation,
     /// How long the broker may wait for `min_bytes`.
     pub max_wait: Duration,
     /// How much the broker waits for.
@@ -298,7 +312,10 @@ pub struct FetchedPartition {
     pub high_watermark: u64,
     /// The first offset of the leader's log.
     pub log_start: u64,
-    /// Batches from the one that holds the offset asked for; consumers get none above the high watermark.
+    /// At read_committed: the aborted transactions that reach into `entries`, by their first offsets.
+    pub aborted: Vec<Aborted>,
+    /// Batches from the one that holds the offset asked for; consumers get none above the high watermark, at
+    /// read_committed none above the last stable offset.
     pub entries: Vec<Entry>,
     /// The reader's log diverges: the largest epoch of the leader's log that is not above the reader's last
     /// one, and where it ends there.
@@ -318,6 +335,7 @@ impl FetchedPartition {
             error,
             high_watermark: 0,
             log_start: 0,
+            aborted: Vec::new(),
             entries: Vec::new(),
             diverging: None,
             leader: None,
@@ -339,6 +357,8 @@ pub enum OffsetSpec {
     Earliest,
     /// The high watermark.
     Latest,
+    /// The last stable offset: LATEST at read_committed.
+    LastStable,
 }
 
 /// Asks for an offset of a partition.

@@ -15,12 +15,12 @@ use super::{
     metadata::{Image, PartitionImage, TopicId, TopicImage, TopicSettings},
     producers::Producers,
     protocol::{Entry, FetchPartition, PartitionId},
-    rules::{Rules, WatermarkOver},
+    rules::{ReadCommittedUpto, Rules, WatermarkOver},
     segments::SegmentLimits,
 };
 use crate::kernel::{ConnId, DiskError, FileId, NodeId};
 use crate::nodes::NodeSet;
-use squall_bus::Time;
+use squall_bus::{Isolation, Time};
 use std::{collections::VecDeque, sync::Arc};
 
 /// What a leader knows of a follower.
@@ -58,6 +58,8 @@ pub(super) enum Waiter {
     },
     /// A commit of a group's offsets, or a group's new generation.
     Coordinator(u64),
+    /// A record of the transaction coordinator, or a marker.
+    Transactions(u64),
 }
 
 /// What a leader keeps.
@@ -427,6 +429,23 @@ impl Replica {
         let last = at.last_fetched_epoch?;
         let (epoch, end) = self.log.epoch_end(last)?;
         (epoch < last || end < at.offset).then_some((epoch, end))
+    }
+
+    /// The last stable offset (rule D5).
+    pub(super) fn last_stable(&self) -> u64 {
+        let transactions = self.producers.transactions();
+        transactions.map_or(self.high_watermark, |transactions| transactions.last_stable(self.high_watermark))
+    }
+
+    /// Below which offset a consumer reads.
+    pub(super) fn readable(&self, isolation: Isolation, rules: &Rules) -> u64 {
+        match isolation {
+            Isolation::ReadUncommitted => self.high_watermark,
+            Isolation::ReadCommitted => match rules.read_committed_upto {
+                ReadCommittedUpto::Below => self.last_stable(),
+                ReadCommittedUpto::Including => (self.last_stable() + 1).min(self.high_watermark),
+            },
+        }
     }
 
     /// Whether a leader that drops every `rate`-th batch drops this one.

@@ -39,6 +39,24 @@ pub enum WatermarkOver {
     LeaderOnly,
 }
 
+/// Which version of transactions is spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TransactionVersion {
+    /// One epoch for all transactions of a producer; it adds partitions itself (KIP-98).
+    V1,
+    /// Each transaction ends with a new epoch; leaders add partitions (KIP-890).
+    V2,
+}
+
+/// How far a reader at read_committed reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ReadCommittedUpto {
+    /// Below the last stable offset.
+    Below,
+    /// The last stable offset included: shows the beginning of an open transaction.
+    Including,
+}
+
 macro_rules! rules {
     ($($(#[$doc:meta])* $field:ident: $type:ty,)*) => {
         /// The resolved rules of a cluster.
@@ -242,6 +260,39 @@ rules! {
     check_commit_generation: bool,
     /// How long a new coordinator takes to read its partition.
     group_load_takes: Duration,
+
+    // Transactions (rules D1 to D7).
+    /// `transaction.version` of the cluster; a client that speaks less is answered in its own.
+    transaction_version: TransactionVersion,
+    /// `transaction.state.log.num.partitions`.
+    transactions_partitions: u32,
+    /// `transaction.state.log.replication.factor`, or as many as there are brokers.
+    transactions_replicas: u32,
+    /// `transaction.state.log.min.isr`.
+    transactions_min_insync: u32,
+    /// `transaction.max.timeout.ms`.
+    transaction_max_timeout: Duration,
+    /// `transaction.abort.timed.out.transaction.cleanup.interval.ms`.
+    transaction_sweep: Duration,
+    /// `transactional.id.expiration.ms`: an id that is idle for so long is forgotten.
+    transaction_id_expiry: Duration,
+    /// `transaction.remove.expired.transaction.cleanup.interval.ms`: such ids are looked for so often.
+    transaction_id_expiry_check: Duration,
+    /// `transaction.partition.verification.enable`: a leader asks the coordinator before a transaction begins in its
+    /// partition.
+    verify_transactions: bool,
+    /// How long a coordinator waits before it sends a marker again.
+    transaction_marker_retry: Duration,
+    /// How long a broker waits for another one's answer about transactions (`request.timeout.ms`).
+    transaction_request_timeout: Duration,
+    /// acks=all holds for writes of transactions too.
+    replicate_transactions: bool,
+    /// The coordinator keeps its records in its replicated log before it acts upon them.
+    log_transactions: bool,
+    /// How far a reader at read_committed reads.
+    read_committed_upto: ReadCommittedUpto,
+    /// A group's positions within a transaction must name the member's generation (KIP-447).
+    check_transaction_generation: bool,
 
     // Client libraries.
     /// An idempotent producer sends a batch again with its sequence numbers; else with those of a new epoch, after an

@@ -359,6 +359,12 @@ impl Server {
             Some((peer, Lane::Fetch)) => {
                 self.with_broker(ctx, shared, |broker, env| broker.fetch_broke(peer, env));
             }
+            Some((peer, Lane::Verify)) => {
+                self.with_broker(ctx, shared, |broker, env| broker.txn_link_broke(peer, Lane::Verify, env));
+            }
+            Some((peer, Lane::Markers)) => {
+                self.with_broker(ctx, shared, |broker, env| broker.txn_link_broke(peer, Lane::Markers, env));
+            }
             None => {
                 if let Some(broker) = &mut self.broker {
                     broker.data.closed(conn);
@@ -454,6 +460,9 @@ impl Server {
             (Lane::Fetch, ResponseBody::Fetch(said)) => {
                 self.with_broker(ctx, shared, |broker, env| broker.fetched(from, said, env));
             }
+            (_, ResponseBody::Txn(answer)) => {
+                self.with_broker(ctx, shared, |broker, env| broker.txn_answered(answer, env));
+            }
             _ => {}
         }
     }
@@ -495,6 +504,10 @@ impl Server {
                 self.answer_committed(ctx);
             }
             match self.links.next_own() {
+                Some(Own::Asked(lane, RequestBody::Txn(request))) => {
+                    let to = ReplyTo::Own(lane);
+                    self.with_broker(ctx, shared, |broker, env| broker.txn_asked(to, request, env));
+                }
                 Some(Own::Asked(lane, body)) => {
                     self.control(self.me, body, ReplyTo::Own(lane), ctx, shared);
                 }

@@ -54,6 +54,8 @@ impl RequestBody {
             Self::OffsetForLeaderEpoch(partitions) => partitions
                 .iter()
                 .fold(19, |hash, at| mix(mix(hash, at.id.word()), u64::from(at.leader_epoch))),
+            Self::Txn(request) => mix(20, request.digest()),
+            Self::TxnOffsetCommit(request) => mix(21, request.digest()),
         }
     }
 
@@ -138,6 +140,7 @@ impl ResponseBody {
             Self::Admin(error, results) => {
                 results.iter().fold(mix(18, *error as u64), |hash, (_, error)| mix(hash, *error as u64))
             }
+            Self::Txn(response) => mix(20, response.digest()),
         }
     }
 

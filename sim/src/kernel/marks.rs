@@ -81,6 +81,14 @@ marks! {
         "A member's commit came too late: its group had gone on to another generation.";
     MemberExpired = "member-expired", Kafka,
         "A member gave no sign of life for longer than its session and was taken out of its group.";
+    ProducerFenced = "transactional-producer-fenced", Kafka,
+        "A transactional producer was fenced while it had a transaction open.";
+    TxnAborted = "transaction-aborted", Kafka,
+        "A transaction was aborted.";
+    TxnTimedOut = "transaction-timed-out", Kafka,
+        "A transaction was open for longer than its timeout, and its coordinator aborted it.";
+    TxnCoordinatorMoved = "transaction-coordinator-moved", Kafka,
+        "A transaction coordinator moved to another node while one of its transactions was open.";
     ConsumerLeaderChanged = "consumer-leader-changed-with-deliveries-pending", Nats,
         "A consumer got another leader while deliveries waited for their acks.";
     RedeliveredAfterAckWait = "redelivered-after-ack-wait", Nats,

@@ -84,9 +84,10 @@ fn producers(check: &mut Check<'_>, path: &Path, group: &Producers) {
     if group.key == KeyChoice::OrderId && group.payload == PayloadKind::Customers {
         check.report(&path.key("key"), "records about customers name no order", "write `key: customer_id`");
     }
-    if group.idempotent {
+    if group.idempotent || group.transactions.is_some() {
         idempotence(check, path, group);
     }
+    transactions(check, path, group);
     if let (Some(delivery), Some(request)) = (group.delivery_timeout, group.request_timeout) {
         let least = request.get() + group.linger.unwrap_or_default().get();
         if delivery.get() < least {
@@ -97,6 +98,55 @@ fn producers(check: &mut Check<'_>, path: &Path, group: &Producers) {
                 "make it at least request_timeout and linger together",
             );
         }
+    }
+}
+
+/// What a producer's transactions need.
+fn transactions(check: &mut Check<'_>, path: &Path, group: &Producers) {
+    let lasts = check.scenario.workload.lasts;
+    if group.starts.is_some_and(|starts| starts.get() >= lasts.get()) {
+        check.report(
+            &path.key("starts"),
+            "these producers start when the workload is over",
+            format!("write less than {lasts}"),
+        );
+    }
+    let Some(transactions) = &group.transactions else { return };
+    let path = path.key("transactions");
+    if transactions.timeout.is_some_and(Period::is_zero) {
+        check.report(
+            &path.key("timeout"),
+            "a transaction of no time",
+            "write how long it may be open, such as 60s",
+        );
+    }
+    if transactions.id.as_deref() == Some("") {
+        check.report(&path.key("id"), "the transactional id is empty", "write a name, such as payments");
+    }
+}
+
+/// What a group that writes for what it reads cannot do besides.
+fn forward(check: &mut Check<'_>, path: &Path, group: &Consumers) {
+    let Some(forward) = &group.forward else { return };
+    known_topic(check, &path.key("forward").key("topic"), &forward.topic);
+    let own = group.topic.as_slice().contains(&forward.topic);
+    if own {
+        let message =
+            format!("the results go to `{}`, which the group itself reads", shorten(&forward.topic));
+        check.report(&path.key("forward").key("topic"), message, "write another topic");
+    }
+    let clashes = [
+        (group.dlq.is_some(), "dlq"),
+        (group.retry.attempts.get() > 1 || group.retry.by == RetryBy::Bus, "retry"),
+        (group.commit == CommitPolicy::BeforeProcessing, "commit"),
+        (group.handler.poison.ppm() > 0 || group.handler.fails.ppm() > 0, "handler"),
+    ];
+    for (_, key) in clashes.into_iter().filter(|(clashes, _)| *clashes) {
+        check.report(
+            &path.key(key),
+            "a group that forwards commits its positions with its results, each record once",
+            format!("remove `{key}`, or `forward`"),
+        );
     }
 }
 
@@ -132,6 +182,7 @@ fn consumers(check: &mut Check<'_>, path: &Path, group: &Consumers) {
         check.report(&path.key("retry").key("backoff"), message, "begin above zero, as in 50ms..2s");
     }
     redelivery(check, path, group);
+    forward(check, path, group);
     membership(check, path, group);
     if let (Some(poll), Some(session)) = (group.max_poll_interval, group.session_timeout)
         && poll < session

@@ -187,8 +187,14 @@ fn coordinator(check: &mut Check<'_>, path: &Path, group: &str) {
         .flat_map(OneOrMany::as_slice)
         .map(|consumers| consumers.group.as_str())
         .collect();
-    if !groups.contains(&group) {
-        let help = suggest::or_list(group, groups, "the groups are");
+    let ids = check.scenario.transactional_ids();
+    if !groups.contains(&group) && !ids.iter().any(|id| id == group) {
+        let groups = groups.into_iter().chain(ids.iter().map(String::as_str));
+        let help = suggest::or_list(
+            group,
+            groups,
+            if ids.is_empty() { "the groups are" } else { "the groups and transactional ids are" },
+        );
         check.report(path, format!("unknown group `{}` in the role", shorten(group)), help);
     }
 }

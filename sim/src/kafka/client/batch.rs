@@ -63,6 +63,8 @@ pub(crate) struct Sequences {
     pub(crate) next: u32,
     /// Everything below is acknowledged.
     pub(crate) acked: u32,
+    /// Batches are part of transactions.
+    pub(crate) transactional: bool,
     /// Nothing more is sent until nothing is in flight: what failed goes first.
     pub(crate) draining: bool,
 }
@@ -175,7 +177,8 @@ impl Queue {
 
     /// Counts anew under a new identity, from the first batch that is to be sent again.
     pub(crate) fn adopt(&mut self, identity: Identity) {
-        self.sequences = Sequences { identity: Some(identity), ..Sequences::default() };
+        let transactional = self.sequences.transactional;
+        self.sequences = Sequences { identity: Some(identity), transactional, ..Sequences::default() };
         for attempted in &mut self.again {
             let stamp = self.sequences.stamp(identity, attempted.batch.count() as usize);
             let mut batch = Batch::clone(&attempted.batch);
@@ -214,7 +217,12 @@ impl Sequences {
     fn stamp(&mut self, identity: Identity, records: usize) -> ProducerStamp {
         let base_seq = self.next;
         self.next = after(self.next, records as u32);
-        ProducerStamp { pid: identity.pid, epoch: identity.epoch, base_seq }
+        ProducerStamp {
+            pid: identity.pid,
+            epoch: identity.epoch,
+            base_seq,
+            transactional: self.transactional,
+        }
     }
 
     /// The broker has this batch.
@@ -236,7 +244,7 @@ fn after(sequence: u32, records: u32) -> u32 {
     ((u64::from(sequence) + u64::from(records)) & u64::from(SEQUENCES)) as u32
 }
 
-/// The records of a batch; a producer makes no others.
+/// The records of a batch; none in a control batch.
 pub(crate) fn records(batch: &Batch) -> &[Record] {
     match &batch.payload {
         Payload::Records(records) => records,

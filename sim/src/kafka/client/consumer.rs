@@ -17,7 +17,7 @@
 
 use super::super::{
     Shared,
-    protocol::{GroupIx, MemberId, Msg, OffsetSpec, PartitionId, ResponseBody},
+    protocol::{GroupIx, MemberEpoch, MemberId, Msg, OffsetSpec, PartitionId, ResponseBody},
 };
 use super::{
     Io, Timer,
@@ -32,7 +32,8 @@ use crate::{
     model::{Call, OpId, Output},
 };
 use squall_bus::{
-    ConsumerEvent, Delivery, Error, ErrorClass, Outcome, Position, ResetPolicy, Subscription, Time, Unit,
+    ConsumerEvent, Delivery, Error, ErrorClass, Isolation, Outcome, Position, ResetPolicy, Subscription,
+    Time, Unit,
 };
 use std::{collections::VecDeque, time::Duration};
 
@@ -344,6 +345,10 @@ impl Consumer {
                 let error = Error::new(ErrorClass::Refused, "_STATE", "a consumer does not send");
                 io.emit(Output::Sent(op, Outcome::Fail(error)));
             }
+            Call::Txn(op, _) => {
+                let error = Error::new(ErrorClass::Refused, "_STATE", "a consumer has no transactions");
+                io.emit(Output::Done(op, Outcome::Fail(error)));
+            }
             Call::Flush => {}
         }
         self.go_on(io);
@@ -544,8 +549,16 @@ impl Consumer {
     pub(super) fn reset_spec(&self) -> OffsetSpec {
         match self.settings.config.reset {
             ResetPolicy::Earliest => OffsetSpec::Earliest,
+            ResetPolicy::Latest if self.settings.isolation() == Isolation::ReadCommitted => {
+                OffsetSpec::LastStable
+            }
             ResetPolicy::Latest => OffsetSpec::Latest,
         }
+    }
+
+    /// Its membership of this group, as it is now.
+    pub(super) fn membership(&self, group: GroupIx) -> Option<MemberEpoch> {
+        self.member.as_ref().filter(|member| member.group == group).and_then(Member::credentials)
     }
 
     pub(super) fn reading(&mut self, place: u32, version: u32) -> Option<&mut Reading> {

@@ -9,8 +9,8 @@
 //! What a library does differently, and not only with other numbers, is a field here too ([`TimedOut`],
 //! [`Resend`], ...): the state machines ask these fields and never which library this is.
 
-use super::super::error::ErrorCode;
-use squall_bus::{Assignor, ClientProfile};
+use super::super::{error::ErrorCode, rules::TransactionVersion};
+use squall_bus::{Assignor, ClientProfile, Isolation};
 use std::time::Duration;
 
 const fn ms(ms: u64) -> Duration {
@@ -102,6 +102,15 @@ pub(crate) enum NextEpoch {
     Own,
 }
 
+/// What INVALID_PRODUCER_EPOCH for a batch does to a transactional producer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum FencedWrite {
+    /// It is finished (librdkafka).
+    Fatal,
+    /// The transaction failed; its end finds out whether the producer is finished (Java).
+    Abortable,
+}
+
 /// Where a consumer goes on whose position turns out to be in a part of the log that was cut off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Truncated {
@@ -164,6 +173,14 @@ pub(crate) struct ProducerDefaults {
     pub(crate) desynchronized: Desynchronized,
     /// Where the next epoch of the producer id comes from.
     pub(crate) next_epoch: NextEpoch,
+    /// `transaction.timeout.ms`.
+    pub(crate) transaction_timeout: Duration,
+    /// The version of transactions that the library speaks, if the cluster does.
+    pub(crate) transaction_version: TransactionVersion,
+    /// Whether a record may take no longer than its transaction.
+    pub(crate) delivery_within_transaction: bool,
+    /// What a fenced producer's batch does.
+    pub(crate) fenced_write: FencedWrite,
     /// How long a topic may be unknown before its records fail.
     pub(crate) unknown_topic: Duration,
     /// What the library calls a record whose time was up.
@@ -224,6 +241,10 @@ pub(crate) struct ConsumerDefaults {
     pub(crate) truncated: Truncated,
     /// How long a close may take.
     pub(crate) close_timeout: Duration,
+    /// `isolation.level`.
+    pub(crate) isolation: Isolation,
+    /// Whether committed positions are asked for as `require_stable` at any isolation.
+    pub(crate) always_stable_offsets: bool,
 }
 
 const RDKAFKA_RETRY: Backoff =
@@ -275,6 +296,10 @@ const RDKAFKA_PRODUCER: ProducerDefaults = ProducerDefaults {
     free_retry_after_refresh: true,
     desynchronized: Desynchronized::Fatal,
     next_epoch: NextEpoch::FromBroker,
+    transaction_timeout: ms(60_000),
+    transaction_version: TransactionVersion::V1,
+    delivery_within_transaction: true,
+    fenced_write: FencedWrite::Fatal,
     unknown_topic: ms(30_000),
     timeout_code: "_MSG_TIMED_OUT",
     transport_code: "_TRANSPORT",
@@ -303,13 +328,18 @@ const JAVA_PRODUCER: ProducerDefaults = ProducerDefaults {
     free_retry_after_refresh: false,
     desynchronized: Desynchronized::Bump,
     next_epoch: NextEpoch::Own,
+    transaction_timeout: ms(60_000),
+    transaction_version: TransactionVersion::V2,
+    delivery_within_transaction: false,
+    fenced_write: FencedWrite::Abortable,
     unknown_topic: ms(60_000),
     timeout_code: "REQUEST_TIMED_OUT",
     transport_code: "NETWORK_EXCEPTION",
     unknown_topic_code: "UNKNOWN_TOPIC_OR_PARTITION",
 };
 
-const JAVA_3_PRODUCER: ProducerDefaults = ProducerDefaults { linger: ms(0), ..JAVA_PRODUCER };
+const JAVA_3_PRODUCER: ProducerDefaults =
+    ProducerDefaults { linger: ms(0), transaction_version: TransactionVersion::V1, ..JAVA_PRODUCER };
 
 const RDKAFKA_CONSUMER: ConsumerDefaults = ConsumerDefaults {
     connecting: RDKAFKA_CONNECTING,
@@ -335,6 +365,8 @@ const RDKAFKA_CONSUMER: ConsumerDefaults = ConsumerDefaults {
     reports_transport: true,
     truncated: Truncated::ByPolicy,
     close_timeout: ms(30_000),
+    isolation: Isolation::ReadCommitted,
+    always_stable_offsets: false,
 };
 
 const JAVA_CONSUMER: ConsumerDefaults = ConsumerDefaults {
@@ -361,6 +393,8 @@ const JAVA_CONSUMER: ConsumerDefaults = ConsumerDefaults {
     reports_transport: false,
     truncated: Truncated::ToDivergence,
     close_timeout: ms(30_000),
+    isolation: Isolation::ReadUncommitted,
+    always_stable_offsets: true,
 };
 
 /// The producer's defaults of this profile.

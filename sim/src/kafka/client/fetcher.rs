@@ -25,6 +25,7 @@ use super::{
     batch::records,
     connections::Slot,
     consumer::{Asked, Consumer},
+    filter::Filter,
     net::What,
     own,
 };
@@ -214,6 +215,7 @@ impl Consumer {
         let timeout = library.fetch_wait + self.net.request_timeout();
         let request = FetchRequest {
             replica: None,
+            isolation: self.settings.isolation(),
             max_wait: library.fetch_wait,
             min_bytes: library.fetch_min_bytes,
             max_bytes: library.fetch_max_bytes,
@@ -291,14 +293,19 @@ impl Consumer {
             return;
         }
         let mut position = position;
+        let mut filter = Filter::new(partition.aborted);
         for entry in partition.entries {
             let end = entry.end_offset();
+            let visible = filter.shows(&entry);
             if end <= position {
                 continue;
             }
             let next = entry.index_at(position);
             reading.epoch = Some(entry.epoch);
             position = end;
+            if !visible {
+                continue;
+            }
             let chunk = Chunk { unit: place, version: reading.version, entry, next };
             if !chunk.is_empty() && !records(&chunk.entry.batch).is_empty() {
                 self.ready_records += chunk.remaining();

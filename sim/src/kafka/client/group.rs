@@ -515,8 +515,12 @@ impl Consumer {
         let Some(member) = &mut self.member else { return };
         member.fetching_offsets = true;
         let who = member.epochs.as_ref().and_then(|_| member.credentials());
-        let body =
-            RequestBody::OffsetFetch(OffsetFetchRequest { group: member.group, member: who, partitions });
+        let body = RequestBody::OffsetFetch(OffsetFetchRequest {
+            group: member.group,
+            member: who,
+            partitions,
+            stable: self.settings.stable_offsets(),
+        });
         let (what, timeout) = (What::Client(Asked::OffsetFetch(member.attempt)), self.net.request_timeout());
         self.net.conns.send(slot, body, what, timeout, io);
     }

@@ -28,6 +28,7 @@ mod dealing;
 mod defaults;
 mod epochs;
 mod fetcher;
+mod filter;
 mod group;
 mod handover;
 mod metadata;
@@ -40,18 +41,22 @@ mod producer;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod txn;
 mod validation;
 
-use super::{Shared, protocol::Msg};
+use super::{
+    Shared,
+    protocol::{CommittedOffset, GroupIx, MemberEpoch, Msg},
+};
 use crate::{
     io,
     kernel::{Digest, Event, NodeId, mix},
-    model::Call,
+    model::{Call, OpId, Output},
 };
 use consumer::Consumer;
 use producer::Producer;
 use settings::{ConsumerSettings, ProducerSettings};
-use squall_bus::{ConsumerConfig, ConsumerEvent, Delivery, Error, ErrorClass, ProducerConfig};
+use squall_bus::{ConsumerConfig, ConsumerEvent, Delivery, Error, ErrorClass, Outcome, ProducerConfig};
 
 /// What one of these clients may touch during one event: [`io::Io`] with their messages and timers.
 pub trait Io: io::Io<Msg, Timer> {}
@@ -90,6 +95,8 @@ pub enum Timer {
     Grace(u32),
     /// A close took too long.
     Close,
+    /// A producer looks at its transactions.
+    Transaction,
 }
 
 impl Digest for Timer {
@@ -110,6 +117,7 @@ impl Digest for Timer {
             Self::Commits => (13, 0),
             Self::Grace(barrier) => (14, *barrier),
             Self::Close => (15, 0),
+            Self::Transaction => (16, 0),
         };
         mix(kind, u64::from(which))
     }
@@ -125,14 +133,14 @@ pub enum Client {
 }
 
 impl Client {
-    /// A producer with this configuration.
+    /// A producer with this configuration. Its transactional id must have been interned.
     ///
     /// # Errors
     ///
-    /// What no Kafka producer can honour: `Unsupported` or `Refused`, with the setting named.
+    /// What no Kafka producer can honour: `Refused`, with the setting named.
     pub fn producer(config: ProducerConfig, shared: &Shared) -> Result<Self, Error> {
-        let settings = ProducerSettings::new(config)?;
-        Ok(Self::Producer(Box::new(Producer::new(settings, shared.brokers))))
+        let settings = ProducerSettings::new(config, shared)?;
+        Ok(Self::Producer(Box::new(Producer::new(settings, shared))))
     }
 
     /// A consumer with this configuration. Its topics and its group must have been interned.
@@ -163,6 +171,33 @@ impl Client {
         match self {
             Self::Producer(producer) => producer.call(call, io, shared),
             Self::Consumer(consumer) => consumer.call(call, io, shared),
+        }
+    }
+
+    /// Puts a group's positions into the transaction that is open. Answered by [`Output::Done`].
+    pub(super) fn send_positions(
+        &mut self,
+        op: OpId,
+        group: GroupIx,
+        member: Option<MemberEpoch>,
+        offsets: Vec<CommittedOffset>,
+        io: &mut dyn Io,
+        shared: &Shared,
+    ) {
+        match self {
+            Self::Producer(producer) => producer.send_positions(op, group, member, offsets, io, shared),
+            Self::Consumer(_) => {
+                let error = Error::new(ErrorClass::Refused, "_STATE", "a consumer has no transactions");
+                io.emit(Output::Done(op, Outcome::Fail(error)));
+            }
+        }
+    }
+
+    /// The membership of a consumer of this group, as it is now (KIP-447).
+    pub(super) fn membership(&self, group: GroupIx) -> Option<MemberEpoch> {
+        match self {
+            Self::Consumer(consumer) => consumer.membership(group),
+            Self::Producer(_) => None,
         }
     }
 

@@ -8,7 +8,8 @@
 //! | connection lost, request timed out | yes | maybe | the request may have gone through |
 //! | 10 | no | never | refused for what it is |
 //! | 45 | see [`Desynchronized`](super::defaults::Desynchronized) | maybe | a repeat of an old batch looks the same |
-//! | 47 | no | not this time | fenced |
+//! | 47, 48, 49, 120 | no | not this time | fenced, or not part of an open transaction |
+//! | 51 | yes | not this time | the transaction before is still ending |
 //! | any other | no | maybe | |
 //!
 //! A record fails (`fail`) only if no attempt at it can have been appended; else its outcome is `unknown`.
@@ -59,6 +60,10 @@ pub(crate) const PRODUCE: &[Meaning] = &[
     row(ErrorCode::NotEnoughReplicasAfterAppend, true, false, Maybe, Retriable),
     row(ErrorCode::OutOfOrderSequenceNumber, false, false, Maybe, Fatal),
     row(ErrorCode::InvalidProducerEpoch, false, false, NotThisTime, Fatal),
+    row(ErrorCode::InvalidTxnState, false, false, NotThisTime, Refused),
+    row(ErrorCode::InvalidProducerIdMapping, false, false, NotThisTime, Fatal),
+    row(ErrorCode::ConcurrentTransactions, true, false, NotThisTime, Retriable),
+    row(ErrorCode::TransactionAbortable, false, false, NotThisTime, Refused),
     row(ErrorCode::KafkaStorageError, true, true, Maybe, Retriable),
     row(ErrorCode::FencedLeaderEpoch, true, true, Maybe, Retriable),
     row(ErrorCode::UnknownLeaderEpoch, true, true, Maybe, Retriable),
@@ -111,6 +116,7 @@ pub(crate) const fn of_coordinator(code: ErrorCode) -> Coordination {
         ErrorCode::None => Coordination::Fine,
         ErrorCode::CoordinatorLoadInProgress
         | ErrorCode::RequestTimedOut
+        | ErrorCode::UnstableOffsetCommit
         | ErrorCode::NotEnoughReplicas
         | ErrorCode::NotEnoughReplicasAfterAppend
         | ErrorCode::UnknownTopicOrPartition => Coordination::Again,

@@ -98,6 +98,9 @@ impl Producer {
         if result.error == ErrorCode::OutOfOrderSequenceNumber && self.settings.idempotent {
             meaning = self.out_of_order(number, &attempted, meaning);
         }
+        if self.txn.is_some() {
+            meaning = self.txn_meaning(meaning);
+        }
         if meaning.refresh {
             if let Some(hint) = result.leader {
                 self.net.metadata.learn_leader(result.id, hint);
@@ -105,6 +108,7 @@ impl Producer {
             self.net.refresh(io);
         }
         let error = outcome::error(result.error, meaning.class, "the broker refused the batch");
+        let error = if self.txn.is_some() { self.txn_error(error, result.error) } else { error };
         let free = meaning.refresh && self.settings.library.free_retry_after_refresh
             || result.error == ErrorCode::OutOfOrderSequenceNumber;
         self.failed(number, attempted, meaning, free, error, io);
@@ -179,16 +183,24 @@ impl Producer {
         self.gave_up(attempted);
     }
 
+    /// A batch that was sent before is dropped with its transaction.
+    pub(super) fn dropped(&mut self, attempted: &Attempted, error: &Error, io: &mut dyn Io) {
+        let outcome = outcome::given_up(error.clone(), Appended::NotThisTime, attempted.perhaps);
+        self.tell(&attempted.ops, &outcome, io);
+        self.gave_up(attempted);
+    }
+
     /// A batch that had sequence numbers will not be sent again: they are missing from now on.
     fn gave_up(&mut self, attempted: &Attempted) {
-        if attempted.batch.stamp.is_some() {
+        if attempted.batch.stamp.is_some() && !self.txn_gave_up() {
             self.want_bump();
         }
     }
 
     /// The producer is finished: nothing that waits will be sent.
-    fn finish(&mut self, error: Error, io: &mut dyn Io) {
+    pub(super) fn finish(&mut self, error: Error, io: &mut dyn Io) {
         self.fatal = Some(error.clone());
+        self.txn_finished(&error, io);
         for number in 0..self.queues.len() {
             let waiting = self.queues[number].expire_waiting(Time::MAX);
             let ops: Vec<OpId> = waiting.iter().map(|waiting| waiting.op).collect();
@@ -220,6 +232,7 @@ impl Producer {
         for request in requests {
             match request {
                 Asked::ProducerId => self.standing = Standing::Wanted,
+                Asked::Txn(step) => self.txn_unanswered(&step, io),
                 Asked::Produce(batches) => {
                     self.windows[slot as usize] -= 1;
                     for (number, attempted) in batches {
@@ -230,6 +243,9 @@ impl Producer {
                     }
                 }
             }
+        }
+        if slot == self.net.conns.coordinator() {
+            self.txn_coordinator_lost(io);
         }
         self.ask_identity(io);
         self.try_bump(io, shared);

@@ -24,6 +24,7 @@ use super::{
     net::{Happened, Net},
     partitioner::{self, Sticky},
     settings::ProducerSettings,
+    txn::{Step, Transactions},
 };
 use crate::{
     kernel::Event,
@@ -43,6 +44,8 @@ pub(crate) enum Asked {
     /// Batches, by the number of their queue.
     Produce(Vec<(u32, Attempted)>),
     ProducerId,
+    /// Something about transactions.
+    Txn(Step),
 }
 
 /// Where an idempotent producer's identity stands.
@@ -83,23 +86,28 @@ pub struct Producer {
     /// Queues that wait for room in a window, in order.
     blocked: VecDeque<u32>,
     pub(super) standing: Standing,
+    pub(super) txn: Option<Box<Transactions>>,
     pub(super) buffered: u32,
     /// How many records were taken so far, and up to which of them nothing lingers.
     taken: u64,
     flush: u64,
     deliveries_at: Option<Time>,
-    started: Option<Time>,
+    pub(super) started: Option<Time>,
     closing: Option<Option<OpId>>,
     pub(super) fatal: Option<Error>,
 }
 
 impl Producer {
-    pub(super) fn new(settings: ProducerSettings, brokers: u32) -> Self {
+    pub(super) fn new(settings: ProducerSettings, shared: &Shared) -> Self {
+        let brokers = shared.brokers;
         let library = &settings.library;
         let limits =
             Limits { linger: library.linger, bytes: library.batch_bytes, records: library.batch_records };
         let standing = if settings.idempotent { Standing::Waiting } else { Standing::Plain };
         Self {
+            txn: settings
+                .transactional
+                .map(|(id, timeout, version)| Box::new(Transactions::new(id, timeout, version))),
             net: Net::new(brokers, library.connecting),
             settings,
             limits,
@@ -136,6 +144,7 @@ impl Producer {
                     self.ask_identity(io);
                 }
             }
+            Event::Timer(Timer::Transaction) => self.txn_due(io),
             event => match self.net.on(event, io) {
                 Happened::Nothing => {}
                 Happened::Up => {
@@ -150,17 +159,19 @@ impl Producer {
                     self.standing = Standing::Have(Identity { pid, epoch: 0 });
                     self.serve_all(io, shared);
                 }
+                Happened::Answered(_, Asked::Txn(step), body) => self.txn_answered(step, body, io, shared),
                 Happened::Answered(..) => {}
                 Happened::Lost(lost) => self.connection_lost(lost.slot, lost.requests, io, shared),
             },
         }
+        self.txn_step(io, shared);
         self.finish_close(io);
     }
 
     fn start(&mut self, io: &mut dyn Io) {
         self.started = Some(io.now());
         self.net.start(io);
-        if self.standing == Standing::Waiting {
+        if self.standing == Standing::Waiting && self.txn.is_none() {
             io.timer(self.settings.library.producer_id_delay, Timer::ProducerId);
         }
         io.emit(Output::Room(io.node()));
@@ -169,10 +180,8 @@ impl Producer {
     pub(super) fn call(&mut self, call: Call, io: &mut dyn Io, shared: &Shared) {
         match call {
             Call::Send(op, record) => self.send(op, record, io, shared),
-            Call::Flush => {
-                self.flush = self.taken;
-                self.serve_all(io, shared);
-            }
+            Call::Flush => self.flush_all(io, shared),
+            Call::Txn(op, call) => self.transact(op, &call, io, shared),
             Call::Close(op) => self.close(Some(op), io, shared),
             Call::Ack(op, _)
             | Call::Nack(op, ..)
@@ -184,7 +193,14 @@ impl Producer {
             }
             Call::Seek(..) => {}
         }
+        self.txn_step(io, shared);
         self.finish_close(io);
+    }
+
+    /// Nothing that was taken so far lingers.
+    pub(super) fn flush_all(&mut self, io: &mut dyn Io, shared: &Shared) {
+        self.flush = self.taken;
+        self.serve_all(io, shared);
     }
 
     pub(super) fn has_room(&self) -> Result<bool, Error> {
@@ -200,6 +216,11 @@ impl Producer {
         self.taken += 1;
         if let Some(error) = &self.fatal {
             return io.emit(Output::Sent(op, Outcome::Fail(error.clone())));
+        }
+        if self.txn.as_ref().is_some_and(|txn| !txn.takes_records()) {
+            let message = "a transactional producer takes records within a transaction: begin one";
+            let error = Error::new(ErrorClass::Refused, "_STATE", message);
+            return io.emit(Output::Sent(op, Outcome::Fail(error)));
         }
         let bytes = record_bytes(&record);
         let largest = self.settings.library.max_record_bytes;
@@ -261,7 +282,9 @@ impl Producer {
             let (topic, known, error) = (view.topic, view.partitions.len(), view.error);
             for partition in self.topics[place].queues.len()..known {
                 self.topics[place].queues.push(self.queues.len() as u32);
-                self.queues.push(Queue::new(PartitionId::new(topic, partition as u32)));
+                let mut queue = Queue::new(PartitionId::new(topic, partition as u32));
+                queue.sequences.transactional = self.txn.is_some();
+                self.queues.push(queue);
             }
             if known > 0 {
                 while let Some(waiting) = self.topics[place].unassigned.pop_front() {
@@ -343,6 +366,11 @@ impl Producer {
             Standing::Waiting | Standing::Wanted | Standing::Bumping(_) => return false,
         };
         let queue = &mut self.queues[number as usize];
+        if let Some(txn) = &mut self.txn
+            && !txn.may_send(queue.id)
+        {
+            return false;
+        }
         if queue.in_flight == 0 {
             queue.sequences.draining = false;
             if queue.sequences.identity != Some(identity) {
@@ -381,6 +409,7 @@ impl Producer {
         let request = ProduceRequest {
             acks: self.settings.acks.into(),
             timeout: self.settings.library.ack_timeout,
+            txn: self.txn.as_ref().map(|txn| txn.of_produce()),
             batches: batches
                 .iter()
                 .map(|(number, attempted)| (id(*number), attempted.batch.clone()))
@@ -442,6 +471,24 @@ impl Producer {
         if self.deliveries_at.is_none_or(|armed| at < armed) {
             self.deliveries_at = Some(at);
             io.timer(at.since(io.now()), Timer::Deliveries);
+        }
+    }
+
+    /// Drops everything that is not in flight: its transaction will be aborted.
+    pub(super) fn purge(&mut self, io: &mut dyn Io) {
+        let error =
+            Error::new(ErrorClass::Retriable, "_PURGE_QUEUE", "the transaction of the record is aborted");
+        for number in 0..self.queues.len() {
+            let waiting = self.queues[number].expire_waiting(Time::MAX);
+            let ops: Vec<OpId> = waiting.iter().map(|waiting| waiting.op).collect();
+            self.tell(&ops, &Outcome::Fail(error.clone()), io);
+            for attempted in self.queues[number].expire_again(Time::MAX) {
+                self.dropped(&attempted, &error, io);
+            }
+        }
+        for place in 0..self.topics.len() {
+            let ops: Vec<OpId> = self.topics[place].unassigned.drain(..).map(|waiting| waiting.op).collect();
+            self.tell(&ops, &Outcome::Fail(error.clone()), io);
         }
     }
 

@@ -3,10 +3,10 @@
 //! What no Kafka client can honour is refused here, before anything runs, with the setting's name and the
 //! remedy. What is possible but unwise is not: that is what scenarios are for.
 
+use super::super::{Shared, rules::TransactionVersion, txn::messages::TxnIx};
 use super::defaults::{self, ConsumerDefaults, ProducerDefaults};
 use squall_bus::{
-    Acks, Assignor, Capability, ConsumerConfig, Error, ErrorClass, GroupProtocol, ProducerConfig,
-    Subscription,
+    Acks, Assignor, ConsumerConfig, Error, ErrorClass, GroupProtocol, Isolation, ProducerConfig, Subscription,
 };
 use std::time::Duration;
 
@@ -24,6 +24,8 @@ pub(crate) struct ProducerSettings {
     pub(crate) acks: Acks,
     pub(crate) idempotent: bool,
     pub(crate) buffer: u32,
+    /// The transactional id, `transaction.timeout.ms` and what the client and the cluster both speak.
+    pub(crate) transactional: Option<(TxnIx, Duration, TransactionVersion)>,
 }
 
 impl ProducerSettings {
@@ -31,13 +33,24 @@ impl ProducerSettings {
     ///
     /// # Errors
     ///
-    /// `Unsupported` for a transactional id, `Refused` for a combination that the library refuses.
-    pub(crate) fn new(config: ProducerConfig) -> Result<Self, Error> {
-        if config.transactional_id.is_some() {
-            return Err(Error::unsupported(Capability::Transactions));
-        }
+    /// `Refused` for a combination that the library refuses.
+    pub(crate) fn new(mut config: ProducerConfig, shared: &Shared) -> Result<Self, Error> {
+        // Transactions need idempotence, and both libraries switch it on.
+        config.idempotent |= config.transactional_id.is_some();
         check_producer(&config)?;
         let mut library = defaults::producer(config.profile);
+        let mut transactional = None;
+        if let Some(name) = &config.transactional_id {
+            let id = shared.names.find_transaction(name).ok_or_else(|| {
+                refuse(format!("the transactional id {name} was never heard of in this cluster"))
+            })?;
+            let timeout = config.transaction_timeout.unwrap_or(library.transaction_timeout);
+            let version = library.transaction_version.min(shared.rules.transaction_version);
+            transactional = Some((id, timeout, version));
+            if library.delivery_within_transaction {
+                library.delivery_timeout = library.delivery_timeout.min(timeout);
+            }
+        }
         if config.idempotent {
             library.max_in_flight = library.max_in_flight_idempotent;
         }
@@ -49,7 +62,8 @@ impl ProducerSettings {
         if library.ack_timeout_bounds_request {
             replace(&mut library.connecting.request_timeout, config.request_timeout);
         }
-        Ok(Self { library, acks: config.acks, idempotent: config.idempotent, buffer: config.buffer })
+        let (acks, idempotent, buffer) = (config.acks, config.idempotent, config.buffer);
+        Ok(Self { library, acks, idempotent, buffer, transactional })
     }
 }
 
@@ -85,6 +99,13 @@ fn check_producer(config: &ProducerConfig) -> Result<(), Error> {
     }
     if config.buffer == 0 {
         return Err(refuse(format!("{client} needs a buffer of at least 1 record")));
+    }
+    if let Some(timeout) = config.transaction_timeout
+        && (timeout.is_zero() || config.transactional_id.is_none())
+    {
+        return Err(refuse(format!(
+            "{client} gives a transaction {timeout:?}; it needs more than 0 s and a transactional id"
+        )));
     }
     let library = defaults::producer(config.profile);
     let linger = config.linger.unwrap_or(library.linger);
@@ -157,6 +178,16 @@ impl ConsumerSettings {
         }
         Ok(Self { config, library, assignors })
     }
+
+    /// Which records of transactions it sees.
+    pub(crate) fn isolation(&self) -> Isolation {
+        self.config.isolation.unwrap_or(self.library.isolation)
+    }
+
+    /// Whether it goes on only from positions that no open transaction can change.
+    pub(crate) fn stable_offsets(&self) -> bool {
+        self.library.always_stable_offsets || self.isolation() == Isolation::ReadCommitted
+    }
 }
 
 fn check_assignors(client: &str, assignors: &[Assignor], library: &ConsumerDefaults) -> Result<(), Error> {
@@ -227,10 +258,15 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
+    fn shared() -> Shared {
+        let rules = crate::kafka::profile::kafka_4_3();
+        Shared { rules, names: crate::kafka::Names::default(), brokers: 3, servers: 3 }
+    }
+
     fn refusal(change: impl FnOnce(&mut ProducerConfig)) -> String {
         let mut config = ProducerConfig::new("producer-1");
         change(&mut config);
-        ProducerSettings::new(config).expect_err("should be refused").to_string()
+        ProducerSettings::new(config, &shared()).expect_err("should be refused").to_string()
     }
 
     #[test]
@@ -248,7 +284,8 @@ mod tests {
                 "1s in all but lets it linger for 2s",
                 refusal(|c| (c.delivery_timeout, c.linger) = (Some(SECOND), Some(2 * SECOND))),
             ),
-            ("lacks the capability transactions", refusal(|c| c.transactional_id = Some("t".into()))),
+            ("was never heard of", refusal(|c| c.transactional_id = Some("t".into()))),
+            ("needs more than 0 s and a transactional id", refusal(|c| c.transaction_timeout = Some(SECOND))),
         ] {
             assert!(refusal.contains(says), "{refusal}");
         }
@@ -304,10 +341,10 @@ mod tests {
     fn c1_one_timeout_in_java_is_two_in_librdkafka() {
         let mut config = ProducerConfig::new("producer-1");
         config.request_timeout = Some(3 * SECOND);
-        let native = ProducerSettings::new(config.clone()).expect("fine").library;
+        let native = ProducerSettings::new(config.clone(), &shared()).expect("fine").library;
         assert_eq!((native.ack_timeout, native.connecting.request_timeout), (3 * SECOND, 60 * SECOND));
         config.profile = ClientProfile::Java;
-        let java = ProducerSettings::new(config).expect("fine").library;
+        let java = ProducerSettings::new(config, &shared()).expect("fine").library;
         assert_eq!((java.ack_timeout, java.connecting.request_timeout), (3 * SECOND, 3 * SECOND));
     }
 
@@ -315,7 +352,7 @@ mod tests {
     fn c1_the_window_follows_the_library() {
         let window = |profile, idempotent| {
             let config = ProducerConfig { profile, idempotent, ..ProducerConfig::new("producer-1") };
-            ProducerSettings::new(config).expect("fine").library.max_in_flight
+            ProducerSettings::new(config, &shared()).expect("fine").library.max_in_flight
         };
         assert_eq!(window(ClientProfile::Native, false), 1_000_000);
         assert_eq!(window(ClientProfile::Native, true), 5);

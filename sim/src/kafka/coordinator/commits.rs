@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Bytes of one committed offset in a batch, key and value.
-const OFFSET_BYTES: u32 = 96;
+pub(super) const OFFSET_BYTES: u32 = 96;
 
 /// Who waits for a commit, and what each offset gets if it is kept.
 pub(super) type Answer = (ConnId, Vec<(PartitionId, ErrorCode)>);

@@ -44,6 +44,10 @@ impl Coordinator {
                         group.offsets.forget(partitions);
                     }
                 }
+                Payload::TxnOffsets(producer, group, offsets) => {
+                    shard.unstable.wrote(*producer, *group, offsets);
+                }
+                Payload::Marker(marker) => shard.ended(marker, at),
                 _ => {}
             }
         }

@@ -20,9 +20,14 @@ use super::{
     error::ErrorCode,
     group::{Effect, Group, consumer::ConsumerGroupRecord, consumer_refused, join_failed, sync_failed},
     metadata::Image,
+    names::Names,
     protocol::{
-        BATCH_OVERHEAD, Batch, CommittedOffset, Entry, GroupIx, MemberId, PartitionId, Payload, RequestBody,
-        ResponseBody, TopicIx,
+        BATCH_OVERHEAD, Batch, CommittedOffset, Entry, GroupIx, MemberEpoch, MemberId, PartitionId, Payload,
+        RequestBody, ResponseBody, TopicIx,
+    },
+    txn::{
+        messages::{Marker, ProducerIdAndEpoch},
+        offsets::TxnOffsets,
     },
 };
 use crate::{
@@ -55,6 +60,8 @@ pub(super) enum Work {
 enum Pending {
     /// Offsets on their way, and who waits for which answer if all goes well.
     Offsets { group: GroupIx, answer: Option<Answer>, offsets: Vec<CommittedOffset>, at: Time, until: Time },
+    /// Offsets of a transaction on their way.
+    TxnOffsets { conn: ConnId, producer: ProducerIdAndEpoch, group: GroupIx, offsets: Vec<CommittedOffset> },
     /// A generation on its way.
     Generation(GroupIx, i32),
     /// A group of the consumer protocol on its way, and who waits for which answer.
@@ -67,7 +74,9 @@ impl Pending {
     /// Whether it will change this group.
     fn concerns(&self, id: GroupIx) -> bool {
         match self {
-            Self::Offsets { group, .. } | Self::Generation(group, _) => *group == id,
+            Self::Offsets { group, .. } | Self::TxnOffsets { group, .. } | Self::Generation(group, _) => {
+                *group == id
+            }
             Self::Consumer(record, _) => record.group == id,
             Self::Tombstone => false,
         }
@@ -82,6 +91,8 @@ struct Shard {
     loading: Option<Time>,
     groups: BTreeMap<GroupIx, Group>,
     pending: BTreeMap<u64, Pending>,
+    /// Offsets of transactions that are not over.
+    unstable: TxnOffsets,
     /// Member ids given out under this leadership.
     ids: u64,
 }
@@ -90,6 +101,16 @@ impl Shard {
     /// Whether a commit of this group is on its way.
     fn commits(&self, id: GroupIx) -> bool {
         self.pending.values().any(|pending| matches!(pending, Pending::Offsets { group, .. } if *group == id))
+    }
+}
+
+impl Shard {
+    /// A transaction ended: its offsets count, or are dropped.
+    fn ended(&mut self, marker: &Marker, at: Time) {
+        for (id, offset) in self.unstable.ended(marker) {
+            let group = self.groups.entry(id).or_insert_with(|| Group::new(id));
+            group.offsets.keep(&[offset], at);
+        }
     }
 }
 
@@ -113,6 +134,11 @@ pub(super) fn partition_of(name: &str, partitions: u32) -> u32 {
 
 fn offsets_partition(partition: u32) -> PartitionId {
     PartitionId::new(TopicIx::CONSUMER_OFFSETS, partition)
+}
+
+/// The partition of the offsets topic that keeps this group.
+pub(super) fn offsets_partition_of(group: GroupIx, names: &Names, image: &Image) -> PartitionId {
+    offsets_partition(partition_of(names.group(group), offsets_partitions(image)))
 }
 
 /// How many partitions the offsets topic has.
@@ -168,6 +194,7 @@ impl Coordinator {
                 loading: Some(until),
                 groups: BTreeMap::new(),
                 pending: BTreeMap::new(),
+                unstable: TxnOffsets::default(),
                 ids: 0,
             });
             self.arm(until, env);
@@ -184,6 +211,9 @@ impl Coordinator {
         }
         for pending in shard.pending.into_values() {
             match pending {
+                Pending::TxnOffsets { conn, offsets, .. } => {
+                    self.work.push_back(commit_answer(conn, &offsets, ErrorCode::NotCoordinator));
+                }
                 Pending::Offsets { answer: Some(answer), .. } => {
                     self.work.push_back(commit_answered(answer, ErrorCode::NotCoordinator));
                 }
@@ -266,7 +296,12 @@ impl Coordinator {
                 group.consumer_heartbeat(conn, &request, &partitions, rules, now)
             }
             RequestBody::OffsetFetch(request) => {
-                answer = Some(committed(group, &request));
+                let unstable = request.stable && shard.unstable.is_unstable(id, &request.partitions);
+                answer = Some(if unstable {
+                    ResponseBody::OffsetFetch(ErrorCode::UnstableOffsetCommit, Vec::new())
+                } else {
+                    committed(group, &request)
+                });
                 Vec::new()
             }
             RequestBody::OffsetCommit(request) => {
@@ -349,6 +384,12 @@ impl Coordinator {
                     self.watch_retention(env);
                 }
             }
+            Pending::TxnOffsets { conn, producer, group, offsets } => {
+                if !error.is_error() {
+                    shard.unstable.wrote(producer, group, &offsets);
+                }
+                self.work.push_back(commit_answer(conn, &offsets, error));
+            }
             Pending::Consumer(record, answer) => {
                 let Some(group) = shard.groups.get_mut(&record.group) else { return };
                 let id = record.group;
@@ -371,6 +412,60 @@ impl Coordinator {
                 self.carry_out(partition, id, effects, env);
                 self.arm_group(partition, id, env);
             }
+        }
+    }
+
+    // Transactions.
+
+    /// Whether this broker coordinates the groups of this partition now.
+    pub(super) fn coordinates(&self, partition: u32) -> Result<(), ErrorCode> {
+        match self.shards.get(partition as usize).and_then(Option::as_ref) {
+            None => Err(ErrorCode::NotCoordinator),
+            Some(shard) if shard.loading.is_some() => Err(ErrorCode::CoordinatorLoadInProgress),
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// Whether offsets of a transaction may be taken from this member.
+    pub(super) fn check_txn_commit(
+        &self,
+        partition: u32,
+        group: GroupIx,
+        member: &MemberEpoch,
+    ) -> Result<(), ErrorCode> {
+        self.group(partition, group).ok_or(ErrorCode::UnknownMemberId)?.check_txn_commit(member)
+    }
+
+    /// Offsets that are not taken.
+    pub(super) fn refuse_offsets(&mut self, conn: ConnId, offsets: &[CommittedOffset], error: ErrorCode) {
+        self.work.push_back(commit_answer(conn, offsets, error));
+    }
+
+    /// Writes offsets of a transaction.
+    pub(super) fn append_txn_offsets(
+        &mut self,
+        partition: u32,
+        conn: ConnId,
+        producer: ProducerIdAndEpoch,
+        group: GroupIx,
+        offsets: Vec<CommittedOffset>,
+        env: &mut Env<'_, '_>,
+    ) {
+        if let Err(error) = self.coordinates(partition) {
+            return self.refuse_offsets(conn, &offsets, error);
+        }
+        let bytes = BATCH_OVERHEAD + commits::OFFSET_BYTES * offsets.len() as u32;
+        let payload = Payload::TxnOffsets(producer, group, offsets.clone());
+        let pending = Pending::TxnOffsets { conn, producer, group, offsets };
+        self.append(partition, payload, bytes, pending, env);
+    }
+
+    /// The marker of a transaction is committed in this partition.
+    pub(super) fn txn_ended(&mut self, partition: u32, marker: &Marker, env: &mut Env<'_, '_>) {
+        let at = env.ctx.wall();
+        if let Some(shard) = self.shard(partition) {
+            shard.ended(marker, at);
+            self.watch_retention(env);
         }
     }
 

@@ -247,6 +247,14 @@ impl Group {
         }
     }
 
+    /// Whether positions of a transaction may be taken from this member: a rebalance under way does not refuse them.
+    pub(super) fn check_txn_commit(&self, member: &MemberEpoch) -> Result<(), ErrorCode> {
+        match &self.consumer {
+            Some(group) => group.check_member(Some(member)),
+            None => self.check_member(member),
+        }
+    }
+
     /// Whether this is a member, of this generation.
     fn check_member(&self, member: &MemberEpoch) -> Result<(), ErrorCode> {
         self.check_instance(member.id, member.instance.as_ref())?;

@@ -56,7 +56,7 @@ impl Invariant<Kafka> for LogMatching {
                 Touch::Partition(id) => {
                     logs.update(model, *id);
                 }
-                Touch::Group(_) | Touch::Commit(_) => {}
+                Touch::Group(_) | Touch::Commit(_) | Touch::Transaction(_) => {}
             }
         }
         Ok(())

@@ -46,7 +46,7 @@ impl Invariant<Kafka> for MaximalIsr {
             match *touch {
                 Touch::Replica(node, id) if leads(model, node, id) => check(model, id)?,
                 Touch::Partition(id) => check(model, id)?,
-                Touch::Replica(..) | Touch::Group(_) | Touch::Commit(_) => {}
+                Touch::Replica(..) | Touch::Group(_) | Touch::Commit(_) | Touch::Transaction(_) => {}
             }
         }
         Ok(())

@@ -8,10 +8,12 @@ mod group_commits;
 mod group_epochs;
 mod high_watermark;
 mod idempotence;
+mod last_stable;
 mod log_matching;
 mod maximal_isr;
 mod metadata_matching;
 mod strong_isr;
+mod transactions;
 
 use super::Kafka;
 use crate::kernel::Invariant;
@@ -33,5 +35,7 @@ pub fn all() -> Vec<Box<dyn Invariant<Kafka>>> {
         Box::new(group_assignment::GroupAssignment::default()),
         Box::new(group_commits::GroupCommits),
         Box::new(group_epochs::GroupEpochs::default()),
+        Box::new(last_stable::LastStableOffset::default()),
+        Box::new(transactions::Transactions::default()),
     ]
 }

@@ -80,7 +80,7 @@ impl Invariant<Kafka> for StrongIsr {
             match touch {
                 Touch::Replica(node, id) => self.changed(model, *id, Some(*node))?,
                 Touch::Partition(id) => self.changed(model, *id, None)?,
-                Touch::Group(_) | Touch::Commit(_) => {}
+                Touch::Group(_) | Touch::Commit(_) | Touch::Transaction(_) => {}
             }
         }
         Ok(())

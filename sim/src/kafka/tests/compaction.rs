@@ -173,7 +173,7 @@ fn b12_a_tombstone_stays_for_a_day_after_it_was_cleaned_first() {
 #[test]
 fn b12_the_last_batch_of_a_producer_stays_without_its_records() {
     let mut bench = Bench::new(&EAGER);
-    let stamp = |base_seq| Some(ProducerStamp { pid: 7, epoch: 0, base_seq });
+    let stamp = |base_seq| Some(ProducerStamp { pid: 7, epoch: 0, base_seq, transactional: false });
     bench.put_stamped("a", "1", stamp(0));
     bench.put_stamped("a", "2", stamp(1));
     for _ in 0..6 {

@@ -231,7 +231,7 @@ fn b13_a_batch_larger_than_a_segment_is_refused() {
 fn c3_a_producer_that_was_idle_for_long_may_begin_anywhere() {
     let rules = kafka_4_3_test_cluster();
     assert_eq!((rules.producer_expiration, rules.producer_expiration_check), (secs(86_400), secs(600)));
-    let stamp = |base_seq| Some(ProducerStamp { pid: 7, epoch: 0, base_seq });
+    let stamp = |base_seq| Some(ProducerStamp { pid: 7, epoch: 0, base_seq, transactional: false });
     let mut bench = Bench::with(Rules { producer_expiration: secs(900), ..rules }, &[]);
     assert_eq!(bench.write_stamped(stamp(0)).error, ErrorCode::None);
     bench.lab.run(secs(899));
@@ -243,7 +243,7 @@ fn c3_a_producer_that_was_idle_for_long_may_begin_anywhere() {
 
 #[test]
 fn c3_retention_leaves_what_producers_are_remembered_by_but_not_on_a_new_replica() {
-    let stamp = |base_seq| Some(ProducerStamp { pid: 7, epoch: 0, base_seq });
+    let stamp = |base_seq| Some(ProducerStamp { pid: 7, epoch: 0, base_seq, transactional: false });
     let mut bench = Bench::new(&[("internal.segment.bytes", "250"), ("retention.ms", "60000")]);
     for sequence in 0..4 {
         bench.write_stamped(stamp(sequence));

@@ -15,6 +15,7 @@ mod proposals;
 mod replication;
 mod requests;
 mod topics;
+mod transactions;
 
 use super::{
     Kafka, Rules, Timer,
@@ -31,7 +32,7 @@ use crate::{
     kernel::{Choices, ConnId, Ctx, Event, LinkSpec, NodeId, World},
     model::BusModel,
 };
-use squall_bus::{Acks, Record, Role, Time, Topic, TopicSpec, Unit};
+use squall_bus::{Acks, Isolation, Record, Role, Time, Topic, TopicSpec, Unit};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 /// A client played by hand.
@@ -278,7 +279,7 @@ impl Lab {
         batch: Arc<Batch>,
         timeout: Duration,
     ) -> Asked {
-        let request = ProduceRequest { acks: acks.into(), timeout, batches: vec![(id, batch)] };
+        let request = ProduceRequest { acks: acks.into(), timeout, txn: None, batches: vec![(id, batch)] };
         self.ask(probe, broker, RequestBody::Produce(request))
     }
 
@@ -301,6 +302,7 @@ impl Lab {
         };
         let request = FetchRequest {
             replica: None,
+            isolation: Isolation::ReadUncommitted,
             max_wait: millis(500),
             min_bytes: 1,
             max_bytes: 50 << 20,
@@ -407,7 +409,12 @@ impl Writer {
     }
 
     fn write_one(&mut self, lab: &mut Lab, limit: Time) {
-        let stamp = ProducerStamp { pid: u64::from(self.probe.0), epoch: 0, base_seq: self.next_seq };
+        let stamp = ProducerStamp {
+            pid: u64::from(self.probe.0),
+            epoch: 0,
+            base_seq: self.next_seq,
+            transactional: false,
+        };
         let (batch, values) = lab.batch(1, self.idempotent.then_some(stamp));
         self.next_seq += 1;
         let ends = self.patience.map_or(limit + secs(3600), |patience| lab.now() + patience);

@@ -224,7 +224,7 @@ fn c4_a_new_leader_knows_the_producers() {
     let id = lab.topic(2);
     let leader = lab.leader(id).expect("it has one");
     let probe = lab.probe();
-    let stamp = Some(ProducerStamp { pid: 9, epoch: 0, base_seq: 0 });
+    let stamp = Some(ProducerStamp { pid: 9, epoch: 0, base_seq: 0, transactional: false });
     let (batch, _) = lab.batch(2, stamp);
     let asked = lab.produce_batch(probe, leader, id, Acks::All, Arc::clone(&batch), secs(5));
     lab.produced(asked, secs(5)).expect("an answer");

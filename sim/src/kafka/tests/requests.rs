@@ -104,7 +104,7 @@ fn a3_leader_epochs_of_requests_are_checked() {
 #[test]
 fn c3_a_repeated_batch_is_answered_with_its_offset() {
     let (mut lab, id, leader, probe) = lab(2);
-    let stamp = |base_seq| Some(ProducerStamp { pid: 9, epoch: 0, base_seq });
+    let stamp = |base_seq| Some(ProducerStamp { pid: 9, epoch: 0, base_seq, transactional: false });
     let (first, _) = lab.batch(2, stamp(0));
     let (second, _) = lab.batch(2, stamp(2));
     let (gap, _) = lab.batch(2, stamp(8));
@@ -195,8 +195,12 @@ fn b4_other_acks_are_refused_with_21_before_the_append() {
     let (mut lab, id, leader, probe) = lab(2);
     for acks in [-2, 2, i16::MAX] {
         let (batch, _) = lab.batch(1, None);
-        let request =
-            ProduceRequest { acks: RequiredAcks(acks), timeout: secs(5), batches: vec![(id, batch)] };
+        let request = ProduceRequest {
+            acks: RequiredAcks(acks),
+            timeout: secs(5),
+            txn: None,
+            batches: vec![(id, batch)],
+        };
         let asked = lab.ask(probe, leader, RequestBody::Produce(request));
         let produced = lab.produced(asked, secs(1)).expect("an answer");
         assert_eq!((produced.error, produced.error.code()), (ErrorCode::InvalidRequiredAcks, 21));
@@ -236,7 +240,7 @@ fn c4_another_session_duplicates() {
     let mut offsets = Vec::new();
     let (batch, values) = lab.batch(1, None);
     for pid in [7, 8] {
-        let stamp = ProducerStamp { pid, epoch: 0, base_seq: 0 };
+        let stamp = ProducerStamp { pid, epoch: 0, base_seq: 0, transactional: false };
         let again = Arc::new(Batch::of_records(batch.records().to_vec(), Some(stamp), Time::ZERO));
         let asked = lab.produce_batch(probe, leader, id, Acks::All, again, secs(5));
         offsets.push(lab.produced(asked, secs(5)).expect("an answer").base_offset);

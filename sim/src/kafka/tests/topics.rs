@@ -50,6 +50,7 @@ impl Bench {
             log_start: 0,
         };
         let request = FetchRequest {
+            isolation: squall_bus::Isolation::ReadUncommitted,
             replica: None,
             max_wait: millis(500),
             min_bytes: 1,

@@ -34,8 +34,8 @@ use crate::{
     },
 };
 use squall_bus::{
-    ConsumerEvent, Delivery, Error, ErrorClass, Outcome, Position, Record, ResetPolicy, SLOW_CONSUMER,
-    Subscription, Unit, lowering,
+    Capability, ConsumerEvent, Delivery, Error, ErrorClass, Outcome, Position, Record, ResetPolicy,
+    SLOW_CONSUMER, Subscription, Unit, lowering,
 };
 use std::{collections::VecDeque, sync::Arc};
 
@@ -444,6 +444,10 @@ impl Consumer {
                 return io.emit(Output::Sent(op, Outcome::Fail(error)));
             }
             Call::Seek(unit, position) => return self.seek(&unit, position, io),
+            Call::Txn(op, _) => {
+                let error = Error::unsupported(Capability::Transactions);
+                return io.emit(Output::Done(op, Outcome::Fail(error)));
+            }
             Call::Close(op) => {
                 self.close(Some(op), io);
                 return self.finish_close(io);

@@ -28,7 +28,7 @@ use crate::{
         },
     },
 };
-use squall_bus::{Ack, Acks, Error, ErrorClass, Outcome, Position, Record, Time, Unit, lowering};
+use squall_bus::{Ack, Acks, Capability, Error, ErrorClass, Outcome, Position, Record, Time, Unit, lowering};
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
@@ -139,6 +139,10 @@ impl Producer {
         match call {
             Call::Send(op, record) => self.send(op, record, io, shared),
             Call::Close(op) => self.closing = Some(Some(op)),
+            Call::Txn(op, _) => {
+                let error = Error::unsupported(Capability::Transactions);
+                io.emit(Output::Done(op, Outcome::Fail(error)));
+            }
             Call::Ack(op, _)
             | Call::Nack(op, ..)
             | Call::Term(op, _)

@@ -236,6 +236,7 @@ impl Brokers {
             };
             if error.is_error() || !entries.is_empty() {
                 answers.push(FetchedPartition {
+                    aborted: Vec::new(),
                     id: asked.id,
                     error,
                     high_watermark: partition.end(),
@@ -275,7 +276,7 @@ impl Brokers {
         let partition = &self.partitions[id.partition as usize];
         let offset = match at {
             OffsetSpec::Earliest => self.log_start,
-            OffsetSpec::Latest => partition.end(),
+            OffsetSpec::Latest | OffsetSpec::LastStable => partition.end(),
         };
         ListedOffset { id, error: ErrorCode::None, offset, leader_epoch: partition.epoch }
     }

@@ -12,6 +12,7 @@ mod membership;
 mod positions;
 mod rebalances;
 mod stage;
+mod transactions;
 mod truncations;
 mod whole;
 mod whole_epochs;

@@ -71,8 +71,12 @@ impl Groups {
 
     fn fetch_as(&mut self, member: Member, epoch: i32) -> ErrorCode {
         let who = MemberEpoch { id: member.id, epoch, instance: None };
-        let request =
-            OffsetFetchRequest { group: self.group, member: Some(who), partitions: vec![self.topic] };
+        let request = OffsetFetchRequest {
+            group: self.group,
+            member: Some(who),
+            partitions: vec![self.topic],
+            stable: true,
+        };
         let asked = self.lab.ask(member.probe, self.coordinator, RequestBody::OffsetFetch(request));
         match self.lab.wait(asked, secs(5)) {
             Some(ResponseBody::OffsetFetch(error, _)) => error,

@@ -143,7 +143,8 @@ impl Groups {
     }
 
     fn committed(&mut self, probe: NodeId) -> Result<Option<u64>, ErrorCode> {
-        let request = OffsetFetchRequest { group: self.group, member: None, partitions: vec![self.topic] };
+        let (group, partitions) = (self.group, vec![self.topic]);
+        let request = OffsetFetchRequest { group, member: None, partitions, stable: true };
         let asked = self.lab.ask(probe, self.coordinator, RequestBody::OffsetFetch(request));
         match self.lab.wait(asked, secs(5)) {
             Some(ResponseBody::OffsetFetch(ErrorCode::None, found)) => {

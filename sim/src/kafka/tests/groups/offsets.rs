@@ -40,7 +40,12 @@ fn e7_metadata_has_its_bound_and_the_leader_epoch_is_kept() {
     let results = groups.commit_all(probe, vec![offset(fits, 4_096), offset(too_large, 4_097)]);
     assert_eq!(results, [(fits, ErrorCode::None), (too_large, ErrorCode::OffsetMetadataTooLarge)]);
     assert_eq!(ErrorCode::OffsetMetadataTooLarge.code(), 12);
-    let request = OffsetFetchRequest { group: groups.group, member: None, partitions: vec![fits, too_large] };
+    let request = OffsetFetchRequest {
+        group: groups.group,
+        member: None,
+        partitions: vec![fits, too_large],
+        stable: true,
+    };
     let asked = groups.lab.ask(probe, groups.coordinator, RequestBody::OffsetFetch(request));
     match groups.lab.wait(asked, secs(1)) {
         Some(ResponseBody::OffsetFetch(ErrorCode::None, found)) => {
