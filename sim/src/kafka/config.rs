@@ -118,6 +118,48 @@ const SETTINGS: &[Setting] = &[
         "the shortest session that a member may ask for",
     ),
     row(
+        "log.cleaner.backoff.ms",
+        K::Millis(0),
+        Span(|rules| &mut rules.cleaner_backoff),
+        "how long the cleaner rests when there is nothing to clean",
+    ),
+    row(
+        "log.cleaner.delete.retention.ms",
+        K::Millis(0),
+        Span(|rules| &mut rules.delete_retention),
+        "how long tombstones stay, in topics that do not say",
+    ),
+    row(
+        "log.cleaner.min.compaction.lag.ms",
+        K::Millis(0),
+        Span(|rules| &mut rules.min_compaction_lag),
+        "how long a record is safe from compaction, in topics that do not say",
+    ),
+    row(
+        "log.initial.task.delay.ms",
+        K::Millis(0),
+        Span(|rules| &mut rules.log_task_delay),
+        "from the start of a broker to its first look at retention",
+    ),
+    row(
+        "log.retention.check.interval.ms",
+        K::Millis(1),
+        Span(|rules| &mut rules.retention_check),
+        "how often retention is looked at",
+    ),
+    row(
+        "log.roll.ms",
+        K::Millis(1),
+        Span(|rules| &mut rules.segment_age),
+        "a segment of that age is closed, in topics that do not say",
+    ),
+    row(
+        "log.segment.bytes",
+        K::Bytes(1_048_576),
+        Number(|rules| &mut rules.segment_bytes),
+        "a segment of that size is closed, in topics that do not say",
+    ),
+    row(
         "message.max.bytes",
         K::Bytes(0),
         Number(|rules| &mut rules.message_max_bytes),
@@ -164,6 +206,18 @@ const SETTINGS: &[Setting] = &[
         K::Count(1),
         Number(|rules| &mut rules.offsets_replicas),
         "replicas of the offsets topic, or as many as there are brokers",
+    ),
+    row(
+        "producer.id.expiration.check.interval.ms",
+        K::Millis(1),
+        Span(|rules| &mut rules.producer_expiration_check),
+        "how often forgotten producers are looked for",
+    ),
+    row(
+        "producer.id.expiration.ms",
+        K::Millis(1),
+        Span(|rules| &mut rules.producer_expiration),
+        "how long an idle producer is remembered",
     ),
     row(
         "replica.fetch.backoff.ms",
@@ -324,7 +378,7 @@ mod tests {
             let other = match setting.kind {
                 K::Flag => "true".to_owned(),
                 _ => match default.parse::<u64>().expect("a number") {
-                    SettingKind::MOST => "7".to_owned(),
+                    SettingKind::MOST => "1048583".to_owned(),
                     number => (number + 7).to_string(),
                 },
             };
