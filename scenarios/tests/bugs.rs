@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 const SEEDS: u64 = 40;
 
 fn hunt(bug: Bug) -> Hunt {
-    Hunt { bug, seeds: SEEDS, ground: Ground::Directed, threads: 2 }
+    Hunt { bug, seeds: SEEDS, clean: 4, ground: Ground::Directed, threads: 2 }
 }
 
 #[test]
