@@ -18,7 +18,7 @@ use super::{
     isr::IsrChanges,
     links::Links,
     lull::Proposal,
-    metadata::{Image, TopicImage},
+    metadata::{Image, TopicId, TopicImage},
     protocol::{
         EpochEnd, EpochPartition, FetchPartition, LeaderHint, ListOffsetsPartition, ListedOffset,
         MetadataResponse, Msg, OffsetSpec, PartitionId, PartitionMetadata, Request, RequestBody, Response,
@@ -29,7 +29,10 @@ use super::{
 };
 use crate::kernel::{ConnId, Ctx, Digest, FileId, Mark, NodeId};
 use squall_bus::Time;
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 /// A timer of a broker's data plane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,6 +113,10 @@ pub(super) struct Broker {
     purgatory_at: Option<Time>,
     /// The disk failed: the process must end.
     pub(super) storage_failed: bool,
+    /// The ids of the topics that the metadata had last.
+    pub(super) topic_ids: BTreeMap<TopicIx, TopicId>,
+    /// A follower is to be told something though nothing grew: lulls end.
+    pub(super) has_news: bool,
     /// The log cleaner will look.
     pub(super) cleaner_armed: bool,
     /// The process has begun so often; part of producer ids.
@@ -134,6 +141,8 @@ impl Broker {
             ready: VecDeque::new(),
             purgatory_at: None,
             storage_failed: false,
+            topic_ids: BTreeMap::new(),
+            has_news: false,
             cleaner_armed: false,
             boots: 0,
             producer_ids: 0,
@@ -220,6 +229,7 @@ impl Broker {
 
     /// Partitions changed in this broker's image: replicas take up what they are now.
     pub(super) fn metadata_changed(&mut self, changed: &[PartitionId], env: &mut Env<'_, '_>) {
+        self.note_topics(changed, env);
         for id in changed {
             self.drop_other_topic(*id, env);
             if env.image.partition(*id).is_some_and(|partition| partition.replicas.contains(&self.me)) {

@@ -119,39 +119,39 @@ const SETTINGS: &[Setting] = &[
     ),
     row(
         "log.cleaner.backoff.ms",
-        K::Millis(0),
+        K::Millis(1),
         Span(|rules| &mut rules.cleaner_backoff),
-        "how long the cleaner rests when there is nothing to clean",
+        "how long the log cleaner rests when there is nothing to clean",
     ),
     row(
         "log.cleaner.delete.retention.ms",
         K::Millis(0),
         Span(|rules| &mut rules.delete_retention),
-        "how long tombstones stay, in topics that do not say",
+        "how long tombstones stay in a cleaned log",
     ),
     row(
         "log.cleaner.min.compaction.lag.ms",
         K::Millis(0),
         Span(|rules| &mut rules.min_compaction_lag),
-        "how long a record is safe from compaction, in topics that do not say",
+        "nothing younger is cleaned",
     ),
     row(
         "log.initial.task.delay.ms",
         K::Millis(0),
         Span(|rules| &mut rules.log_task_delay),
-        "from the start of a broker to its first look at retention",
+        "from a broker's start to its first look at old segments",
     ),
     row(
         "log.retention.check.interval.ms",
         K::Millis(1),
         Span(|rules| &mut rules.retention_check),
-        "how often retention is looked at",
+        "between two looks at old segments",
     ),
     row(
         "log.roll.ms",
         K::Millis(1),
         Span(|rules| &mut rules.segment_age),
-        "a segment of that age is closed, in topics that do not say",
+        "the age at which a segment is closed",
     ),
     row(
         "log.segment.bytes",
@@ -211,13 +211,13 @@ const SETTINGS: &[Setting] = &[
         "producer.id.expiration.check.interval.ms",
         K::Millis(1),
         Span(|rules| &mut rules.producer_expiration_check),
-        "how often forgotten producers are looked for",
+        "between two looks at idle producers",
     ),
     row(
         "producer.id.expiration.ms",
         K::Millis(1),
         Span(|rules| &mut rules.producer_expiration),
-        "how long an idle producer is remembered",
+        "without a batch a producer is forgotten",
     ),
     row(
         "replica.fetch.backoff.ms",
@@ -260,6 +260,12 @@ const SETTINGS: &[Setting] = &[
         K::Flag,
         Flag(|rules| &mut rules.unclean_election),
         "whether a replica that is not in sync may lead, in topics that do not say",
+    ),
+    row(
+        "unclean.leader.election.interval.ms",
+        K::Millis(1),
+        Span(|rules| &mut rules.leader_check),
+        "between two looks of the controller at who leads",
     ),
 ];
 

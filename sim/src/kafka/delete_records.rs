@@ -91,6 +91,7 @@ impl Broker {
         }
         if replica.log.raise_start(upto) {
             self.has_untold(id);
+            self.has_news = true;
         }
         Ok(upto)
     }
@@ -98,6 +99,7 @@ impl Broker {
     /// The start of a log rose: followers are to be told, and who waits for that may have waited long enough.
     pub(super) fn start_raised(&mut self, id: PartitionId, env: &mut Env<'_, '_>) {
         self.has_untold(id);
+        self.has_news = true;
         self.answer_deletions(id, env);
     }
 

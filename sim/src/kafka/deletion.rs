@@ -42,7 +42,24 @@ impl Broker {
             }
             self.answer_fetch(conn, None, false, env);
         }
-        self.coordinator.topic_gone(id.topic, env);
+    }
+
+    /// Topics that are gone, or others of their name: groups go on in them no more.
+    pub(super) fn note_topics(&mut self, changed: &[PartitionId], env: &mut Env<'_, '_>) {
+        let mut last = None;
+        for topic in changed.iter().map(|id| id.topic) {
+            if last.replace(topic) == Some(topic) {
+                continue;
+            }
+            let now = env.image.topic(topic).map(|image| image.id);
+            let before = match now {
+                Some(id) => self.topic_ids.insert(topic, id),
+                None => self.topic_ids.remove(&topic),
+            };
+            if before.is_some() && before != now {
+                self.coordinator.topic_gone(topic, env);
+            }
+        }
     }
 }
 

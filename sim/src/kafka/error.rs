@@ -72,6 +72,8 @@ error_codes! {
     InvalidCommitOffsetSize = 28, "INVALID_COMMIT_OFFSET_SIZE";
     /// There is no group of that kind by this name.
     GroupIdNotFound = 69, "GROUP_ID_NOT_FOUND";
+    /// The broker does not speak this version of the request.
+    UnsupportedVersion = 35, "UNSUPPORTED_VERSION";
     /// The number of partitions is not larger than it was.
     InvalidPartitions = 37, "INVALID_PARTITIONS";
     /// There are fewer live brokers than replicas.

@@ -165,6 +165,7 @@ pub fn kafka_4_3() -> Rules {
         group_min_session: ms(6_000),
         group_max_session: ms(1_800_000),
         group_max_size: i32::MAX as u32,
+        consumer_protocol: true,
         consumer_heartbeat: ms(5_000),
         consumer_session: ms(45_000),
         consumer_group_max_size: i32::MAX as u32,

@@ -256,7 +256,11 @@ impl Replica {
             && self.divergence(at).is_none()
             && self.leading().is_some_and(|leading| {
                 let mut followers = leading.followers.iter();
-                followers.any(|known| (known.node, known.end, known.told) == (node, Some(end), end))
+                let starts = (self.log.start(), at.log_start);
+                followers.any(|known| {
+                    (known.node, known.end, known.told) == (node, Some(end), end)
+                        && (known.told_start, known.start) == starts
+                })
             })
     }
 

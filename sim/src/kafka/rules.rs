@@ -208,6 +208,8 @@ rules! {
     group_max_session: Duration,
     /// `group.max.size`: members of a classic group.
     group_max_size: u32,
+    /// The coordinator speaks the consumer protocol (`group.version` 1); else it says UNSUPPORTED_VERSION.
+    consumer_protocol: bool,
     /// `group.consumer.heartbeat.interval.ms`.
     consumer_heartbeat: Duration,
     /// `group.consumer.session.timeout.ms`.

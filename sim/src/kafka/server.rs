@@ -130,6 +130,7 @@ impl Server {
     pub(super) fn has_lulls_to_settle(&self) -> bool {
         self.roused
             || self.voter.roused
+            || self.data().is_some_and(|broker| broker.has_news)
             || !self.voter.lulls.is_empty()
             || self.data().is_some_and(|broker| !broker.lulls.is_empty())
     }
@@ -142,7 +143,8 @@ impl Server {
 
     /// Whether this event ends all lulls.
     pub(super) fn take_roused(&mut self) -> bool {
-        std::mem::take(&mut self.voter.roused) | std::mem::take(&mut self.roused)
+        let news = self.data_mut().is_some_and(|broker| std::mem::take(&mut broker.has_news));
+        std::mem::take(&mut self.voter.roused) | std::mem::take(&mut self.roused) | news
     }
 
     /// Falls silent with a leader that proposes it, if this node would ask for exactly the same again.

@@ -174,20 +174,6 @@ impl Coordinator {
         }
     }
 
-    /// A topic is gone: no group goes on in it.
-    pub(super) fn topic_gone(&mut self, topic: TopicIx, env: &mut Env<'_, '_>) {
-        for partition in 0..self.shards.len() as u32 {
-            let Some(shard) = self.shard(partition) else { continue };
-            let mut touched = Vec::new();
-            for (id, group) in &mut shard.groups {
-                if group.offsets.forget_topic(topic) {
-                    touched.push(*id);
-                }
-            }
-            touched.into_iter().for_each(|id| env.ctx.touch(Touch::Group(id)));
-        }
-    }
-
     fn unload(&mut self, shard: Shard) {
         for mut group in shard.groups.into_values() {
             for effect in group.unload() {
@@ -230,7 +216,9 @@ impl Coordinator {
             self.work.push_back(Work::Reply(conn, ResponseBody::FindCoordinator(error, leader)));
             return;
         }
+        let spoken = env.rules.consumer_protocol || !matches!(body, RequestBody::ConsumerGroupHeartbeat(_));
         let error = match self.shard(partition) {
+            _ if !spoken => ErrorCode::UnsupportedVersion,
             None => ErrorCode::NotCoordinator,
             Some(shard) if shard.loading.is_some() => ErrorCode::CoordinatorLoadInProgress,
             Some(_) => return self.handle(partition, group, conn, body, env),

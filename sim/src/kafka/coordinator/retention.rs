@@ -4,7 +4,7 @@ use super::{Coordinator, Pending};
 use crate::kafka::{
     Touch,
     broker::Env,
-    protocol::{BATCH_OVERHEAD, CommittedOffset, Payload},
+    protocol::{BATCH_OVERHEAD, CommittedOffset, GroupIx, PartitionId, Payload, TopicIx},
 };
 
 /// Bytes of one tombstone: a key.
@@ -61,6 +61,24 @@ impl Coordinator {
         }
         if keeps {
             self.watch_retention(env);
+        }
+    }
+
+    /// A topic is gone: no group goes on in it.
+    pub(in crate::kafka) fn topic_gone(&mut self, topic: TopicIx, env: &mut Env<'_, '_>) {
+        for partition in 0..self.shards.len() as u32 {
+            let Some(shard) = self.shard(partition) else { continue };
+            let gone: Vec<(GroupIx, Vec<PartitionId>)> = shard
+                .groups
+                .iter_mut()
+                .map(|(id, group)| (*id, group.offsets.forget_topic(topic)))
+                .filter(|(_, gone)| !gone.is_empty())
+                .collect();
+            for (group, gone) in gone {
+                env.ctx.touch(Touch::Group(group));
+                let bytes = BATCH_OVERHEAD + TOMBSTONE_BYTES * gone.len() as u32;
+                self.append(partition, Payload::OffsetsGone(group, gone), bytes, Pending::Tombstone, env);
+            }
         }
     }
 }

@@ -50,11 +50,11 @@ impl Offsets {
         }
     }
 
-    /// Forgets everything of a topic; whether there was anything.
-    pub(in crate::kafka) fn forget_topic(&mut self, topic: TopicIx) -> bool {
-        let before = self.kept.len();
-        self.kept.retain(|at, _| at.topic != topic);
-        self.kept.len() < before
+    /// Forgets those of a topic that is gone; which they were.
+    pub(in crate::kafka) fn forget_topic(&mut self, topic: TopicIx) -> Vec<PartitionId> {
+        let gone: Vec<PartitionId> = self.kept.keys().copied().filter(|id| id.topic == topic).collect();
+        self.forget(&gone);
+        gone
     }
 
     /// Whether nothing is kept.

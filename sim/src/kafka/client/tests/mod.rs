@@ -16,3 +16,4 @@ mod truncations;
 mod whole;
 mod whole_epochs;
 mod whole_groups;
+mod whole_storms;

@@ -261,6 +261,15 @@ fn e6_one_group_speaks_one_protocol() {
 }
 
 #[test]
+fn e6_an_older_broker_does_not_speak_it() {
+    let rules = Rules { consumer_protocol: false, ..kafka_4_3_test_cluster() };
+    let mut groups = Groups::with(Lab::with(13, 3, rules));
+    let member = groups.member(1);
+    assert_eq!(groups.enter(member).error, ErrorCode::UnsupportedVersion);
+    assert_eq!(ErrorCode::UnsupportedVersion.code(), 35);
+}
+
+#[test]
 fn e6_the_epochs_outlive_their_coordinator() {
     let mut groups = six(10);
     let (a, b) = (groups.member(1), groups.member(2));
