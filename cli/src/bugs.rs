@@ -51,7 +51,7 @@ fn verify(args: &BugsArgs, bugs: &[Bug]) -> Result<u8, Failure> {
     let mut all = Vec::with_capacity(bugs.len());
     for bug in bugs {
         progress.looks_for(bug);
-        let hunt = Hunt { bug: *bug, seeds: args.seeds, ground, threads };
+        let hunt = Hunt { bug: *bug, seeds: args.seeds, clean: Hunt::CLEAN, ground, threads };
         let found = hunt.run().map_err(Failure::broken)?;
         progress.looked(&sentence(&found, args.seeds));
         all.push(found);

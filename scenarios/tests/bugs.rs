@@ -8,10 +8,10 @@ use squall_sim::{bugs as table, bugs::Bug};
 use std::collections::BTreeSet;
 
 /// A sweep of the tests has no more seeds; each bug must be found within.
-const SEEDS: u64 = 12;
+const SEEDS: u64 = 40;
 
 fn hunt(bug: Bug) -> Hunt {
-    Hunt { bug, seeds: SEEDS, ground: Ground::Directed, threads: 2 }
+    Hunt { bug, seeds: SEEDS, clean: 4, ground: Ground::Directed, threads: 2 }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! - With the bug planted, seeds are run from 1 on until the history of one shows the bug's anomaly, forbidden; the
 //!   model's invariants are off. What is found first does not depend on the number of threads.
-//! - Without it, the same seeds are run, and at least [`Hunt::CLEAN`] of them (or all there are): each that is invalid is
+//! - Without it, the same seeds are run, and at least [`Hunt::clean`] of them (or all there are): each that is invalid is
 //!   a false alarm.
 
 use crate::{
@@ -39,6 +39,8 @@ pub struct Hunt {
     pub bug: Bug,
     /// How many seeds at most, from 1 on.
     pub seeds: u64,
+    /// How many seeds at least are run without the bug; all, if there are no more.
+    pub clean: u64,
     /// Where.
     pub ground: Ground,
     /// On so many threads.
@@ -76,7 +78,7 @@ impl Found {
 const STORM: &str = "storm";
 
 impl Hunt {
-    /// So many seeds are run without the bug, at least.
+    /// So many seeds are enough without a bug that is found at once.
     pub const CLEAN: u64 = 100;
 
     /// The name of the scenario.
@@ -100,7 +102,7 @@ impl Hunt {
         let seeds_needed = self.first(&Arc::new(planted), self.seeds, &shows);
         let clean = Arc::new(library::open(self.scenario(), &[])?);
         let wrong = |report: &Report| matches!(report.verdict, Verdict::Invalid | Verdict::Broken);
-        let upto = seeds_needed.unwrap_or(self.seeds).max(Self::CLEAN).min(self.seeds);
+        let upto = seeds_needed.unwrap_or(self.seeds).max(self.clean).min(self.seeds);
         let false_alarms = AtomicU64::new(0);
         self.each(&clean, upto, &|_, report| {
             if wrong(report) {

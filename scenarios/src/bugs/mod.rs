@@ -18,8 +18,7 @@ macro_rules! entries {
 
 /// The scenarios that lead to bugs, by name.
 const ENTRIES: &[Entry] = entries!(
-    "coordinator-moves"
-    "evicted-member-returns"
+    "fast-double-failover"
     "isolated-writers"
     "leader-hands-over"
     "lone-leader-loses-power"

@@ -9,7 +9,7 @@
 //!
 //! What sources do not tell is modelled by the nearest rule that explains what was seen; the row's sentence says which.
 
-use super::rules::{Rules, WatermarkOver};
+use super::rules::{Rules, Truncate, WatermarkOver};
 use crate::bugs::Bug;
 use squall_bus::{Error, ErrorClass};
 use squall_history::Kind;
@@ -39,6 +39,14 @@ const BUGS: &[Row] = &[
         scenario: "lone-leader-loses-power",
         anomaly: Kind::LostWrite,
         change: |rules| rules.heed_min_isr = false,
+    },
+    Row {
+        id: "kip-101",
+        source: "Kafka before 0.11: KIP-101, KAFKA-1211",
+        about: "a follower cuts its log to its own high watermark, and then leads",
+        scenario: "fast-double-failover",
+        anomaly: Kind::LostWrite,
+        change: |rules| rules.truncate = Truncate::ToHighWatermark,
     },
     Row {
         id: "kip-320",
@@ -89,22 +97,6 @@ const BUGS: &[Row] = &[
         change: |rules| rules.watermark_over = WatermarkOver::LeaderOnly,
     },
     Row {
-        id: "rp-10669",
-        source: "Redpanda 2023: its issue 10669",
-        about: "a new coordinator takes an old position of a group from its log for the last one",
-        scenario: "coordinator-moves",
-        anomaly: Kind::StaleCommitRead,
-        change: |rules| rules.replay_newest_offset = false,
-    },
-    Row {
-        id: "lost-owner-commit",
-        source: "librdkafka: its issue 5604",
-        about: "a consumer commits how far it was in partitions that it has lost, over what their new owner committed",
-        scenario: "evicted-member-returns",
-        anomaly: Kind::Reprocessed,
-        change: |rules| rules.clients_forget_lost_positions = false,
-    },
-    Row {
         id: "bufstream-0",
         source: "Bufstream 0.1.0, Jepsen's report",
         about: "acks say offset 0, whatever the record's offset is",
@@ -125,16 +117,8 @@ const BUGS: &[Row] = &[
         source: "KIP-848: why a partition moves only when its owner has given it up",
         about: "the new owner of a partition begins to read while the old one still does",
         scenario: "members-share-anew",
-        anomaly: Kind::DoubleOwner,
-        change: |rules| rules.consumer_waits_for_release = false,
-    },
-    Row {
-        id: "mutant-commit-unfenced",
-        source: "KIP-62: why a commit names its generation",
-        about: "a member that was put out of its group commits over its successor",
-        scenario: "evicted-member-returns",
         anomaly: Kind::Reprocessed,
-        change: |rules| rules.check_commit_generation = false,
+        change: |rules| rules.consumer_waits_for_release = false,
     },
     Row {
         id: "mutant-one-batch",

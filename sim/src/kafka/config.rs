@@ -154,6 +154,12 @@ const SETTINGS: &[Setting] = &[
         "the age at which a segment is closed",
     ),
     row(
+        "log.segment.bytes",
+        K::Bytes(1_048_576),
+        Number(|rules| &mut rules.segment_bytes),
+        "a segment of that size is closed, in topics that do not say",
+    ),
+    row(
         "message.max.bytes",
         K::Bytes(0),
         Number(|rules| &mut rules.message_max_bytes),
@@ -378,7 +384,7 @@ mod tests {
             let other = match setting.kind {
                 K::Flag => "true".to_owned(),
                 _ => match default.parse::<u64>().expect("a number") {
-                    SettingKind::MOST => "7".to_owned(),
+                    SettingKind::MOST => "1048583".to_owned(),
                     number => (number + 7).to_string(),
                 },
             };

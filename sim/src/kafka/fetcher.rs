@@ -112,7 +112,7 @@ fn place(replica: &Replica, max_bytes: u32, truncate: Truncate) -> FetchPartitio
         current_leader_epoch: Some(replica.leader_epoch),
         offset: replica.log.end(),
         last_fetched_epoch: match truncate {
-            Truncate::ByEpoch | Truncate::ByEpochOnce => replica.log.last_epoch(),
+            Truncate::ByEpoch => replica.log.last_epoch(),
             Truncate::ToHighWatermark => None,
         },
         max_bytes,
@@ -230,10 +230,7 @@ impl Broker {
             }
         }
         if let Some((epoch, end)) = fetched.diverging {
-            let own = match env.rules.truncate {
-                Truncate::ByEpochOnce => end,
-                _ => replica.log.epoch_end(epoch).map_or(0, |(_, end)| end),
-            };
+            let own = replica.log.epoch_end(epoch).map_or(0, |(_, end)| end);
             replica.truncate(end.min(own), env.rules);
             env.ctx.disk().truncate(replica.file, replica.log.file_len());
         }
@@ -258,10 +255,7 @@ impl Broker {
             self.log_rolled(id, env);
         }
         let Some(replica) = self.replica(id) else { return };
-        let mut at = place(replica, env.rules.replica_fetch_max_bytes, env.rules.truncate);
-        if env.rules.truncate == Truncate::ByEpochOnce {
-            at.last_fetched_epoch = None;
-        }
+        let at = place(replica, env.rules.replica_fetch_max_bytes, env.rules.truncate);
         if replica.high_watermark > high_watermark && !replica.watchers.is_empty() {
             // A consumer reads here.
             self.grown.push(id);

@@ -129,7 +129,6 @@ pub fn kafka_4_3() -> Rules {
         watermark_over: WatermarkOver::MaximalIsr,
         freeze_below_min_isr: true,
         heed_min_isr: true,
-        join_isr_caught_up: true,
         check_fetch_epochs: true,
         refuse_below_min_isr: true,
         flush_every_message: false,

@@ -360,14 +360,14 @@ impl Replica {
     }
 
     /// The ISR with the follower that just fetched, if it may join.
-    pub(super) fn expanded_isr(&self, node: NodeId, image: &Image, rules: &Rules) -> Option<NodeSet> {
+    pub(super) fn expanded_isr(&self, node: NodeId, image: &Image) -> Option<NodeSet> {
         let leading = self.leading()?;
         if leading.proposed.is_some() || self.isr.contains(node) {
             return None;
         }
         let follower = leading.followers.iter().find(|follower| follower.node == node)?;
         let end = follower.end?;
-        let caught_up = !rules.join_isr_caught_up || end >= self.high_watermark && end >= leading.begin;
+        let caught_up = end >= self.high_watermark && end >= leading.begin;
         (caught_up && is_eligible(follower, image)).then(|| self.isr.with(node))
     }
 

@@ -12,9 +12,6 @@ use std::{fmt, time::Duration};
 pub enum Truncate {
     /// The leader tells where the logs diverge, by leader epochs (KIP-101, KIP-279; rule B5).
     ByEpoch,
-    /// The leader tells once, for each leader, where the reader's last epoch ends, and the follower cuts its log there
-    /// without asking whether its own log had that epoch; before KIP-279.
-    ByEpochOnce,
     /// It cuts its log to its own high watermark, as before Kafka 0.11: loses committed records.
     ToHighWatermark,
 }
@@ -147,9 +144,6 @@ rules! {
     freeze_below_min_isr: bool,
     /// A topic's `min.insync.replicas` counts; else one replica is enough.
     heed_min_isr: bool,
-    /// A follower is taken into the ISR when it has reached the high watermark and the leader's epoch; else with its first
-    /// fetch.
-    join_isr_caught_up: bool,
     /// The epochs of a Fetch are compared with the leader's (rules A3, B5); else its offset alone counts.
     check_fetch_epochs: bool,
     /// acks=all is refused before the append while fewer replicas are in sync than the minimum (19).
