@@ -84,7 +84,7 @@ marks! {
     ProducerFenced = "transactional-producer-fenced", Kafka,
         "A transactional producer was fenced while it had a transaction open.";
     TxnAborted = "transaction-aborted", Kafka,
-        "A transaction was aborted.";
+        "A transaction was aborted, by its producer or for it.";
     TxnTimedOut = "transaction-timed-out", Kafka,
         "A transaction was open for longer than its timeout, and its coordinator aborted it.";
     TxnCoordinatorMoved = "transaction-coordinator-moved", Kafka,
