@@ -70,7 +70,7 @@ pub(super) fn unknown_ids(request: &FetchRequest, image: &Image) -> Option<Vec<F
         let named = ids.iter().find(|(named, _)| *named == topic).map(|(_, id)| *id);
         named.is_none_or(|id| image.topic(topic).is_some_and(|image| image.id == id))
     };
-    if ids.iter().all(|(topic, _)| known(*topic)) {
+    if ids.iter().all(|(topic, id)| image.topic(*topic).is_some_and(|image| image.id == *id)) {
         return None;
     }
     let unknown = request.partitions.iter().filter(|at| !known(at.id.topic));

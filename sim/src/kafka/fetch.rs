@@ -230,7 +230,8 @@ impl Broker {
         };
         let expired = expired && until <= now;
         let among = among.unwrap_or(&parked.request.partitions);
-        if let Some(said) = self.say(&parked.request, among, expired, env) {
+        let unknown = unknown_ids(&parked.request, env.image);
+        if let Some(said) = unknown.or_else(|| self.say(&parked.request, among, expired, env)) {
             if said.is_empty() && self.proposes_lull(conn, &mut parked, env) {
                 return self.park(conn, parked);
             }
@@ -317,9 +318,6 @@ impl Broker {
         expired: bool,
         env: &Env<'_, '_>,
     ) -> Option<Vec<FetchedPartition>> {
-        if let Some(unknown) = unknown_ids(request, env.image) {
-            return Some(unknown);
-        }
         let follower = request.replica.map(|(node, _)| node);
         if !expired && !partitions.iter().any(|at| self.has_more(at, request, env)) {
             return None;

@@ -174,10 +174,14 @@ impl Kafka {
     }
 
     fn coordinator(&self, group: &str) -> Option<(u32, NodeId)> {
-        let image = &self.truth;
-        let partition = partition_of(group, offsets_partitions(image));
+        let partition = self.offsets_partition(group);
         let id = PartitionId::new(TopicIx::CONSUMER_OFFSETS, partition);
-        Some((partition, image.partition(id)?.leader?))
+        Some((partition, self.truth.partition(id)?.leader?))
+    }
+
+    /// Which partition of the offsets topic keeps a group.
+    pub(super) fn offsets_partition(&self, group: &str) -> u32 {
+        partition_of(group, offsets_partitions(&self.truth))
     }
 
     /// The largest set of servers that is not a majority, drawn.

@@ -250,6 +250,7 @@ impl Recorder {
 
     fn with_value(&self, mut record: Record, value: u64) -> Record {
         let value = Bytes::from(value.to_string());
+        record.headers.reserve_exact(1);
         record.headers.push(Header { name: Arc::clone(&self.header), value });
         record
     }

@@ -383,7 +383,7 @@ impl Producer {
 
     /// Sends this partition's next batch; in Java together with those of the broker's other partitions.
     fn send_from(&mut self, number: u32, slot: Slot, io: &mut dyn Io, shared: &Shared) {
-        let mut numbers = vec![number];
+        let mut others = Vec::new();
         if self.settings.library.many_partitions_a_request {
             let now = io.now();
             for other in 0..self.queues.len() as u32 {
@@ -393,12 +393,12 @@ impl Producer {
                     && self.net.metadata.leader(queue.id) == Some(slot)
                     && self.may_send(other)
                 {
-                    numbers.push(other);
+                    others.push(other);
                 }
             }
         }
-        let mut batches = Vec::with_capacity(numbers.len());
-        for number in numbers {
+        let mut batches = Vec::with_capacity(1 + others.len());
+        for number in std::iter::once(number).chain(others) {
             let queue = &mut self.queues[number as usize];
             if let Some(attempted) = queue.take(&self.limits, io.wall()) {
                 queue.in_flight += 1;

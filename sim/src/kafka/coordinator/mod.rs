@@ -163,6 +163,11 @@ impl Coordinator {
         if shard.loading.is_some() { None } else { shard.groups.get(&group) }
     }
 
+    /// A group that is kept in this partition and coordinated here, loaded or not.
+    pub(super) fn group_in(&self, partition: u32, group: GroupIx) -> Option<&Group> {
+        self.shards.get(partition as usize)?.as_ref()?.groups.get(&group)
+    }
+
     /// All groups coordinated here, with the epoch of the leadership that makes it so.
     pub(super) fn groups(&self) -> impl Iterator<Item = (u32, &Group)> {
         let shards = self.shards.iter().flatten();

@@ -45,11 +45,62 @@ pub(super) struct Partition {
     losses: u32,
     /// Starts of processes that were looked at for losses.
     starts: u64,
+    /// What was committed when all that must have it were looked at last.
+    pub(super) had_by_all: Option<Version>,
+}
+
+/// What stands for all that is committed of a partition: its end, unclean elections, starts of processes.
+pub(super) type Version = (u64, u32, u64);
+
+/// A replica that an event touched, of a topic that the controller has: looked up once for all that look at it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Touched {
+    pub(super) node: NodeId,
+    pub(super) id: PartitionId,
+    pub(super) topic: TopicId,
+    /// Where its log begins and ends.
+    pub(super) start: u64,
+    pub(super) end: u64,
+    pub(super) high_watermark: u64,
+    /// Up to where its log was cleaned.
+    pub(super) cleaned: u64,
+    /// How often its log was cut.
+    pub(super) cuts: u32,
+    /// The epoch that it leads, if it does.
+    pub(super) leads: Option<u32>,
+    /// How often its node's process has begun.
+    pub(super) boots: u64,
+}
+
+impl Touched {
+    /// A node's replica as it is now, if there is one.
+    pub(super) fn find(model: &Kafka, node: NodeId, id: PartitionId) -> Option<(Self, &Replica)> {
+        let topic = model.truth().topic(id.topic)?.id;
+        let broker = model.servers.get(node.index())?.data()?;
+        let replica = broker.replica(id).filter(|replica| replica.topic_id == topic)?;
+        let touched = Self {
+            node,
+            id,
+            topic,
+            start: replica.log.start(),
+            end: replica.log.end(),
+            high_watermark: replica.high_watermark,
+            cleaned: replica.log.sparse_below(),
+            cuts: replica.cuts,
+            leads: replica.leading().map(|_| replica.leader_epoch),
+            boots: broker.boots(),
+        };
+        Some((touched, replica))
+    }
 }
 
 /// All partitions' committed records.
 #[derive(Clone, Debug, Default)]
-pub(super) struct CommittedLogs(ByPartition<Partition>);
+pub(super) struct CommittedLogs {
+    partitions: ByPartition<Partition>,
+    /// The replicas that the event touched.
+    pub(super) touched: Vec<Touched>,
+}
 
 /// Committed records that `LogMatching` keeps up to date and others read.
 #[derive(Clone, Debug, Default)]
@@ -62,21 +113,27 @@ impl SharedLogs {
 }
 
 impl CommittedLogs {
-    /// Takes in what a replica has committed as rightful leader, and returns the partition.
-    pub(super) fn update(&mut self, model: &Kafka, id: PartitionId) -> &mut Partition {
-        let partition = self.0.place(id).get_or_insert_default();
-        let Some(truth) = model.truth().partition(id) else { return partition };
-        let topic = model.truth().topic(id.topic).map(|topic| topic.id);
+    /// Takes in what a replica has committed as rightful leader, and returns the partition. `only`: nothing else of the
+    /// partition changed but this node's replica.
+    pub(super) fn update(&mut self, model: &Kafka, id: PartitionId, only: Option<NodeId>) -> &mut Partition {
+        let partition = self.partitions.place(id).get_or_insert_default();
+        let Some(topic) = model.truth().topic(id.topic) else { return partition };
+        let Some(truth) = topic.partitions.get(id.partition as usize) else { return partition };
+        let topic = Some(topic.id);
+        let mut anew = only.is_none();
         if topic != partition.topic {
             let starts = partition.starts;
             *partition = Partition { topic, starts, ..Partition::default() };
+            anew = true;
         }
         let unclean = model.unclean_elections.get(&id).copied().unwrap_or(0);
         if unclean != partition.unclean || partition.has_lost(model, id, truth) {
             let Partition { topic, losses, starts, .. } = *partition;
             *partition = Partition { topic, unclean, tainted: true, losses, starts, ..Partition::default() };
+            anew = true;
         }
         if let Some(leader) = truth.leader
+            && (anew || only == Some(leader))
             && let Some(replica) = replica(model, leader, id)
             && replica.leading().is_some()
             && replica.leader_epoch == truth.leader_epoch
@@ -89,19 +146,19 @@ impl CommittedLogs {
 
     /// A partition as it was taken in last.
     pub(super) fn get_mut(&mut self, id: PartitionId) -> Option<&mut Partition> {
-        self.0.get_mut(id)
+        self.partitions.get_mut(id)
     }
 
     /// Forgets what was found, to find it again.
     pub(super) fn unverified(&self) -> Self {
         let mut all = self.clone();
-        all.0.values_mut().for_each(|partition| partition.verified.clear());
+        all.partitions.values_mut().for_each(|partition| partition.verified.clear());
         all
     }
 
     /// Every partition known.
     pub(super) fn ids(&self) -> Vec<PartitionId> {
-        self.0.ids().collect()
+        self.partitions.ids().collect()
     }
 }
 
@@ -112,7 +169,7 @@ impl Partition {
     }
 
     /// While this is the same, no more is committed and nothing anew.
-    pub(super) const fn version(&self) -> (u64, u32, u64) {
+    pub(super) const fn version(&self) -> Version {
         (self.end, self.unclean, self.starts)
     }
 
@@ -140,6 +197,13 @@ impl Partition {
             self.end = entry.end_offset();
             self.entries.push(entry.clone());
         }
+    }
+
+    /// Whether a log, as it is now, was found equal up to `upto` before.
+    pub(super) fn is_verified(&self, node: NodeId, replica: &Replica, upto: u64) -> bool {
+        let upto = upto.min(self.end).min(replica.log.end());
+        let verified = self.verified.get(node.index());
+        verified.is_some_and(|verified| verified.cuts == replica.cuts && verified.upto >= upto)
     }
 
     /// Compares a log, as it is now, with what is committed up to `upto`; the first offset that differs, if any does.

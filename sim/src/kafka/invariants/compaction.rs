@@ -2,7 +2,7 @@
 //!
 //! A record that is missing in a cleaned part has a later one of its key, has no key, or is a tombstone.
 
-use super::committed::{Partition, SharedLogs, name, replica};
+use super::committed::{Partition, SharedLogs, Touched, name, replica};
 use crate::{
     kafka::{
         Kafka, Touch,
@@ -88,10 +88,14 @@ impl Invariant<Kafka> for Compaction {
         "Apache Kafka's design, log compaction: the last known value of each key is retained"
     }
 
-    fn after(&mut self, model: &Kafka, touched: &[Touch], _: Time) -> Result<(), String> {
-        for touch in touched {
-            let Touch::Replica(node, id) = *touch else { continue };
-            let cleaned = replica(model, node, id).map_or(0, |replica| replica.log.sparse_below());
+    fn kinds(&self) -> u8 {
+        Touch::REPLICA
+    }
+
+    fn after(&mut self, model: &Kafka, _: &[Touch], _: Time) -> Result<(), String> {
+        let logs = &mut *self.logs.lock();
+        for place in 0..logs.touched.len() {
+            let Touched { node, id, cleaned, .. } = logs.touched[place];
             if cleaned == 0 {
                 continue;
             }
@@ -100,7 +104,7 @@ impl Invariant<Kafka> for Compaction {
                 seen.resize(node.index() + 1, 0);
             }
             if std::mem::replace(&mut seen[node.index()], cleaned) != cleaned
-                && let Some(committed) = self.logs.lock().get_mut(id)
+                && let Some(committed) = logs.get_mut(id)
             {
                 check(committed, model, node, id)?;
             }
@@ -111,7 +115,7 @@ impl Invariant<Kafka> for Compaction {
     fn full(&self, model: &Kafka) -> Result<(), String> {
         let mut logs = self.logs.lock().unverified();
         for id in logs.ids() {
-            let committed = logs.update(model, id);
+            let committed = logs.update(model, id, None);
             for node in 0..model.shared.servers {
                 check(committed, model, NodeId(node), id)?;
             }

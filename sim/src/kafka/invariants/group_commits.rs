@@ -5,6 +5,7 @@ use crate::{
     kafka::{
         Kafka, Touch,
         group::{Group, GroupState},
+        server::Server,
     },
     kernel::{Invariant, NodeId},
 };
@@ -55,9 +56,12 @@ impl Invariant<Kafka> for GroupCommits {
     fn after(&mut self, model: &Kafka, touched: &[Touch], _: Time) -> Result<(), String> {
         for touch in touched {
             let Touch::Commit(id) = *touch else { continue };
-            coordinated(model)
-                .filter(|(_, group)| group.id == id)
-                .try_for_each(|(_, group)| lawful(model, group))?;
+            let partition = model.offsets_partition(model.shared.names.group(id));
+            let mut brokers = model.servers.iter().filter_map(Server::data);
+            brokers.try_for_each(|broker| {
+                let group = broker.coordinator.group_in(partition, id);
+                group.map_or(Ok(()), |group| lawful(model, group))
+            })?;
         }
         Ok(())
     }

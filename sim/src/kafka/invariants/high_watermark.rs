@@ -3,11 +3,9 @@
 //! A process that begins again reads an older one from its checkpoint, and may believe for a while that it leads as
 //! before, until it hears of the epoch that its own return began.
 
-use super::committed::{name, replica};
+use super::committed::{SharedLogs, Touched, name};
 use crate::{
-    kafka::{
-        Kafka, Touch, broker::Broker, by_partition::ByPartition, metadata::TopicId, protocol::PartitionId,
-    },
+    kafka::{Kafka, Touch, by_partition::ByPartition, metadata::TopicId, protocol::PartitionId},
     kernel::{Invariant, NodeId},
 };
 use squall_bus::Time;
@@ -16,12 +14,20 @@ use squall_bus::Time;
 type Leading = (NodeId, u64, TopicId, u32);
 
 /// Remembers each leader's high watermark.
-#[derive(Debug, Default)]
-pub(super) struct HighWatermark(ByPartition<(Leading, u64)>);
+#[derive(Debug)]
+pub(super) struct HighWatermark {
+    logs: SharedLogs,
+    seen: ByPartition<(Leading, u64)>,
+}
 
-fn within_log(model: &Kafka, node: NodeId, id: PartitionId) -> Result<(), String> {
-    let Some(replica) = replica(model, node, id) else { return Ok(()) };
-    let (start, high_watermark, end) = (replica.log.start(), replica.high_watermark, replica.log.end());
+impl HighWatermark {
+    pub(super) fn over(logs: SharedLogs) -> Self {
+        Self { logs, seen: ByPartition::default() }
+    }
+}
+
+fn within_log(model: &Kafka, touched: &Touched) -> Result<(), String> {
+    let Touched { node, id, start, high_watermark, end, .. } = *touched;
     if high_watermark > end || high_watermark < start {
         let unit = name(model, id);
         return Err(format!(
@@ -45,16 +51,14 @@ impl Invariant<Kafka> for HighWatermark {
         Touch::REPLICA
     }
 
-    fn after(&mut self, model: &Kafka, touched: &[Touch], _: Time) -> Result<(), String> {
-        for touch in touched {
-            let Touch::Replica(node, id) = *touch else { continue };
-            within_log(model, node, id)?;
-            let Some(replica) = replica(model, node, id).filter(|replica| replica.leading().is_some()) else {
+    fn after(&mut self, model: &Kafka, _: &[Touch], _: Time) -> Result<(), String> {
+        for touched in &self.logs.lock().touched {
+            within_log(model, touched)?;
+            let Touched { node, id, topic, boots, leads: Some(epoch), high_watermark, .. } = *touched else {
                 continue;
             };
-            let boots = model.servers[node.index()].data().map_or(0, Broker::boots);
-            let now = ((node, boots, replica.topic_id, replica.leader_epoch), replica.high_watermark);
-            if let Some(before) = self.0.place(id).replace(now)
+            let now = ((node, boots, topic, epoch), high_watermark);
+            if let Some(before) = self.seen.place(id).replace(now)
                 && before.0 == now.0
                 && before.1 > now.1
             {
@@ -73,7 +77,9 @@ impl Invariant<Kafka> for HighWatermark {
     fn full(&self, model: &Kafka) -> Result<(), String> {
         let ids: Vec<PartitionId> = model.truth().partitions().map(|(id, _)| id).collect();
         ids.into_iter().try_for_each(|id| {
-            (0..model.shared.servers).try_for_each(|node| within_log(model, NodeId(node), id))
+            let mut found =
+                (0..model.shared.servers).filter_map(|node| Touched::find(model, NodeId(node), id));
+            found.try_for_each(|(touched, _)| within_log(model, &touched))
         })
     }
 }

@@ -5,7 +5,7 @@
 //! less ([`SLACK`]) is enough here. So may one whose last batch is deleted: a replica that was made from what is left
 //! does not know it.
 
-use super::committed::{name, replica};
+use super::committed::{SharedLogs, Touched, name, replica};
 use crate::{
     kafka::{
         Kafka, Touch, by_partition::ByPartition, metadata::TopicId, protocol::PartitionId, replica::Replica,
@@ -40,6 +40,11 @@ struct Last {
 }
 
 impl Seen {
+    /// Whether there is nothing new in a log.
+    fn is_all_of(&self, touched: &Touched) -> bool {
+        (self.end, self.cuts, self.topic) == (touched.end, touched.cuts, Some(touched.topic))
+    }
+
     /// Looks at what is new in a log; the first offset that is out of sequence, if one is.
     fn look(&mut self, replica: &Replica, expiration: Duration) -> Result<(), u64> {
         let (log, cuts, topic) = (&replica.log, replica.cuts, Some(replica.topic_id));
@@ -76,8 +81,17 @@ impl Seen {
 }
 
 /// Follows every log, by partition and node.
-#[derive(Debug, Default)]
-pub(super) struct Idempotence(ByPartition<Vec<Seen>>);
+#[derive(Debug)]
+pub(super) struct Idempotence {
+    logs: SharedLogs,
+    seen: ByPartition<Vec<Seen>>,
+}
+
+impl Idempotence {
+    pub(super) fn over(logs: SharedLogs) -> Self {
+        Self { logs, seen: ByPartition::default() }
+    }
+}
 
 fn wrong(model: &Kafka, node: NodeId, id: PartitionId, offset: u64) -> String {
     format!("{}: node {} has a batch out of sequence at offset {offset}", name(model, id), node.0 + 1)
@@ -96,23 +110,26 @@ impl Invariant<Kafka> for Idempotence {
         Touch::REPLICA
     }
 
-    fn after(&mut self, model: &Kafka, touched: &[Touch], _: Time) -> Result<(), String> {
-        for touch in touched {
-            let Touch::Replica(node, id) = *touch else { continue };
-            let Some(replica) = replica(model, node, id) else { continue };
-            let logs = self.0.place(id).get_or_insert_default();
+    fn after(&mut self, model: &Kafka, _: &[Touch], _: Time) -> Result<(), String> {
+        for touched in &self.logs.lock().touched {
+            let (node, id) = (touched.node, touched.id);
+            let logs = self.seen.place(id).get_or_insert_default();
             if node.index() >= logs.len() {
                 logs.resize_with(node.index() + 1, Seen::default);
             }
-            logs[node.index()]
-                .look(replica, model.shared.rules.producer_expiration)
+            let seen = &mut logs[node.index()];
+            if seen.is_all_of(touched) {
+                continue;
+            }
+            let Some(replica) = replica(model, node, id) else { continue };
+            seen.look(replica, model.shared.rules.producer_expiration)
                 .map_err(|offset| wrong(model, node, id, offset))?;
         }
         Ok(())
     }
 
     fn full(&self, model: &Kafka) -> Result<(), String> {
-        for id in self.0.ids() {
+        for id in self.seen.ids() {
             for node in (0..model.shared.servers).map(NodeId) {
                 if let Some(replica) = replica(model, node, id) {
                     let expiration = model.shared.rules.producer_expiration;

@@ -1,13 +1,14 @@
 //! LogMatching: two replicas' logs are equal below both their high watermarks.
 
-use super::committed::{CommittedLogs, SharedLogs, name, replica};
+use super::committed::{CommittedLogs, SharedLogs, Touched, name};
 use crate::{
     kafka::{Kafka, Touch, protocol::PartitionId},
     kernel::{Invariant, NodeId},
 };
 use squall_bus::Time;
 
-/// Every replica is compared with what is committed, below its own high watermark.
+/// Every replica is compared with what is committed, below its own high watermark. What is touched is looked up here
+/// for those behind it.
 #[derive(Debug)]
 pub(super) struct LogMatching(SharedLogs);
 
@@ -17,9 +18,20 @@ impl LogMatching {
     }
 }
 
-fn check(logs: &mut CommittedLogs, model: &Kafka, node: NodeId, id: PartitionId) -> Result<(), String> {
-    let committed = logs.update(model, id);
-    let Some(replica) = replica(model, node, id) else { return Ok(()) };
+fn check(
+    logs: &mut CommittedLogs,
+    model: &Kafka,
+    node: NodeId,
+    id: PartitionId,
+    only: Option<NodeId>,
+) -> Result<(), String> {
+    let found = Touched::find(model, node, id);
+    logs.touched.extend(found.map(|(touched, _)| touched));
+    let committed = logs.update(model, id, only);
+    let Some((_, replica)) = found else { return Ok(()) };
+    if committed.is_verified(node, replica, replica.high_watermark) {
+        return Ok(());
+    }
     let Some(truth) = model.truth().partition(id) else { return Ok(()) };
     // A replica that has not caught up yet may still hold what an unclean election dropped.
     if committed.tainted && !truth.isr.contains(node) {
@@ -50,11 +62,12 @@ impl Invariant<Kafka> for LogMatching {
 
     fn after(&mut self, model: &Kafka, touched: &[Touch], _: Time) -> Result<(), String> {
         let mut logs = self.0.lock();
+        logs.touched.clear();
         for touch in touched {
             match touch {
-                Touch::Replica(node, id) => check(&mut logs, model, *node, *id)?,
+                Touch::Replica(node, id) => check(&mut logs, model, *node, *id, Some(*node))?,
                 Touch::Partition(id) => {
-                    logs.update(model, *id);
+                    logs.update(model, *id, None);
                 }
                 Touch::Group(_) | Touch::Commit(_) | Touch::Transaction(_) => {}
             }
@@ -66,7 +79,7 @@ impl Invariant<Kafka> for LogMatching {
         let mut logs = self.0.lock().unverified();
         for id in logs.ids() {
             for node in 0..model.shared.servers {
-                check(&mut logs, model, NodeId(node), id)?;
+                check(&mut logs, model, NodeId(node), id, None)?;
             }
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! ReplicationQuorumSuperset: a leader counts at least the replicas that the controller takes for in sync.
 
-use super::committed::{name, replica};
+use super::committed::{SharedLogs, name, replica};
 use crate::{
     kafka::{Kafka, Touch, protocol::PartitionId},
     kernel::{Invariant, NodeId},
@@ -8,8 +8,14 @@ use crate::{
 use squall_bus::Time;
 
 /// The maximal ISR of the present leader holds the controller's ISR.
-#[derive(Debug, Default)]
-pub(super) struct MaximalIsr;
+#[derive(Debug)]
+pub(super) struct MaximalIsr(SharedLogs);
+
+impl MaximalIsr {
+    pub(super) fn over(logs: SharedLogs) -> Self {
+        Self(logs)
+    }
+}
 
 fn check(model: &Kafka, id: PartitionId) -> Result<(), String> {
     let Some(truth) = model.truth().partition(id) else { return Ok(()) };
@@ -42,11 +48,14 @@ impl Invariant<Kafka> for MaximalIsr {
     }
 
     fn after(&mut self, model: &Kafka, touched: &[Touch], _: Time) -> Result<(), String> {
+        for replica in self.0.lock().touched.iter().filter(|replica| replica.leads.is_some()) {
+            if leads(model, replica.node, replica.id) {
+                check(model, replica.id)?;
+            }
+        }
         for touch in touched {
-            match *touch {
-                Touch::Replica(node, id) if leads(model, node, id) => check(model, id)?,
-                Touch::Partition(id) => check(model, id)?,
-                Touch::Replica(..) | Touch::Group(_) | Touch::Commit(_) | Touch::Transaction(_) => {}
+            if let Touch::Partition(id) = *touch {
+                check(model, id)?;
             }
         }
         Ok(())

@@ -23,14 +23,14 @@ use crate::kernel::Invariant;
 pub fn all() -> Vec<Box<dyn Invariant<Kafka>>> {
     let logs = committed::SharedLogs::default();
     vec![
-        // The first one takes in what is committed, the second one looks at it.
+        // The first one takes in what is committed and looks up what is touched, others look at that.
         Box::new(log_matching::LogMatching::over(logs.clone())),
         Box::new(strong_isr::StrongIsr::over(logs.clone())),
-        Box::new(compaction::Compaction::over(logs)),
-        Box::new(high_watermark::HighWatermark::default()),
+        Box::new(compaction::Compaction::over(logs.clone())),
+        Box::new(high_watermark::HighWatermark::over(logs.clone())),
         Box::new(controller_isr::ControllerIsr::default()),
-        Box::new(maximal_isr::MaximalIsr),
-        Box::new(idempotence::Idempotence::default()),
+        Box::new(maximal_isr::MaximalIsr::over(logs.clone())),
+        Box::new(idempotence::Idempotence::over(logs)),
         Box::new(metadata_matching::MetadataMatching::default()),
         Box::new(group_assignment::GroupAssignment::default()),
         Box::new(group_commits::GroupCommits),

@@ -1,34 +1,34 @@
 //! StrongIsr and LeaderCompleteness: every in-sync and eligible replica, and so every leader that can be elected,
 //! has everything that is committed.
 
-use super::committed::{Partition, SharedLogs, name, replica};
+use super::committed::{CommittedLogs, Partition, SharedLogs, name, replica};
 use crate::{
-    kafka::{Kafka, Touch, by_partition::ByPartition, protocol::PartitionId},
+    kafka::{Kafka, Touch, protocol::PartitionId},
     kernel::{Invariant, NodeId},
 };
 use squall_bus::Time;
 
 /// Every member of the controller's ISR and ELR has all that is committed.
 #[derive(Debug)]
-pub(super) struct StrongIsr {
-    logs: SharedLogs,
-    /// What was committed when all members were looked at last.
-    seen: ByPartition<(u64, u32, u64)>,
-}
+pub(super) struct StrongIsr(SharedLogs);
 
 impl StrongIsr {
     pub(super) fn over(logs: SharedLogs) -> Self {
-        Self { logs, seen: ByPartition::default() }
+        Self(logs)
     }
+}
 
-    /// After a change of the partition, or of this node's replica alone.
-    fn changed(&mut self, model: &Kafka, id: PartitionId, replica: Option<NodeId>) -> Result<(), String> {
-        let mut logs = self.logs.lock();
-        let Some(committed) = logs.get_mut(id) else { return Ok(()) };
-        let version = Some(committed.version());
-        let same = std::mem::replace(self.seen.place(id), version) == version;
-        check(committed, model, id, replica.filter(|_| same))
-    }
+/// After a change of the partition, or of this node's replica alone.
+fn changed(
+    logs: &mut CommittedLogs,
+    model: &Kafka,
+    id: PartitionId,
+    replica: Option<NodeId>,
+) -> Result<(), String> {
+    let Some(committed) = logs.get_mut(id) else { return Ok(()) };
+    let version = Some(committed.version());
+    let same = std::mem::replace(&mut committed.had_by_all, version) == version;
+    check(committed, model, id, replica.filter(|_| same))
 }
 
 /// Checks all members, or only this node if it is one.
@@ -50,7 +50,8 @@ fn check(
         }
         let found = replica.log.end();
         let short = found < end;
-        if short || committed.verify(node, replica, end).is_err() {
+        let has_all = || committed.is_verified(node, replica, end);
+        if short || !has_all() && committed.verify(node, replica, end).is_err() {
             let unit = name(model, id);
             let what = if short { format!("ends at {found}") } else { "differs".to_owned() };
             return Err(format!(
@@ -76,10 +77,11 @@ impl Invariant<Kafka> for StrongIsr {
     }
 
     fn after(&mut self, model: &Kafka, touched: &[Touch], _: Time) -> Result<(), String> {
+        let logs = &mut *self.0.lock();
         for touch in touched {
             match touch {
-                Touch::Replica(node, id) => self.changed(model, *id, Some(*node))?,
-                Touch::Partition(id) => self.changed(model, *id, None)?,
+                Touch::Replica(node, id) => changed(logs, model, *id, Some(*node))?,
+                Touch::Partition(id) => changed(logs, model, *id, None)?,
                 Touch::Group(_) | Touch::Commit(_) | Touch::Transaction(_) => {}
             }
         }
@@ -87,7 +89,7 @@ impl Invariant<Kafka> for StrongIsr {
     }
 
     fn full(&self, model: &Kafka) -> Result<(), String> {
-        let mut logs = self.logs.lock().unverified();
-        logs.ids().into_iter().try_for_each(|id| check(logs.update(model, id), model, id, None))
+        let mut logs = self.0.lock().unverified();
+        logs.ids().into_iter().try_for_each(|id| check(logs.update(model, id, None), model, id, None))
     }
 }

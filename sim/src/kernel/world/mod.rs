@@ -388,8 +388,12 @@ impl<M: Model> World<M> {
         }
         let happened = self.kernel.touched.iter().fold(0, |kinds, touched| kinds | M::kind(touched));
         for (kinds, invariant) in &mut self.invariants {
+            let concerned = *kinds & happened != 0;
+            if !concerned && !self.check_fully {
+                continue;
+            }
             let mut result = Ok(());
-            if *kinds & happened != 0 {
+            if concerned {
                 result = invariant.after(&self.model, &self.kernel.touched, self.kernel.now);
             }
             if self.check_fully && result.is_ok() {
