@@ -70,7 +70,7 @@ fn what_cannot_be_shrunk_or_replayed_is_said() {
     let folder = tempfile::tempdir().expect("a folder");
     fs::write(folder.path().join("bad.capsule.yaml"), "capsule: 9\nsquall: x\n").expect("written");
     for (words, why) in [
-        (&["shrink", "leader-failover"][..], "the run is valid, not invalid"),
+        (&["shrink", "leader-failover"][..], "the run is valid: there is nothing to keep"),
         (&["shrink", "power-loss", "--on", "local:kafka"], "only simulated runs shrink"),
         (&["replay", "nowhere.capsule.yaml"], "cannot be read"),
         (&["replay", "bad.capsule.yaml"], "version 9 of the capsule format is not known"),

@@ -95,6 +95,8 @@ struct Outcome<'a> {
     seed: u64,
     verdict: Verdict,
     reason: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    reproduce: &'a str,
     anomalies: Vec<Found<'a>>,
     hash: Option<&'a str>,
     sent: u64,
@@ -112,6 +114,7 @@ impl<'a> Outcome<'a> {
             seed: run.started.seed,
             verdict: run.verdict(),
             reason: run.reason(),
+            reproduce: &run.started.reproduce,
             anomalies: run.anomalies().iter().map(Found::of).collect(),
             hash: run.hash(),
             sent: counts.sent,

@@ -164,7 +164,7 @@ fn every_line_fits_the_schema_and_damaged_ones_do_not() {
             }
         }
     }
-    assert_eq!(kinds.len(), 28, "{kinds:?}");
+    assert_eq!(kinds.len(), 29, "{kinds:?}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The brokers' configuration by Kafka's own names: one table from a name to a field of [`Rules`].
 //!
-//! - A cluster's rules are its profile's, as Squall starts clusters ([`test_cluster`](super::profile::test_cluster)), with
+//! - A cluster's rules are its profile's, as Squall starts clusters ([`test_cluster`]), with
 //!   the configuration that a scenario gives; so an operator writes what would stand in `server.properties`.
 //! - What Kafka derives from a setting is derived here too: the ISR is looked at twice in a `replica.lag.time.max.ms`, and
 //!   a broker waits for its controller half a session.

@@ -5,16 +5,16 @@
 //! Empty -> PreparingRebalance -> CompletingRebalance -> Stable
 //!              (members join)      (leader deals)
 //! ```
-//! - A member first gets an id (79) and joins with it; a static member joins at once ([`statics`]). The first join
+//! - A member first gets an id (79) and joins with it; a static member joins at once (`statics`). The first join
 //!   of an empty group waits the initial delay, which starts over when another member joins inside it; any other
 //!   rebalance waits until every member has rejoined, at most the longest rebalance timeout. Who has not rejoined
-//!   by then is out, unless it is static; if nobody has, the wait starts over ([`joining`]).
+//!   by then is out, unless it is static; if nobody has, the wait starts over (`joining`).
 //! - Heartbeats say 27 while preparing and OK while completing; either way they count as signs of life. SyncGroup
 //!   says 27 while preparing and waits while completing; who has not synced within the longest rebalance timeout
-//!   is out ([`syncing`]).
+//!   is out (`syncing`).
 //! - A commit is accepted while preparing with the old generation, is refused with 27 while completing, with 22 in
 //!   the wrong generation and with 25 from a stranger; without a member only while the group is empty
-//!   ([`offsets`]).
+//!   (`offsets`).
 //! - A member that is silent for its session is out; one whose join or sync waits here is not silent.
 //!
 //! Source: `GroupMetadataManager` and `ClassicGroup` of Apache Kafka (where the comments of its state enum say

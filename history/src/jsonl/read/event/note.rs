@@ -29,6 +29,7 @@ pub(in crate::jsonl) const KNOWN: &[&str] = &[
     "lost",
     "reset",
     "advisory",
+    "changed",
     "clock",
     "error",
     "fault",

@@ -6,8 +6,8 @@
 //! member epoch     the target epoch that a member has reached, each at its own pace
 //! ```
 //! - All goes by heartbeats: joining (epoch 0), leaving (-1; a static member that comes back -2), signs of life,
-//!   confirmations ([`heartbeat`]).
-//! - A member is led to the target in steps ([`reconcile`]): it is told what to give up, confirms that it has, and then
+//!   confirmations (`heartbeat`).
+//! - A member is led to the target in steps (`reconcile`): it is told what to give up, confirms that it has, and then
 //!   gets what is free. A partition is free when nobody is assigned it or is still giving it up.
 //! - A member that is silent for the session, or takes longer to give up than its own rebalance timeout, is out.
 //! - Whatever changes is kept in the log before anybody hears of it; what the log did not take is undone.
