@@ -56,6 +56,7 @@ fn what_run_json_prints() {
             "delivered",
             "hash",
             "reason",
+            "reproduce",
             "seed",
             "sent",
             "target",

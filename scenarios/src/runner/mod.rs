@@ -4,7 +4,7 @@
 //! 2. Producers send on schedule while faults strike and are healed, each at its own time.
 //! 3. Everything still broken is healed; the cluster recovers, the producers learn their outcomes, what was acknowledged
 //!    can be read, the consumers catch up, all within the scenario's `recovery`.
-//!    With transactions, a record of the harness closes each unit ([`closing`]): whoever has read it has read
+//!    With transactions, a record of the harness closes each unit (`closing`): whoever has read it has read
 //!    everything before it.
 //! 4. A reader that no fault touched drains every unit. What could not be read is written down as missing.
 //!
