@@ -273,6 +273,7 @@ impl Broker {
             self.has_untold(id);
         } else if image.leader.is_some() {
             replica.role = Role::Follower;
+            replica.aligned = false;
             if env.rules.truncate == Truncate::ToHighWatermark {
                 let upto = replica.high_watermark;
                 replica.truncate(upto, env.rules);
