@@ -27,29 +27,8 @@ const MINORITY: Site = Site::new("kafka.minority");
 /// What a simulated Kafka can do.
 pub(super) fn capabilities() -> Capabilities {
     use Capability as C;
-    Capabilities::new(
-        AckModel::Prefix,
-        true,
-        &[
-            C::Transactions,
-            C::Idempotence,
-            C::AckOne,
-            C::AckNone,
-            C::GroupSettings,
-            C::PowerFail,
-            C::LinkFaults,
-            C::DropResponses,
-            C::ProcessFaults,
-            C::ClientFaults,
-            C::DeleteTopics,
-            C::AddPartitions,
-            C::AlterTopics,
-            C::DeleteRecords,
-            C::Retention,
-            C::Compaction,
-            C::UncleanElection,
-        ],
-    )
+    let faults = [C::PowerFail, C::LinkFaults, C::DropResponses, C::ProcessFaults, C::ClientFaults];
+    Capabilities::new(AckModel::Prefix, true, &[&C::OF_LOGS[..], &faults].concat())
 }
 
 fn refused(code: &'static str, message: String) -> Error {
