@@ -108,7 +108,6 @@ impl Producer {
             self.net.refresh(io);
         }
         let error = outcome::error(result.error, meaning.class, "the broker refused the batch");
-        let error = if self.txn.is_some() { self.txn_error(error, result.error) } else { error };
         let free = meaning.refresh && self.settings.library.free_retry_after_refresh
             || result.error == ErrorCode::OutOfOrderSequenceNumber;
         self.failed(number, attempted, meaning, free, error, io);
@@ -169,6 +168,8 @@ impl Producer {
         let outcome = outcome::given_up(error.clone(), meaning.appended, before);
         self.tell(&attempted.ops, &outcome, io);
         if is_fatal {
+            // The records are told what the broker said, everybody else what the library makes of it.
+            let error = if self.txn.is_some() { self.txn_error(error, meaning.code) } else { error };
             self.finish(error, io);
         } else {
             self.gave_up(&attempted);
