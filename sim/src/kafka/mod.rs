@@ -7,6 +7,7 @@
 //! - Model code asks its rules, never which version or bug this is.
 
 mod admin;
+mod answers;
 mod assign;
 pub mod batch;
 mod broker;

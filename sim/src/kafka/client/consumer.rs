@@ -21,7 +21,7 @@ use super::super::{
 };
 use super::{
     Io, Timer,
-    fetcher::{Chunk, Place, Reading},
+    fetcher::{Chunk, Place, Reading, Spare},
     group::{Member, Phase},
     net::{Happened, Net},
     offsets::Commit,
@@ -102,6 +102,7 @@ pub struct Consumer {
     /// Whether a fetch is in flight, by slot.
     pub(super) fetching: Vec<bool>,
     pub(super) fetch_at: Option<Time>,
+    pub(super) spare: Spare,
     pub(super) member: Option<Member>,
     pub(super) commits: VecDeque<Commit>,
     /// How far it was in units that it lost, if its rules do not make it forget.
@@ -165,6 +166,7 @@ impl Consumer {
             ready: VecDeque::new(),
             ready_records: 0,
             fetch_at: None,
+            spare: Spare::default(),
             member,
             commits: VecDeque::new(),
             leftover: Vec::new(),
@@ -268,6 +270,7 @@ impl Consumer {
             (Asked::Fetch(units), ResponseBody::Fetch(partitions)) => {
                 self.fetching[slot as usize] = false;
                 self.fetched(&units, partitions, io);
+                self.spare.keep(units);
             }
             (Asked::ListOffsets(place, version), ResponseBody::ListOffsets(offsets)) => {
                 self.listed(place, version, &offsets, io, shared);

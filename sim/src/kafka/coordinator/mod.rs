@@ -22,8 +22,8 @@ use super::{
     metadata::Image,
     names::Names,
     protocol::{
-        BATCH_OVERHEAD, Batch, CommittedOffset, Entry, GroupIx, MemberEpoch, MemberId, PartitionId, Payload,
-        RequestBody, ResponseBody, TopicIx,
+        BATCH_OVERHEAD, Batch, CommittedOffset, Entry, Few, GroupIx, MemberEpoch, MemberId, PartitionId,
+        Payload, RequestBody, ResponseBody, TopicIx,
     },
     txn::{
         messages::{Marker, ProducerIdAndEpoch},
@@ -59,7 +59,7 @@ pub(super) enum Work {
 #[derive(Debug)]
 enum Pending {
     /// Offsets on their way, and who waits for which answer if all goes well.
-    Offsets { group: GroupIx, answer: Option<Answer>, offsets: Vec<CommittedOffset>, at: Time, until: Time },
+    Offsets { group: GroupIx, answer: Option<Answer>, offsets: Few<CommittedOffset>, at: Time, until: Time },
     /// Offsets of a transaction on their way.
     TxnOffsets { conn: ConnId, producer: ProducerIdAndEpoch, group: GroupIx, offsets: Vec<CommittedOffset> },
     /// A generation on its way.
