@@ -24,8 +24,8 @@ use super::{
     metadata::Image,
     names::Names,
     protocol::{
-        BATCH_OVERHEAD, Batch, CommittedOffset, Entry, Few, GroupIx, MemberId, PartitionId, Payload, RequestBody,
-        ResponseBody, TopicIx,
+        BATCH_OVERHEAD, Batch, CommittedOffset, Entry, Few, GroupIx, MemberId, PartitionId, Payload,
+        RequestBody, ResponseBody, TopicIx,
     },
     txn::{
         messages::{Marker, ProducerIdAndEpoch},
