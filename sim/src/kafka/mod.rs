@@ -32,6 +32,7 @@ mod lifecycle;
 mod links;
 mod log;
 mod log_requests;
+mod lookups;
 mod lull;
 pub mod metadata;
 mod model;
