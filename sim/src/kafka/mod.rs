@@ -30,6 +30,7 @@ pub mod invariants;
 mod isr;
 mod lifecycle;
 mod links;
+mod liveness;
 mod log;
 mod log_requests;
 mod lookups;

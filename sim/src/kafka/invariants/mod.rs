@@ -1,4 +1,5 @@
-//! What must hold after every event, one file each, named with its source.
+//! What must hold after every event, one file each, named with its source. What must come true in the end is in
+//! `liveness`, and is watched with them.
 
 mod committed;
 mod compaction;
@@ -18,9 +19,17 @@ mod transactions;
 use super::Kafka;
 use crate::kernel::Invariant;
 
-/// Every invariant of the model.
+pub(super) use committed::replica;
+
+/// Every invariant of the model, and what must come true in the end.
 #[must_use]
 pub fn all() -> Vec<Box<dyn Invariant<Kafka>>> {
+    let mut all = after_every_event();
+    all.extend(super::liveness::all());
+    all
+}
+
+fn after_every_event() -> Vec<Box<dyn Invariant<Kafka>>> {
     let logs = committed::SharedLogs::default();
     vec![
         // The first one takes in what is committed and looks up what is touched, others look at that.
