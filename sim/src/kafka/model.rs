@@ -10,19 +10,25 @@ use super::{
     metadata::{PartitionImage, TopicId, TopicSettings},
     protocol::{CommittedOffset, PartitionId, TopicIx},
     replica::Replica,
+    rules::Rules,
     topic_config,
 };
 use crate::{
     kernel::{Choices, Ctx, NodeId, Site},
-    model::{BusModel, OpId},
+    model::{BusModel, OpId, said},
 };
 use squall_bus::{
     AckModel, Capabilities, Capability, ConsumerConfig, ConsumerEvent, Delivery, Error, ErrorClass, Position,
     ProducerConfig, Role, Subscription, Topic, TopicSpec, TopicState, Unit,
 };
-use std::{collections::BTreeMap, time::Duration};
+use std::{cell::RefCell, collections::BTreeMap, time::Duration};
 
 const MINORITY: Site = Site::new("kafka.minority");
+
+thread_local! {
+    /// What rules said last.
+    static SAID: RefCell<Option<(Rules, String)>> = const { RefCell::new(None) };
+}
 
 /// What a simulated Kafka can do.
 pub(super) fn capabilities() -> Capabilities {
@@ -180,7 +186,7 @@ impl BusModel for Kafka {
     }
 
     fn rules(&self) -> String {
-        self.shared.rules.to_string()
+        said(&SAID, &self.shared.rules)
     }
 
     fn brokers(&self) -> u32 {

@@ -10,7 +10,7 @@ use super::super::{
 use super::{
     Io, Timer,
     doors::Barrier,
-    fetcher::{Chunk, Place, Reading},
+    fetcher::{Chunk, Place, Reading, Spare},
     group::Member,
     net::{Happened, Net},
     offsets::Commit,
@@ -68,6 +68,7 @@ pub struct Consumer {
     /// Whether a fetch is in flight, by slot.
     pub(super) fetching: Vec<bool>,
     pub(super) fetch_at: Option<Time>,
+    pub(super) spare: Spare,
     pub(super) member: Option<Member>,
     pub(super) commits: VecDeque<Commit>,
     /// How far it was in units that it lost, if its rules do not make it forget.
@@ -131,6 +132,7 @@ impl Consumer {
             ready: VecDeque::new(),
             ready_records: 0,
             fetch_at: None,
+            spare: Spare::default(),
             member,
             commits: VecDeque::new(),
             leftover: Vec::new(),
@@ -229,6 +231,7 @@ impl Consumer {
             (Asked::Fetch(units), ResponseBody::Fetch(partitions)) => {
                 self.fetching[slot as usize] = false;
                 self.fetched(&units, partitions, io);
+                self.spare.keep(units);
             }
             (Asked::ListOffsets(place, version), ResponseBody::ListOffsets(offsets)) => {
                 self.listed(place, version, &offsets, io, shared);

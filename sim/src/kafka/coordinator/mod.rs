@@ -24,8 +24,8 @@ use super::{
     metadata::Image,
     names::Names,
     protocol::{
-        BATCH_OVERHEAD, Batch, CommittedOffset, Entry, GroupIx, MemberId, PartitionId, Payload, RequestBody,
-        ResponseBody, TopicIx,
+        BATCH_OVERHEAD, Batch, CommittedOffset, Entry, Few, GroupIx, MemberId, PartitionId, Payload,
+        RequestBody, ResponseBody, TopicIx,
     },
     txn::{
         messages::{Marker, ProducerIdAndEpoch},
@@ -61,7 +61,7 @@ pub(super) enum Work {
 #[derive(Debug)]
 enum Pending {
     /// Offsets on their way, and who waits for which answer if all goes well.
-    Offsets { group: GroupIx, answer: Option<Answer>, offsets: Vec<CommittedOffset>, at: Time, until: Time },
+    Offsets { group: GroupIx, answer: Option<Answer>, offsets: Few<CommittedOffset>, at: Time, until: Time },
     /// Offsets of a transaction on their way.
     TxnOffsets { conn: ConnId, producer: ProducerIdAndEpoch, group: GroupIx, offsets: Vec<CommittedOffset> },
     /// A generation on its way.

@@ -284,7 +284,7 @@ impl Lab {
         self.sequence += u64::from(records);
         let topic = Topic::new("t");
         let record = |value: &u64| Record::new(&topic, None, value.to_be_bytes().to_vec().into());
-        let records = values.iter().map(record).collect();
+        let records: Vec<_> = values.iter().map(record).collect();
         (Arc::new(Batch::of_records(records, stamp, Time::ZERO)), values)
     }
 
@@ -302,7 +302,7 @@ impl Lab {
         batch: Arc<Batch>,
         timeout: Duration,
     ) -> Asked {
-        let request = ProduceRequest { acks: acks.into(), timeout, txn: None, batches: vec![(id, batch)] };
+        let request = ProduceRequest { acks: acks.into(), timeout, txn: None, batches: [(id, batch)].into() };
         self.ask(probe, broker, RequestBody::Produce(request))
     }
 

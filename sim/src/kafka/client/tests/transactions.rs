@@ -222,7 +222,14 @@ fn d5_both_libraries_show_committed_records_and_skip_markers() {
 fn d2_a_zombie_is_fenced_as_each_library_says() {
     // What the old producer does, and what it is told. Measured on a Kafka 4.3.0 cluster.
     let measured: [(ClientProfile, &[(&str, &str)]); 4] = [
-        (Native, &[("send", "fatal _FENCED"), ("commit", "fatal _FENCED"), ("abort", "fatal _FENCED")]),
+        (
+            Native,
+            &[
+                ("send", "fatal INVALID_PRODUCER_EPOCH"),
+                ("commit", "fatal _FENCED"),
+                ("abort", "fatal _FENCED"),
+            ],
+        ),
         (Native, &[("commit", "fatal _FENCED"), ("begin", "fatal _FENCED")]),
         (
             Java,

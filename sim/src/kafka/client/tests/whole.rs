@@ -173,7 +173,7 @@ impl Whole {
     pub(super) fn commit(&mut self, node: NodeId, position: u64) -> u64 {
         self.ops += 1;
         let positions = vec![(Unit::new(&topic(), 0), Position(position))];
-        self.world.call(node, Call::Commit(OpId(self.ops), positions));
+        self.world.call(node, Call::Commit(OpId(self.ops), positions.into()));
         self.take_outputs();
         self.ops
     }
@@ -308,7 +308,7 @@ fn a_lost_coordinator_only_delays_commits() {
         let from = whole.world.now();
         whole.ops += 1;
         let op = whole.ops;
-        whole.world.call(member, Call::Commit(OpId(op), vec![(unit.clone(), Position(0))]));
+        whole.world.call(member, Call::Commit(OpId(op), [(unit.clone(), Position(0))].into()));
         for _ in 0..2_000 {
             whole.run(STEP);
             whole.take(member, &mut read, &mut events);
@@ -369,7 +369,7 @@ fn g9_a_stopped_member_loses_its_units() {
 
     whole.world.resume(members[0]);
     let unit = Unit::new(&topic(), 0);
-    whole.world.call(members[0], Call::Commit(OpId(900), vec![(unit, Position(0))]));
+    whole.world.call(members[0], Call::Commit(OpId(900), [(unit, Position(0))].into()));
     whole.run(STEP);
     assert!(matches!(&whole.done[&900].1, Outcome::Fail(error) if error.code == "UNKNOWN_MEMBER_ID"));
     seen[0].clear();

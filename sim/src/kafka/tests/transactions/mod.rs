@@ -135,7 +135,7 @@ impl Txns {
             acks: Acks::All.into(),
             timeout: secs(30),
             txn: Some(ProduceTxn { txn: self.txn, version }),
-            batches: vec![(id, batch)],
+            batches: [(id, batch)].into(),
         };
         self.lab.ask(self.probe, leader, RequestBody::Produce(request))
     }
