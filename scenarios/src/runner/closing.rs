@@ -31,18 +31,18 @@ pub(super) async fn close(
         .map(|forward| forward.topic.as_str())
         .collect();
     let (last, first): (Vec<_>, Vec<_>) =
-        plan.topics().into_iter().partition(|spec| written.contains(spec.topic.as_str()));
+        plan.partitions_at_end().into_iter().partition(|(topic, _)| written.contains(topic.as_str()));
     let looks = Looks::new(cluster, deadline);
     for wave in [first, last] {
-        for spec in &wave {
-            for partition in 0..spec.partitions {
-                let unit = Unit::new(&spec.topic, partition);
+        for (topic, partitions) in &wave {
+            for partition in 0..*partitions {
+                let unit = Unit::new(topic, partition);
                 if !close_unit(&looks, &*producer, notebook, &unit, ends).await {
                     return false;
                 }
             }
         }
-        let topics: BTreeSet<&Topic> = wave.iter().map(|spec| &spec.topic).collect();
+        let topics: BTreeSet<&Topic> = wave.iter().map(|(topic, _)| topic).collect();
         if !is_read(cluster, &looks, plan, notebook, ends, &topics).await {
             return false;
         }
