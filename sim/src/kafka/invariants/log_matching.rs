@@ -28,7 +28,10 @@ fn check(
     let found = Touched::find(model, node, id);
     logs.touched.extend(found.map(|(touched, _)| touched));
     let committed = logs.update(model, id, only);
-    let Some((_, replica)) = found else { return Ok(()) };
+    let Some((touched, replica)) = found else { return Ok(()) };
+    if committed.is_kept_too_long(touched.start) {
+        committed.forget_deleted(model, id);
+    }
     if committed.is_verified(node, replica, replica.high_watermark) {
         return Ok(());
     }
