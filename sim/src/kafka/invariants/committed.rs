@@ -212,6 +212,25 @@ impl Partition {
             && self.is_verified(node, replica, self.end)
     }
 
+    /// Whether a log that begins at `start` has deleted something of what is kept here.
+    pub(super) fn is_kept_too_long(&self, start: u64) -> bool {
+        self.entries.first().is_some_and(|first| first.end_offset() <= start)
+    }
+
+    /// What every replica has deleted is compared with nothing any more, so it is forgotten here as well: a run takes
+    /// memory for what its brokers store.
+    pub(super) fn forget_deleted(&mut self, model: &Kafka, id: PartitionId) {
+        let Some(truth) = model.truth().partition(id) else { return };
+        let starts = truth.replicas.iter().map(|node| Some(replica(model, *node, id)?.log.start()));
+        // A replica that cannot be looked at may still hold everything.
+        let Some(start) = starts.min().flatten() else { return };
+        let deleted = self.entries.partition_point(|entry| entry.end_offset() <= start);
+        self.entries.drain(..deleted);
+        for verified in &mut self.verified {
+            verified.entries = verified.entries.saturating_sub(deleted);
+        }
+    }
+
     /// Whether a log, as it is now, was found equal up to `upto` before.
     pub(super) fn is_verified(&self, node: NodeId, replica: &Replica, upto: u64) -> bool {
         let upto = upto.min(self.end).min(replica.log.end());

@@ -26,8 +26,11 @@ fn check(
     if !settled {
         logs.doubtful.push((id, only));
     }
-    let Some((_, replica)) = found else { return Ok(()) };
+    let Some((touched, replica)) = found else { return Ok(()) };
     let Some(committed) = logs.get_mut(id) else { return Ok(()) };
+    if committed.is_kept_too_long(touched.start) {
+        committed.forget_deleted(model, id);
+    }
     if committed.is_verified(node, replica, replica.high_watermark) {
         return Ok(());
     }
