@@ -23,6 +23,13 @@ pub(super) enum Busy {
     DeleteRecords(ParkedDeletion),
 }
 
+/// Topic ids that are known under so many records of metadata.
+#[derive(Debug)]
+pub(super) struct KnownIds {
+    pub(super) ids: Arc<[(TopicIx, TopicId)]>,
+    pub(super) end: u64,
+}
+
 /// A connection that somebody opened to this broker.
 #[derive(Debug, Default)]
 pub(super) struct Conn {
@@ -33,8 +40,8 @@ pub(super) struct Conn {
     pub(super) gone: bool,
     /// The partitions of the Fetch that waited here last: it watches them.
     pub(super) watched: Vec<PartitionId>,
-    /// The topic ids that its last Fetch named, all known under this many records of metadata.
-    pub(super) known_ids: Option<(Arc<[(TopicIx, TopicId)]>, u64)>,
+    /// The topic ids that its last Fetch named, if they were all known.
+    pub(super) known_ids: Option<KnownIds>,
 }
 
 /// All open connections of a broker.

@@ -12,7 +12,7 @@
 use super::{
     Touch,
     broker::{Broker, Env},
-    conns::Conn,
+    conns::{Conn, KnownIds},
     error::ErrorCode,
     metadata::Image,
     protocol::{FetchRequest, FetchedPartition, PartitionId, TopicIx},
@@ -72,11 +72,12 @@ pub(super) fn unknown_ids(
     image: &Image,
 ) -> Option<Vec<FetchedPartition>> {
     let ids = request.topic_ids.as_ref()?;
-    if known.known_ids.as_ref().is_some_and(|(known, end)| Arc::ptr_eq(known, ids) && *end == image.end) {
+    let same = |known: &KnownIds| known.end == image.end && Arc::ptr_eq(&known.ids, ids);
+    if known.known_ids.as_ref().is_some_and(same) {
         return None;
     }
     if ids.iter().all(|(topic, id)| image.topic(*topic).is_some_and(|image| image.id == *id)) {
-        known.known_ids = Some((Arc::clone(ids), image.end));
+        known.known_ids = Some(KnownIds { ids: Arc::clone(ids), end: image.end });
         return None;
     }
     let known = |topic: TopicIx| {
