@@ -19,7 +19,9 @@ use std::{
 const HASHES_FILE: &str = "SQUALL_TEST_HASHES_FILE";
 
 /// What is kept: of each the first seed that fails.
-const KEPT: [(&str, &str, &[&str]); 5] = [
+const KEPT: [(&str, &str, &[&str]); 6] = [
+    // KAFKA-17754.
+    ("late-end", "sim:kafka", &["topology.brokers.kafka.profile=3.9"]),
     ("lone-leader-acks1", "sim:kafka", &[]),
     ("power-loss", "sim:kafka", &[]),
     ("power-loss", "sim:nats", &[]),

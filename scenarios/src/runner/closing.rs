@@ -53,9 +53,9 @@ pub(super) async fn close(
 /// Asks for the ends of every unit, and writes them down. What cannot be learned is left out.
 pub(super) async fn sample_ends(cluster: &dyn Cluster, plan: &Plan, notebook: &Notebook) {
     let admin = cluster.admin();
-    for spec in plan.topics() {
-        for partition in 0..spec.partitions {
-            let unit = Unit::new(&spec.topic, partition);
+    for (topic, partitions) in plan.partitions_at_end() {
+        for partition in 0..partitions {
+            let unit = Unit::new(&topic, partition);
             let op = notebook.asked_for_ends(&unit);
             let (bounds, stable) = (admin.bounds(&unit).await, admin.stable(&unit).await);
             notebook.told_ends(op, bounds, stable.ok().flatten());
