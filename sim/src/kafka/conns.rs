@@ -3,11 +3,12 @@
 use super::{
     delete_records::ParkedDeletion,
     fetch::ParkedFetch,
+    metadata::TopicId,
     produce::ParkedProduce,
-    protocol::{PartitionId, Request},
+    protocol::{PartitionId, Request, TopicIx},
 };
 use crate::kernel::ConnId;
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
 /// What the last request of a connection waits for.
 #[derive(Debug, Default)]
@@ -22,6 +23,13 @@ pub(super) enum Busy {
     DeleteRecords(ParkedDeletion),
 }
 
+/// Topic ids that are known under so many records of metadata.
+#[derive(Debug)]
+pub(super) struct KnownIds {
+    pub(super) ids: Arc<[(TopicIx, TopicId)]>,
+    pub(super) end: u64,
+}
+
 /// A connection that somebody opened to this broker.
 #[derive(Debug, Default)]
 pub(super) struct Conn {
@@ -32,6 +40,8 @@ pub(super) struct Conn {
     pub(super) gone: bool,
     /// The partitions of the Fetch that waited here last: it watches them.
     pub(super) watched: Vec<PartitionId>,
+    /// The topic ids that its last Fetch named, if they were all known.
+    pub(super) known_ids: Option<KnownIds>,
 }
 
 /// All open connections of a broker.

@@ -14,7 +14,7 @@
 use super::super::{
     Shared,
     error::ErrorCode,
-    protocol::{ProducedPartition, RequestBody},
+    protocol::{Few, ProducedPartition, RequestBody},
 };
 use super::{
     Io,
@@ -39,14 +39,14 @@ impl Producer {
     pub(super) fn produced(
         &mut self,
         slot: Slot,
-        batches: Vec<(u32, Attempted)>,
+        mut batches: Vec<(u32, Attempted)>,
         results: &[ProducedPartition],
         io: &mut dyn Io,
         shared: &Shared,
     ) {
         self.windows[slot as usize] -= 1;
-        let numbers: Vec<u32> = batches.iter().map(|(number, _)| *number).collect();
-        for ((number, attempted), result) in batches.into_iter().zip(results) {
+        let numbers: Few<u32> = batches.iter().map(|(number, _)| *number).collect();
+        for ((number, attempted), result) in batches.drain(..).zip(results) {
             self.queues[number as usize].in_flight -= 1;
             if result.error.is_error() {
                 self.refused(number, attempted, result, io, shared);
@@ -54,6 +54,7 @@ impl Producer {
                 self.acknowledged(number, &attempted, result.base_offset, io, shared);
             }
         }
+        self.spare.push(batches);
         self.try_bump(io, shared);
         for number in numbers {
             self.serve(number, io, shared);
@@ -265,10 +266,13 @@ impl Producer {
             if let What::Client(Asked::Produce(batches)) = what {
                 for (_, attempted) in batches {
                     if attempted.created <= oldest {
-                        ops.append(&mut attempted.ops);
+                        ops.extend(std::mem::take(&mut attempted.ops));
                     }
                 }
             }
+        }
+        if !ops.is_empty() {
+            self.txn_lacks_a_record();
         }
         self.tell(&ops, &Outcome::Unknown(error, None), io);
     }

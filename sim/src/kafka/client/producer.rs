@@ -95,6 +95,8 @@ pub struct Producer {
     pub(super) started: Option<Time>,
     closing: Option<Option<OpId>>,
     pub(super) fatal: Option<Error>,
+    /// Lists of batches that are answered; kept for their memory.
+    pub(super) spare: Vec<Vec<(u32, Attempted)>>,
 }
 
 impl Producer {
@@ -120,6 +122,7 @@ impl Producer {
             taken: 0,
             flush: 0,
             deliveries_at: None,
+            spare: Vec::new(),
             started: None,
             closing: None,
             fatal: None,
@@ -397,7 +400,7 @@ impl Producer {
                 }
             }
         }
-        let mut batches = Vec::with_capacity(1 + others.len());
+        let mut batches = self.spare.pop().unwrap_or_default();
         for number in std::iter::once(number).chain(others) {
             let queue = &mut self.queues[number as usize];
             if let Some(attempted) = queue.take(&self.limits, io.wall()) {
@@ -511,6 +514,7 @@ impl Producer {
             self.watch_deliveries(oldest, io);
         }
         self.try_bump(io, shared);
+        self.txn_after_losses(io, shared);
     }
 
     fn expire(&mut self, oldest: Time, io: &mut dyn Io) {
@@ -518,7 +522,7 @@ impl Producer {
         for number in 0..self.queues.len() {
             let waiting = self.queues[number].expire_waiting(oldest);
             let ops: Vec<OpId> = waiting.iter().map(|waiting| waiting.op).collect();
-            self.tell(&ops, &Outcome::Fail(error.clone()), io);
+            self.never_sent(&ops, &error, io);
             for attempted in self.queues[number].expire_again(oldest) {
                 self.time_up(&attempted, io);
             }
@@ -527,8 +531,16 @@ impl Producer {
             let unassigned = &mut self.topics[place].unassigned;
             let old = unassigned.partition_point(|waiting| waiting.created <= oldest);
             let ops: Vec<OpId> = unassigned.drain(..old).map(|waiting| waiting.op).collect();
-            self.tell(&ops, &Outcome::Fail(error.clone()), io);
+            self.never_sent(&ops, &error, io);
         }
+    }
+
+    /// The time of these records was up before they were sent.
+    fn never_sent(&mut self, ops: &[OpId], error: &Error, io: &mut dyn Io) {
+        if !ops.is_empty() {
+            self.txn_lacks_a_record();
+        }
+        self.tell(ops, &Outcome::Fail(error.clone()), io);
     }
 
     pub(super) fn timeout_error(&self, message: &str) -> Error {

@@ -1,16 +1,19 @@
 //! Transactional producers and consumers of both libraries on the whole simulated Kafka: what their callers see.
 //! Outcomes are those measured on a real Kafka 4.3.0 with librdkafka 2.12.1 and the Java client 4.3.0.
 
-use super::super::super::{Kafka, Rules, profile::kafka_4_3_test_cluster, rules::TransactionVersion};
+use super::{
+    super::super::{Kafka, Rules, profile::kafka_4_3_test_cluster, rules::TransactionVersion},
+    whole::cluster,
+};
 use crate::{
-    kernel::{Choices, LinkSpec, NodeId, World},
+    kernel::{NodeId, World},
     model::{BusModel, Call, OpId, Output, TxnCall},
 };
 use ClientProfile::{Java, Native};
 use bytes::Bytes;
 use squall_bus::{
     Ack, ClientProfile, ConsumerConfig, ErrorClass, Isolation, Outcome, Position, ProducerConfig, Record,
-    Role, Topic, TopicSpec, Unit,
+    Role, Topic, Unit,
 };
 use std::{collections::BTreeMap, time::Duration};
 
@@ -34,27 +37,7 @@ impl Stage {
     }
 
     fn with(seed: u64, rules: Rules) -> Self {
-        let choices = Choices::new(seed);
-        let mut kafka = Kafka::new(rules, 3, &choices).expect("a cluster");
-        for name in ["orders", "shipments"] {
-            let spec = TopicSpec {
-                topic: topic(name),
-                partitions: 1,
-                replicas: 3,
-                min_insync: 2,
-                config: BTreeMap::new(),
-            };
-            kafka.create_topic(&spec, &choices).expect("a topic");
-        }
-        let servers = kafka.servers();
-        let mut world = World::new(kafka, choices, LinkSpec::default());
-        for number in 0..servers {
-            let node = world.add_node(&format!("kafka-{}", number + 1));
-            world.start(node, Duration::ZERO);
-        }
-        for invariant in crate::kafka::invariants::all() {
-            world.watch(invariant);
-        }
+        let world = cluster(seed, rules, &["orders", "shipments"], 1);
         let mut stage = Self { world, ops: 0, sent: BTreeMap::new(), done: BTreeMap::new() };
         stage.run(SECOND);
         stage
@@ -393,6 +376,28 @@ fn d3_an_abort_drops_what_was_not_sent() {
         stage.transaction(producer, true);
         stage.run(SECOND);
         assert_eq!(stage.offsets(Isolation::ReadCommitted).len(), 2, "{profile:?}");
+    }
+}
+
+/// A record that is given up while its commit waits for it fails the commit: to librdkafka `_INCONSISTENT`.
+#[test]
+fn d3_a_commit_fails_with_a_record_that_is_given_up() {
+    for profile in [Native, Java] {
+        let mut stage = Stage::new(8);
+        let producer = begun(&mut stage, "producer-1", profile, Some(600 * SECOND));
+        assert_eq!(stage.send(producer), "ok");
+        let leader = stage.role("leader(shipments/0)");
+        stage.world.cut(producer, leader);
+        let op = stage.send_to(producer, "shipments");
+        let commit = stage.ask(producer, TxnCall::Commit);
+        // Longer than a delivery may take.
+        stage.run(6 * MINUTE);
+        stage.world.uncut(producer, leader);
+        assert_ne!(stage.sent(op), "ok");
+        assert!(!stage.wait(commit).is_ok(), "{profile:?}");
+        assert_eq!(stage.call(producer, TxnCall::Abort), "ok", "{profile:?}");
+        stage.run(SECOND);
+        assert!(stage.offsets(Isolation::ReadCommitted).is_empty(), "{profile:?}");
     }
 }
 
