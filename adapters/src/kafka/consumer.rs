@@ -9,8 +9,9 @@
 //!   before are through: so a last commit is possible. After `Lost` it does not wait: it would be too late.
 //! - Commits go one after the other on a second thread, each awaited at the coordinator. With automatic commits
 //!   the position is stored when the reader gets the record.
-//! - `Reset` is told when a record comes from before the position that was to be read next. A jump ahead
-//!   (records expired) cannot be told from the gaps that transactions leave, and is not reported.
+//! - `Reset` is told when a record comes from before the position that was to be read next, and when it comes from
+//!   behind it after librdkafka's log said that the position was reset. Any other jump ahead is a gap that transactions
+//!   or a cleaned log leave.
 //! - Closing leaves the group. See the parent module for what a crash is.
 
 use super::{
@@ -24,6 +25,7 @@ use crate::{handles::Crash, wire::codes};
 use bytes::Bytes;
 use rdkafka::{
     Message, Offset, TopicPartitionList,
+    config::RDKafkaLogLevel,
     consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerGroupMetadata},
     error::KafkaError,
     message::{BorrowedMessage, Headers},
@@ -33,7 +35,7 @@ use squall_bus::{
     Outcome, Pending, Position, Record, Subscription, Topic, Unit,
 };
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     fmt,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
@@ -89,6 +91,8 @@ struct State {
     listens: bool,
     /// The units that are its own, with the position to be read next where it is known.
     owned: BTreeMap<Unit, Option<Position>>,
+    /// Those of them whose position was refused: the next record comes from elsewhere.
+    resets: BTreeSet<Unit>,
     /// Seeks that the polling thread has not carried out.
     seeks: VecDeque<(Unit, Position)>,
     commits: VecDeque<Commit>,
@@ -127,7 +131,9 @@ impl KafkaConsumer {
             batch: Mutex::default(),
         });
         let context = Membership { shared: Arc::clone(&shared) };
-        let settings = config::consumer(bus, config);
+        let mut settings = config::consumer(bus, config);
+        // Resets are warnings.
+        settings.set_log_level(RDKafkaLogLevel::Warning);
         let client: Client = settings.create_with_context(context).map_err(|error| refused(&error))?;
         let group = match &config.subscription {
             Subscription::Group { group, topics } => {
@@ -307,12 +313,21 @@ impl Shared {
         self.announce(state, ConsumerEvent::Assigned(units));
     }
 
+    /// The position of a unit is reset.
+    pub(super) fn reset(&self, unit: Unit) {
+        let mut state = self.lock();
+        if state.owned.contains_key(&unit) {
+            state.resets.insert(unit);
+        }
+    }
+
     /// Units are to be handed back, or are gone already.
     pub(super) fn revoked(&self, units: Vec<Unit>, lost: bool) {
         self.batch().retain(|(unit, ..)| !units.contains(unit));
         let mut state = self.lock();
         for unit in &units {
             state.owned.remove(unit);
+            state.resets.remove(unit);
         }
         state.records.retain(|record| !units.contains(&record.unit));
         state.seeks.retain(|(unit, _)| !units.contains(unit));
@@ -416,9 +431,11 @@ impl State {
     fn received(&mut self, unit: Unit, position: Position, record: Record) -> bool {
         let sought = self.seeks.iter().any(|(sought, _)| *sought == unit);
         let Some(expected) = self.owned.get_mut(&unit).filter(|_| !sought) else { return false };
-        let from = expected.filter(|expected| position < *expected);
+        let from = expected
+            .filter(|expected| position < *expected || (position > *expected && self.resets.contains(&unit)));
         *expected = Some(position.next());
         if from.is_some() {
+            self.resets.remove(&unit);
             self.event(ConsumerEvent::Reset { unit: unit.clone(), from, to: position });
         }
         self.tags += 1;

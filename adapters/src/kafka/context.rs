@@ -4,6 +4,7 @@ use super::{bus_error, consumer::Shared, number, producer::Sent};
 use crate::flight::Flight;
 use rdkafka::{
     ClientContext, Message, TopicPartitionList,
+    config::RDKafkaLogLevel,
     consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance},
     error::KafkaError,
     message::DeliveryResult,
@@ -52,6 +53,15 @@ pub(super) struct Membership {
 }
 
 impl ClientContext for Membership {
+    /// A position that the broker refused is reset without an event or an error: a line of the log is all that is told.
+    fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
+        if facility == "OFFSET"
+            && let Some(unit) = reset_of(message)
+        {
+            self.shared.reset(unit);
+        }
+    }
+
     fn error(&self, error: KafkaError, reason: &str) {
         let mut error = bus_error(&error);
         reason.clone_into(&mut error.message);
@@ -67,6 +77,16 @@ impl ConsumerContext for Membership {
             Rebalance::Error(error) => self.shared.error(bus_error(error)),
         }
     }
+}
+
+/// The unit whose position is reset, if a line of the log says so:
+/// `[thrd:main]: orders [3]: offset reset (at offset 12 ...`.
+fn reset_of(message: &str) -> Option<Unit> {
+    let named = message.strip_prefix("[thrd:").and_then(|message| message.split_once("]: "));
+    let message = named.map_or(message, |(_thread, message)| message);
+    let (unit, _) = message.split_once("]: offset reset (at ")?;
+    let (topic, partition) = unit.rsplit_once(" [")?;
+    Some(Unit::new(&Topic::new(topic), partition.parse().ok()?))
 }
 
 /// The units of a list, and where the group goes on in them, as far as that can be learned quickly.
@@ -88,4 +108,25 @@ fn names(units: &TopicPartitionList) -> Vec<Unit> {
         Unit::new(&Topic::new(unit.topic()), u32::try_from(unit.partition()).unwrap_or_default())
     };
     units.elements().iter().map(unit).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::reset_of;
+
+    #[test]
+    fn a_reset_is_known_by_its_line_in_the_log() {
+        let told = "order events [3]: offset reset (at offset 12 (leader epoch 0), broker 2) to offset BEGINNING \
+                    (leader epoch -1): fetch failed: Broker: Offset out of range";
+        for told in
+            [told.to_owned(), format!("[thrd:main]: {told}"), format!("[thrd:127.0.0.1:9092/1]: {told}")]
+        {
+            assert_eq!(reset_of(&told).map(|unit| unit.to_string()).as_deref(), Some("order events/3"));
+        }
+        for other in
+            ["", "orders [3]: fetch failed", "orders [x]: offset reset (at offset 12", "]: offset reset (at "]
+        {
+            assert_eq!(reset_of(other), None, "{other}");
+        }
+    }
 }

@@ -84,16 +84,22 @@ const ENTRIES: &[Entry] = entries!(
         "zombie-transactional"
         "transaction-hanging"
         "transaction-timed-out"
+        "transaction-coordinator-killed"
         "aborted-read-committed"
         "aborted-read-uncommitted"
+        "exactly-once-member-killed"
         "eager-rebalance"
         "cooperative-rebalance"
         "consumer-protocol"
+        "consumer-protocol-member-killed"
+        "static-member-restarted"
         "commit-by-evicted"
         "unclean-election"
         "truncation"
+        "leader-killed-acks1"
         "compaction-late-reader"
         "delete-records-late-reader"
+        "topic-recreated"
     ;
 );
 

@@ -70,9 +70,13 @@ impl Consumer {
         members.iter().map(|joined| joined.id).zip(named).collect()
     }
 
-    /// The metadata changed: a leader whose topics have other partitions than it dealt begins a rebalance.
+    /// The metadata changed: a leader whose topics have other partitions than it dealt begins a rebalance. Java's does with
+    /// any news; librdkafka's only when it asked because what it knew was old, not because a leader was lost.
     pub(super) fn learned(&mut self, io: &mut dyn Io, shared: &Shared) {
         let Some(member) = &self.member else { return };
+        if self.settings.library.counts_partitions_by_age && !self.net.aged() {
+            return;
+        }
         let metadata = &self.net.metadata;
         let grown = member.dealt.iter().any(|(topic, count)| metadata.partitions(*topic) != *count);
         if grown && member.phase == Phase::Stable {

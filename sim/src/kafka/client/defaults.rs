@@ -111,15 +111,6 @@ pub(crate) enum FencedWrite {
     Abortable,
 }
 
-/// Where a consumer goes on whose position turns out to be in a part of the log that was cut off.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Truncated {
-    /// Where its reset policy says (librdkafka).
-    ByPolicy,
-    /// At the first offset where the logs part (Java).
-    ToDivergence,
-}
-
 /// Which partitioner a library uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Partitioning {
@@ -237,10 +228,11 @@ pub(crate) struct ConsumerDefaults {
     pub(crate) auto_commit_covers_last: bool,
     /// Whether the client itself declares its membership lost when no heartbeat was answered for a session.
     pub(crate) loses_session_itself: bool,
+    /// Whether only metadata that was asked for because of its age tells a group's leader of more partitions (librdkafka),
+    /// or any (Java).
+    pub(crate) counts_partitions_by_age: bool,
     /// Whether the loss of a connection is reported.
     pub(crate) reports_transport: bool,
-    /// What a truncation below the position means.
-    pub(crate) truncated: Truncated,
     /// How long a close may take.
     pub(crate) close_timeout: Duration,
     /// `isolation.level`.
@@ -367,8 +359,8 @@ const RDKAFKA_CONSUMER: ConsumerDefaults = ConsumerDefaults {
     commit_while_joining: true,
     auto_commit_covers_last: true,
     loses_session_itself: true,
+    counts_partitions_by_age: true,
     reports_transport: true,
-    truncated: Truncated::ByPolicy,
     close_timeout: ms(30_000),
     isolation: Isolation::ReadCommitted,
     always_stable_offsets: false,
@@ -396,8 +388,8 @@ const JAVA_CONSUMER: ConsumerDefaults = ConsumerDefaults {
     commit_while_joining: false,
     auto_commit_covers_last: false,
     loses_session_itself: false,
+    counts_partitions_by_age: false,
     reports_transport: false,
-    truncated: Truncated::ToDivergence,
     close_timeout: ms(30_000),
     isolation: Isolation::ReadUncommitted,
     always_stable_offsets: true,

@@ -57,6 +57,8 @@ pub(crate) struct Net<P> {
     /// When the next metadata timer is due.
     wake_at: Option<Time>,
     learned_at: Time,
+    /// What was learned last was asked for because what was known had become old.
+    aged: bool,
 }
 
 impl<P> Net<P> {
@@ -72,6 +74,7 @@ impl<P> Net<P> {
             not_before: Time::ZERO,
             wake_at: None,
             learned_at: Time::ZERO,
+            aged: false,
         }
     }
 
@@ -79,6 +82,11 @@ impl<P> Net<P> {
     pub(crate) fn start(&mut self, io: &mut dyn Io) {
         self.conns.start(io.now());
         self.refresh(io);
+    }
+
+    /// Whether what was learned last was asked for because of the age of what was known.
+    pub(crate) fn aged(&self) -> bool {
+        self.aged
     }
 
     /// How long a request waits for its response.
@@ -193,6 +201,7 @@ impl<P> Net<P> {
             (What::Metadata, ResponseBody::Metadata(response)) => {
                 self.asking = false;
                 self.wanted = false;
+                self.aged = io.now().since(self.learned_at) >= self.rules.metadata_age;
                 self.learned_at = io.now();
                 let new_topics = self.metadata.topics.len() > response.topics.len();
                 self.metadata.learn(&response);

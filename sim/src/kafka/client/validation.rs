@@ -5,8 +5,8 @@
 //!   (OffsetForLeaderEpoch) before anything more is fetched.
 //! - It ends at the position or behind it: the log is the one that was read so far.
 //! - It ends before, or the leader knows no epoch at all: what was read last is cut off, and other records have or
-//!   will have its offsets. Java goes on where the epoch ends, and by its reset policy only if there is no epoch;
-//!   librdkafka goes by its policy. Either way the caller hears of a `Reset`.
+//!   will have its offsets. Both libraries go on where the epoch ends, and by the reset policy only if there is no epoch.
+//!   The caller hears of a `Reset`.
 //!
 //! Source: `SubscriptionState.maybeCompleteValidation` of the Java client, `rd_kafka_offset_validate` of librdkafka.
 
@@ -19,7 +19,6 @@ use super::{
     Io,
     connections::Slot,
     consumer::{Asked, Consumer},
-    defaults::Truncated,
     fetcher::{Place, Reading},
     net::What,
 };
@@ -64,7 +63,7 @@ impl Consumer {
         io: &mut dyn Io,
         shared: &Shared,
     ) {
-        let (by_policy, spec) = (self.settings.library.truncated == Truncated::ByPolicy, self.reset_spec());
+        let spec = self.reset_spec();
         let Some(reading) = self.reading(place, version) else { return };
         reading.listing = false;
         let (Place::At(position), Some(found)) = (reading.place, ends.first()) else { return };
@@ -74,14 +73,14 @@ impl Consumer {
         reading.valid_under = Some(leader_epoch);
         match found.end {
             Some((_, end)) if end >= position => {}
-            Some((epoch, end)) if !by_policy => {
+            Some((epoch, end)) => {
                 reading.place = Place::At(end);
                 reading.epoch = Some(epoch);
                 let unit = shared.names.unit(reading.id);
                 let (from, to) = (Some(Position(position)), Position(end));
                 self.tell(ConsumerEvent::Reset { unit, from, to }, io);
             }
-            _ => reading.place = Place::Listing { from: Some(position), spec, announce: true },
+            None => reading.place = Place::Listing { from: Some(position), spec, announce: true },
         }
     }
 }

@@ -39,14 +39,11 @@ fn summary(seen: &[Seen]) -> (Vec<u64>, Vec<(Option<u64>, u64)>) {
 }
 
 /// Five records are read under epoch 1; then another leader has only `left` of them, and two of its own.
-fn after_unclean_election(profile: ClientProfile, reset: ResetPolicy, left: usize) -> (Stage, NodeId) {
+fn after_unclean_election(profile: ClientProfile, left: usize) -> (Stage, NodeId) {
     let mut stage = Stage::new(2, 3, 1);
     stage.fill(0, 5);
     let consumer = stage.consumer(reader(profile, ResetPolicy::Earliest));
     assert_eq!(summary(&attend(&mut stage, consumer, SECOND)).0, [0, 1, 2, 3, 4]);
-    if let super::super::Client::Consumer(consumer) = stage.state(consumer) {
-        consumer.settings.config.reset = reset;
-    }
     let partition = &mut stage.world.model_mut().partitions[0];
     partition.log.truncate(left);
     (partition.leader, partition.epoch) = (1, 2);
@@ -57,21 +54,21 @@ fn after_unclean_election(profile: ClientProfile, reset: ResetPolicy, left: usiz
 #[test]
 fn b6_a_truncation_below_the_position_is_noticed_although_the_offset_exists_again() {
     // Four were left and two are new: offset 5 exists, and without epochs the reader would go on there.
-    let (mut stage, consumer) = after_unclean_election(ClientProfile::Java, ResetPolicy::Earliest, 4);
-    let (offsets, resets) = summary(&attend(&mut stage, consumer, SECOND));
-    assert_eq!((offsets, resets), (vec![4, 5], vec![(Some(5), 4)]), "on where the logs part");
-    let (mut stage, consumer) = after_unclean_election(ClientProfile::Native, ResetPolicy::Earliest, 4);
-    let (offsets, resets) = summary(&attend(&mut stage, consumer, SECOND));
-    assert_eq!((offsets, resets), (vec![0, 1, 2, 3, 4, 5], vec![(Some(5), 0)]), "by the reset policy");
-    let (mut stage, consumer) = after_unclean_election(ClientProfile::Native, ResetPolicy::Latest, 4);
-    let (offsets, resets) = summary(&attend(&mut stage, consumer, SECOND));
-    assert_eq!((offsets, resets), (Vec::new(), vec![(Some(5), 6)]), "what is new there is skipped");
+    for profile in [ClientProfile::Java, ClientProfile::Native] {
+        let (mut stage, consumer) = after_unclean_election(profile, 4);
+        let (offsets, resets) = summary(&attend(&mut stage, consumer, SECOND));
+        assert_eq!(
+            (offsets, resets),
+            (vec![4, 5], vec![(Some(5), 4)]),
+            "{profile:?} goes on where the logs part"
+        );
+    }
 }
 
 #[test]
 fn b6_a_leader_that_has_everything_is_asked_once_and_read_on() {
     for profile in [ClientProfile::Native, ClientProfile::Java] {
-        let (mut stage, consumer) = after_unclean_election(profile, ResetPolicy::Earliest, 5);
+        let (mut stage, consumer) = after_unclean_election(profile, 5);
         let (offsets, resets) = summary(&attend(&mut stage, consumer, SECOND));
         assert_eq!((offsets, resets), (vec![5, 6], Vec::new()));
         stage.fill(0, 3);

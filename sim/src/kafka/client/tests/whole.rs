@@ -91,7 +91,7 @@ impl Whole {
         }
     }
 
-    fn role(&self, role: &str) -> NodeId {
+    pub(super) fn role(&self, role: &str) -> NodeId {
         let role: Role = role.parse().expect("a role");
         self.world.model().resolve(&role)[0]
     }

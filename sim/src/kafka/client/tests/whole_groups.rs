@@ -1,7 +1,7 @@
 //! Groups of clients on the whole simulated Kafka: static members (E5) and what a restart costs.
 
 use super::whole::{SECOND, STEP, Whole, topic};
-use crate::kernel::NodeId;
+use crate::{kernel::NodeId, model::BusModel};
 use squall_bus::{Assignor, ClientProfile, ConsumerConfig, ConsumerEvent, Outcome, Time};
 use std::{collections::BTreeSet, time::Duration};
 
@@ -113,6 +113,33 @@ fn e5_a_second_process_of_an_instance_finishes_the_first() {
         let commit = whole.commit(first, 1);
         whole.run(SECOND);
         assert!(!whole.outcome(commit).is_ok());
+    }
+}
+
+/// librdkafka asks for metadata whenever a connection breaks, but lets its group know only what it asked for because of
+/// age: measured on a real cluster, and said in its sources.
+#[test]
+fn a5_a_group_hears_of_more_partitions_from_any_news_in_java_and_by_age_alone_in_librdkafka() {
+    for (profile, hears) in [(ClientProfile::Java, true), (ClientProfile::Native, false)] {
+        let mut whole = Whole::new(7, 2);
+        let mut log = Log::new();
+        let config = ConsumerConfig { profile, ..ConsumerConfig::group("consumer-1", "billing", &[topic()]) };
+        let member = whole.consumer(config);
+        attend(&mut whole, &[member], 10 * SECOND, &mut log);
+        whole.world.model_mut().create_partitions(&topic(), 6).expect("it grows");
+        let share = |log: &Log| {
+            let dealt = log.iter().rev().find_map(|(.., event)| match event {
+                ConsumerEvent::Assigned(units) => Some(units.len()),
+                _ => None,
+            });
+            dealt.expect("something was dealt")
+        };
+        let leader = whole.role("leader(orders/0)");
+        whole.world.kill(leader);
+        attend(&mut whole, &[member], 30 * SECOND, &mut log);
+        assert_eq!(share(&log) == 6, hears, "{profile:?} after a leader was lost");
+        attend(&mut whole, &[member], 300 * SECOND, &mut log);
+        assert_eq!(share(&log), 6, "{profile:?} after five minutes");
     }
 }
 
