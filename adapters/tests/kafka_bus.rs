@@ -196,6 +196,43 @@ async fn a_transaction_is_seen_as_a_whole_or_not_at_all_and_a_zombie_is_fenced()
     assert_eq!(sent.error().map(|error: &Error| error.class), Some(ErrorClass::Fatal), "{sent:?}");
 }
 
+/// The partition of one of the brokers' own topics that a name belongs to: by Java's hash of it.
+fn partition_of(name: &str, partitions: usize) -> usize {
+    let hash = name.bytes().fold(0_i32, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte.into()));
+    hash.checked_abs().map_or(0, |hash| usize::try_from(hash).expect("not negative")) % partitions
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transactional_id_has_a_coordinator_of_its_own_unless_a_group_is_called_like_that() {
+    if skips_for_want_of_brokers("kafka") {
+        return;
+    }
+    let (bus, topic) = (bus(), topic("parcels", 1).await);
+    let transactional_id = Some("parcels-1".to_owned());
+    let config = ProducerConfig { idempotent: true, transactional_id, ..ProducerConfig::new("producer-1") };
+    let producer = bus.producer(config).expect("a producer");
+    let transaction = producer.transaction().expect("it has an id");
+    timeout(SOON, transaction.init()).await.expect("in time").expect("it is registered");
+    // A group has the name of the first of these ids.
+    let config = ConsumerConfig::group("consumer-1", "parcels-0", std::slice::from_ref(&topic));
+    let member = bus.consumer(config).expect("a member");
+    assigned(&member).await;
+
+    let leaders = |topic: &'static str| async move {
+        let units = cluster().admin().describe(&Topic::new(topic)).await.expect("it is there");
+        units.into_iter().map(|unit| unit.leader).collect::<Vec<_>>()
+    };
+    let (groups, transactions) = (leaders("__consumer_offsets").await, leaders("__transaction_state").await);
+    let led = |leaders: &[Option<u32>], name: &str| leaders[partition_of(name, leaders.len())];
+    let mut elsewhere = 0;
+    for name in (0..9).map(|number| format!("parcels-{number}")) {
+        let kept = if name == "parcels-0" { &groups } else { &transactions };
+        elsewhere += u32::from(led(&groups, &name) != led(&transactions, &name));
+        assert_eq!(bus.admin().coordinator(&name).await.expect("an answer"), led(kept, &name), "{name}");
+    }
+    assert!(elsewhere > 0, "some names have two coordinators, {groups:?} and {transactions:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn outcomes_are_honest() {
     if skips_for_want_of_brokers("kafka") {

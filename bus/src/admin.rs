@@ -121,7 +121,7 @@ pub trait Admin: Send + Sync + 'static {
         group: &'a str,
         unit: &'a Unit,
     ) -> BoxFuture<'a, Result<Option<Position>, Error>>;
-    /// The node that coordinates a group, if one does.
+    /// The node that coordinates a group, if one does; or, where no group is called like that, a transactional id.
     fn coordinator<'a>(&'a self, group: &'a str) -> BoxFuture<'a, Result<Option<u32>, Error>>;
     /// The node that controls the cluster, if one does.
     fn controller(&self) -> BoxFuture<'_, Result<Option<u32>, Error>>;

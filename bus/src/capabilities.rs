@@ -76,6 +76,23 @@ impl Capability {
         Self::Compaction,
         Self::UncleanElection,
     ];
+
+    /// What a bus of replicated logs with consumer groups can do, simulated or real; what can be broken on it depends
+    /// on where it runs.
+    pub const OF_LOGS: [Self; 12] = [
+        Self::Transactions,
+        Self::Idempotence,
+        Self::AckOne,
+        Self::AckNone,
+        Self::GroupSettings,
+        Self::DeleteTopics,
+        Self::AddPartitions,
+        Self::AlterTopics,
+        Self::DeleteRecords,
+        Self::Retention,
+        Self::Compaction,
+        Self::UncleanElection,
+    ];
 }
 
 impl fmt::Display for Capability {

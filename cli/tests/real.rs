@@ -11,7 +11,9 @@ mod common;
 use common::{code, json, squall, text};
 use serde_json::Value;
 use squall_adapters::providers::{BUSES, disks};
+use squall_scenarios::fidelity::{self, Entry, Observed, Situation, strays};
 use std::{
+    collections::BTreeSet,
     fs,
     path::Path,
     process::{Command, Stdio},
@@ -110,12 +112,85 @@ fn a_lone_leader_loses_what_it_acknowledged() {
     row("lone-leader-acks1", "kafka");
 }
 
+/// The day that decides what is run: today, or the one that `SQUALL_DAY` says.
+fn day() -> u64 {
+    let today = || SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs() / 86_400;
+    std::env::var("SQUALL_DAY").map_or_else(|_| today(), |day| day.parse().expect("a number"))
+}
+
+/// The four situations of a day. Of all of them, from the shortest to the longest, each quarter gives one: two quarters
+/// are gone through from their short end and two from their long end, so that no day has only long ones.
+fn situations_of(day: u64) -> Vec<(&'static Entry, Situation)> {
+    let mut all: Vec<_> = fidelity::entries()
+        .iter()
+        .filter(|entry| entry.bus == "kafka")
+        .map(|entry| (entry, entry.situation().expect("it is sound")))
+        .collect();
+    all.sort_by_key(|(entry, situation)| (situation.scenario.workload.lasts, entry.name));
+    let days = all.len().div_ceil(4);
+    let today = usize::try_from(day).expect("small") % days;
+    let places: Vec<usize> = (0..4)
+        .map(|quarter| quarter * days + if quarter % 2 == 0 { today } else { days - 1 - today })
+        .collect();
+    let chosen = all.into_iter().enumerate().filter(|(place, _)| places.contains(place));
+    chosen.map(|(_, entry)| entry).collect()
+}
+
+#[test]
+fn all_situations_have_their_day_and_no_day_is_long() {
+    let all: BTreeSet<&str> =
+        fidelity::entries().iter().filter(|entry| entry.bus == "kafka").map(|entry| entry.name).collect();
+    let days = u64::try_from(all.len().div_ceil(4)).expect("small");
+    let mut seen = Vec::new();
+    for day in 0..days {
+        let today = situations_of(day);
+        let lasts: Duration = today.iter().map(|(_, one)| one.scenario.workload.lasts.get()).sum();
+        assert!(lasts <= Duration::from_secs(130), "day {day} takes {lasts:?} without its clusters");
+        seen.extend(today.into_iter().map(|(entry, _)| entry.name));
+    }
+    assert_eq!(seen.len(), all.len());
+    assert_eq!(seen.into_iter().collect::<BTreeSet<_>>(), all);
+}
+
+/// Every day four other situations on real brokers: each run is held against its record and against the model.
+/// `SQUALL_DAY=3` takes those of that day.
+#[test]
+fn four_situations_do_what_their_records_say() {
+    let Some(_turn) = turn("kafka") else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::create_dir_all(folder.path().join("fidelity/kafka/records")).expect("a folder for records");
+    let records = folder.path().to_str().expect("utf-8");
+    let mut wrong = Vec::new();
+    for (entry, situation) in situations_of(day()) {
+        eprintln!("day {}: {}", day(), entry.name);
+        let output = squall(&["fidelity", entry.name, "--refresh", "--records", records, "--json"]);
+        let told = text(&output);
+        if let Some(why) = disks::lacking()
+            && told.contains("lacks the capability power-fail")
+        {
+            eprintln!("SKIPPED: {}: {why}", entry.name);
+            continue;
+        }
+        assert!(matches!(code(&output), 0 | 1), "{}: {told}", entry.name);
+        let read = |key: &str| -> Vec<Observed> {
+            let row = json(&output)["situations"][0][key].clone();
+            serde_json::from_value(row).unwrap_or_else(|error| panic!("{error}: {told}"))
+        };
+        let record = entry.record().expect("it is sound");
+        let known: Vec<Observed> = record.runs.into_iter().chain(read("model")).collect();
+        for fresh in read("real") {
+            let strays = strays(&situation, &fresh, &known);
+            wrong.extend(strays.into_iter().map(|stray| format!("{}: {stray}", entry.name)));
+        }
+    }
+    assert!(wrong.is_empty(), "{}\nreproduce: SQUALL_DAY={}", wrong.join("\n"), day());
+}
+
 /// Every day another scenario, on every bus: with so many days as there are scenarios the whole table is held.
 /// `SQUALL_DAY=3` takes the one of that day.
 #[test]
 fn a_rotating_part_of_the_table() {
-    let today = || SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs() / 86_400;
-    let day = std::env::var("SQUALL_DAY").map_or_else(|_| today(), |day| day.parse().expect("a number"));
+    let day = day();
     let library = squall_scenarios::library::list().expect("the library");
     let scenario = &library[usize::try_from(day).expect("small") % library.len()].name;
     eprintln!("day {day}: {scenario}");

@@ -1,10 +1,12 @@
 //! Changes of administrators: read, checked, planned, printed.
 
 use squall_bus::{AckModel, Capabilities, Capability, Time, Topic};
+use squall_history::history::{History, Observation};
 use squall_scenarios::{
-    Scenario,
+    Job, Scenario,
     plan::{Plan, TopicChange},
 };
+use std::{collections::BTreeMap, sync::Arc};
 
 fn text(changes: &str) -> String {
     format!(
@@ -40,12 +42,45 @@ fn changes_are_planned_in_the_order_of_time() {
     assert_eq!(set.to_string(), "orders gets retention.ms=1000");
     assert_eq!(delete.to_string(), "the records of orders are deleted");
     assert!((12_000..=14_000).contains(&recreate.at.as_millis()));
-    assert_eq!(plan.partitions_at_end()[&Topic::new("orders")], 2, "as it was created");
+    let orders = Topic::new("orders");
+    let partitions = |at| plan.partitions_at(at)[&orders];
+    assert_eq!((partitions(Time(grow.at.0 - 1)), partitions(grow.at), partitions(delete.at)), (2, 6, 6));
+    assert_eq!(plan.partitions_at_end()[&orders], 2, "as it was created");
     let printed = plan.to_string();
     assert!(
         printed.contains("changes: 4\n") && printed.contains("orders grows to 6 partitions"),
         "{printed}"
     );
+}
+
+/// What a run of these changes wrote down. A producer that starts after 8 s knows what changed before.
+fn history(changes: &str) -> History {
+    let late = "producers: [{ topic: orders, rate: 10/s }, { topic: orders, rate: 50/s, starts: 8s }]";
+    let text = text(changes).replace("producers: { topic: orders, rate: 10/s }", late);
+    let job = Job {
+        scenario: Arc::new(Scenario::parse("changing.yaml", &text, &[]).expect("a scenario")),
+        named: "changing".to_owned(),
+        overrides: Vec::new(),
+        target: "sim:kafka".parse().expect("a target"),
+        seed: 1,
+    };
+    job.run(&(Arc::new(|_| {}) as _), &|_| {}).history.expect("it ran")
+}
+
+#[test]
+fn records_are_deleted_in_partitions_that_came_later_too() {
+    let history = history(
+        "  - { at: 5s, grow: { topic: orders, partitions: 4 } }
+  - { at: 15s, delete-records: orders }
+",
+    );
+    let drains = history.notes().iter().filter_map(|(_, note)| match note {
+        Observation::Drain(drain) => Some((history.unit_name(drain.unit).partition, drain.from)),
+        _ => None,
+    });
+    let starts: BTreeMap<u32, u64> = drains.collect();
+    assert_eq!(starts.len(), 4, "{starts:?}");
+    assert!(starts.values().all(|from| *from > 0), "a partition begins where it did: {starts:?}");
 }
 
 #[test]

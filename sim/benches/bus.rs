@@ -20,7 +20,12 @@ use squall_bus::{
     Topic, TopicSpec,
 };
 use squall_sim::{BUSES, SimulatedMain, kernel::Choices, open, runtime::Options, storm::Storm};
-use std::{collections::BTreeMap, hint::black_box, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    hint::black_box,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 use tokio::sync::{mpsc, oneshot};
 
 const MESSAGES: u32 = 2_000;
@@ -30,9 +35,21 @@ fn options() -> Options {
     Options { host_timers: false, watchdog: None, ..Options::default() }
 }
 
+/// Keys and payloads of about 100 bytes: made once, so that the bus is measured and not the formatting of numbers.
+struct Orders {
+    keys: Vec<Bytes>,
+    payloads: Vec<Bytes>,
+}
+
+static ORDERS: LazyLock<Orders> = LazyLock::new(|| Orders {
+    keys: (0..64).map(|customer| Bytes::from(format!("customer-{customer}"))).collect(),
+    payloads: (0..MESSAGES).map(|number| Bytes::from(format!("order number {number:090}"))).collect(),
+});
+
 fn record(topic: &Topic, number: u32) -> Record {
-    let key = Bytes::from(format!("customer-{}", number % 64));
-    Record::new(topic, Some(key), Bytes::from(format!("order number {number:090}")))
+    let Orders { keys, payloads } = &*ORDERS;
+    let key = keys[number as usize % keys.len()].clone();
+    Record::new(topic, Some(key), payloads[number as usize].clone())
 }
 
 async fn produce(bus: Arc<dyn Bus>, messages: u32, pipelined: bool) -> Result<(), Error> {

@@ -5,7 +5,7 @@
 
 use crate::{
     kernel::NodeId,
-    model::{BusModel, Call, TxnCall},
+    model::{BusModel, Call, Few, TxnCall},
     runtime::ProcLife,
     shared::Shared,
 };
@@ -307,7 +307,8 @@ impl<M: BusModel> Consumer for SimConsumer<M> {
         match self.0.capabilities.ack_model {
             squall_bus::AckModel::Individual => self.0.ask(|op| Call::Ack(op, delivery.tag)),
             squall_bus::AckModel::Prefix => {
-                self.commit(vec![(delivery.unit.clone(), delivery.position.next())])
+                let behind = Few::from([(delivery.unit.clone(), delivery.position.next())]);
+                self.0.ask(|op| Call::Commit(op, behind))
             }
         }
     }
@@ -325,7 +326,7 @@ impl<M: BusModel> Consumer for SimConsumer<M> {
     }
 
     fn commit(&self, positions: Vec<(Unit, Position)>) -> Pending<Outcome<()>> {
-        self.0.ask(|op| Call::Commit(op, positions))
+        self.0.ask(|op| Call::Commit(op, positions.into()))
     }
 
     fn seek(&self, unit: &Unit, position: Position) -> Result<(), Error> {

@@ -23,6 +23,7 @@
 pub mod bugs;
 mod bus;
 mod cluster;
+mod few;
 pub mod guard;
 mod interner;
 pub mod io;

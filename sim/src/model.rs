@@ -5,12 +5,26 @@
 //! back as an [`Output`]. Reading goes by `take_record` and `take_event`, because back-pressure needs to know
 //! when the service takes one.
 
+pub use crate::few::Few;
+
 use crate::kernel::{Choices, Ctx, Digest, Model, NodeId, mix};
 use squall_bus::{
     Ack, Capabilities, Capability, ConsumerConfig, ConsumerEvent, Delivery, Error, Outcome, Position,
     ProducerConfig, Record, Role, Topic, TopicSpec, TopicState, Unit,
 };
-use std::{collections::BTreeMap, time::Duration};
+use std::{cell::RefCell, collections::BTreeMap, fmt, thread::LocalKey, time::Duration};
+
+/// What rules say, one `name: value` a line: made once a thread for as long as they are the same, since every run of a
+/// sweep asks.
+pub(crate) fn said<R: Clone + PartialEq + fmt::Display>(
+    last: &'static LocalKey<RefCell<Option<(R, String)>>>,
+    rules: &R,
+) -> String {
+    last.with_borrow_mut(|last| match last {
+        Some((known, said)) if known == rules => said.clone(),
+        _ => last.insert((rules.clone(), rules.to_string())).1.clone(),
+    })
+}
 
 /// Names one operation of a client that waits for its outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,7 +46,7 @@ pub enum Call {
     /// Consumer: still working on it. Answered by [`Output::Done`].
     Extend(OpId, u64),
     /// Consumer: the group goes on at these positions. Answered by [`Output::Done`].
-    Commit(OpId, Vec<(Unit, Position)>),
+    Commit(OpId, Few<(Unit, Position)>),
     /// Consumer: read on here. Records of the unit that were fetched already are dropped.
     Seek(Unit, Position),
     /// Producer: a step of its transactions. Answered by [`Output::Done`].

@@ -13,7 +13,7 @@ use std::{
     path::PathBuf,
     process::{self, Command},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 /// Set in worker processes.
@@ -263,27 +263,4 @@ fn shrinking_is_for_the_process_of_the_test() {
     let sweep = storm().shrinking(20).workers(2).run(|trial| shop(trial, true));
     let shrunk = first_failing(&sweep).shrunk.as_ref().expect("it is shrunk");
     assert!(shrunk.tries <= 20 && shrunk.run.history.is_some(), "{sweep}");
-}
-
-/// `cargo test --release -p squall-sim --test workers -- --ignored --nocapture two_workers`
-#[test]
-#[ignore = "it measures, on a machine with two idle cores"]
-fn two_workers_beside_this_process_alone() {
-    let took = |workers: usize| {
-        let began = Instant::now();
-        storm().seeds(0..200).workers(workers).run(|trial| shop(trial, false)).assert_valid();
-        began.elapsed()
-    };
-    let mut times: Vec<[Duration; 2]> = (0..5).map(|_| [took(1), took(2)]).collect();
-    let mut median = |side: usize| {
-        times.sort_by_key(|times| times[side]);
-        times[times.len() / 2][side]
-    };
-    let (alone, spread) = (median(0), median(1));
-    let ratio = alone.as_millis() * 100 / spread.as_millis().max(1);
-    println!(
-        "200 seeds: {alone:?} alone, {spread:?} in two workers, ratio {}.{:02}",
-        ratio / 100,
-        ratio % 100
-    );
 }

@@ -102,22 +102,7 @@ impl KafkaBus {
 /// What Kafka and its client can do, and these things besides.
 #[must_use]
 pub fn capabilities(besides: &[Capability]) -> Capabilities {
-    use Capability as C;
-    let own = [
-        C::Transactions,
-        C::Idempotence,
-        C::AckOne,
-        C::AckNone,
-        C::GroupSettings,
-        C::DeleteTopics,
-        C::AddPartitions,
-        C::AlterTopics,
-        C::DeleteRecords,
-        C::Retention,
-        C::Compaction,
-        C::UncleanElection,
-    ];
-    Capabilities::new(AckModel::Prefix, true, &[&own, besides].concat())
+    Capabilities::new(AckModel::Prefix, true, &[&Capability::OF_LOGS, besides].concat())
 }
 
 impl Bus for KafkaBus {

@@ -36,7 +36,7 @@ impl WireAdmin {
     /// How long one node may take to answer, when none answers sooner.
     pub const PATIENCE: Duration = Duration::from_secs(3);
     /// How long a node may take to answer when another one does: a fault strikes in time although nodes are frozen.
-    const LOOK: Duration = Duration::from_millis(700);
+    pub(super) const LOOK: Duration = Duration::from_millis(700);
     /// How long a group may be without a coordinator before a question about it fails.
     pub(super) const ELECTION: Duration = Duration::from_secs(15);
     /// How long a topic may take to get its leaders.
@@ -162,7 +162,7 @@ impl Admin for WireAdmin {
 
     fn coordinator<'a>(&'a self, group: &'a str) -> BoxFuture<'a, Result<Option<u32>, Error>> {
         let group = group.to_owned();
-        self.run(move |nodes| Ok(nodes.coordinator(&group)?.map(|(node, _)| node)))
+        self.run(move |nodes| nodes.coordinator(&group))
     }
 
     fn controller(&self) -> BoxFuture<'_, Result<Option<u32>, Error>> {
@@ -172,7 +172,7 @@ impl Admin for WireAdmin {
 
 impl Nodes {
     /// The answers of all nodes that answer; at least one. A frozen node does not hold up the answer of the others.
-    fn ask_all<T: Send>(
+    pub(super) fn ask_all<T: Send>(
         &self,
         question: impl Fn(&mut Connection) -> Result<T, WireError> + Sync,
     ) -> Result<Vec<T>, WireError> {
@@ -200,11 +200,11 @@ impl Nodes {
         }
     }
 
-    fn metadata(&self, topic: &str) -> Result<Vec<Metadata>, WireError> {
+    pub(super) fn metadata(&self, topic: &str) -> Result<Vec<Metadata>, WireError> {
         self.ask_all(|node| node.metadata(&[topic]))
     }
 
-    fn address(&self, node: u32, host: &str, port: i32) -> Result<SocketAddr, WireError> {
+    pub(super) fn address(&self, node: u32, host: &str, port: i32) -> Result<SocketAddr, WireError> {
         if let Some(address) = self.direct.get(&node) {
             return Ok(*address);
         }
@@ -271,7 +271,7 @@ impl Nodes {
     }
 
     fn committed_now(&self, group: &str, unit: &Unit) -> Result<Option<Position>, Error> {
-        let Some((_, node)) = self.coordinator(group)? else {
+        let Some((_, node)) = self.group_coordinator(group)? else {
             return Err(crate::wire::codes::error(
                 15,
                 format!("the group {group} has no coordinator at the moment"),
@@ -280,23 +280,6 @@ impl Nodes {
         let mut coordinator = Connection::open(node, WireAdmin::PATIENCE)?;
         let offset = coordinator.offset_fetch(group, unit.topic.as_str(), unit.partition)?;
         Ok((offset >= 0).then(|| position(offset)))
-    }
-
-    fn coordinator(&self, group: &str) -> Result<Option<(u32, SocketAddr)>, Error> {
-        let answers = self.ask_all(|node| match node.find_coordinator(group) {
-            // 14, 15: being elected, or its internal topic is just being made.
-            Err(WireError::Broker { code: 14 | 15, .. }) => Ok(None),
-            other => other.map(Some),
-        })?;
-        let mut votes: BTreeMap<(i32, String, i32), usize> = BTreeMap::new();
-        for answer in answers.into_iter().flatten() {
-            *votes.entry(answer).or_default() += 1;
-        }
-        let Some(((number, host, port), _)) = votes.into_iter().max_by_key(|(_, votes)| *votes) else {
-            return Ok(None);
-        };
-        let Ok(number) = u32::try_from(number) else { return Ok(None) };
-        Ok(Some((number, self.address(number, &host, port)?)))
     }
 
     fn controller(&self) -> Result<Option<u32>, Error> {
@@ -390,7 +373,7 @@ fn same_shape(spec: &TopicSpec, found: &BTreeMap<i32, MetadataUnit>) -> Result<(
 }
 
 /// For each partition the answer that counts: the first one of the highest leader epoch.
-fn newest(answers: &[Metadata]) -> BTreeMap<i32, MetadataUnit> {
+pub(super) fn newest(answers: &[Metadata]) -> BTreeMap<i32, MetadataUnit> {
     let mut newest: BTreeMap<i32, MetadataUnit> = BTreeMap::new();
     for unit in answers.iter().flat_map(|answer| &answer.topics).flat_map(|topic| &topic.units) {
         let known = newest.entry(unit.partition).or_insert_with(|| unit.clone());

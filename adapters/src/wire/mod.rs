@@ -6,6 +6,7 @@
 //! | Metadata | 7 | any node |
 //! | DescribeQuorum | 0 | any node |
 //! | FindCoordinator | 2 | any node |
+//! | ListGroups | 2 | a coordinator |
 //! | CreateTopics | 4 | any node |
 //! | ListOffsets | 5 | the leader |
 //! | OffsetFetch | 7 | the coordinator |
@@ -22,6 +23,7 @@ mod changes;
 mod codec;
 pub mod codes;
 mod connection;
+mod coordinators;
 mod requests;
 
 pub use admin::WireAdmin;

@@ -105,18 +105,6 @@ impl Connection {
         })
     }
 
-    /// The broker that coordinates a group: number, host, port.
-    pub fn find_coordinator(&mut self, group: &str) -> Result<(i32, String, i32), WireError> {
-        let mut body = Writer::default();
-        body.string(group).i8(0);
-        self.request((10, 2, false), &body, |reader| {
-            reader.i32()?;
-            let code = reader.i16()?;
-            WireError::check(code, reader.string()?)?;
-            Ok((reader.i32()?, reader.string()?, reader.i32()?))
-        })
-    }
-
     /// Creates topics: for each its name, Kafka's error code (0 is none) and what the broker says about it.
     pub fn create_topics(
         &mut self,

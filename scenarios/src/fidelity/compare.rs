@@ -3,9 +3,13 @@
 //! - Verdicts: each of the model's is one of the real ones.
 //! - Classes: what every real run showed, the model showed at least once; what every run of the model showed, some real
 //!   run did; an anomaly that the model ever showed, some real run did. What a situation calls chance is left out.
-//! - The worst unavailability: the ranges over the runs touch, when the real one is stretched by two seconds and by two
-//!   fifths both ways; real machines are busy, and the draws of few runs do not reach the ends of a range.
+//! - The worst unavailability, and the longest that a record was unread: the ranges over the runs touch, when the real
+//!   one is stretched by two seconds and by two fifths both ways; real machines are busy, and the draws of few runs do
+//!   not reach the ends of a range. How long records were unread is left out where no real run says it.
 //! - A deviation of the situation takes its class out, and must be seen.
+//!
+//! One more run on real brokers is held against all runs that are known already, on real brokers and of the model:
+//! [`strays`].
 
 use super::{Observed, Situation};
 use std::{collections::BTreeSet, fmt};
@@ -13,7 +17,7 @@ use std::{collections::BTreeSet, fmt};
 /// One thing that differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
-    /// The class; `verdict` and `unavailable` are classes too.
+    /// The class; `verdict`, `unavailable` and `unread` are classes too.
     pub class: String,
     /// What of it the real brokers showed.
     pub real: String,
@@ -45,12 +49,46 @@ pub fn differences(situation: &Situation, real: &[Observed], model: &[Observed])
     found.into_iter().filter(|difference| !known(&difference.class)).chain(gone).collect()
 }
 
+/// What one more run on real brokers showed that none of the known ones did, on real brokers or in the model; and what
+/// it lacks that all of these had. Classes that the situation leaves to chance are left out.
+#[must_use]
+pub fn strays(situation: &Situation, fresh: &Observed, known: &[Observed]) -> Vec<Difference> {
+    let one = std::slice::from_ref(fresh);
+    let mut found = Vec::new();
+    if known.iter().all(|run| run.verdict != fresh.verdict) {
+        let words: BTreeSet<&str> = known.iter().map(|run| run.verdict.word()).collect();
+        found.push(Difference {
+            class: "verdict".to_owned(),
+            real: fresh.verdict.word().to_owned(),
+            model: format!("{} before, or", words.into_iter().collect::<Vec<_>>().join(" or ")),
+        });
+    }
+    let all: BTreeSet<&String> = known.iter().chain(one).flat_map(|run| &run.classes).collect();
+    for class in all.into_iter().filter(|class| !situation.chance.contains(class)) {
+        let count = known.iter().filter(|run| run.classes.contains(class)).count();
+        let shown = fresh.classes.contains(class);
+        if (shown && count == 0) || (!shown && count == known.len()) {
+            found.push(Difference {
+                class: class.clone(),
+                real: format!("in {} of 1 runs", u8::from(shown)),
+                model: format!("in {count} of {} runs before, or", known.len()),
+            });
+        }
+    }
+    found.extend(spans("unavailable", unavailable(one), unavailable(known)));
+    found.extend(spans("unread", unread(one), unread(known)));
+    found
+}
+
 /// What differs, known or not.
 pub(super) fn everything(situation: &Situation, real: &[Observed], model: &[Observed]) -> Vec<Difference> {
     let mut found = Vec::new();
     found.extend(verdicts(real, model));
     found.extend(classes(situation, real, model));
-    found.extend(unavailable(real, model));
+    found.extend(spans("unavailable", unavailable(real), unavailable(model)));
+    if unread(real).is_some() {
+        found.extend(spans("unread", unread(real), unread(model)));
+    }
     found
 }
 
@@ -85,25 +123,35 @@ fn classes(situation: &Situation, real: &[Observed], model: &[Observed]) -> Vec<
     found
 }
 
-fn unavailable(real: &[Observed], model: &[Observed]) -> Option<Difference> {
-    let (real, model) = (range(real), range(model));
+/// The least and the greatest of some spans, in milliseconds.
+type Range = Option<(u64, u64)>;
+
+fn spans(class: &str, real: Range, model: Range) -> Option<Difference> {
     let touch = match (real, model) {
         (Some((real_low, real_high)), Some((low, high))) => {
             high >= (real_low * 5 / 7).saturating_sub(2_000) && low <= real_high * 7 / 5 + 2_000
         }
         (real, model) => real.is_none() == model.is_none(),
     };
-    (!touch).then(|| Difference { class: "unavailable".to_owned(), real: told(real), model: told(model) })
+    (!touch).then(|| Difference { class: class.to_owned(), real: told(real), model: told(model) })
 }
 
-/// The least and the greatest of the worst unavailability, in milliseconds.
-pub(super) fn range(runs: &[Observed]) -> Option<(u64, u64)> {
-    let spans = || runs.iter().filter_map(|run| run.unavailable_ms);
-    Some((spans().min()?, spans().max()?))
+/// The worst unavailability.
+pub(super) fn unavailable(runs: &[Observed]) -> Range {
+    range(runs.iter().filter_map(|run| run.unavailable_ms))
+}
+
+/// The longest that a record was unread.
+pub(super) fn unread(runs: &[Observed]) -> Range {
+    range(runs.iter().filter_map(|run| run.unread_ms))
+}
+
+fn range(spans: impl Iterator<Item = u64> + Clone) -> Range {
+    Some((spans.clone().min()?, spans.max()?))
 }
 
 /// `8.7 to 11.0 s`.
-pub(super) fn told(range: Option<(u64, u64)>) -> String {
+pub(super) fn told(range: Range) -> String {
     let tenths = |millis: u64| format!("{}.{}", millis / 1_000, millis % 1_000 / 100);
     match range {
         None => "never".to_owned(),
@@ -124,6 +172,7 @@ mod tests {
             verdict: Verdict::Valid,
             classes: classes.iter().map(|class| (*class).to_owned()).collect(),
             unavailable_ms: Some(unavailable_ms),
+            unread_ms: None,
             sent: 10,
             acked: 10,
             found: Vec::new(),
@@ -172,6 +221,30 @@ mod tests {
         assert_eq!(told(&situation(), &real, &[run(&[], 18_000)]), ["unavailable"]);
         assert_eq!(told(&situation(), &real, &[run(&[], 4_000)]), ["unavailable"]);
         assert_eq!(told(&situation(), &real, &[run(&[], 4_500)]), [""; 0]);
+    }
+
+    #[test]
+    fn how_long_records_are_unread_counts_where_a_real_run_says_it() {
+        let unread = |millis: u64| [Observed { unread_ms: Some(millis), ..run(&[], 0) }];
+        assert_eq!(told(&situation(), &unread(9_000), &unread(15_000)), ["unread"]);
+        assert_eq!(told(&situation(), &unread(9_000), &unread(14_000)), [""; 0]);
+        assert_eq!(told(&situation(), &unread(9_000), &[run(&[], 0)]), ["unread"]);
+        assert_eq!(told(&situation(), &[run(&[], 0)], &unread(15_000)), [""; 0]);
+    }
+
+    #[test]
+    fn one_more_run_strays_by_what_was_never_seen_and_by_what_was_always_seen() {
+        let known = [run(&["sends acked", "sends unknown"], 9_000), run(&["sends acked"], 12_000)];
+        let told = |fresh: Observed| -> Vec<String> {
+            strays(&situation(), &fresh, &known).into_iter().map(|stray| stray.class).collect()
+        };
+        assert_eq!(told(run(&["sends acked"], 10_000)), [""; 0]);
+        assert_eq!(told(run(&["sends acked", "sends unknown"], 10_000)), [""; 0]);
+        assert_eq!(told(run(&["sends acked", "found duplicate"], 10_000)), ["found duplicate"]);
+        assert_eq!(told(run(&[], 10_000)), ["sends acked"]);
+        assert_eq!(told(run(&["sends acked"], 30_000)), ["unavailable"]);
+        let invalid = Observed { verdict: Verdict::Invalid, ..run(&["sends acked"], 10_000) };
+        assert_eq!(told(invalid), ["verdict"]);
     }
 
     #[test]

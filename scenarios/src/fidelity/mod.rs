@@ -13,10 +13,11 @@
 mod compare;
 mod observed;
 mod page;
+mod readers;
 mod record;
 mod situation;
 
-pub use compare::{Difference, differences};
+pub use compare::{Difference, differences, strays};
 pub use observed::Observed;
 pub use page::page;
 pub use record::Record;

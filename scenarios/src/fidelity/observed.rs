@@ -1,5 +1,6 @@
 //! What one run showed, as far as two runs of a situation can be compared.
 
+use super::readers;
 use serde::{Deserialize, Serialize};
 use squall_history::{
     History, Report, Verdict,
@@ -19,7 +20,9 @@ use std::collections::BTreeSet;
 /// | `commits unacknowledged` | commits that failed or whose outcome is unknown: which of the two, a slow machine decides |
 /// | `commit CODE` | a commit ended with this error |
 /// | `units revoked`, `units lost` | a consumer handed units back, or learned that it had lost them |
+/// | `units taken back` | a consumer was given a unit that it had handed back just before |
 /// | `position reset` | a consumer had a position, and it was impossible |
+/// | `gaps read` | a consumer read on, and places were left out between two records |
 /// | `transactions committed`, `aborted`, `unknown` | transactions that ended so |
 /// | `end CODE` | the end of a transaction failed with this error |
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +37,10 @@ pub struct Observed {
     /// How long the worst unit was unavailable, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unavailable_ms: Option<u64>,
+    /// The longest time from the ack of a record until a consumer was handed it, in milliseconds. Records of runs before
+    /// this was looked at lack it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unread_ms: Option<u64>,
     /// Sends begun by the workload.
     pub sent: u64,
     /// Sends that were acknowledged.
@@ -87,6 +94,12 @@ impl Observed {
                 _ => {}
             }
         }
+        if readers::took_units_back(history) {
+            happened("units taken back".to_owned());
+        }
+        if readers::saw_gaps(history) {
+            happened("gaps read".to_owned());
+        }
         let counts = &report.counts;
         Self {
             seed,
@@ -95,6 +108,7 @@ impl Observed {
             unavailable_ms: counts
                 .unavailable
                 .map(|span| u64::try_from(span.as_millis()).unwrap_or(u64::MAX)),
+            unread_ms: readers::longest_unread(history),
             sent: counts.sent,
             acked: counts.acked,
             found: report.anomalies.iter().map(|found| format!("{} {}", found.kind, found.count)).collect(),

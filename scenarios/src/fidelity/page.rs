@@ -2,7 +2,7 @@
 
 use super::{
     Observed,
-    compare::{everything, range, told},
+    compare::{everything, told, unavailable, unread},
     entries, modelled,
 };
 use std::{collections::BTreeSet, fmt::Write};
@@ -17,7 +17,8 @@ pub fn page(bus: &str) -> Result<String, String> {
          # What real brokers did, and what the model of {bus} does\n\n\
          Each situation is a scenario in `scenarios/fidelity/{bus}/`. What real brokers did is kept in `records/` there, and is made\n\
          anew by `squall fidelity --refresh`. The model is held against every record in every test run; classes left to\n\
-         chance are those of which a single run says nothing. Times are the worst unavailability of a unit.\n\n\
+         chance are those of which a single run says nothing. Times are the worst unavailability of a unit, and how long\n\
+         a record that a consumer was handed had been acknowledged at most.\n\n\
          | situation | rules | real brokers | the model | deviation, and why |\n|---|---|---|---|---|\n"
     );
     let mut sources = BTreeSet::new();
@@ -65,8 +66,11 @@ fn cell(runs: &[Observed]) -> String {
         })
         .collect();
     let mut cell = verdicts.join(" or ");
-    if let Some(range) = range(runs) {
+    if let Some(range) = unavailable(runs) {
         cell.push_str(&format!(", {}", told(Some(range))));
+    }
+    if let Some(range) = unread(runs) {
+        cell.push_str(&format!(", unread {}", told(Some(range))));
     }
     if !classes.is_empty() {
         cell.push_str(&format!("; {}", classes.join(", ")));

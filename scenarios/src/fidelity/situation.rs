@@ -81,6 +81,19 @@ const ENTRIES: &[Entry] = entries!(
         "member-killed"
         "member-paused"
         "member-restarted"
+        "zombie-transactional"
+        "transaction-hanging"
+        "transaction-timed-out"
+        "aborted-read-committed"
+        "aborted-read-uncommitted"
+        "eager-rebalance"
+        "cooperative-rebalance"
+        "consumer-protocol"
+        "commit-by-evicted"
+        "unclean-election"
+        "truncation"
+        "compaction-late-reader"
+        "delete-records-late-reader"
     ;
 );
 

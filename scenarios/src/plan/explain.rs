@@ -313,6 +313,7 @@ fn producers(f: &mut fmt::Formatter<'_>, group: &Producers) -> fmt::Result {
             write!(f, ", all as {id}")?;
         }
     }
+    client(f, group.profile)?;
     match group.starts {
         Some(starts) => writeln!(f, "; from {starts} on"),
         None => writeln!(f),
@@ -389,13 +390,20 @@ fn membership(f: &mut fmt::Formatter<'_>, group: &Consumers) -> fmt::Result {
     if group.is_static {
         write!(f, "; static members")?;
     }
-    if group.profile == Profile::Java {
-        write!(f, "; Java's client")?;
-    }
+    client(f, group.profile)?;
     if group.reset == Reset::Latest {
         write!(f, "; from the end")?;
     }
     Ok(())
+}
+
+/// Whose habits a simulated client has, where that is said.
+fn client(f: &mut fmt::Formatter<'_>, profile: Profile) -> fmt::Result {
+    match profile {
+        Profile::Native => Ok(()),
+        Profile::Java => write!(f, "; Java's client"),
+        Profile::Java3 => write!(f, "; Java's client 3.x"),
+    }
 }
 
 /// `1 node`, `3 nodes`.

@@ -32,7 +32,7 @@ pub use producers::{PlannedRecord, ProducerPlan, Records};
 pub use warnings::Warning;
 
 use crate::format::{CommitPolicy, Consumers, Fsync, OneOrMany, Producers, Scenario};
-use squall_bus::{Acks, Capability, ClusterSpec, Fault, Topic, TopicSpec};
+use squall_bus::{Acks, Capability, ClusterSpec, Fault, Time, Topic, TopicSpec};
 use squall_history::guarantees::{self, Cleanup, Configuration, TopicFacts};
 use squall_sim::kernel::Choices;
 use std::{
@@ -146,10 +146,17 @@ impl Plan {
     /// How many partitions each topic has in the end, in the order of their names.
     #[must_use]
     pub fn partitions_at_end(&self) -> BTreeMap<Topic, u32> {
+        self.partitions_at(Time(u64::MAX))
+    }
+
+    /// How many partitions each topic has once every change that is due until then is made, in the order of their
+    /// names.
+    #[must_use]
+    pub fn partitions_at(&self, time: Time) -> BTreeMap<Topic, u32> {
         let mut counts: BTreeMap<Topic, u32> =
             self.topics().into_iter().map(|spec| (spec.topic, spec.partitions)).collect();
         let created = counts.clone();
-        for change in &self.changes {
+        for change in self.changes.iter().take_while(|change| change.at <= time) {
             match change.what {
                 TopicChange::Grow(count) => drop(counts.insert(change.topic.clone(), count)),
                 TopicChange::Recreate => {

@@ -81,8 +81,7 @@ async fn delete_records(
     change: &Change,
     deadline: Time,
 ) -> Result<(), Error> {
-    let partitions =
-        plan.topics().into_iter().find(|spec| spec.topic == change.topic).map_or(0, |spec| spec.partitions);
+    let partitions = plan.partitions_at(change.at).get(&change.topic).copied().unwrap_or(0);
     for partition in 0..partitions {
         let unit = Unit::new(&change.topic, partition);
         persist(cluster, deadline, || admin.delete_records(&unit, None)).await?;

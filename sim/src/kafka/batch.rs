@@ -4,7 +4,7 @@
 
 use super::{
     group::{GroupSnapshot, consumer::ConsumerGroupRecord},
-    protocol::{GroupIx, PartitionId},
+    protocol::{Few, GroupIx, PartitionId},
     txn::{
         messages::{Marker, ProducerIdAndEpoch},
         state::TxnSnapshot,
@@ -43,9 +43,9 @@ pub struct CommittedOffset {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Payload {
     /// A client's records.
-    Records(Vec<Record>),
+    Records(Few<Record>),
     /// Offsets committed by a group, one record each.
-    Offsets(GroupIx, Vec<CommittedOffset>),
+    Offsets(GroupIx, Few<CommittedOffset>),
     /// A group's members and generation after a rebalance.
     Group(Arc<GroupSnapshot>),
     /// Offsets of a group within a transaction, one record each: they count once the transaction is committed.
@@ -95,7 +95,12 @@ pub fn record_bytes(record: &Record) -> u32 {
 impl Batch {
     /// A batch of client records, intact, with its size counted.
     #[must_use]
-    pub fn of_records(records: Vec<Record>, stamp: Option<ProducerStamp>, timestamp: Time) -> Self {
+    pub fn of_records(
+        records: impl Into<Few<Record>>,
+        stamp: Option<ProducerStamp>,
+        timestamp: Time,
+    ) -> Self {
+        let records = records.into();
         let bytes =
             records.iter().fold(BATCH_OVERHEAD, |bytes, record| bytes.saturating_add(record_bytes(record)));
         Self { payload: Payload::Records(records), stamp, bytes, timestamp, intact: true }
@@ -125,7 +130,8 @@ impl Batch {
     pub fn count(&self) -> u32 {
         match &self.payload {
             Payload::Records(records) => records.len() as u32,
-            Payload::Offsets(_, offsets) | Payload::TxnOffsets(_, _, offsets) => offsets.len() as u32,
+            Payload::Offsets(_, offsets) => offsets.len() as u32,
+            Payload::TxnOffsets(_, _, offsets) => offsets.len() as u32,
             Payload::OffsetsGone(_, partitions) => partitions.len() as u32,
             Payload::Group(_)
             | Payload::ConsumerGroup(_)

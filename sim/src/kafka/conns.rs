@@ -3,11 +3,12 @@
 use super::{
     delete_records::ParkedDeletion,
     fetch::ParkedFetch,
+    metadata::TopicId,
     produce::ParkedProduce,
-    protocol::{PartitionId, Request},
+    protocol::{PartitionId, Request, TopicIx},
 };
 use crate::kernel::ConnId;
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
 /// What the last request of a connection waits for.
 #[derive(Debug, Default)]
@@ -32,6 +33,8 @@ pub(super) struct Conn {
     pub(super) gone: bool,
     /// The partitions of the Fetch that waited here last: it watches them.
     pub(super) watched: Vec<PartitionId>,
+    /// The topic ids that its last Fetch named, all known under this many records of metadata.
+    pub(super) known_ids: Option<(Arc<[(TopicIx, TopicId)]>, u64)>,
 }
 
 /// All open connections of a broker.

@@ -12,11 +12,13 @@
 use super::{
     Touch,
     broker::{Broker, Env},
+    conns::Conn,
     error::ErrorCode,
     metadata::Image,
     protocol::{FetchRequest, FetchedPartition, PartitionId, TopicIx},
     replica::Role,
 };
+use std::sync::Arc;
 
 impl Broker {
     /// Drops a replica whose topic is gone or is another one.
@@ -64,15 +66,23 @@ impl Broker {
 }
 
 /// The answer to a Fetch that names a topic by an id that is not the topic's here; `None` if all are.
-pub(super) fn unknown_ids(request: &FetchRequest, image: &Image) -> Option<Vec<FetchedPartition>> {
-    let ids = request.topic_ids.as_deref()?;
+pub(super) fn unknown_ids(
+    known: &mut Conn,
+    request: &FetchRequest,
+    image: &Image,
+) -> Option<Vec<FetchedPartition>> {
+    let ids = request.topic_ids.as_ref()?;
+    if known.known_ids.as_ref().is_some_and(|(known, end)| Arc::ptr_eq(known, ids) && *end == image.end) {
+        return None;
+    }
+    if ids.iter().all(|(topic, id)| image.topic(*topic).is_some_and(|image| image.id == *id)) {
+        known.known_ids = Some((Arc::clone(ids), image.end));
+        return None;
+    }
     let known = |topic: TopicIx| {
         let named = ids.iter().find(|(named, _)| *named == topic).map(|(_, id)| *id);
         named.is_none_or(|id| image.topic(topic).is_some_and(|image| image.id == id))
     };
-    if ids.iter().all(|(topic, id)| image.topic(*topic).is_some_and(|image| image.id == *id)) {
-        return None;
-    }
     let unknown = request.partitions.iter().filter(|at| !known(at.id.topic));
     Some(unknown.map(|at| FetchedPartition::refused(at.id, ErrorCode::UnknownTopicId)).collect())
 }

@@ -7,13 +7,13 @@
 //! - Where the reader's last epoch ends earlier here than at the reader, the answer says so and nothing else.
 
 use super::{
-    Kafka,
+    Kafka, answers,
     broker::{Broker, Env},
     conns::{Busy, Conn},
     deletion::unknown_ids,
     error::ErrorCode,
     lull::{Asked, Lull, Proposal},
-    protocol::{Entry, FetchPartition, FetchRequest, FetchedPartition, PartitionId, ResponseBody},
+    protocol::{Entry, FetchPartition, FetchRequest, FetchedPartition, Few, PartitionId, ResponseBody},
     replica::Replica,
     txn::partition::Aborted,
 };
@@ -59,7 +59,8 @@ impl Broker {
         mut request: FetchRequest,
         env: &mut Env<'_, '_>,
     ) -> Option<ResponseBody> {
-        if let Some(unknown) = unknown_ids(&request, env.image) {
+        let known = self.conns.get_mut(conn);
+        if let Some(unknown) = known.and_then(|known| unknown_ids(known, &request, env.image)) {
             return Some(ResponseBody::Fetch(unknown));
         }
         if !env.rules.check_fetch_epochs {
@@ -230,7 +231,8 @@ impl Broker {
         };
         let expired = expired && until <= now;
         let among = among.unwrap_or(&parked.request.partitions);
-        let unknown = unknown_ids(&parked.request, env.image);
+        let known = self.conns.get_mut(conn);
+        let unknown = known.and_then(|known| unknown_ids(known, &parked.request, env.image));
         if let Some(said) = unknown.or_else(|| self.say(&parked.request, among, expired, env)) {
             if said.is_empty() && self.proposes_lull(conn, &mut parked, env) {
                 return self.park(conn, parked);
@@ -318,11 +320,10 @@ impl Broker {
         expired: bool,
         env: &Env<'_, '_>,
     ) -> Option<Vec<FetchedPartition>> {
-        let follower = request.replica.map(|(node, _)| node);
         if !expired && !partitions.iter().any(|at| self.has_more(at, request, env)) {
             return None;
         }
-        let mut said = Vec::new();
+        let mut said = answers::spare();
         let mut bytes = 0_u32;
         let mut urgent = false;
         for at in partitions {
@@ -335,9 +336,10 @@ impl Broker {
             }
         }
         if !expired && !urgent && (bytes == 0 || bytes < request.min_bytes) {
+            answers::keep(said);
             return None;
         }
-        if let Some(node) = follower {
+        if let Some((node, _)) = request.replica {
             self.told(node, &said);
         }
         Some(said)
@@ -398,7 +400,7 @@ impl Broker {
             high_watermark: replica.high_watermark,
             log_start: start,
             aborted: Vec::new(),
-            entries: Vec::new(),
+            entries: Few::new(),
             diverging,
             leader: None,
             preferred,
@@ -412,7 +414,7 @@ impl Broker {
         }
         if at.offset < limit && (first || max_bytes > 0) {
             let entries = replica.log.read(at.offset, limit, at.max_bytes.min(max_bytes));
-            fetched.entries = entries.to_vec();
+            fetched.entries = Few::of(entries);
             if follower.is_none() && request.isolation == Isolation::ReadCommitted {
                 fetched.aborted = aborted(replica, at.offset, &fetched.entries);
             }

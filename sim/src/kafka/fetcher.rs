@@ -5,7 +5,7 @@
 //! - After an error the partition rests for `replica_fetch_backoff`, after a broken connection the whole fetcher.
 
 use super::{
-    Timer, Touch,
+    Timer, Touch, answers,
     broker::{Broker, BrokerTimer, Env},
     error::ErrorCode,
     links::Lane,
@@ -195,13 +195,14 @@ impl Broker {
     }
 
     /// A leader answered.
-    pub(super) fn fetched(&mut self, leader: NodeId, said: Vec<FetchedPartition>, env: &mut Env<'_, '_>) {
+    pub(super) fn fetched(&mut self, leader: NodeId, mut said: Vec<FetchedPartition>, env: &mut Env<'_, '_>) {
         self.fetchers[leader.index()].answered();
-        for fetched in said {
+        for fetched in said.drain(..) {
             if !self.fetchers[leader.index()].stale.contains(&fetched.id) {
                 self.take_in(leader, fetched, env);
             }
         }
+        answers::keep(said);
         self.settle(env);
     }
 

@@ -2,7 +2,7 @@
 
 use super::{
     error::ErrorCode,
-    protocol::{Assignor, CommittedOffset, PartitionId, TopicIx},
+    protocol::{Assignor, CommittedOffset, Few, PartitionId, TopicIx},
 };
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -122,7 +122,7 @@ pub struct OffsetCommitRequest {
     /// The member and its generation or epoch; `None` from a client that is no member.
     pub member: Option<MemberEpoch>,
     /// The offsets.
-    pub offsets: Vec<CommittedOffset>,
+    pub offsets: Few<CommittedOffset>,
 }
 
 /// Asks where the group goes on.

@@ -146,7 +146,8 @@ impl Log {
         *self = Self { start: offset, end: offset, sparse_below: offset, ..Self::default() };
     }
 
-    /// Raises the first offset that may be read; whether it rose. What lies before it stays on disk for now.
+    /// Raises the first offset that may be read; whether it rose. A segment that lies before it stays on disk until
+    /// retention drops it, and so does the part of one that reaches beyond it.
     pub(super) fn raise_start(&mut self, offset: u64) -> bool {
         let rises = offset > self.start;
         if rises {

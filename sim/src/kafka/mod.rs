@@ -7,6 +7,7 @@
 //! - Model code asks its rules, never which version or bug this is.
 
 mod admin;
+mod answers;
 mod assign;
 pub mod batch;
 mod broker;
@@ -75,7 +76,7 @@ use protocol::{GroupIx, Msg, PartitionId, TopicIx};
 use quorum::MetadataBatch;
 use server::Server;
 use squall_bus::{Capabilities, Error, ErrorClass};
-use std::{collections::BTreeMap, sync::Arc};
+use std::{cell::RefCell, collections::BTreeMap, sync::Arc};
 use txn::messages::TxnIx;
 use voter::QuorumTimer;
 
@@ -199,6 +200,8 @@ pub struct Kafka {
     starts: u64,
     /// How many unclean elections each partition has had, for the invariants.
     unclean_elections: BTreeMap<PartitionId, u32>,
+    /// What invariants know of logs, together.
+    committed: RefCell<invariants::CommittedLogs>,
     /// What administrators asked for and is not committed yet, in order.
     wanted: Vec<Wanted>,
     /// How many topics of each name were created, by number.
@@ -241,6 +244,7 @@ impl Kafka {
             truth: Image::default(),
             starts: 0,
             unclean_elections: BTreeMap::new(),
+            committed: RefCell::default(),
             wanted: Vec::new(),
             creations: Vec::new(),
             controller: Some(first_controller),

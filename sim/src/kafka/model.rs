@@ -10,46 +10,31 @@ use super::{
     metadata::{PartitionImage, TopicId, TopicSettings},
     protocol::{CommittedOffset, PartitionId, TopicIx},
     replica::Replica,
+    rules::Rules,
     topic_config,
 };
 use crate::{
     kernel::{Choices, Ctx, NodeId, Site},
-    model::{BusModel, OpId},
+    model::{BusModel, OpId, said},
 };
 use squall_bus::{
     AckModel, Capabilities, Capability, ConsumerConfig, ConsumerEvent, Delivery, Error, ErrorClass, Position,
     ProducerConfig, Role, Subscription, Topic, TopicSpec, TopicState, Unit,
 };
-use std::{collections::BTreeMap, time::Duration};
+use std::{cell::RefCell, collections::BTreeMap, time::Duration};
 
 const MINORITY: Site = Site::new("kafka.minority");
+
+thread_local! {
+    /// What rules said last.
+    static SAID: RefCell<Option<(Rules, String)>> = const { RefCell::new(None) };
+}
 
 /// What a simulated Kafka can do.
 pub(super) fn capabilities() -> Capabilities {
     use Capability as C;
-    Capabilities::new(
-        AckModel::Prefix,
-        true,
-        &[
-            C::Transactions,
-            C::Idempotence,
-            C::AckOne,
-            C::AckNone,
-            C::GroupSettings,
-            C::PowerFail,
-            C::LinkFaults,
-            C::DropResponses,
-            C::ProcessFaults,
-            C::ClientFaults,
-            C::DeleteTopics,
-            C::AddPartitions,
-            C::AlterTopics,
-            C::DeleteRecords,
-            C::Retention,
-            C::Compaction,
-            C::UncleanElection,
-        ],
-    )
+    let faults = [C::PowerFail, C::LinkFaults, C::DropResponses, C::ProcessFaults, C::ClientFaults];
+    Capabilities::new(AckModel::Prefix, true, &[&C::OF_LOGS[..], &faults].concat())
 }
 
 fn refused(code: &'static str, message: String) -> Error {
@@ -201,7 +186,7 @@ impl BusModel for Kafka {
     }
 
     fn rules(&self) -> String {
-        self.shared.rules.to_string()
+        said(&SAID, &self.shared.rules)
     }
 
     fn brokers(&self) -> u32 {

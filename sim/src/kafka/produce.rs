@@ -14,7 +14,7 @@ use super::{
     conns::Busy,
     error::ErrorCode,
     producers::Checked,
-    protocol::{Batch, Entry, PartitionId, ProduceRequest, ProducedPartition, ResponseBody},
+    protocol::{Batch, Entry, Few, PartitionId, ProduceRequest, ProducedPartition, ResponseBody},
     replica::{Replica, Waiter, store},
     rules::Rules,
 };
@@ -27,9 +27,9 @@ use std::sync::Arc;
 pub(super) struct ParkedProduce {
     correlation: u32,
     pub(super) until: Time,
-    results: Vec<ProducedPartition>,
+    results: Few<ProducedPartition>,
     /// Which results are still open.
-    open: Vec<bool>,
+    open: Few<bool>,
     left: u32,
 }
 
@@ -58,8 +58,8 @@ impl Broker {
         let Some(acks) = request.acks.acks() else {
             return self.refuse_acks(conn, correlation, &request, env);
         };
-        let mut results = Vec::with_capacity(request.batches.len());
-        let mut open = vec![false; request.batches.len()];
+        let mut results = Few::with_capacity(request.batches.len());
+        let mut open: Few<bool> = request.batches.iter().map(|_| false).collect();
         for (index, (id, batch)) in request.batches.into_iter().enumerate() {
             let waits =
                 acks == Acks::All && (env.rules.replicate_transactions || batch.transaction().is_none());

@@ -22,6 +22,7 @@ pub use super::group_protocol::{
     JoinGroupResponse, JoinedMember, MemberEpoch, MemberId, MemberSubscription, OffsetCommitRequest,
     OffsetFetchRequest, SyncGroupRequest,
 };
+pub use crate::few::Few;
 pub use squall_bus::Assignor;
 
 use super::{
@@ -169,7 +170,7 @@ pub enum ResponseBody {
     /// See [`MetadataResponse`].
     Metadata(MetadataResponse),
     /// One result for each partition of the request, in its order.
-    Produce(Vec<ProducedPartition>),
+    Produce(Few<ProducedPartition>),
     /// Partitions that have something to say.
     Fetch(Vec<FetchedPartition>),
     /// One result for each partition of the request, in its order.
@@ -189,7 +190,7 @@ pub enum ResponseBody {
     /// OK, or why not.
     LeaveGroup(ErrorCode),
     /// One result for each offset of the request, in its order.
-    OffsetCommit(Vec<(PartitionId, ErrorCode)>),
+    OffsetCommit(Few<(PartitionId, ErrorCode)>),
     /// Where the group goes on, if it ever committed there.
     OffsetFetch(ErrorCode, Vec<(PartitionId, Option<CommittedOffset>)>),
     /// About transactions.
@@ -247,7 +248,7 @@ pub struct ProduceRequest {
     /// Of a transactional producer: its transactional id.
     pub txn: Option<ProduceTxn>,
     /// One batch for each partition.
-    pub batches: Vec<(PartitionId, Arc<Batch>)>,
+    pub batches: Few<(PartitionId, Arc<Batch>)>,
 }
 
 /// What became of one batch.
@@ -316,7 +317,7 @@ pub struct FetchedPartition {
     pub aborted: Vec<Aborted>,
     /// Batches from the one that holds the offset asked for; consumers get none above the high watermark, at
     /// read_committed none above the last stable offset.
-    pub entries: Vec<Entry>,
+    pub entries: Few<Entry>,
     /// The reader's log diverges: the largest epoch of the leader's log that is not above the reader's last
     /// one, and where it ends there.
     pub diverging: Option<(u32, u64)>,
@@ -336,7 +337,7 @@ impl FetchedPartition {
             high_watermark: 0,
             log_start: 0,
             aborted: Vec::new(),
-            entries: Vec::new(),
+            entries: Few::new(),
             diverging: None,
             leader: None,
             preferred: None,

@@ -6,24 +6,23 @@
 //! little later (rule A5).
 
 mod control;
+mod lulls;
+mod process;
 
 use super::{
     Kafka, Shared, Timer,
     broker::{Broker, Env},
-    controller::{Controller, Records},
-    error::ErrorCode,
-    lifecycle::{Advice, Lifecycle, Stage},
+    controller::Controller,
+    lifecycle::Lifecycle,
     links::{Lane, Links, Own, ReplyTo},
-    lull::{Asked, Proposal},
     metadata::Image,
     protocol::{Msg, PartitionId, Request, RequestBody, Response, ResponseBody},
     voter::Voter,
 };
-use crate::kernel::{Boot, ConnId, Ctx, Event, FileId, Mark, NodeId, Site};
+use crate::kernel::{ConnId, Ctx, Event, NodeId, Site};
 use crate::nodes::NodeSet;
 use std::time::Duration;
 
-const STARTUP: Site = Site::new("kafka.server.startup");
 const APPLY: Site = Site::new("kafka.metadata.apply");
 
 /// What a server has beside its part in the quorum if it is a broker.
@@ -124,70 +123,6 @@ impl Server {
         }
     }
 
-    // Lulls.
-
-    /// Whether this event proposed a lull, or ends all of them.
-    pub(super) fn has_lulls_to_settle(&self) -> bool {
-        self.roused
-            || self.voter.roused
-            || !self.voter.lulls.is_empty()
-            || self.data().is_some_and(|broker| broker.roused || !broker.lulls.is_empty())
-    }
-
-    /// The next lull that this event proposed.
-    pub(super) fn next_lull(&mut self) -> Option<Proposal> {
-        let broker = self.broker.as_mut();
-        broker.and_then(|broker| broker.data.lulls.pop()).or_else(|| self.voter.lulls.pop())
-    }
-
-    /// Whether this event ends all lulls.
-    pub(super) fn take_roused(&mut self) -> bool {
-        let data = self.broker.as_mut().is_some_and(|broker| std::mem::take(&mut broker.data.roused));
-        data | std::mem::take(&mut self.voter.roused) | std::mem::take(&mut self.roused)
-    }
-
-    /// Falls silent with a leader that proposes it, if this node would ask for exactly the same again.
-    pub(super) fn fall_silent(&mut self, leader: NodeId, proposal: &Proposal) -> bool {
-        let Proposal { conn, lull, asked } = proposal;
-        match (asked, &mut self.broker) {
-            (Asked::Fetch { partitions, epoch }, Some(broker)) => {
-                self.links.is(leader, Lane::Fetch, *conn)
-                    && broker.life.epoch == *epoch
-                    && broker.data.fetchers[leader.index()].fall_silent(partitions, *lull)
-            }
-            (Asked::Fetch { .. }, None) => false,
-            (Asked::Quorum { .. }, _) => {
-                self.links.is(leader, Lane::Quorum, *conn) && self.voter.fall_silent(leader, asked, *lull)
-            }
-        }
-    }
-
-    /// Nothing came of a lull: the answer leaves, though it says nothing.
-    pub(super) fn answer_after_all(
-        &mut self,
-        proposal: &Proposal,
-        ctx: &mut Ctx<'_, Kafka>,
-        shared: &Shared,
-    ) {
-        match &proposal.asked {
-            Asked::Fetch { .. } => {
-                self.with_broker(ctx, shared, |broker, env| broker.answer_after_all(proposal.conn, env));
-            }
-            Asked::Quorum { correlation, .. } => {
-                let to = ReplyTo::Conn(proposal.conn, *correlation);
-                self.voter.answer_after_all(to, &mut self.links, ctx);
-            }
-        }
-    }
-
-    /// Ends this node's part in every lull.
-    pub(super) fn rouse(&mut self, ctx: &mut Ctx<'_, Kafka>) {
-        self.voter.rouse(ctx);
-        if let Some(broker) = &mut self.broker {
-            broker.data.rouse(ctx);
-        }
-    }
-
     /// Runs something of the broker's with all that it needs.
     fn with_broker(
         &mut self,
@@ -206,132 +141,6 @@ impl Server {
             ctx,
         };
         run(&mut broker.data, &mut env);
-    }
-
-    // The process.
-
-    fn start(&mut self, boot: Boot, settled: Option<NodeId>, ctx: &mut Ctx<'_, Kafka>, shared: &Shared) {
-        let rules = &shared.rules;
-        self.boots += 1;
-        self.links.reset();
-        self.controller = None;
-        (self.up, self.gone, self.apply_armed, self.syncing) = (false, false, false, 0);
-        self.known_leader = None;
-        if self.boots == 1
-            && let Some(leader) = settled
-        {
-            self.start_settled(leader, ctx, shared);
-            return;
-        }
-        self.image = Image::default();
-        if boot == Boot::Fresh {
-            self.voter.wipe();
-        }
-        if let Some(broker) = &mut self.broker {
-            if boot == Boot::Fresh {
-                broker.data.wipe();
-                broker.life.clean_epoch = None;
-            }
-            broker.published = false;
-            broker.life.start();
-            broker.data.start(rules, ctx);
-        }
-        let takes = ctx.between(
-            STARTUP,
-            u64::from(self.me.0),
-            u64::from(self.boots),
-            rules.startup_min.as_nanos() as u64,
-            rules.startup_max.as_nanos() as u64,
-        );
-        ctx.timer(Duration::from_nanos(takes), Timer::Up);
-    }
-
-    /// The cluster has been running for long: this node has its part in it at once.
-    fn start_settled(&mut self, leader: NodeId, ctx: &mut Ctx<'_, Kafka>, shared: &Shared) {
-        self.up = true;
-        self.known_leader = Some(leader);
-        self.voter.start_settled(leader, &shared.rules, &mut self.links, ctx);
-        if let Some(broker) = &mut self.broker {
-            let epoch = self.image.broker(self.me).map_or(0, |broker| broker.epoch);
-            broker.life.start();
-            broker.life.start_settled(epoch, &shared.rules, ctx);
-            broker.data.start(&shared.rules, ctx);
-            self.publish(ctx, shared);
-        }
-    }
-
-    fn came_up(&mut self, ctx: &mut Ctx<'_, Kafka>, shared: &Shared) {
-        self.up = true;
-        self.voter.start(&shared.rules, &mut self.links, ctx);
-        if let Some(broker) = &mut self.broker {
-            broker.life.stage = Stage::Registering;
-            broker.life.schedule(Duration::ZERO, ctx);
-        }
-    }
-
-    fn stop(&mut self, ctx: &mut Ctx<'_, Kafka>, shared: &Shared) {
-        let advice = match &mut self.broker {
-            Some(broker) => broker.life.stop(ctx),
-            None => Advice::Leave,
-        };
-        self.follow_advice(advice, ctx, shared);
-    }
-
-    fn follow_advice(&mut self, advice: Advice, ctx: &mut Ctx<'_, Kafka>, shared: &Shared) {
-        if advice == Advice::Leave {
-            if let Some(broker) = &mut self.broker {
-                broker.life.stage = Stage::Leaving;
-            }
-            ctx.timer(shared.rules.shutdown_takes, Timer::Gone);
-        }
-    }
-
-    /// The last of a process that stops in good order: what it wrote is synced.
-    fn finish(&mut self, ctx: &mut Ctx<'_, Kafka>) {
-        if let Some(broker) = &mut self.broker {
-            broker.data.checkpoint();
-            let dirty: Vec<FileId> = broker
-                .data
-                .replicas()
-                .map(|replica| replica.file)
-                .filter(|file| ctx.disk().written(*file) > ctx.disk().synced(*file))
-                .collect();
-            for file in dirty {
-                match ctx.sync(file) {
-                    Ok(()) => self.syncing += 1,
-                    Err(_) => return self.halt(ctx),
-                }
-            }
-        }
-        if self.syncing == 0 {
-            self.exit(ctx);
-        }
-    }
-
-    fn synced(&mut self, ok: bool, ctx: &mut Ctx<'_, Kafka>) {
-        if !ok {
-            return self.halt(ctx);
-        }
-        self.syncing = self.syncing.saturating_sub(1);
-        if self.syncing == 0 {
-            self.exit(ctx);
-        }
-    }
-
-    fn exit(&mut self, ctx: &mut Ctx<'_, Kafka>) {
-        if let Some(broker) = &mut self.broker
-            && broker.life.epoch > 0
-        {
-            broker.life.clean_epoch = Some(broker.life.epoch);
-        }
-        self.voter.resign(&mut self.links, ctx);
-        self.halt(ctx);
-    }
-
-    fn halt(&mut self, ctx: &mut Ctx<'_, Kafka>) {
-        self.roused = true;
-        self.gone = true;
-        ctx.exit();
     }
 
     // Connections.
@@ -382,49 +191,6 @@ impl Server {
             | RequestBody::AlterPartition(_)
             | RequestBody::Admin(_) => self.control(request.client, request.body, to, ctx, shared),
             _ => self.with_broker(ctx, shared, |broker, env| broker.request(conn, request, env)),
-        }
-    }
-
-    /// A request of another server, or of this one.
-    fn control(
-        &mut self,
-        from: NodeId,
-        body: RequestBody,
-        to: ReplyTo,
-        ctx: &mut Ctx<'_, Kafka>,
-        shared: &Shared,
-    ) {
-        let rules = &shared.rules;
-        if let RequestBody::Quorum(request) = body {
-            self.voter.on_request(from, request, to, rules, &mut self.links, ctx);
-            return;
-        }
-        let now = ctx.now();
-        let Some(controller) = self.controller.as_mut().filter(|_| self.voter.is_active()) else {
-            self.links.reply(to, not_controller(&body), ctx);
-            return;
-        };
-        let (records, answer) = match body {
-            RequestBody::BrokerRegistration(request) => controller.register(request, rules, now),
-            RequestBody::BrokerHeartbeat(request) => controller.heartbeat(request, rules, now),
-            RequestBody::AlterPartition(request) => controller.alter(&request, rules),
-            RequestBody::Admin(request) => controller.admin(&request, rules, &shared.names, ctx.choices()),
-            _ => return,
-        };
-        self.decide(records, ctx);
-        if let Some(controller) = &mut self.controller {
-            controller.waiting.push_back((controller.image.end - 1, to, answer));
-        }
-    }
-
-    /// The controller appends what it decided.
-    fn decide(&mut self, records: Records, ctx: &mut Ctx<'_, Kafka>) {
-        if let Some(controller) = &mut self.controller
-            && !records.is_empty()
-        {
-            controller.decide(&records);
-            self.voter.append(records);
-            self.voter.appended(&mut self.links, ctx);
         }
     }
 
@@ -536,33 +302,6 @@ impl Server {
         }
     }
 
-    /// Takes the controller up, or lays it down.
-    fn change_controller(&mut self, ctx: &mut Ctx<'_, Kafka>, shared: &Shared) {
-        if let Some(controller) = self.controller.take() {
-            for (_, to, body) in controller.waiting {
-                self.links.reply(to, refusal(&body), ctx);
-            }
-            return;
-        }
-        let mut image = self.image.clone();
-        for batch in &self.voter.log()[image.end as usize..] {
-            image.apply(&batch.records, &mut Vec::new());
-        }
-        if self.voter.epoch() > 1 {
-            ctx.mark(Mark::ControllerChanged);
-        }
-        self.controller = Some(Controller::new(image, shared.servers, ctx.now()));
-        ctx.timer(control::session_check(shared), Timer::Sessions(self.voter.epoch()));
-        ctx.timer(shared.rules.leader_check, Timer::Leaders(self.voter.epoch()));
-    }
-
-    fn answer_committed(&mut self, ctx: &mut Ctx<'_, Kafka>) {
-        let committed = self.voter.committed();
-        while let Some((to, body)) = self.controller.as_mut().and_then(|it| it.next_committed(committed)) {
-            self.links.reply(to, body, ctx);
-        }
-    }
-
     /// Brings this node's view up to what it knows to be committed.
     fn apply(&mut self, ctx: &mut Ctx<'_, Kafka>, shared: &Shared) {
         let mut changed = Vec::new();
@@ -605,35 +344,5 @@ impl Server {
         all.sort_unstable();
         all.dedup();
         self.with_broker(ctx, shared, |broker, env| broker.metadata_changed(&all, env));
-    }
-}
-
-/// The answer of a node that does not control the cluster.
-fn not_controller(body: &RequestBody) -> ResponseBody {
-    let error = ErrorCode::NotController;
-    match body {
-        RequestBody::BrokerRegistration(_) => ResponseBody::BrokerRegistration(error, 0),
-        RequestBody::AlterPartition(_) => ResponseBody::AlterPartition(error, Vec::new()),
-        RequestBody::Admin(_) => ResponseBody::Admin(error, Vec::new()),
-        _ => ResponseBody::BrokerHeartbeat(super::protocol::BrokerHeartbeatResponse {
-            error,
-            fenced: true,
-            should_shutdown: false,
-        }),
-    }
-}
-
-/// The answer of a controller that lost its office before it could commit.
-fn refusal(body: &ResponseBody) -> ResponseBody {
-    let error = ErrorCode::NotController;
-    match body {
-        ResponseBody::BrokerRegistration(..) => ResponseBody::BrokerRegistration(error, 0),
-        ResponseBody::AlterPartition(..) => ResponseBody::AlterPartition(error, Vec::new()),
-        ResponseBody::Admin(..) => ResponseBody::Admin(error, Vec::new()),
-        _ => ResponseBody::BrokerHeartbeat(super::protocol::BrokerHeartbeatResponse {
-            error,
-            fenced: true,
-            should_shutdown: false,
-        }),
     }
 }

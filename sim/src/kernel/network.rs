@@ -236,6 +236,12 @@ impl<M: Message> Network<M> {
         self.end_of(conn, node).is_some_and(|end| self.conns[conn.0 as usize].ends[end].open)
     }
 
+    /// Whether links have a bandwidth, so that the size of a packet matters.
+    #[inline]
+    pub(super) fn is_limited(&self) -> bool {
+        self.bandwidth.is_some()
+    }
+
     /// When a packet sent now arrives. Draws the link's latency by (link, connection, message number).
     pub(super) fn arrival(
         &mut self,

@@ -16,15 +16,20 @@ use super::{
 };
 use crate::{
     kernel::{Choices, Ctx, NodeId, Site},
-    model::BusModel,
+    model::{BusModel, said},
 };
 use squall_bus::{
     AckModel, Capabilities, Capability, ConsumerConfig, ConsumerEvent, Delivery, Error, ErrorClass, Position,
     ProducerConfig, Role, Subscription, Topic, TopicSpec, TopicState, Unit, lowering::Lowering,
 };
-use std::{sync::Arc, time::Duration};
+use std::{cell::RefCell, sync::Arc, time::Duration};
 
 const MINORITY: Site = Site::new("nats.minority");
+
+thread_local! {
+    /// What rules said last.
+    static SAID: RefCell<Option<(Rules, String)>> = const { RefCell::new(None) };
+}
 
 /// What a simulated NATS can do.
 pub(super) fn capabilities(rules: &Rules) -> Capabilities {
@@ -206,7 +211,7 @@ impl BusModel for Nats {
     }
 
     fn rules(&self) -> String {
-        self.shared.rules.to_string()
+        said(&SAID, &self.shared.rules)
     }
 
     fn brokers(&self) -> u32 {

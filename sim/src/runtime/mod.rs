@@ -7,7 +7,7 @@
 //!
 //! Limits: tokio's timers have a grain of 1 ms, the kernel's clock has none; a task that a tokio timer woke may
 //! see a kernel clock up to 1 ms behind tokio's. Squall's own workload uses the bus's clock and never tokio's;
-//! such runs set [`Options::host_timers`] to false and the kernel runs freely.
+//! such runs set [`Options::host_timers`] to false and the kernel runs freely, in a runtime without timers.
 //!
 //! What tasks take from their surroundings (random numbers, the wall clock) the seed does not decide, unless
 //! `squall-pin` is linked, which asks [`ambient`].
@@ -58,7 +58,8 @@ pub(crate) trait Engine: Send + Sync + 'static {
 /// How to run.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The tasks use timers of the host's (`tokio::time`). Without, the kernel need not wait for any.
+    /// The tasks use timers of the host's (`tokio::time`). Without, the runtime has none (a task that asks for one
+    /// panics), and the kernel need not wait for any.
     pub host_timers: bool,
     /// The run is broken after so many kernel events.
     pub max_events: u64,
@@ -202,6 +203,12 @@ impl Control {
         }
     }
 
+    fn wake_root(&self) {
+        if let Some(waker) = &*lock(&self.root) {
+            waker.wake_by_ref();
+        }
+    }
+
     fn wake_driver(&self) {
         let waker = lock(&self.driver).take();
         if let Some(waker) = waker {
@@ -247,24 +254,22 @@ fn host<T: Send + 'static>(
     })));
     let (parked, begun, over) = (Arc::clone(&hook), Arc::clone(&hook), hook);
     let base = Arc::new(Mutex::new(None));
-    let unparked = Arc::clone(&base);
-    let host_timers = options.host_timers;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .on_thread_park(move || {
-            if let Some(hook) = &mut *lock(&parked) {
-                hook.park();
-            }
-        })
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.on_thread_park(move || {
+        if let Some(hook) = &mut *lock(&parked) {
+            hook.park();
+        }
+    });
+    if options.host_timers {
+        let unparked = Arc::clone(&base);
         // Only a park lets tokio's time jump.
-        .on_thread_unpark(move || {
-            if host_timers && let Some(start) = *lock(&unparked) {
+        builder.enable_time().start_paused(true).on_thread_unpark(move || {
+            if let Some(start) = *lock(&unparked) {
                 ambient::advance(host_time(start));
             }
-        })
-        .build()
-        .expect("a current-thread runtime without I/O has nothing that can fail");
+        });
+    }
+    let runtime = builder.build().expect("a current-thread runtime without I/O has nothing that can fail");
     ambient::begin();
     let result = runtime.block_on(async move {
         let start = tokio::time::Instant::now();
@@ -275,13 +280,12 @@ fn host<T: Send + 'static>(
         if options.host_timers {
             engine.set_host_clock(Some(Arc::new(move || host_time(start))));
         }
-        let driver = match options.host_timers {
-            true => tokio::spawn(drive(Arc::clone(&control), start)),
-            false => tokio::spawn(come_back()),
-        };
+        let driver = options.host_timers.then(|| tokio::spawn(drive(Arc::clone(&control), start)));
         let main = tokio::spawn(watched(main(), Arc::clone(&control)));
         let result = Root { main, control }.await;
-        driver.abort();
+        if let Some(driver) = driver {
+            driver.abort();
+        }
         engine.set_host_clock(None);
         result
     });
@@ -335,10 +339,12 @@ impl Hook {
             Ok(at) if !wakers.is_empty() => {
                 ambient::advance(at.unwrap_or_default());
                 wakers.drain(..).for_each(Waker::wake);
-                // The wakers may all belong to tasks that are gone: the driver's turn brings us back here. (Where time
-                // is the kernel's alone, it has one as soon as nobody else has.)
+                // The wakers may all belong to tasks that are gone: the turn of the driver, or of the root where there
+                // is no driver, brings us back here.
                 if self.host_timers {
                     self.control.wake_driver();
+                } else {
+                    self.control.wake_root();
                 }
             }
             Ok(Some(next)) => {
@@ -374,13 +380,6 @@ async fn drive(control: Arc<Control>, start: tokio::time::Instant) {
     .await;
 }
 
-/// Brings the hook back when no task is left to run and none was woken: what tokio's time shows then is of no account.
-async fn come_back() {
-    loop {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
-}
-
 /// Resolves with main's result, or as soon as the run is broken.
 struct Root<T> {
     main: tokio::task::JoinHandle<T>,
@@ -391,7 +390,11 @@ impl<T> Future for Root<T> {
     type Output = Result<T, Broken>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        *lock(&self.control.root) = Some(cx.waker().clone());
+        let mut root = lock(&self.control.root);
+        if !root.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
+            *root = Some(cx.waker().clone());
+        }
+        drop(root);
         if let Some(cause) = lock(&self.control.broken).take() {
             self.main.abort();
             return Poll::Ready(Err(cause));

@@ -4,6 +4,9 @@
 //! header off again before the service sees the record. A delivery is `corrupt` when its key and payload are not
 //! what was sent under that value. A record that goes to the dead-letter topic is linked to the one that it stands for.
 
+mod units;
+mod values;
+
 use super::named::Name;
 use bytes::Bytes;
 use squall_bus::{
@@ -21,6 +24,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
+use units::Units;
 
 /// The header that carries a record's value.
 const VALUE_HEADER: &str = "squall-value";
@@ -91,6 +95,7 @@ impl GroupRecords {
 struct Known {
     /// What was sent, by value: the value is the index.
     sent: Vec<Sent>,
+    units: Units,
     /// How many producers each process has opened.
     sessions: BTreeMap<String, u32>,
     /// The value of what was delivered at each place.
@@ -249,7 +254,7 @@ impl Recorder {
     }
 
     fn with_value(&self, mut record: Record, value: u64) -> Record {
-        let value = Bytes::from(value.to_string());
+        let value = values::text(value);
         record.headers.reserve_exact(1);
         record.headers.push(Header { name: Arc::clone(&self.header), value });
         record
@@ -278,7 +283,7 @@ impl Recorder {
             let (is_sent, corrupt) = (sent.is_some(), sent.is_none_or(|sent| !sent.is(&delivery.record)));
             let process = process.id(|name| history.process(name));
             let group = group.map(|group| group.id(|name| history.group(name)));
-            let unit = history.unit(&delivery.unit);
+            let unit = known.units.id(history, &delivery.unit);
             if let (Some(value), Some(group), true) = (value, group, is_sent) {
                 known.values.insert((unit, delivery.position), value);
                 known.records_of(group).delivered(value);
@@ -307,7 +312,7 @@ impl Recorder {
     ) {
         self.write(|known, history, now| {
             known.last = now;
-            let place = (history.unit(&delivery.unit), delivery.position);
+            let place = (known.units.id(history, &delivery.unit), delivery.position);
             // Without a value it was none of ours, which the delivery has told already.
             let Some(value) = known.values.get(&place).copied() else { return };
             let process = history.process(process);
@@ -326,10 +331,11 @@ impl Recorder {
         group: &(impl Name<GroupId> + ?Sized),
         positions: &[(Unit, Position)],
     ) -> Option<OpId> {
-        self.write(|_, history, now| {
+        self.write(|known, history, now| {
             let process = process.id(|name| history.process(name));
             let group = group.id(|name| history.group(name));
-            let positions = positions.iter().map(|(unit, at)| (history.unit(unit), at.0)).collect();
+            let positions =
+                positions.iter().map(|(unit, at)| (known.units.id(history, unit), at.0)).collect();
             history.invoke(now, process, Invoke::Commit { group, positions, txn: None })
         })
     }
@@ -349,7 +355,7 @@ impl Recorder {
     ) -> Option<OpId> {
         self.write(|known, history, now| {
             let group = group.id(|name| history.group(name));
-            let place = (group, history.unit(&delivery.unit), delivery.position);
+            let place = (group, known.units.id(history, &delivery.unit), delivery.position);
             let delivery = known.delivered.get(&place).copied()?;
             let process = process.id(|name| history.process(name));
             Some(history.invoke(now, process, Invoke::Settle { delivery, how }))

@@ -222,6 +222,10 @@ fn membership(check: &mut Check<'_>, path: &Path, group: &Consumers) {
         }
         _ => {}
     }
+    if group.protocol == GroupProtocol::Consumer && group.profile == Profile::Java3 {
+        let message = "the client of `profile: java-3` has no consumer protocol yet";
+        check.report(&path.key("protocol"), message, "write `protocol: classic`, or `profile: java`");
+    }
     if group.protocol == GroupProtocol::Consumer {
         for (key, said) in [("session_timeout", group.session_timeout), ("heartbeat", group.heartbeat)] {
             if said.is_some() {

@@ -8,7 +8,7 @@
 //! - While the first of them backs off, nothing leaves the partition.
 //! - Sequence numbers count records, per partition and epoch of the producer id, from 0; they wrap at 2^31.
 
-use super::super::protocol::{Batch, PartitionId, Payload, ProducerStamp};
+use super::super::protocol::{Batch, Few, PartitionId, Payload, ProducerStamp};
 use super::defaults::Resend;
 use crate::model::OpId;
 use squall_bus::{Record, Time};
@@ -33,7 +33,7 @@ pub(crate) struct Waiting {
 pub(crate) struct Attempted {
     pub(crate) batch: Arc<Batch>,
     /// Who waits for the outcome; empty once they have it.
-    pub(crate) ops: Vec<OpId>,
+    pub(crate) ops: Few<OpId>,
     /// The place of its first record among all records of this producer.
     pub(crate) number: u64,
     /// When its first record was handed over.
@@ -140,14 +140,16 @@ impl Queue {
         }
         let first = self.waiting.front()?;
         let (number, created) = (first.number, first.created);
-        let (mut ops, mut records, mut bytes) = (Vec::new(), Vec::new(), 0_u32);
-        while let Some(next) = self.waiting.front() {
+        let (mut count, mut bytes) = (0, 0_u32);
+        for next in &self.waiting {
             let more = bytes.saturating_add(next.bytes);
-            if !ops.is_empty() && (more > limits.bytes || ops.len() >= limits.records as usize) {
+            if count > 0 && (more > limits.bytes || count >= limits.records as usize) {
                 break;
             }
-            let Some(next) = self.waiting.pop_front() else { break };
-            bytes = more;
+            (count, bytes) = (count + 1, more);
+        }
+        let (mut ops, mut records) = (Few::with_capacity(count), Few::with_capacity(count));
+        for next in self.waiting.drain(..count) {
             ops.push(next.op);
             records.push(next.record);
         }

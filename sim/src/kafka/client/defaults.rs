@@ -205,6 +205,8 @@ pub(crate) struct ConsumerDefaults {
     pub(crate) assignors: &'static [Assignor],
     /// Whether the library has the eager sticky assignor (Java).
     pub(crate) has_eager_sticky: bool,
+    /// Whether the library speaks the consumer protocol (KIP-848) in a release: librdkafka since 2.12, Java since 4.0.
+    pub(crate) has_consumer_protocol: bool,
     /// Whether eager and cooperative assignors may be mixed, which makes the member eager (Java).
     pub(crate) mixes_assignors: bool,
     /// Whether an assignment without news is told after a revocation too (Java).
@@ -338,6 +340,8 @@ const JAVA_PRODUCER: ProducerDefaults = ProducerDefaults {
     unknown_topic_code: "UNKNOWN_TOPIC_OR_PARTITION",
 };
 
+const JAVA_3_CONSUMER: ConsumerDefaults = ConsumerDefaults { has_consumer_protocol: false, ..JAVA_CONSUMER };
+
 const JAVA_3_PRODUCER: ProducerDefaults =
     ProducerDefaults { linger: ms(0), transaction_version: TransactionVersion::V1, ..JAVA_PRODUCER };
 
@@ -348,6 +352,7 @@ const RDKAFKA_CONSUMER: ConsumerDefaults = ConsumerDefaults {
     max_poll_interval: ms(300_000),
     assignors: &[Assignor::Range, Assignor::RoundRobin],
     has_eager_sticky: false,
+    has_consumer_protocol: true,
     mixes_assignors: false,
     tells_empty_assignment: false,
     fatal_code: Some("_FATAL"),
@@ -376,6 +381,7 @@ const JAVA_CONSUMER: ConsumerDefaults = ConsumerDefaults {
     max_poll_interval: ms(300_000),
     assignors: &[Assignor::Range, Assignor::CooperativeSticky],
     has_eager_sticky: true,
+    has_consumer_protocol: true,
     mixes_assignors: true,
     tells_empty_assignment: true,
     fatal_code: None,
@@ -410,7 +416,8 @@ pub(crate) const fn producer(profile: ClientProfile) -> ProducerDefaults {
 pub(crate) const fn consumer(profile: ClientProfile) -> ConsumerDefaults {
     match profile {
         ClientProfile::Native => RDKAFKA_CONSUMER,
-        ClientProfile::Java | ClientProfile::Java3 => JAVA_CONSUMER,
+        ClientProfile::Java => JAVA_CONSUMER,
+        ClientProfile::Java3 => JAVA_3_CONSUMER,
     }
 }
 

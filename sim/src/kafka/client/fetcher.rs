@@ -13,7 +13,7 @@
 //! - Whatever was asked for before a seek or a new assignment carries an old version and is dropped.
 
 use super::super::{
-    Shared,
+    Shared, answers,
     error::ErrorCode,
     protocol::{
         Entry, FetchPartition, FetchRequest, FetchedPartition, ListOffsetsPartition, ListedOffset,
@@ -131,6 +131,37 @@ impl Chunk {
     }
 }
 
+/// What earlier fetches leave to later ones: memory, nothing else.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Spare {
+    wanted: Vec<(Slot, u32)>,
+    asked: Vec<Vec<(u32, u32)>>,
+    /// What was last asked of each broker. When it has answered nobody has it but we.
+    requests: Vec<Option<Arc<Vec<FetchPartition>>>>,
+}
+
+impl Spare {
+    /// Empty lists for a fetch from this broker: what is asked for, and where to read.
+    fn take(&mut self, slot: Slot) -> (Vec<(u32, u32)>, Arc<Vec<FetchPartition>>) {
+        let place = slot as usize;
+        if place >= self.requests.len() {
+            self.requests.resize_with(place + 1, || None);
+        }
+        let mut request = self.requests[place].take().unwrap_or_default();
+        match Arc::get_mut(&mut request) {
+            Some(places) => places.clear(),
+            None => request = Arc::default(),
+        }
+        (self.asked.pop().unwrap_or_default(), request)
+    }
+
+    /// A fetch is over.
+    pub(super) fn keep(&mut self, mut asked: Vec<(u32, u32)>) {
+        asked.clear();
+        self.asked.push(asked);
+    }
+}
+
 impl Consumer {
     /// Asks for whatever may be asked for now.
     pub(super) fn fetch(&mut self, io: &mut dyn Io) {
@@ -139,7 +170,7 @@ impl Consumer {
         }
         let now = io.now();
         let mut later: Option<Time> = None;
-        let mut wanted: Vec<(Slot, u32)> = Vec::new();
+        let mut wanted = std::mem::take(&mut self.spare.wanted);
         let has_room = self.ready_records < self.settings.config.prefetch;
         for place in 0..self.units.len() {
             let reading = &self.units[place];
@@ -179,7 +210,9 @@ impl Consumer {
             for slot in 0..self.fetching.len() as Slot {
                 self.fetch_from(slot, &wanted, io);
             }
+            wanted.clear();
         }
+        self.spare.wanted = wanted;
         if let Some(at) = later
             && self.fetch_at.is_none_or(|armed| at < armed)
         {
@@ -189,20 +222,19 @@ impl Consumer {
     }
 
     fn fetch_from(&mut self, slot: Slot, wanted: &[(Slot, u32)], io: &mut dyn Io) {
-        let library = &self.settings.library;
-        let wanted = wanted.iter().filter(|(leader, _)| *leader == slot);
-        let units = wanted.clone().count();
-        if units == 0 {
+        if !wanted.iter().any(|(leader, _)| *leader == slot) {
             return;
         }
-        let (mut asked, mut partitions) = (Vec::with_capacity(units), Vec::with_capacity(units));
-        for (_, place) in wanted {
+        let library = &self.settings.library;
+        let (mut asked, mut partitions) = self.spare.take(slot);
+        let places = Arc::make_mut(&mut partitions);
+        for (_, place) in wanted.iter().filter(|(leader, _)| *leader == slot) {
             let reading = &mut self.units[*place as usize];
             let Place::At(offset) = reading.place else { continue };
             asked.push((*place, reading.version));
             let current_leader_epoch = self.net.metadata.partition(reading.id).map(|view| view.epoch);
             reading.valid_under = current_leader_epoch;
-            partitions.push(FetchPartition {
+            places.push(FetchPartition {
                 id: reading.id,
                 current_leader_epoch,
                 offset,
@@ -219,10 +251,11 @@ impl Consumer {
             max_wait: library.fetch_wait,
             min_bytes: library.fetch_min_bytes,
             max_bytes: library.fetch_max_bytes,
-            partitions: Arc::new(partitions),
+            partitions: Arc::clone(&partitions),
             rack: self.settings.config.rack.and_then(|node| node.checked_sub(1)).map(NodeId),
             topic_ids: self.net.metadata.topic_ids(),
         };
+        self.spare.requests[slot as usize] = Some(partitions);
         self.net.conns.send(
             slot,
             RequestBody::Fetch(request),
@@ -252,11 +285,11 @@ impl Consumer {
     pub(super) fn fetched(
         &mut self,
         asked: &[(u32, u32)],
-        partitions: Vec<FetchedPartition>,
+        mut partitions: Vec<FetchedPartition>,
         io: &mut dyn Io,
     ) {
         let was_empty = self.ready.is_empty();
-        for partition in partitions {
+        for partition in partitions.drain(..) {
             let place = asked.iter().copied().find(|(place, version)| {
                 self.units
                     .get(*place as usize)
@@ -266,6 +299,7 @@ impl Consumer {
                 self.fetched_one(place, partition, io);
             }
         }
+        answers::keep(partitions);
         if was_empty && !self.ready.is_empty() {
             io.emit(Output::Readable(io.node()));
         }

@@ -26,6 +26,7 @@ mod connections;
 mod consumer;
 mod dealing;
 mod defaults;
+mod doors;
 mod epochs;
 mod fetcher;
 mod filter;

@@ -14,7 +14,7 @@
 use super::super::{
     Shared,
     error::ErrorCode,
-    protocol::{CommittedOffset, MemberEpoch, OffsetCommitRequest, PartitionId, RequestBody},
+    protocol::{CommittedOffset, Few, MemberEpoch, OffsetCommitRequest, PartitionId, RequestBody},
 };
 use super::{
     Io, Timer,
@@ -33,7 +33,7 @@ pub(crate) struct Commit {
     number: u64,
     /// Nobody waits for an automatic one.
     op: Option<OpId>,
-    offsets: Vec<CommittedOffset>,
+    offsets: Few<CommittedOffset>,
     member: MemberEpoch,
     deadline: Time,
     not_before: Time,
@@ -107,7 +107,7 @@ impl Consumer {
                 refusal(library.commit_outside, "the consumer is no member of its group now", false);
             return io.emit(Output::Done(op, outcome));
         };
-        let mut offsets = Vec::with_capacity(positions.len());
+        let mut offsets = Few::with_capacity(positions.len());
         for (unit, position) in positions {
             let Some(id) = shared.names.partition(unit) else {
                 let message = format!("{unit} was never heard of in this cluster");
@@ -131,7 +131,7 @@ impl Consumer {
     fn push_commit(
         &mut self,
         op: Option<OpId>,
-        offsets: Vec<CommittedOffset>,
+        offsets: Few<CommittedOffset>,
         member: MemberEpoch,
         io: &mut dyn Io,
     ) {

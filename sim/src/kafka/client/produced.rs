@@ -14,7 +14,7 @@
 use super::super::{
     Shared,
     error::ErrorCode,
-    protocol::{ProducedPartition, RequestBody},
+    protocol::{Few, ProducedPartition, RequestBody},
 };
 use super::{
     Io,
@@ -39,14 +39,14 @@ impl Producer {
     pub(super) fn produced(
         &mut self,
         slot: Slot,
-        batches: Vec<(u32, Attempted)>,
+        mut batches: Vec<(u32, Attempted)>,
         results: &[ProducedPartition],
         io: &mut dyn Io,
         shared: &Shared,
     ) {
         self.windows[slot as usize] -= 1;
-        let numbers: Vec<u32> = batches.iter().map(|(number, _)| *number).collect();
-        for ((number, attempted), result) in batches.into_iter().zip(results) {
+        let numbers: Few<u32> = batches.iter().map(|(number, _)| *number).collect();
+        for ((number, attempted), result) in batches.drain(..).zip(results) {
             self.queues[number as usize].in_flight -= 1;
             if result.error.is_error() {
                 self.refused(number, attempted, result, io, shared);
@@ -54,6 +54,7 @@ impl Producer {
                 self.acknowledged(number, &attempted, result.base_offset, io, shared);
             }
         }
+        self.spare.push(batches);
         self.try_bump(io, shared);
         for number in numbers {
             self.serve(number, io, shared);
@@ -108,7 +109,6 @@ impl Producer {
             self.net.refresh(io);
         }
         let error = outcome::error(result.error, meaning.class, "the broker refused the batch");
-        let error = if self.txn.is_some() { self.txn_error(error, result.error) } else { error };
         let free = meaning.refresh && self.settings.library.free_retry_after_refresh
             || result.error == ErrorCode::OutOfOrderSequenceNumber;
         self.failed(number, attempted, meaning, free, error, io);
@@ -169,6 +169,8 @@ impl Producer {
         let outcome = outcome::given_up(error.clone(), meaning.appended, before);
         self.tell(&attempted.ops, &outcome, io);
         if is_fatal {
+            // The records are told what the broker said, everybody else what the library makes of it.
+            let error = if self.txn.is_some() { self.txn_error(error, meaning.code) } else { error };
             self.finish(error, io);
         } else {
             self.gave_up(&attempted);
@@ -264,7 +266,7 @@ impl Producer {
             if let What::Client(Asked::Produce(batches)) = what {
                 for (_, attempted) in batches {
                     if attempted.created <= oldest {
-                        ops.append(&mut attempted.ops);
+                        ops.extend(std::mem::take(&mut attempted.ops));
                     }
                 }
             }

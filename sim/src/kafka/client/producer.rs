@@ -95,6 +95,8 @@ pub struct Producer {
     pub(super) started: Option<Time>,
     closing: Option<Option<OpId>>,
     pub(super) fatal: Option<Error>,
+    /// Lists of batches that are answered; kept for their memory.
+    pub(super) spare: Vec<Vec<(u32, Attempted)>>,
 }
 
 impl Producer {
@@ -120,6 +122,7 @@ impl Producer {
             taken: 0,
             flush: 0,
             deliveries_at: None,
+            spare: Vec::new(),
             started: None,
             closing: None,
             fatal: None,
@@ -397,7 +400,7 @@ impl Producer {
                 }
             }
         }
-        let mut batches = Vec::with_capacity(1 + others.len());
+        let mut batches = self.spare.pop().unwrap_or_default();
         for number in std::iter::once(number).chain(others) {
             let queue = &mut self.queues[number as usize];
             if let Some(attempted) = queue.take(&self.limits, io.wall()) {

@@ -146,7 +146,7 @@ impl ConsumerSettings {
         let client = &config.client;
         match config.protocol {
             GroupProtocol::Classic => check_assignors(client, &assignors, &library)?,
-            GroupProtocol::Consumer => check_consumer_protocol(client, &config)?,
+            GroupProtocol::Consumer => check_consumer_protocol(client, &config, &library)?,
         }
         if config.prefetch == 0 {
             return Err(refuse(format!("{client} needs prefetch of at least 1 record")));
@@ -210,7 +210,17 @@ fn check_assignors(client: &str, assignors: &[Assignor], library: &ConsumerDefau
     Ok(())
 }
 
-fn check_consumer_protocol(client: &str, config: &ConsumerConfig) -> Result<(), Error> {
+fn check_consumer_protocol(
+    client: &str,
+    config: &ConsumerConfig,
+    library: &ConsumerDefaults,
+) -> Result<(), Error> {
+    if !library.has_consumer_protocol {
+        return Err(refuse(format!(
+            "the client library of {client} has no consumer protocol: its first release with one is 4.0; take the \
+             classic protocol or a newer client"
+        )));
+    }
     if config.session_timeout.is_some() || config.heartbeat_interval.is_some() {
         return Err(refuse(format!(
             "{client} cannot set session_timeout or heartbeat_interval in the consumer protocol: the coordinator says \
@@ -320,6 +330,10 @@ mod tests {
             (
                 "the coordinator says them",
                 group(&|c| (c.protocol, c.session_timeout) = (GroupProtocol::Consumer, Some(SECOND))),
+            ),
+            (
+                "has no consumer protocol",
+                group(&|c| (c.protocol, c.profile) = (GroupProtocol::Consumer, ClientProfile::Java3)),
             ),
             (
                 "for one assignor, not 2",

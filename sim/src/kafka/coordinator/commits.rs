@@ -8,8 +8,8 @@ use crate::{
         error::ErrorCode,
         group::{Group, check_metadata},
         protocol::{
-            BATCH_OVERHEAD, CommittedOffset, OffsetCommitRequest, OffsetFetchRequest, PartitionId, Payload,
-            ResponseBody,
+            BATCH_OVERHEAD, CommittedOffset, Few, OffsetCommitRequest, OffsetFetchRequest, PartitionId,
+            Payload, ResponseBody,
         },
     },
     kernel::{ConnId, Mark},
@@ -19,7 +19,7 @@ use crate::{
 pub(super) const OFFSET_BYTES: u32 = 96;
 
 /// Who waits for a commit, and what each offset gets if it is kept.
-pub(super) type Answer = (ConnId, Vec<(PartitionId, ErrorCode)>);
+pub(super) type Answer = (ConnId, Few<(PartitionId, ErrorCode)>);
 
 impl Coordinator {
     /// Takes a commit in, if the group allows it.
@@ -41,9 +41,12 @@ impl Coordinator {
 
     /// Appends what may be committed; the rest is answered with it.
     fn commit(&mut self, partition: u32, conn: ConnId, request: OffsetCommitRequest, env: &mut Env<'_, '_>) {
-        let (group, mut results, mut offsets) = (request.group, Vec::new(), request.offsets);
-        results.extend(offsets.iter().map(|offset| (offset.partition, check_metadata(offset, env.rules))));
-        offsets.retain(|offset| !check_metadata(offset, env.rules).is_error());
+        let OffsetCommitRequest { group, mut offsets, .. } = request;
+        let check = |offset: &CommittedOffset| check_metadata(offset, env.rules);
+        let mut results: Few<_> = offsets.iter().map(|offset| (offset.partition, check(offset))).collect();
+        if results.iter().any(|(_, error)| error.is_error()) {
+            offsets = offsets.into_iter().filter(|offset| !check(offset).is_error()).collect();
+        }
         let bytes = offsets.iter().fold(BATCH_OVERHEAD, |sum, offset| {
             sum.saturating_add(OFFSET_BYTES).saturating_add(offset.metadata_bytes)
         });
@@ -51,7 +54,7 @@ impl Coordinator {
             let refuse =
                 |result: &mut (PartitionId, ErrorCode)| result.1 = ErrorCode::InvalidCommitOffsetSize;
             results.iter_mut().filter(|(_, error)| !error.is_error()).for_each(refuse);
-            offsets.clear();
+            offsets = Few::new();
         }
         if offsets.is_empty() {
             return self.work.push_back(Work::Reply(conn, ResponseBody::OffsetCommit(results)));

@@ -12,17 +12,19 @@
 mod commits;
 mod loading;
 mod retention;
+mod timers;
+mod transactions;
 
 use super::{
-    Timer, Touch,
-    broker::{Broker, BrokerTimer, Env},
+    Touch,
+    broker::{Broker, Env},
     conns::Busy,
     error::ErrorCode,
     group::{Effect, Group, consumer::ConsumerGroupRecord, consumer_refused, join_failed, sync_failed},
     metadata::Image,
     names::Names,
     protocol::{
-        BATCH_OVERHEAD, Batch, CommittedOffset, Entry, GroupIx, MemberEpoch, MemberId, PartitionId, Payload,
+        BATCH_OVERHEAD, Batch, CommittedOffset, Entry, Few, GroupIx, MemberId, PartitionId, Payload,
         RequestBody, ResponseBody, TopicIx,
     },
     txn::{
@@ -59,7 +61,7 @@ pub(super) enum Work {
 #[derive(Debug)]
 enum Pending {
     /// Offsets on their way, and who waits for which answer if all goes well.
-    Offsets { group: GroupIx, answer: Option<Answer>, offsets: Vec<CommittedOffset>, at: Time, until: Time },
+    Offsets { group: GroupIx, answer: Option<Answer>, offsets: Few<CommittedOffset>, at: Time, until: Time },
     /// Offsets of a transaction on their way.
     TxnOffsets { conn: ConnId, producer: ProducerIdAndEpoch, group: GroupIx, offsets: Vec<CommittedOffset> },
     /// A generation on its way.
@@ -102,9 +104,7 @@ impl Shard {
     fn commits(&self, id: GroupIx) -> bool {
         self.pending.values().any(|pending| matches!(pending, Pending::Offsets { group, .. } if *group == id))
     }
-}
 
-impl Shard {
     /// A transaction ended: its offsets count, or are dropped.
     fn ended(&mut self, marker: &Marker, at: Time) {
         for (id, offset) in self.unstable.ended(marker) {
@@ -417,134 +417,6 @@ impl Coordinator {
                 self.carry_out(partition, id, effects, env);
                 self.arm_group(partition, id, env);
             }
-        }
-    }
-
-    // Transactions.
-
-    /// Whether this broker coordinates the groups of this partition now.
-    pub(super) fn coordinates(&self, partition: u32) -> Result<(), ErrorCode> {
-        match self.shards.get(partition as usize).and_then(Option::as_ref) {
-            None => Err(ErrorCode::NotCoordinator),
-            Some(shard) if shard.loading.is_some() => Err(ErrorCode::CoordinatorLoadInProgress),
-            Some(_) => Ok(()),
-        }
-    }
-
-    /// Whether offsets of a transaction may be taken from this member.
-    pub(super) fn check_txn_commit(
-        &self,
-        partition: u32,
-        group: GroupIx,
-        member: &MemberEpoch,
-    ) -> Result<(), ErrorCode> {
-        self.group(partition, group).ok_or(ErrorCode::UnknownMemberId)?.check_txn_commit(member)
-    }
-
-    /// Offsets that are not taken.
-    pub(super) fn refuse_offsets(&mut self, conn: ConnId, offsets: &[CommittedOffset], error: ErrorCode) {
-        self.work.push_back(commit_answer(conn, offsets, error));
-    }
-
-    /// Writes offsets of a transaction.
-    pub(super) fn append_txn_offsets(
-        &mut self,
-        partition: u32,
-        conn: ConnId,
-        producer: ProducerIdAndEpoch,
-        group: GroupIx,
-        offsets: Vec<CommittedOffset>,
-        env: &mut Env<'_, '_>,
-    ) {
-        if let Err(error) = self.coordinates(partition) {
-            return self.refuse_offsets(conn, &offsets, error);
-        }
-        let bytes = BATCH_OVERHEAD + commits::OFFSET_BYTES * offsets.len() as u32;
-        let payload = Payload::TxnOffsets(producer, group, offsets.clone());
-        let pending = Pending::TxnOffsets { conn, producer, group, offsets };
-        self.append(partition, payload, bytes, pending, env);
-    }
-
-    /// The marker of a transaction is committed in this partition.
-    pub(super) fn txn_ended(&mut self, partition: u32, marker: &Marker, env: &mut Env<'_, '_>) {
-        let at = env.ctx.wall();
-        if let Some(shard) = self.shard(partition) {
-            shard.ended(marker, at);
-            self.watch_retention(env);
-        }
-    }
-
-    // Time.
-
-    fn arm(&mut self, at: Time, env: &mut Env<'_, '_>) {
-        if self.armed.is_none_or(|armed| armed > at) {
-            self.armed = Some(at);
-            env.ctx.timer(at.since(env.ctx.now()), Timer::Broker(BrokerTimer::Groups));
-        }
-    }
-
-    fn arm_group(&mut self, partition: u32, id: GroupIx, env: &mut Env<'_, '_>) {
-        let due = self.shard(partition).and_then(|shard| shard.groups.get(&id)).and_then(Group::due_at);
-        if let Some(due) = due {
-            self.arm(due, env);
-        }
-    }
-
-    /// Does what is due in any group, and wakes again for the next.
-    pub(super) fn due(&mut self, env: &mut Env<'_, '_>) {
-        self.armed = None;
-        let now = env.ctx.now();
-        if self.retention_check.is_some_and(|at| at <= now) {
-            self.retention_check = None;
-            self.expire_offsets(env);
-        }
-        let mut next: Option<Time> = self.retention_check;
-        for partition in 0..self.shards.len() as u32 {
-            self.due_in(partition, env);
-            let Some(shard) = self.shard(partition) else { continue };
-            let commits = shard.pending.values().filter_map(|pending| match pending {
-                Pending::Offsets { answer: Some(_), until, .. } => Some(*until),
-                _ => None,
-            });
-            let soonest =
-                shard.groups.values().filter_map(Group::due_at).chain(commits).chain(shard.loading).min();
-            next = next.into_iter().chain(soonest).min();
-        }
-        if let Some(next) = next {
-            self.arm(next.max(now), env);
-        }
-    }
-
-    fn due_in(&mut self, partition: u32, env: &mut Env<'_, '_>) {
-        let (rules, now) = (env.rules, env.ctx.now());
-        let Some(shard) = self.shard(partition) else { return };
-        if let Some(until) = shard.loading {
-            if until <= now {
-                self.work.push_back(Work::Load(partition));
-            }
-            return;
-        }
-        let mut late = Vec::new();
-        for pending in shard.pending.values_mut() {
-            if let Pending::Offsets { answer, until, .. } = pending
-                && *until <= now
-                && let Some(answer) = answer.take()
-            {
-                late.push(commit_answered(answer, ErrorCode::CoordinatorNotAvailable));
-            }
-        }
-        let mut effects = Vec::new();
-        for (id, group) in &mut shard.groups {
-            if group.due_at().is_some_and(|due| due <= now) {
-                if group.is_missing_somebody(now) {
-                    env.ctx.mark(Mark::MemberExpired);
-                }
-                effects.push((*id, group.due(rules, now)));
-            }
-        }
-        self.work.extend(late);
-        for (id, effects) in effects {
-            self.carry_out(partition, id, effects, env);
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::{
     },
     kernel::NodeId,
 };
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 /// How far a log was found to equal what is committed.
 #[derive(Clone, Copy, Debug, Default)]
@@ -70,14 +70,25 @@ pub(super) struct Touched {
     pub(super) leads: Option<u32>,
     /// How often its node's process has begun.
     pub(super) boots: u64,
+    /// There were transactions in it.
+    pub(super) transactional: bool,
+    /// It leads rightly, and leaves out somebody whom the controller has in sync.
+    pub(super) leaves_out: bool,
 }
 
 impl Touched {
     /// A node's replica as it is now, if there is one.
     pub(super) fn find(model: &Kafka, node: NodeId, id: PartitionId) -> Option<(Self, &Replica)> {
-        let topic = model.truth().topic(id.topic)?.id;
+        let truth = model.truth().topic(id.topic)?;
+        let topic = truth.id;
         let broker = model.servers.get(node.index())?.data()?;
         let replica = broker.replica(id).filter(|replica| replica.topic_id == topic)?;
+        let leads = replica.leading().map(|_| replica.leader_epoch);
+        let truth = truth.partitions.get(id.partition as usize);
+        let rightly =
+            |truth: &&PartitionImage| truth.leader == Some(node) && leads == Some(truth.leader_epoch);
+        let leaves_out =
+            |truth: &PartitionImage| leads.is_some() && !truth.isr.is_within(replica.maximal_isr());
         let touched = Self {
             node,
             id,
@@ -87,29 +98,24 @@ impl Touched {
             high_watermark: replica.high_watermark,
             cleaned: replica.log.sparse_below(),
             cuts: replica.cuts,
-            leads: replica.leading().map(|_| replica.leader_epoch),
+            leads,
             boots: broker.boots(),
+            transactional: replica.producers.transactions().is_some(),
+            leaves_out: truth.filter(rightly).is_some_and(leaves_out),
         };
         Some((touched, replica))
     }
 }
 
-/// All partitions' committed records.
+/// All partitions' committed records: the model holds them, `LogMatching` keeps them up to date and others read them.
 #[derive(Clone, Debug, Default)]
-pub(super) struct CommittedLogs {
+pub(in crate::kafka) struct CommittedLogs {
     partitions: ByPartition<Partition>,
     /// The replicas that the event touched.
     pub(super) touched: Vec<Touched>,
-}
-
-/// Committed records that `LogMatching` keeps up to date and others read.
-#[derive(Clone, Debug, Default)]
-pub(super) struct SharedLogs(Arc<Mutex<CommittedLogs>>);
-
-impl SharedLogs {
-    pub(super) fn lock(&self) -> MutexGuard<'_, CommittedLogs> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+    /// The partitions that the event touched, and the node if it is one replica alone, of which it is not known yet
+    /// that those in sync have all that is committed.
+    pub(super) doubtful: Vec<(PartitionId, Option<NodeId>)>,
 }
 
 impl CommittedLogs {
@@ -216,6 +222,13 @@ impl Partition {
         for verified in &mut self.verified {
             verified.entries = verified.entries.saturating_sub(deleted);
         }
+    }
+
+    /// Whether everybody who must have it has all that is committed, as far as this replica goes.
+    pub(super) fn is_had_by_all(&self, node: NodeId, replica: &Replica) -> bool {
+        self.had_by_all == Some(self.version())
+            && replica.log.end() >= self.end
+            && self.is_verified(node, replica, self.end)
     }
 
     /// Whether a log, as it is now, was found equal up to `upto` before.

@@ -2,7 +2,7 @@
 //!
 //! A record that is missing in a cleaned part has a later one of its key, has no key, or is a tombstone.
 
-use super::committed::{Partition, SharedLogs, Touched, name, replica};
+use super::committed::{Partition, Touched, name, replica};
 use crate::{
     kafka::{
         Kafka, Touch,
@@ -16,17 +16,10 @@ use squall_bus::Time;
 use std::collections::BTreeMap;
 
 /// Looks at each log when it was cleaned.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Compaction {
-    logs: SharedLogs,
     /// Up to where each node's log was cleaned when it was looked at last.
     seen: ByPartition<Vec<u64>>,
-}
-
-impl Compaction {
-    pub(super) fn over(logs: SharedLogs) -> Self {
-        Self { logs, seen: ByPartition::default() }
-    }
 }
 
 /// The first offset that the cleaner took away without a right to.
@@ -93,7 +86,7 @@ impl Invariant<Kafka> for Compaction {
     }
 
     fn after(&mut self, model: &Kafka, _: &[Touch], _: Time) -> Result<(), String> {
-        let logs = &mut *self.logs.lock();
+        let logs = &mut *model.committed.borrow_mut();
         for place in 0..logs.touched.len() {
             let Touched { node, id, cleaned, .. } = logs.touched[place];
             if cleaned == 0 {
@@ -113,7 +106,7 @@ impl Invariant<Kafka> for Compaction {
     }
 
     fn full(&self, model: &Kafka) -> Result<(), String> {
-        let mut logs = self.logs.lock().unverified();
+        let mut logs = model.committed.borrow().unverified();
         for id in logs.ids() {
             let committed = logs.update(model, id, None);
             for node in 0..model.shared.servers {

@@ -3,7 +3,7 @@
 //! A process that begins again reads an older one from its checkpoint, and may believe for a while that it leads as
 //! before, until it hears of the epoch that its own return began.
 
-use super::committed::{SharedLogs, Touched, name};
+use super::committed::{Touched, name};
 use crate::{
     kafka::{Kafka, Touch, by_partition::ByPartition, metadata::TopicId, protocol::PartitionId},
     kernel::{Invariant, NodeId},
@@ -14,16 +14,9 @@ use squall_bus::Time;
 type Leading = (NodeId, u64, TopicId, u32);
 
 /// Remembers each leader's high watermark.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct HighWatermark {
-    logs: SharedLogs,
     seen: ByPartition<(Leading, u64)>,
-}
-
-impl HighWatermark {
-    pub(super) fn over(logs: SharedLogs) -> Self {
-        Self { logs, seen: ByPartition::default() }
-    }
 }
 
 fn within_log(model: &Kafka, touched: &Touched) -> Result<(), String> {
@@ -52,7 +45,7 @@ impl Invariant<Kafka> for HighWatermark {
     }
 
     fn after(&mut self, model: &Kafka, _: &[Touch], _: Time) -> Result<(), String> {
-        for touched in &self.logs.lock().touched {
+        for touched in &model.committed.borrow().touched {
             within_log(model, touched)?;
             let Touched { node, id, topic, boots, leads: Some(epoch), high_watermark, .. } = *touched else {
                 continue;

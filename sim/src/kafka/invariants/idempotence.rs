@@ -5,7 +5,7 @@
 //! less ([`SLACK`]) is enough here. So may one whose last batch is deleted: a replica that was made from what is left
 //! does not know it.
 
-use super::committed::{SharedLogs, Touched, name, replica};
+use super::committed::{Touched, name, replica};
 use crate::{
     kafka::{
         Kafka, Touch, by_partition::ByPartition, metadata::TopicId, protocol::PartitionId, replica::Replica,
@@ -81,16 +81,9 @@ impl Seen {
 }
 
 /// Follows every log, by partition and node.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Idempotence {
-    logs: SharedLogs,
     seen: ByPartition<Vec<Seen>>,
-}
-
-impl Idempotence {
-    pub(super) fn over(logs: SharedLogs) -> Self {
-        Self { logs, seen: ByPartition::default() }
-    }
 }
 
 fn wrong(model: &Kafka, node: NodeId, id: PartitionId, offset: u64) -> String {
@@ -111,7 +104,7 @@ impl Invariant<Kafka> for Idempotence {
     }
 
     fn after(&mut self, model: &Kafka, _: &[Touch], _: Time) -> Result<(), String> {
-        for touched in &self.logs.lock().touched {
+        for touched in &model.committed.borrow().touched {
             let (node, id) = (touched.node, touched.id);
             let logs = self.seen.place(id).get_or_insert_default();
             if node.index() >= logs.len() {

@@ -1,11 +1,10 @@
 //! The last stable offset is the first offset of any transaction without a replicated marker, at most the high
 //! watermark, and never falls on one leader while it runs.
 
-use super::committed::{name, replica};
+use super::committed::{Touched, name, replica};
 use crate::{
     kafka::{
         Kafka, Touch,
-        broker::Broker,
         by_partition::ByPartition,
         protocol::{PartitionId, Payload},
         replica::Replica,
@@ -91,13 +90,10 @@ impl Invariant<Kafka> for LastStableOffset {
         Touch::REPLICA
     }
 
-    fn after(&mut self, model: &Kafka, touched: &[Touch], _: Time) -> Result<(), String> {
-        for touch in touched {
-            let Touch::Replica(node, id) = *touch else { continue };
+    fn after(&mut self, model: &Kafka, _: &[Touch], _: Time) -> Result<(), String> {
+        for touched in model.committed.borrow().touched.iter().filter(|touched| touched.transactional) {
+            let Touched { node, id, boots, .. } = *touched;
             let Some(replica) = replica(model, node, id) else { continue };
-            if replica.producers.transactions().is_none() {
-                continue;
-            }
             let read = self.logs.place(id).get_or_insert_default().entry(node).or_default();
             read.look(replica);
             check(model, id, replica, read)?;
@@ -108,7 +104,6 @@ impl Invariant<Kafka> for LastStableOffset {
             while read.ended.front().is_some_and(|(_, marker)| *marker < replica.high_watermark) {
                 read.ended.pop_front();
             }
-            let boots = model.servers[node.index()].data().map_or(0, Broker::boots);
             let now = ((node, boots, replica.leader_epoch), replica.last_stable());
             if let Some(before) = self.leaders.place(id).replace(now)
                 && before.0 == now.0

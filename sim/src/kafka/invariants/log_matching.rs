@@ -1,6 +1,6 @@
 //! LogMatching: two replicas' logs are equal below both their high watermarks.
 
-use super::committed::{CommittedLogs, SharedLogs, Touched, name};
+use super::committed::{CommittedLogs, Touched, name};
 use crate::{
     kafka::{Kafka, Touch, protocol::PartitionId},
     kernel::{Invariant, NodeId},
@@ -9,14 +9,8 @@ use squall_bus::Time;
 
 /// Every replica is compared with what is committed, below its own high watermark. What is touched is looked up here
 /// for those behind it.
-#[derive(Debug)]
-pub(super) struct LogMatching(SharedLogs);
-
-impl LogMatching {
-    pub(super) fn over(logs: SharedLogs) -> Self {
-        Self(logs)
-    }
-}
+#[derive(Debug, Default)]
+pub(super) struct LogMatching;
 
 fn check(
     logs: &mut CommittedLogs,
@@ -28,10 +22,15 @@ fn check(
     let found = Touched::find(model, node, id);
     logs.touched.extend(found.map(|(touched, _)| touched));
     let committed = logs.update(model, id, only);
-    let Some((touched, replica)) = found else { return Ok(()) };
-    if committed.is_kept_too_long(touched.start) {
+    if found.is_some_and(|(touched, _)| committed.is_kept_too_long(touched.start)) {
         committed.forget_deleted(model, id);
     }
+    let settled = found.is_some_and(|(_, replica)| committed.is_had_by_all(node, replica));
+    if !settled {
+        logs.doubtful.push((id, only));
+    }
+    let Some((_, replica)) = found else { return Ok(()) };
+    let Some(committed) = logs.get_mut(id) else { return Ok(()) };
     if committed.is_verified(node, replica, replica.high_watermark) {
         return Ok(());
     }
@@ -64,13 +63,15 @@ impl Invariant<Kafka> for LogMatching {
     }
 
     fn after(&mut self, model: &Kafka, touched: &[Touch], _: Time) -> Result<(), String> {
-        let mut logs = self.0.lock();
+        let mut logs = model.committed.borrow_mut();
         logs.touched.clear();
+        logs.doubtful.clear();
         for touch in touched {
             match touch {
                 Touch::Replica(node, id) => check(&mut logs, model, *node, *id, Some(*node))?,
                 Touch::Partition(id) => {
                     logs.update(model, *id, None);
+                    logs.doubtful.push((*id, None));
                 }
                 Touch::Group(_) | Touch::Commit(_) | Touch::Transaction(_) => {}
             }
@@ -79,7 +80,7 @@ impl Invariant<Kafka> for LogMatching {
     }
 
     fn full(&self, model: &Kafka) -> Result<(), String> {
-        let mut logs = self.0.lock().unverified();
+        let mut logs = model.committed.borrow().unverified();
         for id in logs.ids() {
             for node in 0..model.shared.servers {
                 check(&mut logs, model, NodeId(node), id, None)?;

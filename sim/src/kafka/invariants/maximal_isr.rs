@@ -1,21 +1,15 @@
 //! ReplicationQuorumSuperset: a leader counts at least the replicas that the controller takes for in sync.
 
-use super::committed::{SharedLogs, name, replica};
+use super::committed::{name, replica};
 use crate::{
     kafka::{Kafka, Touch, protocol::PartitionId},
-    kernel::{Invariant, NodeId},
+    kernel::Invariant,
 };
 use squall_bus::Time;
 
 /// The maximal ISR of the present leader holds the controller's ISR.
-#[derive(Debug)]
-pub(super) struct MaximalIsr(SharedLogs);
-
-impl MaximalIsr {
-    pub(super) fn over(logs: SharedLogs) -> Self {
-        Self(logs)
-    }
-}
+#[derive(Debug, Default)]
+pub(super) struct MaximalIsr;
 
 fn check(model: &Kafka, id: PartitionId) -> Result<(), String> {
     let Some(truth) = model.truth().partition(id) else { return Ok(()) };
@@ -27,11 +21,6 @@ fn check(model: &Kafka, id: PartitionId) -> Result<(), String> {
         return Err(format!("{}: the leader counts {counts:?}, the controller has {has:?}", name(model, id)));
     }
     Ok(())
-}
-
-/// Whether the controller has this node for the leader: what it counts is nobody else's affair.
-fn leads(model: &Kafka, node: NodeId, id: PartitionId) -> bool {
-    model.truth().partition(id).is_some_and(|truth| truth.leader == Some(node))
 }
 
 impl Invariant<Kafka> for MaximalIsr {
@@ -48,10 +37,8 @@ impl Invariant<Kafka> for MaximalIsr {
     }
 
     fn after(&mut self, model: &Kafka, touched: &[Touch], _: Time) -> Result<(), String> {
-        for replica in self.0.lock().touched.iter().filter(|replica| replica.leads.is_some()) {
-            if leads(model, replica.node, replica.id) {
-                check(model, replica.id)?;
-            }
+        for replica in model.committed.borrow().touched.iter().filter(|replica| replica.leaves_out) {
+            check(model, replica.id)?;
         }
         for touch in touched {
             if let Touch::Partition(id) = *touch {

@@ -17,25 +17,25 @@ mod transactions;
 
 use super::Kafka;
 use crate::kernel::Invariant;
+pub(super) use committed::CommittedLogs;
 
 /// Every invariant of the model.
 #[must_use]
 pub fn all() -> Vec<Box<dyn Invariant<Kafka>>> {
-    let logs = committed::SharedLogs::default();
     vec![
         // The first one takes in what is committed and looks up what is touched, others look at that.
-        Box::new(log_matching::LogMatching::over(logs.clone())),
-        Box::new(strong_isr::StrongIsr::over(logs.clone())),
-        Box::new(compaction::Compaction::over(logs.clone())),
-        Box::new(high_watermark::HighWatermark::over(logs.clone())),
-        Box::new(controller_isr::ControllerIsr::default()),
-        Box::new(maximal_isr::MaximalIsr::over(logs.clone())),
-        Box::new(idempotence::Idempotence::over(logs)),
-        Box::new(metadata_matching::MetadataMatching::default()),
-        Box::new(group_assignment::GroupAssignment::default()),
-        Box::new(group_commits::GroupCommits),
-        Box::new(group_epochs::GroupEpochs::default()),
-        Box::new(last_stable::LastStableOffset::default()),
-        Box::new(transactions::Transactions::default()),
+        Box::<log_matching::LogMatching>::default(),
+        Box::<strong_isr::StrongIsr>::default(),
+        Box::<compaction::Compaction>::default(),
+        Box::<high_watermark::HighWatermark>::default(),
+        Box::<controller_isr::ControllerIsr>::default(),
+        Box::<maximal_isr::MaximalIsr>::default(),
+        Box::<idempotence::Idempotence>::default(),
+        Box::<metadata_matching::MetadataMatching>::default(),
+        Box::<group_assignment::GroupAssignment>::default(),
+        Box::<group_commits::GroupCommits>::default(),
+        Box::<group_epochs::GroupEpochs>::default(),
+        Box::<last_stable::LastStableOffset>::default(),
+        Box::<transactions::Transactions>::default(),
     ]
 }

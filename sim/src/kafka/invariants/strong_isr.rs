@@ -1,7 +1,7 @@
 //! StrongIsr and LeaderCompleteness: every in-sync and eligible replica, and so every leader that can be elected,
 //! has everything that is committed.
 
-use super::committed::{CommittedLogs, Partition, SharedLogs, name, replica};
+use super::committed::{CommittedLogs, Partition, name, replica};
 use crate::{
     kafka::{Kafka, Touch, protocol::PartitionId},
     kernel::{Invariant, NodeId},
@@ -9,14 +9,8 @@ use crate::{
 use squall_bus::Time;
 
 /// Every member of the controller's ISR and ELR has all that is committed.
-#[derive(Debug)]
-pub(super) struct StrongIsr(SharedLogs);
-
-impl StrongIsr {
-    pub(super) fn over(logs: SharedLogs) -> Self {
-        Self(logs)
-    }
-}
+#[derive(Debug, Default)]
+pub(super) struct StrongIsr;
 
 /// After a change of the partition, or of this node's replica alone.
 fn changed(
@@ -76,20 +70,17 @@ impl Invariant<Kafka> for StrongIsr {
         Touch::REPLICA | Touch::PARTITION
     }
 
-    fn after(&mut self, model: &Kafka, touched: &[Touch], _: Time) -> Result<(), String> {
-        let logs = &mut *self.0.lock();
-        for touch in touched {
-            match touch {
-                Touch::Replica(node, id) => changed(logs, model, *id, Some(*node))?,
-                Touch::Partition(id) => changed(logs, model, *id, None)?,
-                Touch::Group(_) | Touch::Commit(_) | Touch::Transaction(_) => {}
-            }
+    fn after(&mut self, model: &Kafka, _: &[Touch], _: Time) -> Result<(), String> {
+        let logs = &mut *model.committed.borrow_mut();
+        for place in 0..logs.doubtful.len() {
+            let (id, replica) = logs.doubtful[place];
+            changed(logs, model, id, replica)?;
         }
         Ok(())
     }
 
     fn full(&self, model: &Kafka) -> Result<(), String> {
-        let mut logs = self.0.lock().unverified();
+        let mut logs = model.committed.borrow().unverified();
         logs.ids().into_iter().try_for_each(|id| check(logs.update(model, id, None), model, id, None))
     }
 }

@@ -1,12 +1,12 @@
 //! Transactions: states follow each other as they may, one coordinator speaks for a coordinator epoch, every marker
 //! is a decision that was made, and with version 2 nothing is written under an epoch that has its marker.
 
-use super::committed::{name, replica};
+use super::committed::{Touched, name, replica};
 use crate::{
     kafka::{
         Kafka, Touch,
         by_partition::ByPartition,
-        protocol::{PartitionId, Payload},
+        protocol::Payload,
         replica::Replica,
         rules::TransactionVersion,
         txn::{
@@ -95,15 +95,19 @@ impl Transactions {
         known.commit |= decided.commit;
         known.abort |= decided.abort;
     }
+}
 
-    fn written(&mut self, model: &Kafka, node: NodeId, id: PartitionId) -> Result<(), String> {
-        let Some(replica) = replica(model, node, id) else { return Ok(()) };
-        if replica.producers.transactions().is_none() {
-            return Ok(());
-        }
-        let looked = self.logs.place(id).get_or_insert_default().entry(node).or_default();
-        look(looked, &self.decided, replica).map_err(|says| format!("{}: {says}", name(model, id)))
-    }
+/// Looks at what was written in a log with transactions.
+fn written_since(
+    model: &Kafka,
+    touched: &Touched,
+    logs: &mut ByPartition<BTreeMap<NodeId, Looked>>,
+    decided: &BTreeMap<(u64, u16), Decided>,
+) -> Result<(), String> {
+    let Touched { node, id, .. } = *touched;
+    let Some(replica) = replica(model, node, id) else { return Ok(()) };
+    let looked = logs.place(id).get_or_insert_default().entry(node).or_default();
+    look(looked, decided, replica).map_err(|says| format!("{}: {says}", name(model, id)))
 }
 
 fn look(
@@ -158,12 +162,14 @@ impl Invariant<Kafka> for Transactions {
                 self.coordinated(model, txn)?;
             }
         }
-        for touch in touched {
-            if let Touch::Replica(node, id) = *touch {
-                self.written(model, node, id)?;
-            }
+        // Without a replica among it, what was looked up is an earlier event's.
+        if !touched.iter().any(|touch| matches!(touch, Touch::Replica(..))) {
+            return Ok(());
         }
-        Ok(())
+        let Self { logs, decided, .. } = self;
+        let shared = model.committed.borrow();
+        let mut written = shared.touched.iter().filter(|touched| touched.transactional);
+        written.try_for_each(|touched| written_since(model, touched, logs, decided))
     }
 
     fn full(&self, model: &Kafka) -> Result<(), String> {

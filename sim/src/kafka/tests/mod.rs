@@ -77,6 +77,28 @@ fn millis(millis: u64) -> Duration {
 
 type Deed = Box<dyn FnOnce(&mut World<Kafka>)>;
 
+/// What a client asks for that reads one unit.
+fn a_fetch(id: PartitionId, offset: u64) -> FetchRequest {
+    let at = FetchPartition {
+        id,
+        current_leader_epoch: None,
+        offset,
+        last_fetched_epoch: None,
+        max_bytes: 1 << 20,
+        log_start: 0,
+    };
+    FetchRequest {
+        replica: None,
+        isolation: Isolation::ReadUncommitted,
+        max_wait: millis(500),
+        min_bytes: 1,
+        max_bytes: 50 << 20,
+        partitions: Arc::new(vec![at]),
+        rack: None,
+        topic_ids: None,
+    }
+}
+
 /// A cluster with probes and what will happen to it.
 struct Lab {
     world: World<Kafka>,
@@ -261,7 +283,7 @@ impl Lab {
         self.sequence += u64::from(records);
         let topic = Topic::new("t");
         let record = |value: &u64| Record::new(&topic, None, value.to_be_bytes().to_vec().into());
-        let records = values.iter().map(record).collect();
+        let records: Vec<_> = values.iter().map(record).collect();
         (Arc::new(Batch::of_records(records, stamp, Time::ZERO)), values)
     }
 
@@ -279,7 +301,7 @@ impl Lab {
         batch: Arc<Batch>,
         timeout: Duration,
     ) -> Asked {
-        let request = ProduceRequest { acks: acks.into(), timeout, txn: None, batches: vec![(id, batch)] };
+        let request = ProduceRequest { acks: acks.into(), timeout, txn: None, batches: [(id, batch)].into() };
         self.ask(probe, broker, RequestBody::Produce(request))
     }
 
@@ -292,25 +314,7 @@ impl Lab {
     }
 
     fn fetch(&mut self, probe: NodeId, broker: NodeId, id: PartitionId, offset: u64) -> Asked {
-        let at = FetchPartition {
-            id,
-            current_leader_epoch: None,
-            offset,
-            last_fetched_epoch: None,
-            max_bytes: 1 << 20,
-            log_start: 0,
-        };
-        let request = FetchRequest {
-            replica: None,
-            isolation: Isolation::ReadUncommitted,
-            max_wait: millis(500),
-            min_bytes: 1,
-            max_bytes: 50 << 20,
-            partitions: Arc::new(vec![at]),
-            rack: None,
-            topic_ids: None,
-        };
-        self.ask(probe, broker, RequestBody::Fetch(request))
+        self.ask(probe, broker, RequestBody::Fetch(a_fetch(id, offset)))
     }
 
     fn fetched(&mut self, asked: Asked) -> Option<FetchedPartition> {

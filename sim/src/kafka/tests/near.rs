@@ -10,24 +10,7 @@ fn aware() -> Rules {
 
 impl Bench {
     fn fetch_from_rack(&mut self, broker: NodeId, rack: NodeId, offset: u64) -> Option<FetchedPartition> {
-        let at = FetchPartition {
-            id: self.id,
-            current_leader_epoch: None,
-            offset,
-            last_fetched_epoch: None,
-            max_bytes: 1 << 20,
-            log_start: 0,
-        };
-        let request = FetchRequest {
-            isolation: squall_bus::Isolation::ReadUncommitted,
-            replica: None,
-            max_wait: millis(500),
-            min_bytes: 1,
-            max_bytes: 50 << 20,
-            partitions: Arc::new(vec![at]),
-            rack: Some(rack),
-            topic_ids: None,
-        };
+        let request = FetchRequest { rack: Some(rack), ..a_fetch(self.id, offset) };
         let asked = self.lab.ask(self.probe, broker, RequestBody::Fetch(request));
         self.lab.fetched(asked)
     }

@@ -199,7 +199,7 @@ fn b4_other_acks_are_refused_with_21_before_the_append() {
             acks: RequiredAcks(acks),
             timeout: secs(5),
             txn: None,
-            batches: vec![(id, batch)],
+            batches: [(id, batch)].into(),
         };
         let asked = lab.ask(probe, leader, RequestBody::Produce(request));
         let produced = lab.produced(asked, secs(1)).expect("an answer");

@@ -41,24 +41,8 @@ impl Bench {
     }
 
     fn fetch_as(&mut self, broker: NodeId, offset: u64, id: TopicId) -> FetchedPartition {
-        let at = FetchPartition {
-            id: self.id,
-            current_leader_epoch: None,
-            offset,
-            last_fetched_epoch: None,
-            max_bytes: 1 << 20,
-            log_start: 0,
-        };
-        let request = FetchRequest {
-            isolation: squall_bus::Isolation::ReadUncommitted,
-            replica: None,
-            max_wait: millis(500),
-            min_bytes: 1,
-            max_bytes: 50 << 20,
-            partitions: Arc::new(vec![at]),
-            rack: None,
-            topic_ids: Some([(self.id.topic, id)].into()),
-        };
+        let topic_ids = Some([(self.id.topic, id)].into());
+        let request = FetchRequest { topic_ids, ..a_fetch(self.id, offset) };
         let asked = self.lab.ask(self.probe, broker, RequestBody::Fetch(request));
         self.lab.fetched(asked).expect("an answer")
     }

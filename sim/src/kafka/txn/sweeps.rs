@@ -12,9 +12,11 @@ use crate::{
         Timer,
         broker::{Broker, BrokerTimer, Env},
     },
-    kernel::Mark,
+    kernel::{Mark, Site},
 };
 use squall_bus::Time;
+
+const SWEEP: Site = Site::new("kafka.txn.sweep");
 
 impl Broker {
     pub(super) fn arm_txns(&mut self, at: Time, env: &mut Env<'_, '_>) {
@@ -24,12 +26,13 @@ impl Broker {
         }
     }
 
-    /// The next sweep: a multiple of the interval since the process began.
+    /// The next sweep: whole intervals after the process began, which is at any time before a run.
     pub(super) fn arm_sweep(&mut self, env: &mut Env<'_, '_>) {
         let open = |txn: &Transaction| txn.kept.as_ref().is_some_and(|kept| kept.state == TxnState::Ongoing);
         if self.txns.shards.iter().flatten().any(|shard| shard.txns.values().any(open)) {
             let every = env.rules.transaction_sweep.as_nanos().max(1) as u64;
-            let next = Time((env.ctx.now().0 / every + 1) * every);
+            let phase = env.ctx.choices().below(SWEEP, u64::from(env.ctx.node().0), env.epoch, every);
+            let next = Time(((env.ctx.now().0 + every - phase) / every) * every + phase);
             let at = *self.txns.sweep_at.get_or_insert(next);
             self.arm_txns(at, env);
         }

@@ -10,6 +10,7 @@
 //! - Whoever does not know the leader asks one voter after the other.
 //! - The log is synced with each append, as Kafka syncs it: a loss of power loses nothing of it.
 
+mod election;
 mod following;
 mod leading;
 
@@ -26,8 +27,6 @@ use crate::kernel::{Ctx, Digest, NodeId, Site};
 use crate::nodes::NodeSet;
 use squall_bus::Time;
 use std::time::Duration;
-
-const ELECTION: Site = Site::new("kafka.quorum.election-timeout");
 
 const NOTICE: Site = Site::new("kafka.quorum.notice");
 
@@ -283,25 +282,6 @@ impl Voter {
         self.answer_parked(links, ctx);
     }
 
-    // Roles.
-
-    fn draw_election(&mut self, rules: &Rules, ctx: &Ctx<'_, Kafka>) {
-        let base = rules.quorum_election_timeout.as_nanos() as u64;
-        let backoff = rules.quorum_election_backoff.as_nanos() as u64;
-        self.draws += 1;
-        let after = ctx.between(ELECTION, u64::from(self.me.0), self.draws, base, base + backoff);
-        self.election_after = Duration::from_nanos(after);
-        self.heard = ctx.now();
-    }
-
-    fn arm_election(&mut self, ctx: &mut Ctx<'_, Kafka>) {
-        if self.is_voter() && !self.election_armed {
-            self.election_armed = true;
-            let left = (self.heard_by(ctx.now()) + self.election_after).since(ctx.now());
-            ctx.timer(left, Timer::Quorum(QuorumTimer::Election));
-        }
-    }
-
     fn follow(
         &mut self,
         epoch: u32,
@@ -340,46 +320,6 @@ impl Voter {
             self.draw_election(rules, ctx);
         }
         self.arm_election(ctx);
-    }
-
-    fn stand(&mut self, pre: bool, rules: &Rules, links: &mut Links, ctx: &mut Ctx<'_, Kafka>) {
-        let votes = NodeSet::EMPTY.with(self.me);
-        self.fetching = None;
-        self.leave_lull();
-        if pre {
-            self.role = Role::Prospective { votes, rejected: NodeSet::EMPTY, silent: self.leader() };
-        } else {
-            self.epoch += 1;
-            self.voted = Some(self.me);
-            self.role = Role::Candidate { votes };
-        }
-        self.draw_election(rules, ctx);
-        self.arm_election(ctx);
-        let request =
-            QuorumRequest::Vote { pre, epoch: self.epoch, last_epoch: self.last_epoch(), end: self.end() };
-        for voter in self.voters.without(self.me).iter() {
-            links.ask(voter, Lane::Quorum, RequestBody::Quorum(request.clone()), ctx);
-        }
-        self.count(rules, links, ctx);
-    }
-
-    fn count(&mut self, rules: &Rules, links: &mut Links, ctx: &mut Ctx<'_, Kafka>) {
-        let majority = self.voters.len() / 2 + 1;
-        match self.role {
-            Role::Prospective { votes, .. } if votes.len() >= majority => {
-                self.stand(false, rules, links, ctx);
-            }
-            Role::Candidate { votes } if votes.len() >= majority => {
-                let begin = self.append(vec![MetadataRecord::LeaderChange(self.me)]);
-                self.lead(begin, rules, ctx);
-                for voter in self.voters.without(self.me).iter() {
-                    let request = QuorumRequest::BeginEpoch { epoch: self.epoch };
-                    links.ask(voter, Lane::Quorum, RequestBody::Quorum(request), ctx);
-                }
-                self.advance_commit();
-            }
-            _ => {}
-        }
     }
 
     fn lead(&mut self, begin: u64, rules: &Rules, ctx: &mut Ctx<'_, Kafka>) {
@@ -504,33 +444,6 @@ impl Voter {
             }
         };
         links.reply(to, ResponseBody::Quorum(answer), ctx);
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "a vote depends on all of the request")]
-    fn vote(
-        &mut self,
-        from: NodeId,
-        pre: bool,
-        epoch: u32,
-        log: (u32, u64),
-        rules: &Rules,
-        links: &mut Links,
-        ctx: &mut Ctx<'_, Kafka>,
-    ) -> bool {
-        if epoch < self.epoch || !self.is_voter() {
-            return false;
-        }
-        if epoch > self.epoch && !pre {
-            self.follow(epoch, None, rules, links, ctx);
-        }
-        let complete = log >= (self.last_epoch(), self.end());
-        let free = pre || self.voted.is_none_or(|voted| voted == from);
-        let granted = complete && free && self.leader().is_none();
-        if granted && !pre {
-            self.voted = Some(from);
-            self.heard = ctx.now();
-        }
-        granted
     }
 
     pub(super) fn on_response(

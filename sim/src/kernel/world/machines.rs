@@ -111,7 +111,7 @@ impl<M: Model> Kernel<M> {
             self.goodbye(conn, 1 - end as Way);
             return;
         }
-        let size = message.size();
+        let size = if self.network.is_limited() { message.size() } else { 0 };
         self.transmit(conn, end as Way, size, Packet::Data(message));
     }
 

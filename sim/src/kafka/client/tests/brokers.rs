@@ -5,9 +5,10 @@ use super::super::super::{
     Shared, Timer,
     error::ErrorCode,
     protocol::{
-        Batch, Entry, EpochEnd, EpochPartition, FetchRequest, FetchedPartition, LeaderHint, ListedOffset,
-        MetadataResponse, Msg, OffsetSpec, PartitionId, PartitionMetadata, ProduceRequest, ProducedPartition,
-        ProducerStamp, Request, RequestBody, Response, ResponseBody, TopicIx, TopicMetadata,
+        Batch, Entry, EpochEnd, EpochPartition, FetchRequest, FetchedPartition, Few, LeaderHint,
+        ListedOffset, MetadataResponse, Msg, OffsetSpec, PartitionId, PartitionMetadata, ProduceRequest,
+        ProducedPartition, ProducerStamp, Request, RequestBody, Response, ResponseBody, TopicIx,
+        TopicMetadata,
     },
 };
 use super::super::{Client, Timer as ClientTimer};
@@ -194,7 +195,7 @@ impl Brokers {
             ctx.timer(Duration::from_millis(1), Timer::Client(ClientTimer::Close));
         }
         let node = ctx.node();
-        let mut results = Vec::new();
+        let mut results = Few::new();
         for (id, batch) in &request.batches {
             let partition = &mut self.partitions[id.partition as usize];
             let hint = LeaderHint { node: Some(NodeId(partition.leader)), epoch: partition.epoch };
@@ -228,11 +229,11 @@ impl Brokers {
             } else {
                 ErrorCode::None
             };
-            let entries: Vec<Entry> = match error {
+            let entries: Few<Entry> = match error {
                 ErrorCode::None => {
                     partition.log.iter().filter(|entry| entry.end_offset() > asked.offset).cloned().collect()
                 }
-                _ => Vec::new(),
+                _ => Few::new(),
             };
             if error.is_error() || !entries.is_empty() {
                 answers.push(FetchedPartition {

@@ -207,7 +207,7 @@ fn a_caller_that_takes_no_events_is_not_waited_for() {
     let deaf = stage.consumer(member("consumer-1", ClientProfile::Native));
     stage.run(SECOND);
     assert!(stage.record(deaf).is_none());
-    stage.run(super::super::consumer::GRACE);
+    stage.run(super::super::doors::GRACE);
     assert!(stage.record(deaf).is_some() && stage.record(deaf).is_some());
     let mut log = Log::new();
     let second = stage.consumer(member("consumer-2", ClientProfile::Native));

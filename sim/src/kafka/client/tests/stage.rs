@@ -136,7 +136,7 @@ impl Stage {
     pub(super) fn commit(&mut self, node: NodeId, partition: u32, position: u64) -> u64 {
         let op = self.op();
         let unit = Unit::new(&Topic::new(TOPIC), partition);
-        self.world.call(node, Call::Commit(op, vec![(unit, Position(position))]));
+        self.world.call(node, Call::Commit(op, [(unit, Position(position))].into()));
         self.take_outputs();
         op.0
     }

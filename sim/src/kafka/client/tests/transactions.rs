@@ -1,16 +1,19 @@
 //! Transactional producers and consumers of both libraries on the whole simulated Kafka: what their callers see.
 //! Outcomes are those measured on a real Kafka 4.3.0 with librdkafka 2.12.1 and the Java client 4.3.0.
 
-use super::super::super::{Kafka, Rules, profile::kafka_4_3_test_cluster, rules::TransactionVersion};
+use super::{
+    super::super::{Kafka, Rules, profile::kafka_4_3_test_cluster, rules::TransactionVersion},
+    whole::cluster,
+};
 use crate::{
-    kernel::{Choices, LinkSpec, NodeId, World},
+    kernel::{NodeId, World},
     model::{BusModel, Call, OpId, Output, TxnCall},
 };
 use ClientProfile::{Java, Native};
 use bytes::Bytes;
 use squall_bus::{
     Ack, ClientProfile, ConsumerConfig, ErrorClass, Isolation, Outcome, Position, ProducerConfig, Record,
-    Role, Topic, TopicSpec, Unit,
+    Role, Topic, Unit,
 };
 use std::{collections::BTreeMap, time::Duration};
 
@@ -34,27 +37,7 @@ impl Stage {
     }
 
     fn with(seed: u64, rules: Rules) -> Self {
-        let choices = Choices::new(seed);
-        let mut kafka = Kafka::new(rules, 3, &choices).expect("a cluster");
-        for name in ["orders", "shipments"] {
-            let spec = TopicSpec {
-                topic: topic(name),
-                partitions: 1,
-                replicas: 3,
-                min_insync: 2,
-                config: BTreeMap::new(),
-            };
-            kafka.create_topic(&spec, &choices).expect("a topic");
-        }
-        let servers = kafka.servers();
-        let mut world = World::new(kafka, choices, LinkSpec::default());
-        for number in 0..servers {
-            let node = world.add_node(&format!("kafka-{}", number + 1));
-            world.start(node, Duration::ZERO);
-        }
-        for invariant in crate::kafka::invariants::all() {
-            world.watch(invariant);
-        }
+        let world = cluster(seed, rules, &["orders", "shipments"], 1);
         let mut stage = Self { world, ops: 0, sent: BTreeMap::new(), done: BTreeMap::new() };
         stage.run(SECOND);
         stage
@@ -239,7 +222,14 @@ fn d5_both_libraries_show_committed_records_and_skip_markers() {
 fn d2_a_zombie_is_fenced_as_each_library_says() {
     // What the old producer does, and what it is told. Measured on a Kafka 4.3.0 cluster.
     let measured: [(ClientProfile, &[(&str, &str)]); 4] = [
-        (Native, &[("send", "fatal _FENCED"), ("commit", "fatal _FENCED"), ("abort", "fatal _FENCED")]),
+        (
+            Native,
+            &[
+                ("send", "fatal INVALID_PRODUCER_EPOCH"),
+                ("commit", "fatal _FENCED"),
+                ("abort", "fatal _FENCED"),
+            ],
+        ),
         (Native, &[("commit", "fatal _FENCED"), ("begin", "fatal _FENCED")]),
         (
             Java,

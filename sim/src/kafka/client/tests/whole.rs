@@ -1,6 +1,6 @@
 //! The clients on the whole simulated Kafka: three brokers, replicas, elections, a real coordinator.
 
-use super::super::super::{Kafka, profile::kafka_4_3_test_cluster};
+use super::super::super::{Kafka, Rules, profile::kafka_4_3_test_cluster};
 use crate::{
     kernel::{Choices, LinkSpec, NodeId, World},
     model::{BusModel, Call, OpId, Output},
@@ -26,19 +26,30 @@ pub(super) fn topic() -> Topic {
     Topic::new("orders")
 }
 
+/// Three brokers with these topics, watched by every invariant.
+pub(super) fn cluster(seed: u64, rules: Rules, topics: &[&str], partitions: u32) -> World<Kafka> {
+    let choices = Choices::new(seed);
+    let mut kafka = Kafka::new(rules, 3, &choices).expect("a cluster");
+    for name in topics {
+        let topic = Topic::new(name);
+        let spec = TopicSpec { topic, partitions, replicas: 3, min_insync: 2, config: BTreeMap::new() };
+        kafka.create_topic(&spec, &choices).expect("a topic");
+    }
+    let servers = kafka.servers();
+    let mut world = World::new(kafka, choices, LinkSpec::default());
+    for number in 0..servers {
+        let node = world.add_node(&format!("kafka-{}", number + 1));
+        world.start(node, Duration::ZERO);
+    }
+    for invariant in crate::kafka::invariants::all() {
+        world.watch(invariant);
+    }
+    world
+}
+
 impl Whole {
     pub(super) fn new(seed: u64, partitions: u32) -> Self {
-        let choices = Choices::new(seed);
-        let mut kafka = Kafka::new(kafka_4_3_test_cluster(), 3, &choices).expect("a cluster");
-        let spec =
-            TopicSpec { topic: topic(), partitions, replicas: 3, min_insync: 2, config: BTreeMap::new() };
-        kafka.create_topic(&spec, &choices).expect("a topic");
-        let servers = kafka.servers();
-        let mut world = World::new(kafka, choices, LinkSpec::default());
-        for number in 0..servers {
-            let node = world.add_node(&format!("kafka-{}", number + 1));
-            world.start(node, Duration::ZERO);
-        }
+        let world = cluster(seed, kafka_4_3_test_cluster(), &["orders"], partitions);
         let mut whole = Self { world, ops: 0, sent: Vec::new(), done: BTreeMap::new() };
         whole.run(10 * SECOND);
         whole
@@ -162,7 +173,7 @@ impl Whole {
     pub(super) fn commit(&mut self, node: NodeId, position: u64) -> u64 {
         self.ops += 1;
         let positions = vec![(Unit::new(&topic(), 0), Position(position))];
-        self.world.call(node, Call::Commit(OpId(self.ops), positions));
+        self.world.call(node, Call::Commit(OpId(self.ops), positions.into()));
         self.take_outputs();
         self.ops
     }
@@ -297,7 +308,7 @@ fn a_lost_coordinator_only_delays_commits() {
         let from = whole.world.now();
         whole.ops += 1;
         let op = whole.ops;
-        whole.world.call(member, Call::Commit(OpId(op), vec![(unit.clone(), Position(0))]));
+        whole.world.call(member, Call::Commit(OpId(op), [(unit.clone(), Position(0))].into()));
         for _ in 0..2_000 {
             whole.run(STEP);
             whole.take(member, &mut read, &mut events);
@@ -358,7 +369,7 @@ fn g9_a_stopped_member_loses_its_units() {
 
     whole.world.resume(members[0]);
     let unit = Unit::new(&topic(), 0);
-    whole.world.call(members[0], Call::Commit(OpId(900), vec![(unit, Position(0))]));
+    whole.world.call(members[0], Call::Commit(OpId(900), [(unit, Position(0))].into()));
     whole.run(STEP);
     assert!(matches!(&whole.done[&900].1, Outcome::Fail(error) if error.code == "UNKNOWN_MEMBER_ID"));
     seen[0].clear();

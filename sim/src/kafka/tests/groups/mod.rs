@@ -130,8 +130,8 @@ impl Groups {
     }
 
     fn commit(&mut self, probe: NodeId, member: Option<(MemberId, i32)>, offset: u64) -> ErrorCode {
-        let offsets =
-            vec![CommittedOffset { partition: self.topic, offset, leader_epoch: None, metadata_bytes: 0 }];
+        let offset = CommittedOffset { partition: self.topic, offset, leader_epoch: None, metadata_bytes: 0 };
+        let offsets = [offset].into();
         let instance = self.instance.clone();
         let member = member.map(|(id, epoch)| MemberEpoch { id, epoch, instance });
         let request = OffsetCommitRequest { group: self.group, member, offsets };

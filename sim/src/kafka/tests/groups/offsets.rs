@@ -5,10 +5,10 @@ use crate::kafka::protocol::{Payload, TopicIx};
 
 impl Groups {
     fn commit_all(&mut self, probe: NodeId, offsets: Vec<CommittedOffset>) -> Vec<(PartitionId, ErrorCode)> {
-        let request = OffsetCommitRequest { group: self.group, member: None, offsets };
+        let request = OffsetCommitRequest { group: self.group, member: None, offsets: offsets.into() };
         let asked = self.lab.ask(probe, self.coordinator, RequestBody::OffsetCommit(request));
         match self.lab.wait(asked, secs(10)) {
-            Some(ResponseBody::OffsetCommit(results)) => results,
+            Some(ResponseBody::OffsetCommit(results)) => results.to_vec(),
             other => panic!("not an answer to OffsetCommit: {other:?}"),
         }
     }

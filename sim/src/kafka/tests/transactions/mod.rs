@@ -135,7 +135,7 @@ impl Txns {
             acks: Acks::All.into(),
             timeout: secs(30),
             txn: Some(ProduceTxn { txn: self.txn, version }),
-            batches: vec![(id, batch)],
+            batches: [(id, batch)].into(),
         };
         self.lab.ask(self.probe, leader, RequestBody::Produce(request))
     }
@@ -177,24 +177,7 @@ impl Txns {
     /// What a consumer gets from an offset on: the offsets of records, where it goes on, and what was aborted.
     fn read(&mut self, id: PartitionId, from: u64, isolation: Isolation) -> (Vec<u64>, u64, Vec<Aborted>) {
         let leader = self.lab.leader(id).expect("it has one");
-        let at = FetchPartition {
-            id,
-            current_leader_epoch: None,
-            offset: from,
-            last_fetched_epoch: None,
-            log_start: 0,
-            max_bytes: 1 << 20,
-        };
-        let request = FetchRequest {
-            replica: None,
-            isolation,
-            rack: None,
-            topic_ids: None,
-            max_wait: millis(100),
-            min_bytes: 1,
-            max_bytes: 50 << 20,
-            partitions: Arc::new(vec![at]),
-        };
+        let request = FetchRequest { isolation, max_wait: millis(100), ..a_fetch(id, from) };
         let asked = self.lab.ask(self.probe, leader, RequestBody::Fetch(request));
         let Some(fetched) = self.lab.fetched(asked) else { return (Vec::new(), from, Vec::new()) };
         let mut offsets = Vec::new();

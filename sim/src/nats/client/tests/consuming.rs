@@ -160,7 +160,7 @@ fn naks_terms_and_signs_of_life_keep_or_end_a_delivery() {
 fn positions_are_not_committed() {
     let mut stage = Stage::new(3);
     let consumer = member(&mut stage);
-    let op = stage.call(consumer, |op| Call::Commit(op, vec![(unit(0), Position(3))]));
+    let op = stage.call(consumer, |op| Call::Commit(op, [(unit(0), Position(3))].into()));
     assert_eq!(stage.ack_outcome(op), "fail WRONG_CALL");
 }
 

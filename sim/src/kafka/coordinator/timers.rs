@@ -1,0 +1,89 @@
+//! When the coordinator wakes: for what is due in a group, a commit whose time is up, a log that is read, or offsets
+//! that expire. One timer serves all of them.
+
+use super::{Coordinator, Pending, Work, commits::commit_answered};
+use crate::{
+    kafka::{
+        Timer,
+        broker::{BrokerTimer, Env},
+        error::ErrorCode,
+        group::Group,
+        protocol::GroupIx,
+    },
+    kernel::Mark,
+};
+use squall_bus::Time;
+
+impl Coordinator {
+    pub(super) fn arm(&mut self, at: Time, env: &mut Env<'_, '_>) {
+        if self.armed.is_none_or(|armed| armed > at) {
+            self.armed = Some(at);
+            env.ctx.timer(at.since(env.ctx.now()), Timer::Broker(BrokerTimer::Groups));
+        }
+    }
+
+    pub(super) fn arm_group(&mut self, partition: u32, id: GroupIx, env: &mut Env<'_, '_>) {
+        let due = self.shard(partition).and_then(|shard| shard.groups.get(&id)).and_then(Group::due_at);
+        if let Some(due) = due {
+            self.arm(due, env);
+        }
+    }
+
+    /// Does what is due in any group, and wakes again for the next.
+    pub(in crate::kafka) fn due(&mut self, env: &mut Env<'_, '_>) {
+        self.armed = None;
+        let now = env.ctx.now();
+        if self.retention_check.is_some_and(|at| at <= now) {
+            self.retention_check = None;
+            self.expire_offsets(env);
+        }
+        let mut next: Option<Time> = self.retention_check;
+        for partition in 0..self.shards.len() as u32 {
+            self.due_in(partition, env);
+            let Some(shard) = self.shard(partition) else { continue };
+            let commits = shard.pending.values().filter_map(|pending| match pending {
+                Pending::Offsets { answer: Some(_), until, .. } => Some(*until),
+                _ => None,
+            });
+            let soonest =
+                shard.groups.values().filter_map(Group::due_at).chain(commits).chain(shard.loading).min();
+            next = next.into_iter().chain(soonest).min();
+        }
+        if let Some(next) = next {
+            self.arm(next.max(now), env);
+        }
+    }
+
+    fn due_in(&mut self, partition: u32, env: &mut Env<'_, '_>) {
+        let (rules, now) = (env.rules, env.ctx.now());
+        let Some(shard) = self.shard(partition) else { return };
+        if let Some(until) = shard.loading {
+            if until <= now {
+                self.work.push_back(Work::Load(partition));
+            }
+            return;
+        }
+        let mut late = Vec::new();
+        for pending in shard.pending.values_mut() {
+            if let Pending::Offsets { answer, until, .. } = pending
+                && *until <= now
+                && let Some(answer) = answer.take()
+            {
+                late.push(commit_answered(answer, ErrorCode::CoordinatorNotAvailable));
+            }
+        }
+        let mut effects = Vec::new();
+        for (id, group) in &mut shard.groups {
+            if group.due_at().is_some_and(|due| due <= now) {
+                if group.is_missing_somebody(now) {
+                    env.ctx.mark(Mark::MemberExpired);
+                }
+                effects.push((*id, group.due(rules, now)));
+            }
+        }
+        self.work.extend(late);
+        for (id, effects) in effects {
+            self.carry_out(partition, id, effects, env);
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! The process of a server: how it starts, and how it ends in good order or at once.
+
+use super::{
+    super::{
+        Kafka, Shared, Timer,
+        lifecycle::{Advice, Stage},
+        metadata::Image,
+    },
+    Server,
+};
+use crate::kernel::{Boot, Ctx, FileId, NodeId, Site};
+use std::time::Duration;
+
+const STARTUP: Site = Site::new("kafka.server.startup");
+
+impl Server {
+    pub(super) fn start(
+        &mut self,
+        boot: Boot,
+        settled: Option<NodeId>,
+        ctx: &mut Ctx<'_, Kafka>,
+        shared: &Shared,
+    ) {
+        let rules = &shared.rules;
+        self.boots += 1;
+        self.links.reset();
+        self.controller = None;
+        (self.up, self.gone, self.apply_armed, self.syncing) = (false, false, false, 0);
+        self.known_leader = None;
+        if self.boots == 1
+            && let Some(leader) = settled
+        {
+            self.start_settled(leader, ctx, shared);
+            return;
+        }
+        self.image = Image::default();
+        if boot == Boot::Fresh {
+            self.voter.wipe();
+        }
+        if let Some(broker) = &mut self.broker {
+            if boot == Boot::Fresh {
+                broker.data.wipe();
+                broker.life.clean_epoch = None;
+            }
+            broker.published = false;
+            broker.life.start();
+            broker.data.start(rules, ctx);
+        }
+        let takes = ctx.between(
+            STARTUP,
+            u64::from(self.me.0),
+            u64::from(self.boots),
+            rules.startup_min.as_nanos() as u64,
+            rules.startup_max.as_nanos() as u64,
+        );
+        ctx.timer(Duration::from_nanos(takes), Timer::Up);
+    }
+
+    /// The cluster has been running for long: this node has its part in it at once.
+    fn start_settled(&mut self, leader: NodeId, ctx: &mut Ctx<'_, Kafka>, shared: &Shared) {
+        self.up = true;
+        self.known_leader = Some(leader);
+        self.voter.start_settled(leader, &shared.rules, &mut self.links, ctx);
+        if let Some(broker) = &mut self.broker {
+            let epoch = self.image.broker(self.me).map_or(0, |broker| broker.epoch);
+            broker.life.start();
+            broker.life.start_settled(epoch, &shared.rules, ctx);
+            broker.data.start(&shared.rules, ctx);
+            self.publish(ctx, shared);
+        }
+    }
+
+    pub(super) fn came_up(&mut self, ctx: &mut Ctx<'_, Kafka>, shared: &Shared) {
+        self.up = true;
+        self.voter.start(&shared.rules, &mut self.links, ctx);
+        if let Some(broker) = &mut self.broker {
+            broker.life.stage = Stage::Registering;
+            broker.life.schedule(Duration::ZERO, ctx);
+        }
+    }
+
+    pub(super) fn stop(&mut self, ctx: &mut Ctx<'_, Kafka>, shared: &Shared) {
+        let advice = match &mut self.broker {
+            Some(broker) => broker.life.stop(ctx),
+            None => Advice::Leave,
+        };
+        self.follow_advice(advice, ctx, shared);
+    }
+
+    pub(super) fn follow_advice(&mut self, advice: Advice, ctx: &mut Ctx<'_, Kafka>, shared: &Shared) {
+        if advice == Advice::Leave {
+            if let Some(broker) = &mut self.broker {
+                broker.life.stage = Stage::Leaving;
+            }
+            ctx.timer(shared.rules.shutdown_takes, Timer::Gone);
+        }
+    }
+
+    /// The last of a process that stops in good order: what it wrote is synced.
+    pub(super) fn finish(&mut self, ctx: &mut Ctx<'_, Kafka>) {
+        if let Some(broker) = &mut self.broker {
+            broker.data.checkpoint();
+            let dirty: Vec<FileId> = broker
+                .data
+                .replicas()
+                .map(|replica| replica.file)
+                .filter(|file| ctx.disk().written(*file) > ctx.disk().synced(*file))
+                .collect();
+            for file in dirty {
+                match ctx.sync(file) {
+                    Ok(()) => self.syncing += 1,
+                    Err(_) => return self.halt(ctx),
+                }
+            }
+        }
+        if self.syncing == 0 {
+            self.exit(ctx);
+        }
+    }
+
+    pub(super) fn synced(&mut self, ok: bool, ctx: &mut Ctx<'_, Kafka>) {
+        if !ok {
+            return self.halt(ctx);
+        }
+        self.syncing = self.syncing.saturating_sub(1);
+        if self.syncing == 0 {
+            self.exit(ctx);
+        }
+    }
+
+    fn exit(&mut self, ctx: &mut Ctx<'_, Kafka>) {
+        if let Some(broker) = &mut self.broker
+            && broker.life.epoch > 0
+        {
+            broker.life.clean_epoch = Some(broker.life.epoch);
+        }
+        self.voter.resign(&mut self.links, ctx);
+        self.halt(ctx);
+    }
+
+    pub(super) fn halt(&mut self, ctx: &mut Ctx<'_, Kafka>) {
+        self.roused = true;
+        self.gone = true;
+        ctx.exit();
+    }
+}
