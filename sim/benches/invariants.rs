@@ -313,7 +313,7 @@ impl<M: BusModel> Bench<M> {
         println!("storm/{}: {events} kernel events, {:.2} ms with all invariants", self.name, whole / 1e6);
         println!(
             "{:<24}{:>10}{:>12}{:>12}{:>12}{:>12}",
-            "invariant", "checks", "a kernel ev.", "ns a check", "% of run", "end, us"
+            "invariant", "checks", "an event", "ns a check", "% of run", "end, us"
         );
         for Least { name, checks, nanos, at_the_end } in least {
             let spent = (nanos as f64 - of_clock * checks as f64).max(0.0);

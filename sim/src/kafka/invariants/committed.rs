@@ -205,13 +205,6 @@ impl Partition {
         }
     }
 
-    /// Whether everybody who must have it has all that is committed, as far as this replica goes.
-    pub(super) fn is_had_by_all(&self, node: NodeId, replica: &Replica) -> bool {
-        self.had_by_all == Some(self.version())
-            && replica.log.end() >= self.end
-            && self.is_verified(node, replica, self.end)
-    }
-
     /// Whether a log that begins at `start` has deleted something of what is kept here.
     pub(super) fn is_kept_too_long(&self, start: u64) -> bool {
         self.entries.first().is_some_and(|first| first.end_offset() <= start)
@@ -229,6 +222,13 @@ impl Partition {
         for verified in &mut self.verified {
             verified.entries = verified.entries.saturating_sub(deleted);
         }
+    }
+
+    /// Whether everybody who must have it has all that is committed, as far as this replica goes.
+    pub(super) fn is_had_by_all(&self, node: NodeId, replica: &Replica) -> bool {
+        self.had_by_all == Some(self.version())
+            && replica.log.end() >= self.end
+            && self.is_verified(node, replica, self.end)
     }
 
     /// Whether a log, as it is now, was found equal up to `upto` before.
@@ -277,7 +277,7 @@ impl Partition {
 }
 
 /// A node's replica of the topic that the controller has; a replica of another one of its name is about to go.
-pub(in crate::kafka) fn replica(model: &Kafka, node: NodeId, id: PartitionId) -> Option<&Replica> {
+pub(super) fn replica(model: &Kafka, node: NodeId, id: PartitionId) -> Option<&Replica> {
     let topic = model.truth().topic(id.topic)?;
     model.servers.get(node.index())?.data()?.replica(id).filter(|replica| replica.topic_id == topic.id)
 }

@@ -22,15 +22,15 @@ fn check(
     let found = Touched::find(model, node, id);
     logs.touched.extend(found.map(|(touched, _)| touched));
     let committed = logs.update(model, id, only);
+    if found.is_some_and(|(touched, _)| committed.is_kept_too_long(touched.start)) {
+        committed.forget_deleted(model, id);
+    }
     let settled = found.is_some_and(|(_, replica)| committed.is_had_by_all(node, replica));
     if !settled {
         logs.doubtful.push((id, only));
     }
-    let Some((touched, replica)) = found else { return Ok(()) };
+    let Some((_, replica)) = found else { return Ok(()) };
     let Some(committed) = logs.get_mut(id) else { return Ok(()) };
-    if committed.is_kept_too_long(touched.start) {
-        committed.forget_deleted(model, id);
-    }
     if committed.is_verified(node, replica, replica.high_watermark) {
         return Ok(());
     }
