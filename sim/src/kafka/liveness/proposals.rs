@@ -1,6 +1,6 @@
 //! AlterPartitionEpochEventuallyReachedOrZero: a leader hears what became of the in-sync replicas that it proposed.
 
-use super::{Liveness, quorum};
+use super::{Liveness, joining};
 use crate::kafka::{Kafka, protocol::PartitionId, replica::Replica, rules::Rules};
 use crate::kernel::NodeId;
 use crate::nodes::NodeSet;
@@ -38,9 +38,9 @@ impl Liveness for Proposals {
         "kafka-tlaplus, replication (KIP-497, KIP-966)"
     }
 
-    /// There is a controller, and two requests get no answer.
+    /// Whoever is proposed has joined, and two requests get no answer.
     fn bound(&self, rules: &Rules) -> Duration {
-        quorum(rules) + (rules.controller_request_timeout + rules.controller_retry) * 2
+        joining(rules) + (rules.controller_request_timeout + rules.controller_retry) * 2
     }
 
     fn remember(&mut self, model: &Kafka) {
