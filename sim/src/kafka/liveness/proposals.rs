@@ -1,7 +1,7 @@
 //! AlterPartitionEpochEventuallyReachedOrZero: a leader hears what became of the in-sync replicas that it proposed.
 
 use super::{Liveness, joining};
-use crate::kafka::{Kafka, protocol::PartitionId, replica::Replica, rules::Rules};
+use crate::kafka::{Kafka, broker::Broker, protocol::PartitionId, replica::Replica, rules::Rules};
 use crate::kernel::NodeId;
 use crate::nodes::NodeSet;
 use squall_bus::Time;
@@ -24,7 +24,7 @@ fn proposal(node: NodeId, replica: &Replica) -> Option<Proposal> {
 
 fn all(model: &Kafka) -> impl Iterator<Item = Proposal> + '_ {
     model.servers.iter().flat_map(|server| {
-        let replicas = server.data().into_iter().flat_map(|broker| broker.replicas());
+        let replicas = server.data().into_iter().flat_map(Broker::replicas);
         replicas.filter_map(|replica| proposal(server.me, replica))
     })
 }
