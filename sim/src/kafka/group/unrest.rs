@@ -65,6 +65,6 @@ impl ConsumerGroup {
                 limits.and_then(|it| if member.epoch == AWAY { Some(it.session) } else { it.revocation });
             moves = moves.max(ends);
         }
-        (!behind.is_empty()).then(|| Unrest { place: Place::Epoch(record.epoch, behind), moves, longest })
+        (!behind.is_empty()).then_some(Unrest { place: Place::Epoch(record.epoch, behind), moves, longest })
     }
 }

@@ -2,13 +2,13 @@
 //!
 //! | file | in the end | within (defaults of Kafka 4.3) |
 //! |---|---|---|
-//! | `runs` | every process is up and every broker serves | 45 s |
-//! | `unfenced` | the controller has every broker that serves for alive | 54 s |
-//! | `metadata` | every node follows one controller and has the metadata | 24 s |
+//! | `runs` | every process is up and every broker serves | 44 s |
+//! | `unfenced` | the controller has every broker that serves for alive | 53 s |
+//! | `metadata` | every node follows one controller and has the metadata | 22 s |
 //! | `writes` | no write waits beyond its own time | 40 s |
-//! | `replicated` | what was acknowledged by all is on every replica | 85 s |
-//! | `proposals` | no proposal of in-sync replicas stays under way | 30 s |
-//! | `groups` | every group has come to rest, or will by its own clock | 52 s |
+//! | `replicated` | what was acknowledged by all is on every replica | 75 s |
+//! | `proposals` | no proposal of in-sync replicas stays under way | 53 s |
+//! | `groups` | every group has come to rest, or will by its own clock | 65 s |
 //!
 //! The time runs from the moment when the harness has healed the last thing that it broke, and stops when it breaks
 //! the next. The bounds are sums of the rules' own timeouts, one after the other, as if each were needed in full; so
@@ -143,3 +143,25 @@ fn joining(rules: &Rules) -> Duration {
 
 /// The interval of heartbeats beyond which it is no use to wait for one: rules may be set to anything.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kafka::profile::kafka_4_3;
+
+    #[test]
+    fn the_bounds_are_those_that_the_table_has() {
+        let rules = kafka_4_3();
+        let all: [&dyn Liveness; 7] = [
+            &runs::Runs,
+            &unfenced::Unfenced,
+            &metadata::Metadata::default(),
+            &writes::Writes::default(),
+            &replicated::Replicated::default(),
+            &proposals::Proposals::default(),
+            &groups::Groups::default(),
+        ];
+        let seconds = all.map(|liveness| (liveness.bound(&rules).as_millis() + 500) / 1_000);
+        assert_eq!(seconds, [44, 53, 22, 40, 75, 53, 65]);
+    }
+}

@@ -1,7 +1,7 @@
 //! AlterPartitionEpochEventuallyReachedOrZero: a leader hears what became of the in-sync replicas that it proposed.
 
-use super::{Liveness, quorum};
-use crate::kafka::{Kafka, protocol::PartitionId, replica::Replica, rules::Rules};
+use super::{Liveness, joining};
+use crate::kafka::{Kafka, broker::Broker, protocol::PartitionId, replica::Replica, rules::Rules};
 use crate::kernel::NodeId;
 use crate::nodes::NodeSet;
 use squall_bus::Time;
@@ -24,7 +24,7 @@ fn proposal(node: NodeId, replica: &Replica) -> Option<Proposal> {
 
 fn all(model: &Kafka) -> impl Iterator<Item = Proposal> + '_ {
     model.servers.iter().flat_map(|server| {
-        let replicas = server.data().into_iter().flat_map(|broker| broker.replicas());
+        let replicas = server.data().into_iter().flat_map(Broker::replicas);
         replicas.filter_map(|replica| proposal(server.me, replica))
     })
 }
@@ -38,9 +38,9 @@ impl Liveness for Proposals {
         "kafka-tlaplus, replication (KIP-497, KIP-966)"
     }
 
-    /// There is a controller, and two requests get no answer.
+    /// Whoever is proposed has joined, and two requests get no answer.
     fn bound(&self, rules: &Rules) -> Duration {
-        quorum(rules) + (rules.controller_request_timeout + rules.controller_retry) * 2
+        joining(rules) + (rules.controller_request_timeout + rules.controller_retry) * 2
     }
 
     fn remember(&mut self, model: &Kafka) {
