@@ -114,6 +114,11 @@ pub trait Admin: Send + Sync + 'static {
     /// share a log, records of others do not count. Equal when there is none. Refused when the bus has no such
     /// unit, or no longer.
     fn bounds<'a>(&'a self, unit: &'a Unit) -> BoxFuture<'a, Result<(Position, Position), Error>>;
+    /// The place behind the last record of this unit that no open transaction holds back; `None` on a bus that does not
+    /// say.
+    fn stable<'a>(&'a self, _unit: &'a Unit) -> BoxFuture<'a, Result<Option<Position>, Error>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
     /// Where a group goes on in a unit, if it ever committed there: it is done with everything before. On a bus
     /// that acknowledges each record, the place of the first record that is not acknowledged, or the unit's end.
     fn committed<'a>(

@@ -24,6 +24,11 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Run a scenario under a swarm of draws, seed after seed on all cores, until one fails.
     Explore(ExploreArgs),
+    /// Run the library seed after seed on all cores, and hold each run against the table of expected outcomes.
+    #[command(
+        after_help = "Exit codes: 0 when no run differs from the table and every row shows what it is there for, else that of the worst run (1 invalid, 3 unknown, 4 broken, or parted in a fresh process), 2 usage."
+    )]
+    Sweep(SweepArgs),
     /// List the scenarios of the library, the marks, or the brokers' settings.
     List(ListArgs),
     /// Print what a seed makes of a scenario: every fault with its time, the first records, what is promised.
@@ -212,6 +217,32 @@ pub(crate) struct ExploreArgs {
     /// Where capsules of failures go.
     #[arg(long, value_name = "FOLDER", default_value = "squall-out")]
     pub(crate) out: PathBuf,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct SweepArgs {
+    /// Only these scenarios of the library (`squall list`).
+    #[arg(value_name = "SCENARIO")]
+    pub(crate) scenarios: Vec<String>,
+    /// On which simulated bus; may be given several times. Without it, on every one.
+    #[arg(long = "on", value_name = "TARGET", value_parser = target)]
+    pub(crate) on: Vec<Target>,
+    /// The first seed.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// How many seeds of each scenario on each target, counting up from the first; one where the table says unsupported.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub(crate) seeds: u64,
+    /// Compare so many of the runs, spread over scenarios and seeds, with runs in fresh processes: all must go the same
+    /// way, event by event.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) replay: u64,
+    /// On how many threads. As many as there are cores unless said; what is found does not depend on it.
+    #[arg(long, value_parser = threads)]
+    pub(crate) threads: Option<usize>,
+    /// Print one JSON object instead of the summary.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(clap::Args)]

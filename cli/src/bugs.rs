@@ -3,7 +3,7 @@
 use crate::{Failure, args::BugsArgs, show::say};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
-use squall_scenarios::bugs::{Found, Ground, Hunt, select};
+use squall_scenarios::bugs::{Calm, Found, Ground, Hunt, select};
 use squall_sim::bugs::Bug;
 use std::{
     io::{IsTerminal, stderr},
@@ -48,11 +48,12 @@ fn verify(args: &BugsArgs, bugs: &[Bug]) -> Result<u8, Failure> {
     let ground = if args.storm { Ground::Storm } else { Ground::Directed };
     let threads = args.threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
     let progress = Progress::new(bugs.len());
+    let calm = Calm::default();
     let mut all = Vec::with_capacity(bugs.len());
     for bug in bugs {
         progress.looks_for(bug);
         let hunt = Hunt { bug: *bug, seeds: args.seeds, clean: Hunt::CLEAN, ground, threads };
-        let found = hunt.run().map_err(Failure::broken)?;
+        let found = hunt.run(&calm).map_err(Failure::broken)?;
         progress.looked(&sentence(&found, args.seeds));
         all.push(found);
     }

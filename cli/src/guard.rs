@@ -12,7 +12,7 @@ use squall_scenarios::{
     guard::{self, GuardError},
     library,
 };
-use squall_sim::guard::Footprint;
+use squall_sim::guard::{Footprint, Parted};
 use std::{env, process::Command, sync::Arc};
 
 /// A run that is to go the same way in every process.
@@ -86,6 +86,11 @@ pub(crate) fn guard(runs: impl Iterator<Item = Guarded>) -> Result<Verdict, Fail
         }
     }
     Ok(verdict)
+}
+
+/// Where a run that left this parts from one in a fresh process, if it does.
+pub(crate) fn compare(run: &Guarded, left: &Footprint) -> Result<Option<Parted>, GuardError> {
+    guard::examine_left(&run.job, left, |from| fresh(run, from))
 }
 
 /// The same run in a fresh process.

@@ -15,6 +15,7 @@ mod replay;
 mod run;
 mod show;
 mod shrink;
+mod sweep;
 
 use args::{Args, Command};
 use clap::Parser;
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
     let result = match &args.command {
         Command::Run(args) => run::run(args),
         Command::Explore(args) => explore::explore(args),
+        Command::Sweep(args) => sweep::sweep(args),
         Command::List(args) => list::list(args),
         Command::Explain(args) => explain::explain(args),
         Command::Shrink(args) => shrink::run(args),

@@ -74,7 +74,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<u8, Failure> {
 
 /// The targets of a run that names none: every simulated bus, of those whose model can have this bug.
 pub(crate) fn default_targets(bug: Option<&str>) -> Vec<Target> {
-    let bus = bug.and_then(squall_sim::bugs::find).map(|bug| bug.bus);
+    let bus = bug.and_then(squall_scenarios::bugs::find).map(|bug| bug.bus);
     Target::defaults().into_iter().filter(|target| bus.is_none_or(|bus| target.bus() == bus)).collect()
 }
 

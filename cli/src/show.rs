@@ -76,14 +76,19 @@ impl Show {
 
     /// A run of a sweep is over.
     pub(crate) fn ran(&self, done: u64, not_valid: u64) {
+        self.counted(done, not_valid, "not valid");
+    }
+
+    /// So many runs of a sweep are done, and so many of them are `odd`.
+    pub(crate) fn counted(&self, done: u64, some: u64, odd: &str) {
         let Some(runs) = self.sweep else { return };
         match &self.bar {
             Some(bar) => {
                 bar.set_position(done);
-                bar.set_message(format!("{not_valid} not valid"));
+                bar.set_message(format!("{some} {odd}"));
             }
             None if done.is_multiple_of(runs.div_ceil(SWEEP_LINES)) || done == runs => {
-                eprintln!("{done} of {runs} runs, {not_valid} not valid");
+                eprintln!("{done} of {runs} runs, {some} {odd}");
             }
             None => {}
         }

@@ -56,6 +56,31 @@ fn a_run_with_a_bug_says_how_to_run_it_again_and_replays() {
     assert!(text(&output).contains("\"same\""), "{}", text(&output));
 }
 
+/// What a program does wrong is a key of the scenario: the command that reproduces says which.
+#[test]
+fn a_bug_of_a_program_is_a_key_of_its_scenario() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let words = ["run", "aborted-loop", "--bug", "abort-position", "--no-shrink", "--json"];
+    let output = squall_in(folder.path(), &words);
+    assert_eq!(code(&output), 1, "{}", text(&output));
+    let runs = json(&output)["runs"].as_array().expect("runs").clone();
+    let again = runs[0]["reproduce"].as_str().expect("a command");
+    assert!(again.ends_with("--set workload.consumers.forward.rewind=false"), "{again}");
+}
+
+/// KAFKA-17754, as anybody can see it.
+#[test]
+fn one_scenario_fails_with_the_rules_of_3_9_and_passes_with_those_of_4_3() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (profile, exit) in [("3.9", 1), ("4.3", 0)] {
+        let set = format!("topology.brokers.kafka.profile={profile}");
+        let words = ["run", "late-end", "--on", "sim:kafka", "--set", &set, "--seeds", "20", "--no-shrink"];
+        let output = squall_in(folder.path(), &words);
+        assert_eq!(code(&output), exit, "{profile}: {}", text(&output));
+        assert_eq!(text(&output).contains("G1a"), exit == 1, "{profile}");
+    }
+}
+
 #[test]
 fn a_bug_of_another_bus_is_unsupported() {
     let output = squall(&["run", "plain-load", "--bug", "kip-966", "--on", "sim:nats"]);

@@ -60,9 +60,21 @@ pub fn footprint(job: &Job, record_from: Option<u64>) -> Result<Footprint, Guard
 /// When there is nothing to compare.
 pub fn examine(
     job: &Job,
-    mut fresh: impl FnMut(Option<u64>) -> Result<Footprint, GuardError>,
+    fresh: impl FnMut(Option<u64>) -> Result<Footprint, GuardError>,
 ) -> Result<(Footprint, Option<Parted>), GuardError> {
     let first = footprint(job, None)?;
-    let parted = squall_sim::guard::examine(&first, &mut |from| footprint(job, from), &mut fresh)?;
+    let parted = examine_left(job, &first, fresh)?;
     Ok((first, parted))
+}
+
+/// Compares what a run of this job in this process left with a second one here and one in a fresh process.
+///
+/// # Errors
+/// When there is nothing to compare.
+pub fn examine_left(
+    job: &Job,
+    left: &Footprint,
+    mut fresh: impl FnMut(Option<u64>) -> Result<Footprint, GuardError>,
+) -> Result<Option<Parted>, GuardError> {
+    squall_sim::guard::examine(left, &mut |from| footprint(job, from), &mut fresh)
 }

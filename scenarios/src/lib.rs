@@ -15,6 +15,7 @@
 //! | [`replay`] | a capsule run again, and what differs from what was kept |
 //! | [`shrink`] | the least that still fails, from a run that fails |
 //! | [`explore`] | a scenario under a swarm of draws, until one fails; marks |
+//! | [`sweep`] | the whole library over many seeds, held against the table of expected outcomes |
 //! | [`fidelity`] | the models held against what real brokers did |
 //! | [`bugs`] | bugs that brokers and clients had, each with the scenario that leads to it, and the hunt for them |
 //! | [`guard`] | a simulated run compared with one in a fresh process |
@@ -40,6 +41,7 @@ pub mod runs;
 pub mod shrink;
 #[cfg(feature = "proptest")]
 pub mod strategies;
+pub mod sweep;
 pub mod target;
 
 pub use capsule::Capsule;

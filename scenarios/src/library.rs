@@ -85,6 +85,21 @@ pub fn find(name: &str) -> Option<&'static Entry> {
     ENTRIES.iter().find(|entry| entry.name == name)
 }
 
+/// The scenario of this name, or what is said of a name that is none.
+///
+/// # Errors
+/// When there is none.
+pub fn named(name: &str) -> Result<&'static Entry, ScenarioError> {
+    find(name).ok_or_else(|| {
+        let names = ENTRIES.iter().map(|entry| entry.name);
+        let help = match nearest(name, names.clone()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("give one of {}", names.collect::<Vec<_>>().join(", ")),
+        };
+        ScenarioError::nowhere(format!("there is no scenario `{name}` in the library"), help)
+    })
+}
+
 /// The scenario that a person means: the name of one in the library or of one that leads to a bug, or the path of a file.
 ///
 /// # Errors

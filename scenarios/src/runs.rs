@@ -19,6 +19,7 @@ use squall_sim::{
     kernel::{LogLine, Mark, Marks},
 };
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -51,6 +52,9 @@ pub struct Outcome {
     pub rules: String,
     /// The rare situations that the run passed through.
     pub marks: Marks,
+    /// To be compared with that of another run of the same job; `None` for a run that was not carried out in the
+    /// simulator.
+    pub footprint: Option<Footprint>,
 }
 
 /// What a simulated run leaves.
@@ -96,14 +100,24 @@ impl Job {
         let real = Instant::now();
         let plan = Arc::new(Plan::new(Arc::clone(&self.scenario), self.seed));
         self.begin(&plan, self.reproduce(), sink);
-        let (ran, hash, rules) = match &self.target {
-            Target::Sim(bus) => {
-                let SimulatedRun { ran, hash, rules, .. } = simulate(bus, &plan, sink, How::default());
-                (ran, Some(hash), rules)
+        match &self.target {
+            Target::Sim(bus) => conclude_simulated(simulate(bus, &plan, sink, How::default()), real, sink).0,
+            Target::Local(bus) => {
+                conclude(self.live(bus, &plan, sink, note), None, String::new(), real, sink)
             }
-            Target::Local(bus) => (self.live(bus, &plan, sink, note), None, String::new()),
-        };
-        conclude(ran, hash, rules, real, sink)
+        }
+    }
+
+    /// Carries it out with nobody told. A run that panics is broken: a defect of the simulator.
+    #[must_use]
+    pub fn run_quietly(&self) -> Outcome {
+        let deaf: Sink = Arc::new(|_| {});
+        catch_unwind(AssertUnwindSafe(|| self.run(&deaf, &|_| {}))).unwrap_or_else(|panic| {
+            let said = panic.downcast_ref::<String>().map(String::as_str);
+            let said = said.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it did not say why");
+            let broken = RunError::Broken(format!("the run panicked: {said}"));
+            conclude(Err(broken), None, String::new(), Instant::now(), &deaf)
+        })
     }
 
     /// Carries out what became of its plan, in the simulator, with the log of its events. `reproduce` is the command
@@ -118,8 +132,7 @@ impl Job {
     ) -> (Outcome, Vec<LogLine>) {
         let real = Instant::now();
         self.begin(plan, reproduce, sink);
-        let SimulatedRun { ran, hash, rules, log, .. } = simulate(bus, plan, sink, how);
-        (conclude(ran, Some(hash), rules, real, sink), log)
+        conclude_simulated(simulate(bus, plan, sink, how), real, sink)
     }
 
     fn begin(&self, plan: &Plan, reproduce: String, sink: &Sink) {
@@ -254,6 +267,14 @@ pub(crate) fn unjudged(error: &RunError) -> Report {
     Report::unjudged(verdict, error.to_string())
 }
 
+/// Judges what came of a simulated run, and tells; with the log of its events.
+fn conclude_simulated(run: SimulatedRun, real: Instant, sink: &Sink) -> (Outcome, Vec<LogLine>) {
+    let SimulatedRun { ran, hash, rules, log, footprint, .. } = run;
+    let carried_out = !matches!(ran, Err(RunError::Unsupported(_)));
+    let outcome = conclude(ran, Some(hash), rules, real, sink);
+    (Outcome { footprint: carried_out.then_some(footprint), ..outcome }, log)
+}
+
 /// Judges what came of a run, and tells.
 fn conclude(
     ran: Result<Ran, RunError>,
@@ -278,7 +299,14 @@ fn conclude(
             if finished.report.counts.redelivered > 0 {
                 marks.add(Mark::DeliveredAgain);
             }
-            Outcome { finished, measured: Some(measured), history: Some(ran.history), rules, marks }
+            Outcome {
+                finished,
+                measured: Some(measured),
+                history: Some(ran.history),
+                rules,
+                marks,
+                footprint: None,
+            }
         }
         Err(error) => {
             let finished = Finished {
@@ -288,7 +316,14 @@ fn conclude(
                 hash: None,
                 latency: None,
             };
-            Outcome { finished, measured: None, history: None, rules, marks: Marks::default() }
+            Outcome {
+                finished,
+                measured: None,
+                history: None,
+                rules,
+                marks: Marks::default(),
+                footprint: None,
+            }
         }
     };
     end(&outcome.finished, sink);

@@ -1,11 +1,15 @@
 //! The checks bite: every bug is found in its own scenario, and nothing without it.
 //!
-//! A small sweep for each; the full one is `squall bugs --verify`. What several bugs share a scenario for is run clean
-//! once for each of them.
+//! A small sweep for each; the full one is `squall bugs --verify`.
 
-use squall_scenarios::bugs::{self, Ground, Hunt};
-use squall_sim::{bugs as table, bugs::Bug};
-use std::collections::BTreeSet;
+use squall_history::{Kind, Verdict, judge};
+use squall_scenarios::{
+    Job,
+    bugs::{self, Calm, Ground, Hunt},
+    library,
+};
+use squall_sim::bugs::Bug;
+use std::{collections::BTreeSet, sync::Arc};
 
 /// A sweep of the tests has no more seeds; each bug must be found within.
 const SEEDS: u64 = 40;
@@ -16,9 +20,9 @@ fn hunt(bug: Bug) -> Hunt {
 
 #[test]
 fn every_bug_is_found_and_nothing_without_it() {
-    let mut failures = Vec::new();
-    for bug in table::all() {
-        let found = hunt(bug).run().expect("its scenario is sound");
+    let (mut failures, calm) = (Vec::new(), Calm::default());
+    for bug in bugs::all() {
+        let found = hunt(bug).run(&calm).expect("its scenario is sound");
         if !found.proves() {
             failures.push(found);
         }
@@ -29,7 +33,9 @@ fn every_bug_is_found_and_nothing_without_it() {
 /// A scenario that no bug leads to, and a bug without a scenario, are mistakes of the table.
 #[test]
 fn bugs_and_scenarios_fit_together() {
-    let used: BTreeSet<&str> = table::all().iter().map(|bug| bug.scenario).collect();
+    let mut used: BTreeSet<&str> = bugs::all().iter().map(|bug| bug.scenario).collect();
+    // The second of the storms that every bug is looked for in.
+    used.insert("storm-in-transactions");
     let there: BTreeSet<&str> = bugs::entries().iter().map(|entry| entry.name).collect();
     assert_eq!(used, there);
     for entry in bugs::entries() {
@@ -37,4 +43,35 @@ fn bugs_and_scenarios_fit_together() {
         assert_eq!(scenario.name, entry.name);
         assert!(scenario.topology.bug.is_none() && !scenario.about.is_empty());
     }
+}
+
+/// KAFKA-17754: a commit that is sent again and comes in twice ends a later transaction of the same producer with version
+/// 1 of transactions, and none with version 2. One scenario, the same seeds.
+#[test]
+fn a_late_end_of_a_transaction_fails_on_3_9_and_passes_on_4_3() {
+    let judged = |profile: &str| {
+        let overrides = vec![format!("topology.brokers.kafka.profile=\"{profile}\"").parse().expect("a key")];
+        let scenario = Arc::new(library::open("late-end", &overrides).expect("it parses"));
+        let report = |seed: u64| {
+            let job = Job {
+                scenario: Arc::clone(&scenario),
+                named: "late-end".to_owned(),
+                overrides: overrides.clone(),
+                target: "sim:kafka".parse().expect("a target"),
+                seed,
+            };
+            judge(&job.run(&(Arc::new(|_| {}) as _), &|_| {}).history.expect("it was run"))
+        };
+        (1..=SEEDS).map(report).collect::<Vec<_>>()
+    };
+    let torn: Vec<_> =
+        judged("3.9").into_iter().filter(|report| report.verdict == Verdict::Invalid).collect();
+    assert!(torn.len() >= 3, "{} of {SEEDS} seeds", torn.len());
+    for report in torn {
+        assert!(
+            report.anomalies.iter().any(|one| one.kind == Kind::AbortedRead && one.forbidden()),
+            "{report:?}"
+        );
+    }
+    assert!(judged("4.3").iter().all(|report| report.verdict == Verdict::Valid));
 }

@@ -206,3 +206,14 @@ fn options_name_every_key() {
         assert_eq!(options.get(key).map(String::as_str), Some(value), "{key}");
     }
 }
+
+#[test]
+fn a_plan_names_clients_of_other_libraries() {
+    let overrides = ["workload.consumers.profile=java-3", "workload.producers.profile=java"];
+    let overrides = overrides.map(|text| text.parse().expect("an override"));
+    let scenario = library::find("leader-failover").expect("it exists").scenario(&overrides).expect("valid");
+    let lines = Plan::new(scenario, 1).to_string();
+    let of = |start: &str| lines.lines().find(|line| line.contains(start)).expect("a line").to_owned();
+    assert!(of("consumers of").contains("; Java's client 3.x"), "{lines}");
+    assert!(of("producers send").ends_with("; Java's client"), "{lines}");
+}

@@ -391,6 +391,10 @@ impl<M: BusModel> Admin for SimAdmin<M> {
         Box::pin(std::future::ready(self.0.lock().world.model().bounds(unit)))
     }
 
+    fn stable<'a>(&'a self, unit: &'a Unit) -> BoxFuture<'a, Result<Option<Position>, Error>> {
+        Box::pin(std::future::ready(self.0.lock().world.model().stable(unit)))
+    }
+
     fn committed<'a>(
         &'a self,
         group: &'a str,

@@ -272,6 +272,7 @@ impl<M: BusModel> SimCluster<M> {
                 Some(name.to_owned()),
             );
             state.nemesis = nemesis;
+            state.world.broken();
         });
         Strike::Hit(StruckFault { id: fault.id, nodes: Vec::new(), client: Some(name.to_owned()) })
     }
@@ -294,6 +295,7 @@ impl<M: BusModel> SimCluster<M> {
             let mut nemesis = std::mem::take(&mut state.nemesis);
             nemesis.strike(&mut state.world, fault, targets, None);
             state.nemesis = nemesis;
+            state.world.broken();
             Strike::Hit(StruckFault { id: fault.id, nodes, client: None })
         })
     }
@@ -324,6 +326,9 @@ impl<M: BusModel> SimCluster<M> {
             let mut nemesis = std::mem::take(&mut state.nemesis);
             let client = nemesis.heal(&mut state.world, fault);
             state.nemesis = nemesis;
+            if state.nemesis.is_idle() {
+                state.world.healed();
+            }
             client
         });
         let Some((name, kind)) = client else { return Ok(()) };

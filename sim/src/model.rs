@@ -216,6 +216,11 @@ pub trait BusModel: Model<Call = Call, Output = Output> + Send + 'static {
     fn describe(&self, topic: &Topic) -> Result<Vec<TopicState>, Error>;
     /// The first readable position and the one behind the last, at the unit's leader.
     fn bounds(&self, unit: &Unit) -> Result<(Position, Position), Error>;
+    /// The position behind the last record that no open transaction holds back, at the unit's leader; `None` on a bus
+    /// without transactions.
+    fn stable(&self, _unit: &Unit) -> Result<Option<Position>, Error> {
+        Ok(None)
+    }
     /// Where a group goes on, at its coordinator.
     fn committed(&self, group: &str, unit: &Unit) -> Result<Option<Position>, Error>;
     /// The nodes that a role means now, as kernel nodes; clients excepted. Empty if nobody has it.

@@ -169,6 +169,11 @@ impl Nemesis {
         active.client.map(|client| (client, active.kind))
     }
 
+    /// Whether nothing is broken now.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.active.is_empty()
+    }
+
     /// The faults in force, oldest first.
     pub(crate) fn in_force(&self) -> Vec<u32> {
         self.active.iter().map(|active| active.fault).collect()

@@ -68,6 +68,82 @@ impl Invariant<Kafka> for Witness {
     }
 }
 
+/// What an invariant was told of healing, and when it was asked.
+#[derive(Clone, Default)]
+struct Healings(Arc<Mutex<Vec<(&'static str, Time)>>>);
+
+impl Invariant<Kafka> for Healings {
+    fn name(&self) -> &'static str {
+        "Healings"
+    }
+
+    fn source(&self) -> &'static str {
+        "this test"
+    }
+
+    fn after(&mut self, _: &Kafka, _: &[<Kafka as Model>::Touch], _: Time) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn full(&self, _: &Kafka) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn kinds(&self) -> u8 {
+        0
+    }
+
+    fn healed(&mut self, _: &Kafka, now: Time) -> Option<Time> {
+        self.0.lock().expect("not poisoned").push(("healed", now));
+        Some(now + 5 * SECOND)
+    }
+
+    fn due(&mut self, _: &Kafka, now: Time) -> Result<Option<Time>, String> {
+        self.0.lock().expect("not poisoned").push(("asked", now));
+        Ok(None)
+    }
+}
+
+#[test]
+fn what_must_come_true_is_asked_for_when_nothing_is_broken_any_more() {
+    let run = |watched: Vec<Box<dyn Invariant<Kafka>>>| {
+        let choices = Choices::new(1);
+        let model =
+            Kafka::new(profile::kafka_4_3_test_cluster(), 3, &choices).expect("three nodes are a cluster");
+        let simulation = Simulation::new(model, choices, LinkSpec::default(), watched);
+        simulation
+            .run(options(), |cluster| async move {
+                let clock = cluster.clock();
+                let at = |node, id| Fault { role: Role::Node(node), ..fault(id, FaultKind::Kill, "") };
+                let strike = async |fault: &Fault| match cluster.strike(fault).await {
+                    Ok(squall_bus::Strike::Hit(struck)) => struck,
+                    other => panic!("it hits: {other:?}"),
+                };
+                let first = strike(&at(1, 1)).await;
+                clock.sleep(SECOND).await;
+                let second = strike(&at(2, 2)).await;
+                clock.sleep(SECOND).await;
+                cluster.heal(&first).await.expect("it is healed");
+                clock.sleep(10 * SECOND).await;
+                // At 12 s nothing is broken, at 14 s something is before anybody was asked.
+                cluster.heal(&second).await.expect("it is healed");
+                clock.sleep(2 * SECOND).await;
+                strike(&at(3, 3)).await;
+                clock.sleep(10 * SECOND).await;
+                cluster.heal_all().await.expect("it is healed");
+                clock.sleep(10 * SECOND).await;
+            })
+            .expect("nothing breaks");
+        simulation.hash()
+    };
+    let told = Healings::default();
+    let hash = run(vec![Box::new(told.clone())]);
+    let at = |seconds: u64| Time::from_millis(1_000 * seconds);
+    let told = told.0.lock().expect("not poisoned").clone();
+    assert_eq!(told, [("healed", at(12)), ("healed", at(24)), ("asked", at(29))]);
+    assert_eq!(run(Vec::new()), hash, "to be asked is no event");
+}
+
 #[test]
 fn nothing_of_a_run_outlives_it() {
     for watchdog in [None, Some(SECOND)] {

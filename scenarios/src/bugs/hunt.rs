@@ -6,7 +6,7 @@
 //!   a false alarm.
 
 use crate::{
-    Override, Plan, Scenario, ScenarioError, Target,
+    Plan, Scenario, ScenarioError, Target,
     explore::{Exploration, Limit, Preset},
     library,
     runner::Sink,
@@ -16,8 +16,9 @@ use serde::Serialize;
 use squall_history::{Kind, Report, Verdict, judge};
 use squall_sim::bugs::Bug;
 use std::{
+    collections::BTreeMap,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     thread,
@@ -28,7 +29,7 @@ use std::{
 pub enum Ground {
     /// In its own scenario.
     Directed,
-    /// In what each seed draws from the scenario `storm`.
+    /// In what each seed draws from a storm: by turns from `storm` and from `storm-in-transactions`.
     Storm,
 }
 
@@ -74,46 +75,68 @@ impl Found {
     }
 }
 
-/// The scenario that every seed draws from on [`Ground::Storm`].
-const STORM: &str = "storm";
+/// What seeds came to without a bug: several bugs may share a scenario, and all share the storms.
+///
+/// Hunts that share it look over the same kind of ground on the same bus.
+#[derive(Debug, Default)]
+pub struct Calm(Mutex<BTreeMap<(&'static str, u64), bool>>);
+
+impl Calm {
+    /// Whether this seed of a scenario is invalid, as its report says if it is not known.
+    fn is_wrong(&self, scenario: &'static str, seed: u64, report: impl FnOnce() -> Report) -> bool {
+        let known = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let wrong = known().get(&(scenario, seed)).copied();
+        wrong.unwrap_or_else(|| {
+            let wrong = matches!(report().verdict, Verdict::Invalid | Verdict::Broken);
+            known().insert((scenario, seed), wrong);
+            wrong
+        })
+    }
+}
+
+/// The scenarios that seeds draw from by turns on [`Ground::Storm`].
+const STORMS: [&str; 2] = ["storm", "storm-in-transactions"];
 
 impl Hunt {
     /// So many seeds are enough without a bug that is found at once.
     pub const CLEAN: u64 = 100;
 
-    /// The name of the scenario.
-    #[must_use]
-    pub const fn scenario(&self) -> &'static str {
+    /// The names of the scenarios that seeds take by turns.
+    fn scenarios(&self) -> Vec<&'static str> {
         match self.ground {
-            Ground::Directed => self.bug.scenario,
-            Ground::Storm => STORM,
+            Ground::Directed => vec![self.bug.scenario],
+            Ground::Storm => STORMS.to_vec(),
         }
     }
 
-    /// Runs the seeds.
+    /// Runs the seeds. What `calm` knows of them without a bug is not run again.
     ///
     /// # Errors
-    /// When the scenario is damaged, which a test rules out.
-    pub fn run(&self) -> Result<Found, ScenarioError> {
-        let planted = library::open(self.scenario(), &[Override::of_bug(self.bug.id)?])?;
+    /// When a scenario is damaged, which a test rules out.
+    pub fn run(&self, calm: &Calm) -> Result<Found, ScenarioError> {
+        let names = self.scenarios();
+        let (mut clean, mut planted) = (Vec::new(), Vec::new());
+        for name in &names {
+            let scenario = library::open(name, &[])?;
+            planted.push(Arc::new(library::open(name, &super::overrides(self.bug.id, &scenario)?)?));
+            clean.push(Arc::new(scenario));
+        }
         let shows = |report: &Report| {
             report.anomalies.iter().any(|anomaly| anomaly.kind == self.bug.anomaly && anomaly.forbidden())
         };
-        let seeds_needed = self.first(&Arc::new(planted), self.seeds, &shows);
-        let clean = Arc::new(library::open(self.scenario(), &[])?);
-        let wrong = |report: &Report| matches!(report.verdict, Verdict::Invalid | Verdict::Broken);
+        let seeds_needed = self.first(&planted, &shows);
         let upto = seeds_needed.unwrap_or(self.seeds).max(self.clean).min(self.seeds);
         let false_alarms = AtomicU64::new(0);
-        self.each(&clean, upto, &|_, report| {
-            if wrong(report) {
-                false_alarms.fetch_add(1, Ordering::Relaxed);
-            }
+        self.each(upto, &|seed| {
+            let place = turn(seed, names.len());
+            let is_wrong = calm.is_wrong(names[place], seed, || self.report(&clean[place], seed));
+            false_alarms.fetch_add(u64::from(is_wrong), Ordering::Relaxed);
             false
         });
         Ok(Found {
             id: self.bug.id,
             source: self.bug.source,
-            scenario: self.scenario(),
+            scenario: names[turn(seeds_needed.unwrap_or(1), names.len())],
             anomaly: self.bug.anomaly,
             found: seeds_needed.is_some(),
             seeds_needed,
@@ -122,15 +145,10 @@ impl Hunt {
     }
 
     /// The first seed whose report is such.
-    fn first(
-        &self,
-        scenario: &Arc<Scenario>,
-        seeds: u64,
-        is_such: &(dyn Fn(&Report) -> bool + Sync),
-    ) -> Option<u64> {
+    fn first(&self, scenarios: &[Arc<Scenario>], is_such: &(dyn Fn(&Report) -> bool + Sync)) -> Option<u64> {
         let first = AtomicU64::new(u64::MAX);
-        self.each(scenario, seeds, &|seed, report| {
-            let found = is_such(report);
+        self.each(self.seeds, &|seed| {
+            let found = is_such(&self.report(&scenarios[turn(seed, scenarios.len())], seed));
             if found {
                 first.fetch_min(seed, Ordering::Relaxed);
             }
@@ -140,8 +158,8 @@ impl Hunt {
         (first < u64::MAX).then_some(first)
     }
 
-    /// Runs seeds from 1 on, on all threads, until `enough` of one; those under way are finished.
-    fn each(&self, scenario: &Arc<Scenario>, seeds: u64, enough: &(dyn Fn(u64, &Report) -> bool + Sync)) {
+    /// Visits seeds from 1 on, on all threads, until one is `enough`; those under way are finished.
+    fn each(&self, seeds: u64, enough: &(dyn Fn(u64) -> bool + Sync)) {
         let next = AtomicU64::new(1);
         thread::scope(|scope| {
             for _ in 0..self.threads.max(1) {
@@ -151,7 +169,7 @@ impl Hunt {
                         if seed > seeds {
                             return;
                         }
-                        if enough(seed, &self.report(scenario, seed)) {
+                        if enough(seed) {
                             // Every smaller seed has been handed out.
                             next.store(seeds + 1, Ordering::Relaxed);
                         }
@@ -176,7 +194,7 @@ impl Hunt {
             Ground::Storm => {
                 let exploration = Exploration {
                     scenario: Arc::clone(scenario),
-                    named: STORM.to_owned(),
+                    named: scenario.name.clone(),
                     overrides: Vec::new(),
                     target,
                     preset: Preset::default(),
@@ -189,4 +207,9 @@ impl Hunt {
             }
         }
     }
+}
+
+/// Which of so many scenarios a seed takes.
+const fn turn(seed: u64, scenarios: usize) -> usize {
+    ((seed - 1) % scenarios as u64) as usize
 }

@@ -31,5 +31,6 @@ mod sweep;
 
 pub use budget::{Budget, Class};
 pub use draw::{Draw, Preset, draw};
+pub(crate) use show::{count, plain, seconds};
 pub use summary::{Allowed, Failure, Group, Summary, Tally};
 pub use sweep::{Exploration, Explored, Limit, Progress};

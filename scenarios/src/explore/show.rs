@@ -130,16 +130,16 @@ impl fmt::Display for Group {
 }
 
 /// Text from outside must not move a terminal's cursor or change its colours.
-fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 /// `1 seed`, `2 seeds`.
-fn count(count: u64, what: &str) -> String {
+pub(crate) fn count(count: u64, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
-fn seconds(span: Duration) -> String {
+pub(crate) fn seconds(span: Duration) -> String {
     let millis = span.as_millis();
     format!("{}.{:03} s", millis / 1_000, millis % 1_000)
 }

@@ -12,14 +12,11 @@ use super::{
     draw::{Preset, draw},
     summary::{Failure, Summary},
 };
-use crate::{
-    Job, Override, Plan, Scenario, Target, runner::Sink, runs::arguments, runs::quoted, runs::unjudged,
-};
+use crate::{Job, Override, Plan, Scenario, Target, runs::arguments, runs::quoted};
 use squall_bus::Capabilities;
 use squall_history::{Report, Verdict};
 use squall_sim::kernel::Marks;
 use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -161,30 +158,14 @@ impl Exploration {
 
     fn run_on(&self, capabilities: &Capabilities, seed: u64) -> Explored {
         let (job, class) = self.job_on(capabilities, seed);
-        let deaf: Sink = Arc::new(|_| {});
-        match catch_unwind(AssertUnwindSafe(|| job.run(&deaf, &|_| {}))) {
-            Ok(outcome) => Explored {
-                class,
-                report: outcome.finished.report,
-                time: outcome.finished.time.since(squall_bus::Time::ZERO),
-                hash: outcome.finished.hash,
-                marks: outcome.marks,
-                job,
-            },
-            Err(panic) => {
-                let said = panic.downcast_ref::<String>().map(String::as_str);
-                let said =
-                    said.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it did not say why");
-                let error = crate::runner::RunError::Broken(format!("the run panicked: {said}"));
-                Explored {
-                    class,
-                    report: unjudged(&error),
-                    time: Duration::ZERO,
-                    hash: None,
-                    marks: Marks::default(),
-                    job,
-                }
-            }
+        let outcome = job.run_quietly();
+        Explored {
+            class,
+            report: outcome.finished.report,
+            time: outcome.finished.time.since(squall_bus::Time::ZERO),
+            hash: outcome.finished.hash,
+            marks: outcome.marks,
+            job,
         }
     }
 

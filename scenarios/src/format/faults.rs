@@ -37,13 +37,13 @@ pub struct FaultSpec {
     /// Nodes are cut off from all other nodes; clients still reach them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub partition: Option<RoleText>,
-    /// Nodes are cut off from all other nodes and from all clients.
+    /// Nodes are cut off from all other nodes and from all clients, or a client from all nodes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub isolate: Option<RoleText>,
-    /// What nodes send is held back; they still hear.
+    /// What nodes, or a client, send is held back; they still hear.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stall: Option<RoleText>,
-    /// What nodes send and hear takes longer.
+    /// What nodes, or a client, send and hear takes longer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delay: Option<DelayArgs>,
     /// Responses to produce requests are lost after the request went through.

@@ -9,6 +9,7 @@ use super::{
     error::{Problem, ScenarioError},
     tree::{Key, Node, Origin, Value, shorten},
 };
+use crate::bugs;
 use std::{fmt, str::FromStr};
 
 /// What a `--bug` argument sets.
@@ -25,12 +26,12 @@ pub struct Override {
 }
 
 impl Override {
-    /// `--bug ID`: the model has this bug.
+    /// `--bug ID`: the model has this bug, or the consumers do.
     ///
     /// # Errors
     /// When the id is none that could be written.
     pub fn of_bug(id: &str) -> Result<Self, ScenarioError> {
-        format!("{BUG}{id}").parse()
+        bugs::of_program(id).unwrap_or_else(|| format!("{BUG}{id}").parse())
     }
 
     /// The bug, of such an argument.

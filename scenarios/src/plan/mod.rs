@@ -31,14 +31,18 @@ pub use explain::Explained;
 pub use producers::{PlannedRecord, ProducerPlan, Records};
 pub use warnings::Warning;
 
-use crate::format::{CommitPolicy, Consumers, Fsync, OneOrMany, Producers, Scenario};
+use crate::format::{CommitPolicy, Consumers, Fsync, OneOrMany, Producers, Scenario, scalar::Period};
 use squall_bus::{Acks, Capability, ClusterSpec, Fault, Time, Topic, TopicSpec};
 use squall_history::guarantees::{self, Cleanup, Configuration, TopicFacts};
 use squall_sim::kernel::Choices;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
+    time::Duration,
 };
+
+/// How long a bus may take to notice that a transaction is open for too long, and to abort it.
+const NOTICED: Duration = Duration::from_secs(15);
 
 /// What a seed makes of a scenario.
 #[derive(Clone, Debug)]
@@ -282,6 +286,7 @@ impl Plan {
                 Some(squall_bus::Isolation::ReadCommitted) => guarantees::Isolation::ReadCommitted,
                 _ => guarantees::Isolation::ReadUncommitted,
             },
+            txn_timeout: self.transaction_timeout(),
             pipelines: self.pipelines(),
             unclean_election: topics.iter().any(|topic| topic.keeps().unclean_election),
             topics: topics.iter().filter_map(kept).collect(),
@@ -294,6 +299,17 @@ impl Plan {
     pub fn is_transactional(&self) -> bool {
         let writes = self.producers.iter().any(|producer| producer.transactions.is_some());
         writes || self.consumers.iter().any(|consumer| consumer.forward.is_some())
+    }
+
+    /// After how long the bus has aborted any transaction that does not end; `None` where a client is left to its own
+    /// default.
+    fn transaction_timeout(&self) -> Option<Duration> {
+        let producers = self.scenario.producer_groups().iter();
+        let consumers = self.scenario.consumer_groups().iter();
+        let producers = producers.filter_map(|group| group.transactions.as_ref().map(|said| said.timeout));
+        let forwards = consumers.filter_map(|group| group.forward.as_ref().map(|said| said.timeout));
+        let all: Option<Vec<Period>> = producers.chain(forwards).collect();
+        all?.into_iter().max().map(|longest| longest.get() + NOTICED)
     }
 
     /// What all readers of the run see of transactions: where groups differ, the weakest. `None` where there are no

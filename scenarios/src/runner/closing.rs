@@ -4,6 +4,9 @@
 //! whether it has come to the end of a log. A record behind everything else does: who has read it has read what is
 //! before it, and nothing open can be before it for a reader of committed records. Topics that groups write to are
 //! closed after the groups have caught up with what they read.
+//!
+//! Where groups could not come to that record, the ends of all units are written down, with what holds readers of
+//! committed records back.
 
 use super::{drain::Looks, notebook::Notebook};
 use crate::plan::{Plan, payload};
@@ -28,23 +31,36 @@ pub(super) async fn close(
         .map(|forward| forward.topic.as_str())
         .collect();
     let (last, first): (Vec<_>, Vec<_>) =
-        plan.topics().into_iter().partition(|spec| written.contains(spec.topic.as_str()));
+        plan.partitions_at_end().into_iter().partition(|(topic, _)| written.contains(topic.as_str()));
     let looks = Looks::new(cluster, deadline);
     for wave in [first, last] {
-        for spec in &wave {
-            for partition in 0..spec.partitions {
-                let unit = Unit::new(&spec.topic, partition);
+        for (topic, partitions) in &wave {
+            for partition in 0..*partitions {
+                let unit = Unit::new(topic, partition);
                 if !close_unit(&looks, &*producer, notebook, &unit, ends).await {
                     return false;
                 }
             }
         }
-        let topics: BTreeSet<&Topic> = wave.iter().map(|spec| &spec.topic).collect();
+        let topics: BTreeSet<&Topic> = wave.iter().map(|(topic, _)| topic).collect();
         if !is_read(cluster, &looks, plan, notebook, ends, &topics).await {
             return false;
         }
     }
     true
+}
+
+/// Asks for the ends of every unit, and writes them down. What cannot be learned is left out.
+pub(super) async fn sample_ends(cluster: &dyn Cluster, plan: &Plan, notebook: &Notebook) {
+    let admin = cluster.admin();
+    for spec in plan.topics() {
+        for partition in 0..spec.partitions {
+            let unit = Unit::new(&spec.topic, partition);
+            let op = notebook.asked_for_ends(&unit);
+            let (bounds, stable) = (admin.bounds(&unit).await, admin.stable(&unit).await);
+            notebook.told_ends(op, bounds, stable.ok().flatten());
+        }
+    }
 }
 
 /// Puts the last record into a unit.

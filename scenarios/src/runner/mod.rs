@@ -229,6 +229,8 @@ impl Session {
         };
         if caught_up {
             self.phase(Phase::CaughtUp);
+        } else if plan.is_transactional() {
+            closing::sample_ends(cluster, plan, &self.notebook).await;
         }
         // A late reader gets some time of its own: not having read is no proof of anything.
         let deadline = deadline.max(clock.now() + ASSIGNED);

@@ -4,12 +4,13 @@
 //! order in which they happened. Times are the cluster's.
 
 use crate::plan::{Plan, PlannedRecord, ProducerPlan, payload};
-use squall_bus::{Ack, Capabilities, Clock, ConsumerEvent, Delivery, Outcome, Position, Time, Unit};
+use squall_bus::{Ack, Capabilities, Clock, ConsumerEvent, Delivery, Error, Outcome, Position, Time, Unit};
 use squall_history::{
     events::{Progress, Stage},
     guarantees::{Configuration, Reading},
     history::{
-        Advice, Deliver, DeliverExtra, History, Invoke, Meta, Observation, OpId, ProcessId, Send, Settlement,
+        Advice, Completion, Deliver, DeliverExtra, Ends, History, Invoke, Meta, Observation, OpId, ProcessId,
+        Send, Settlement,
     },
 };
 use squall_loadgen::{Distribution, Due, Recorder};
@@ -392,6 +393,32 @@ impl Notebook {
     pub(super) fn settled(&self, op: OpId, outcome: &Outcome<()>) {
         let now = self.now();
         self.pages().history.complete_call(now, op, outcome);
+    }
+
+    /// The harness asks for the ends of a unit.
+    pub(super) fn asked_for_ends(&self, unit: &Unit) -> OpId {
+        let now = self.now();
+        let mut pages = self.pages();
+        let unit = pages.history.unit(unit);
+        pages.history.invoke(now, ProcessId::HARNESS, Invoke::End { unit, node: None })
+    }
+
+    /// And is told, or not.
+    pub(super) fn told_ends(
+        &self,
+        op: OpId,
+        bounds: Result<(Position, Position), Error>,
+        stable: Option<Position>,
+    ) {
+        let now = self.now();
+        let completion = match bounds {
+            Ok((start, end)) => {
+                let stable = stable.map(|stable| stable.0);
+                Completion::Ends(Ends { high: end.0, stable, start: Some(start.0) })
+            }
+            Err(error) => Completion::Fail { error: error.code.into_owned() },
+        };
+        self.pages().history.complete(now, op, completion);
     }
 
     /// A record that the bus gave up reached a consumer: its value, if it can be read.

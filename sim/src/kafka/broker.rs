@@ -5,8 +5,8 @@
 //!   heard, a leader that was deposed goes on as before (rule A1).
 //! - What an event changed is settled at its end: grown replicas answer waiting fetches, ISR proposals leave.
 //!
-//! Produce is in [`produce`](super::produce), Fetch in [`fetch`](super::fetch), following a leader in
-//! [`fetcher`](super::fetcher), the ISR in [`isr`](super::isr).
+//! Produce is in [`produce`](super::produce), Fetch in [`fetch`](super::fetch), what a broker answers at once in
+//! [`lookups`](super::lookups), following a leader in [`fetcher`](super::fetcher), the ISR in [`isr`](super::isr).
 
 use super::{
     Kafka, Names, Timer, Touch,
@@ -17,12 +17,12 @@ use super::{
     fetcher::Fetcher,
     isr::IsrChanges,
     links::{Links, ReplyTo},
+    lookups::metadata,
     lull::Proposal,
     metadata::{Image, TopicId, TopicImage},
     protocol::{
-        EpochEnd, EpochPartition, FetchPartition, LeaderHint, ListOffsetsPartition, ListedOffset,
-        MetadataResponse, Msg, OffsetSpec, PartitionId, PartitionMetadata, Request, RequestBody, Response,
-        ResponseBody, TopicIx, TopicMetadata,
+        FetchPartition, ListOffsetsPartition, Msg, PartitionId, Request, RequestBody, Response, ResponseBody,
+        TopicIx,
     },
     replica::{Leading, Replica, Role, Waiter},
     rules::{Rules, Truncate},
@@ -273,6 +273,7 @@ impl Broker {
             self.has_untold(id);
         } else if image.leader.is_some() {
             replica.role = Role::Follower;
+            replica.aligned = false;
             if env.rules.truncate == Truncate::ToHighWatermark {
                 let upto = replica.high_watermark;
                 replica.truncate(upto, env.rules);
@@ -453,55 +454,6 @@ impl Broker {
         }
     }
 
-    /// Who leads a partition, by this broker's metadata (KIP-951).
-    pub(super) fn leader_hint(id: PartitionId, image: &Image) -> Option<LeaderHint> {
-        let partition = image.partition(id)?;
-        Some(LeaderHint { node: partition.leader, epoch: partition.leader_epoch })
-    }
-
-    /// The replica that leads, if the client's idea of the leader's epoch is right (rule A3).
-    pub(super) fn check_leader(&self, id: PartitionId, epoch: Option<u32>) -> Result<&Replica, ErrorCode> {
-        let replica = self.replica(id).ok_or(ErrorCode::NotLeaderOrFollower)?;
-        match epoch {
-            Some(epoch) if epoch < replica.leader_epoch => return Err(ErrorCode::FencedLeaderEpoch),
-            Some(epoch) if epoch > replica.leader_epoch => return Err(ErrorCode::UnknownLeaderEpoch),
-            _ => {}
-        }
-        if replica.leading().is_none() {
-            return Err(ErrorCode::NotLeaderOrFollower);
-        }
-        Ok(replica)
-    }
-
-    fn list_offset(&self, at: &ListOffsetsPartition, rules: &Rules) -> ListedOffset {
-        let listed = |error, offset, leader_epoch| ListedOffset { id: at.id, error, offset, leader_epoch };
-        let replica = match self.check_leader(at.id, at.current_leader_epoch) {
-            Ok(replica) => replica,
-            Err(error) => return listed(error, 0, 0),
-        };
-        let begin = replica.leading().map_or(0, |leading| leading.begin);
-        match at.at {
-            OffsetSpec::Earliest => listed(ErrorCode::None, replica.log.start(), replica.leader_epoch),
-            OffsetSpec::Latest | OffsetSpec::LastStable
-                if rules.guard_latest_offset && replica.high_watermark < begin =>
-            {
-                listed(ErrorCode::OffsetNotAvailable, 0, replica.leader_epoch)
-            }
-            OffsetSpec::Latest => listed(ErrorCode::None, replica.high_watermark, replica.leader_epoch),
-            OffsetSpec::LastStable => listed(ErrorCode::None, replica.last_stable(), replica.leader_epoch),
-        }
-    }
-
-    /// Where a leader epoch ends here (rule B6).
-    fn epoch_end(&self, at: &EpochPartition) -> EpochEnd {
-        match self.check_leader(at.id, at.current_leader_epoch) {
-            Ok(replica) => {
-                EpochEnd { id: at.id, error: ErrorCode::None, end: replica.log.epoch_end(at.leader_epoch) }
-            }
-            Err(error) => EpochEnd { id: at.id, error, end: None },
-        }
-    }
-
     // Time.
 
     pub(super) fn on_timer(&mut self, timer: BrokerTimer, env: &mut Env<'_, '_>) {
@@ -599,26 +551,4 @@ impl Broker {
             replica.watchers = watchers;
         }
     }
-}
-
-/// What this broker's image says of topics.
-fn metadata(image: &Image, topics: Option<&[TopicIx]>) -> MetadataResponse {
-    let describe = |topic: TopicIx| {
-        let Some(known) = image.topic(topic) else {
-            let error = ErrorCode::UnknownTopicOrPartition;
-            return TopicMetadata { topic, error, id: None, partitions: Vec::new() };
-        };
-        let partition = |partition: &super::metadata::PartitionImage| PartitionMetadata {
-            error: if partition.leader.is_some() { ErrorCode::None } else { ErrorCode::LeaderNotAvailable },
-            leader: partition.leader,
-            leader_epoch: partition.leader_epoch,
-        };
-        let partitions = known.partitions.iter().map(partition).collect();
-        TopicMetadata { topic, error: ErrorCode::None, id: Some(known.id), partitions }
-    };
-    let topics = match topics {
-        Some(topics) => topics.iter().copied().map(describe).collect(),
-        None => image.topics().map(|(topic, _)| describe(topic)).collect(),
-    };
-    MetadataResponse { brokers: image.unfenced().collect(), topics }
 }

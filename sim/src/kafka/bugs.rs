@@ -9,7 +9,7 @@
 //!
 //! What sources do not tell is modelled by the nearest rule that explains what was seen; the row's sentence says which.
 
-use super::rules::{Rules, Truncate, WatermarkOver};
+use super::rules::{ReadCommittedUpto, Rules, TransactionVersion, Truncate, WatermarkOver};
 use crate::bugs::Bug;
 use squall_bus::{Error, ErrorClass};
 use squall_history::Kind;
@@ -47,6 +47,14 @@ const BUGS: &[Row] = &[
         scenario: "fast-double-failover",
         anomaly: Kind::LostWrite,
         change: |rules| rules.truncate = Truncate::ToHighWatermark,
+    },
+    Row {
+        id: "kip-279",
+        source: "Kafka 0.11 to 1.1: KIP-279, fast leader fail over",
+        about: "a follower asks its leader once where an epoch ends, and cuts there, whatever its own log says",
+        scenario: "heirs-without-each-other",
+        anomaly: Kind::InconsistentOffsets,
+        change: |rules| rules.truncate = Truncate::ByFirstEpoch,
     },
     Row {
         id: "kip-320",
@@ -111,6 +119,78 @@ const BUGS: &[Row] = &[
         scenario: "plain-load",
         anomaly: Kind::LostWrite,
         change: |rules| rules.drop_appends = 20,
+    },
+    Row {
+        id: "kafka-17754",
+        source: "Kafka and all that speak its protocol, transactions version 1: KAFKA-17754, Jepsen's report on Bufstream",
+        about: "the end of a transaction that comes in late ends a later one of the same producer",
+        scenario: "late-end",
+        anomaly: Kind::AbortedRead,
+        change: |rules| rules.transaction_version = TransactionVersion::V1,
+    },
+    Row {
+        id: "kip-890",
+        source: "Kafka before 3.6: KIP-890, hanging transactions",
+        about: "a write that comes in behind the end of its transaction opens another one, which nobody ends",
+        scenario: "late-write",
+        anomaly: Kind::HangingTxn,
+        change: |rules| rules.verify_transactions = false,
+    },
+    Row {
+        id: "kip-447",
+        source: "Kafka before 2.5: KIP-447, why positions in a transaction name their member and generation",
+        about: "a member that was evicted commits its positions and results in a transaction",
+        scenario: "sleeping-service",
+        anomaly: Kind::EosDuplicate,
+        change: |rules| rules.check_transaction_generation = false,
+    },
+    Row {
+        id: "rp-3036",
+        source: "Redpanda 21.10: its issue 3036, Jepsen's report",
+        about: "a reader of committed records is given the record at the last stable offset too",
+        scenario: "transactions-at-rest",
+        anomaly: Kind::AbortedRead,
+        change: |rules| rules.read_committed_upto = ReadCommittedUpto::Including,
+    },
+    Row {
+        id: "rp-6018",
+        source: "Redpanda, nightly of August 2022: its issue 6018",
+        about: "writes of transactions are acknowledged before anything is replicated",
+        scenario: "leader-dies-in-transactions",
+        anomaly: Kind::LostWrite,
+        change: |rules| rules.replicate_transactions = false,
+    },
+    Row {
+        id: "rp-10669",
+        source: "Redpanda 2023: its issue 10669",
+        about: "a new coordinator believes the oldest position of a group that its log has",
+        scenario: "group-coordinator-moves",
+        anomaly: Kind::EosDuplicate,
+        change: |rules| rules.replay_newest_offset = false,
+    },
+    Row {
+        id: "mutant-committed-isr",
+        source: "KIP-497 and the TLA+ specification of KRaft replication: why a replica that is about to join holds back",
+        about: "the high watermark passes a replica that the controller has in the ISR and the leader not yet",
+        scenario: "joins-and-falls-behind",
+        anomaly: Kind::LostWrite,
+        change: |rules| rules.watermark_over = WatermarkOver::CommittedIsr,
+    },
+    Row {
+        id: "mutant-commit-unfenced",
+        source: "the group protocol of Kafka: why a commit names its generation",
+        about: "a member that was evicted commits, and believes that its units are still its own",
+        scenario: "evicted-member",
+        anomaly: Kind::Reprocessed,
+        change: |rules| rules.check_commit_generation = false,
+    },
+    Row {
+        id: "lost-owner-commit",
+        source: "librdkafka: its issue 5604",
+        about: "a consumer that lost partitions commits how far it had come, over the commits of their new owner",
+        scenario: "owner-sleeps",
+        anomaly: Kind::Reprocessed,
+        change: |rules| rules.clients_forget_lost_positions = false,
     },
     Row {
         id: "mutant-two-owners",

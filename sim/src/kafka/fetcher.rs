@@ -113,7 +113,8 @@ fn place(replica: &Replica, max_bytes: u32, truncate: Truncate) -> FetchPartitio
         offset: replica.log.end(),
         last_fetched_epoch: match truncate {
             Truncate::ByEpoch => replica.log.last_epoch(),
-            Truncate::ToHighWatermark => None,
+            Truncate::ByFirstEpoch if !replica.aligned => replica.log.last_epoch(),
+            Truncate::ByFirstEpoch | Truncate::ToHighWatermark => None,
         },
         max_bytes,
         log_start: replica.log.start(),
@@ -215,7 +216,7 @@ impl Broker {
         let (end, high_watermark) = (replica.log.end(), replica.high_watermark);
         env.ctx.touch(Touch::Replica(me, id));
         match fetched.error {
-            ErrorCode::None => {}
+            ErrorCode::None => replica.aligned = true,
             ErrorCode::OffsetOutOfRange => {
                 // What reaches beyond the leader's log goes; a log that ends before the leader's begins, as a whole.
                 if end < fetched.log_start {
@@ -231,7 +232,10 @@ impl Broker {
             }
         }
         if let Some((epoch, end)) = fetched.diverging {
-            let own = replica.log.epoch_end(epoch).map_or(0, |(_, end)| end);
+            let own = match env.rules.truncate {
+                Truncate::ByFirstEpoch => replica.log.end(),
+                _ => replica.log.epoch_end(epoch).map_or(0, |(_, end)| end),
+            };
             replica.truncate(end.min(own), env.rules);
             env.ctx.disk().truncate(replica.file, replica.log.file_len());
         }

@@ -328,6 +328,11 @@ impl BusModel for Kafka {
         Ok((Position(replica.log.start()), Position(replica.high_watermark)))
     }
 
+    fn stable(&self, unit: &Unit) -> Result<Option<Position>, Error> {
+        let (replica, _) = self.leading_replica(unit)?;
+        Ok(Some(Position(replica.last_stable())))
+    }
+
     fn committed(&self, group: &str, unit: &Unit) -> Result<Option<Position>, Error> {
         let (id, _) = self.partition(unit)?;
         let Some(ix) = self.shared.names.find_group(group) else { return Ok(None) };

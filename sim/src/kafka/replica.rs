@@ -111,6 +111,8 @@ pub(super) struct Replica {
     pub(super) watchers: Vec<ConnId>,
     /// Batches that this replica took as leader, where some of them are dropped ([`Rules::drop_appends`]).
     taken: u32,
+    /// It follows and has asked its leader where its last epoch ends ([`ByFirstEpoch`](super::rules::Truncate::ByFirstEpoch)).
+    pub(super) aligned: bool,
     /// Connections whose DeleteRecords waits for the low watermark.
     pub(super) deletions: Vec<ConnId>,
     /// At so many starts of the process less was on disk than had been written; for the invariants.
@@ -145,6 +147,7 @@ impl Replica {
             producers_before: None,
             watchers: Vec::new(),
             taken: 0,
+            aligned: false,
             deletions: Vec::new(),
             losses: 0,
             cuts: 0,

@@ -12,6 +12,9 @@ use std::{fmt, time::Duration};
 pub enum Truncate {
     /// The leader tells where the logs diverge, by leader epochs (KIP-101, KIP-279; rule B5).
     ByEpoch,
+    /// It asks its leader once, when it begins to follow, where its last epoch ends, and cuts there even if the leader
+    /// never had that epoch, as before KIP-279: keeps what another leader wrote.
+    ByFirstEpoch,
     /// It cuts its log to its own high watermark, as before Kafka 0.11: loses committed records.
     ToHighWatermark,
 }

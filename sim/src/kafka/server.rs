@@ -86,6 +86,11 @@ impl Server {
         self.boots == 0
     }
 
+    /// Whether its process has come up and not ended by itself.
+    pub(super) fn is_up(&self) -> bool {
+        self.up && !self.gone
+    }
+
     /// A replica on this node.
     pub(super) fn data(&self) -> Option<&Broker> {
         self.broker.as_ref().map(|broker| &broker.data)

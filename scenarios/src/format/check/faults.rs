@@ -206,12 +206,21 @@ fn client(check: &mut Check<'_>, path: &Path, verb: Verb, name: &str) {
         let help = suggest::or_list(name, names.iter().map(String::as_str), "the clients are");
         check.report(path, message, help);
     }
-    let possible = matches!(
-        verb,
-        Verb::Plain(FaultKind::Kill | FaultKind::Stop | FaultKind::Restart | FaultKind::Pause)
-    );
+    let possible = match verb {
+        Verb::Plain(kind) => matches!(
+            kind,
+            FaultKind::Kill
+                | FaultKind::Stop
+                | FaultKind::Restart
+                | FaultKind::Pause
+                | FaultKind::Isolate
+                | FaultKind::Stall
+        ),
+        Verb::Delay(_) => true,
+    };
     if !possible {
         let message = format!("`{}` is for nodes, not for clients", verb.name());
-        check.report(path, message, "clients can be killed, stopped, restarted or paused");
+        let help = "clients can be killed, stopped, restarted, paused, isolated, stalled or delayed";
+        check.report(path, message, help);
     }
 }

@@ -271,6 +271,9 @@ impl Producer {
                 }
             }
         }
+        if !ops.is_empty() {
+            self.txn_lacks_a_record();
+        }
         self.tell(&ops, &Outcome::Unknown(error, None), io);
     }
 

@@ -514,6 +514,7 @@ impl Producer {
             self.watch_deliveries(oldest, io);
         }
         self.try_bump(io, shared);
+        self.txn_after_losses(io, shared);
     }
 
     fn expire(&mut self, oldest: Time, io: &mut dyn Io) {
@@ -521,7 +522,7 @@ impl Producer {
         for number in 0..self.queues.len() {
             let waiting = self.queues[number].expire_waiting(oldest);
             let ops: Vec<OpId> = waiting.iter().map(|waiting| waiting.op).collect();
-            self.tell(&ops, &Outcome::Fail(error.clone()), io);
+            self.never_sent(&ops, &error, io);
             for attempted in self.queues[number].expire_again(oldest) {
                 self.time_up(&attempted, io);
             }
@@ -530,8 +531,16 @@ impl Producer {
             let unassigned = &mut self.topics[place].unassigned;
             let old = unassigned.partition_point(|waiting| waiting.created <= oldest);
             let ops: Vec<OpId> = unassigned.drain(..old).map(|waiting| waiting.op).collect();
-            self.tell(&ops, &Outcome::Fail(error.clone()), io);
+            self.never_sent(&ops, &error, io);
         }
+    }
+
+    /// The time of these records was up before they were sent.
+    fn never_sent(&mut self, ops: &[OpId], error: &Error, io: &mut dyn Io) {
+        if !ops.is_empty() {
+            self.txn_lacks_a_record();
+        }
+        self.tell(ops, &Outcome::Fail(error.clone()), io);
     }
 
     pub(super) fn timeout_error(&self, message: &str) -> Error {

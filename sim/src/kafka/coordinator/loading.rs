@@ -1,10 +1,11 @@
 //! What a new coordinator reads in its partition's log.
 
-use super::Coordinator;
+use super::{Coordinator, Shard};
 use crate::kafka::{
     broker::Env,
     group::{ConsumerGroup, Group, GroupSnapshot, consumer::ConsumerGroupRecord},
-    protocol::{Entry, GroupIx, Payload},
+    protocol::{CommittedOffset, Entry, GroupIx, Payload},
+    rules::Rules,
 };
 use squall_bus::Time;
 use std::{collections::BTreeMap, sync::Arc};
@@ -32,12 +33,7 @@ impl Coordinator {
                     consumers.remove(group);
                 }
                 Payload::Offsets(group, offsets) => {
-                    let group = shard.groups.entry(*group).or_insert_with(|| Group::new(*group));
-                    if rules.replay_newest_offset {
-                        group.offsets.keep(offsets, at);
-                    } else {
-                        group.offsets.keep_unknown(offsets, at);
-                    }
+                    shard.replay(*group, offsets, at, rules);
                 }
                 Payload::OffsetsGone(group, partitions) => {
                     if let Some(group) = shard.groups.get_mut(group) {
@@ -47,7 +43,11 @@ impl Coordinator {
                 Payload::TxnOffsets(producer, group, offsets) => {
                     shard.unstable.wrote(*producer, *group, offsets);
                 }
-                Payload::Marker(marker) => shard.ended(marker, at),
+                Payload::Marker(marker) => {
+                    for (group, offset) in shard.unstable.ended(marker) {
+                        shard.replay(group, &[offset], at, rules);
+                    }
+                }
                 _ => {}
             }
         }
@@ -67,6 +67,18 @@ impl Coordinator {
         }
         if keeps {
             self.watch_retention(env);
+        }
+    }
+}
+
+impl Shard {
+    /// Positions of a group from the log: the last of a partition counts, as far as the rules go.
+    fn replay(&mut self, group: GroupIx, offsets: &[CommittedOffset], at: Time, rules: &Rules) {
+        let group = self.groups.entry(group).or_insert_with(|| Group::new(group));
+        if rules.replay_newest_offset {
+            group.offsets.keep(offsets, at);
+        } else {
+            group.offsets.keep_unknown(offsets, at);
         }
     }
 }

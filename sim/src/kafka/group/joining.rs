@@ -139,7 +139,7 @@ impl Group {
         effects
     }
 
-    fn longest_rebalance(&self) -> Duration {
+    pub(super) fn longest_rebalance(&self) -> Duration {
         self.members.values().map(|member| member.rebalance_timeout).max().unwrap_or_default()
     }
 

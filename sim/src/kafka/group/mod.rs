@@ -25,10 +25,12 @@ mod joining;
 mod offsets;
 mod statics;
 mod syncing;
+mod unrest;
 
 use consumer::ConsumerGroupRecord;
 pub(super) use consumer::{ConsumerGroup, refused as consumer_refused};
 pub(super) use offsets::{Offsets, check_metadata};
+pub(super) use unrest::{Place, Unrest};
 
 use super::{
     error::ErrorCode,

@@ -222,6 +222,25 @@ impl Partition {
             && self.is_verified(node, replica, self.end)
     }
 
+    /// Whether a log that begins at `start` has deleted something of what is kept here.
+    pub(super) fn is_kept_too_long(&self, start: u64) -> bool {
+        self.entries.first().is_some_and(|first| first.end_offset() <= start)
+    }
+
+    /// What every replica has deleted is compared with nothing any more, so it is forgotten here as well: a run takes
+    /// memory for what its brokers store.
+    pub(super) fn forget_deleted(&mut self, model: &Kafka, id: PartitionId) {
+        let Some(truth) = model.truth().partition(id) else { return };
+        let starts = truth.replicas.iter().map(|node| Some(replica(model, *node, id)?.log.start()));
+        // A replica that cannot be looked at may still hold everything.
+        let Some(start) = starts.min().flatten() else { return };
+        let deleted = self.entries.partition_point(|entry| entry.end_offset() <= start);
+        self.entries.drain(..deleted);
+        for verified in &mut self.verified {
+            verified.entries = verified.entries.saturating_sub(deleted);
+        }
+    }
+
     /// Whether a log, as it is now, was found equal up to `upto` before.
     pub(super) fn is_verified(&self, node: NodeId, replica: &Replica, upto: u64) -> bool {
         let upto = upto.min(self.end).min(replica.log.end());
@@ -268,7 +287,7 @@ impl Partition {
 }
 
 /// A node's replica of the topic that the controller has; a replica of another one of its name is about to go.
-pub(super) fn replica(model: &Kafka, node: NodeId, id: PartitionId) -> Option<&Replica> {
+pub(in crate::kafka) fn replica(model: &Kafka, node: NodeId, id: PartitionId) -> Option<&Replica> {
     let topic = model.truth().topic(id.topic)?;
     model.servers.get(node.index())?.data()?.replica(id).filter(|replica| replica.topic_id == topic.id)
 }

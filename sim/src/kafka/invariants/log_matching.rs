@@ -29,6 +29,9 @@ fn check(
     if !committed.is_had_by_all(node, replica) {
         logs.doubtful.push((id, only));
     }
+    if committed.is_kept_too_long(touched.start) {
+        committed.forget_deleted(model, id);
+    }
     if committed.is_verified(node, replica, replica.high_watermark) {
         return Ok(());
     }

@@ -1,4 +1,5 @@
-//! What must hold after every event, one file each, named with its source.
+//! What must hold after every event, one file each, named with its source. What must come true in the end is in
+//! `liveness`, and is watched with them.
 
 mod committed;
 mod compaction;
@@ -17,11 +18,17 @@ mod transactions;
 
 use super::Kafka;
 use crate::kernel::Invariant;
-pub(super) use committed::CommittedLogs;
+pub(super) use committed::{CommittedLogs, replica};
 
-/// Every invariant of the model.
+/// Every invariant of the model, and what must come true in the end.
 #[must_use]
 pub fn all() -> Vec<Box<dyn Invariant<Kafka>>> {
+    let mut all = after_every_event();
+    all.extend(super::liveness::all());
+    all
+}
+
+fn after_every_event() -> Vec<Box<dyn Invariant<Kafka>>> {
     vec![
         // The first one takes in what is committed and looks up what is touched, others look at that.
         Box::<log_matching::LogMatching>::default(),

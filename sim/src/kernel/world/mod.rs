@@ -5,8 +5,10 @@
 //! | here | the world as it is driven: calls, alarms, one event after the other, the invariants after each |
 //! | `machines` | nodes, processes, connections, and what is under way to them |
 //! | `faults` | what the harness does to nodes and links |
+//! | `healing` | the moment when it has healed them, and what must have come true a while after it |
 
 mod faults;
+mod healing;
 mod machines;
 
 pub(super) use machines::Kernel;
@@ -17,6 +19,7 @@ use super::{
     network::{Packet, Way},
     trace::Told,
 };
+use healing::Dues;
 use machines::{Node, NodeEvent, Queued, QueuedBox};
 use squall_bus::Time;
 use std::{cmp::Ordering, collections::VecDeque, fmt};
@@ -46,6 +49,8 @@ pub struct World<M: Model> {
     invariants: Vec<(u8, Box<dyn Invariant<M>>)>,
     check_fully: bool,
     violation: Option<Violation>,
+    /// What is to be asked of invariants a while after everything was healed.
+    dues: Dues<M>,
 }
 
 impl<M: Model> World<M> {
@@ -64,12 +69,22 @@ impl<M: Model> World<M> {
             marks: Marks::default(),
             fired: Vec::new(),
         };
-        Self { kernel, model, invariants: Vec::new(), check_fully: false, violation: None }
+        Self {
+            kernel,
+            model,
+            invariants: Vec::new(),
+            check_fully: false,
+            violation: None,
+            dues: Dues::default(),
+        }
     }
 
     /// Watches this invariant from now on.
     pub fn watch(&mut self, invariant: Box<dyn Invariant<M>>) {
-        self.invariants.push((invariant.kinds(), invariant));
+        match invariant.kinds() {
+            0 => self.dues.hopes.push(invariant),
+            kinds => self.invariants.push((kinds, invariant)),
+        }
     }
 
     /// Recomputes every invariant in full after every event. For tests of small runs.
@@ -247,6 +262,9 @@ impl<M: Model> World<M> {
     /// Processes the next event; `false` if there is none.
     pub fn step(&mut self) -> bool {
         let Some((at, QueuedBox(queued))) = self.kernel.queue.pop() else { return false };
+        if at > self.dues.next {
+            self.ask_dues(at);
+        }
         self.kernel.now = self.kernel.now.max(at);
         match queued {
             Queued::Packet(conn, way, packet) => self.packet(conn, way, packet),
@@ -391,7 +409,7 @@ impl<M: Model> World<M> {
 
     /// Asks the invariants that changes of these kinds concern, up to the first that does not hold.
     fn check_concerned(&mut self, happened: u8) {
-        let Self { kernel: Kernel { touched, now, .. }, model, invariants, check_fully, violation } = self;
+        let Self { kernel: Kernel { touched, now, .. }, model, invariants, check_fully, violation, .. } = self;
         for (kinds, invariant) in invariants {
             let concerned = *kinds & happened != 0;
             if !concerned && !*check_fully {

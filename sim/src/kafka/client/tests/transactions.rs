@@ -379,6 +379,28 @@ fn d3_an_abort_drops_what_was_not_sent() {
     }
 }
 
+/// A record that is given up while its commit waits for it fails the commit: to librdkafka `_INCONSISTENT`.
+#[test]
+fn d3_a_commit_fails_with_a_record_that_is_given_up() {
+    for profile in [Native, Java] {
+        let mut stage = Stage::new(8);
+        let producer = begun(&mut stage, "producer-1", profile, Some(600 * SECOND));
+        assert_eq!(stage.send(producer), "ok");
+        let leader = stage.role("leader(shipments/0)");
+        stage.world.cut(producer, leader);
+        let op = stage.send_to(producer, "shipments");
+        let commit = stage.ask(producer, TxnCall::Commit);
+        // Longer than a delivery may take.
+        stage.run(6 * MINUTE);
+        stage.world.uncut(producer, leader);
+        assert_ne!(stage.sent(op), "ok");
+        assert!(!stage.wait(commit).is_ok(), "{profile:?}");
+        assert_eq!(stage.call(producer, TxnCall::Abort), "ok", "{profile:?}");
+        stage.run(SECOND);
+        assert!(stage.offsets(Isolation::ReadCommitted).is_empty(), "{profile:?}");
+    }
+}
+
 /// KAFKA-17754: the EndTxn of a transaction is late, the client tries again on a new connection and goes on.
 #[test]
 fn d3_d4_a_late_end_of_a_transaction_hurts_the_next_one_in_version_1_only() {

@@ -43,13 +43,39 @@ impl Producer {
 
     /// A batch's sequence numbers are missing from now on.
     pub(in crate::kafka::client) fn txn_gave_up(&mut self) -> bool {
+        self.txn_lacks_a_record();
         let Some(txn) = &mut self.txn else { return false };
         txn.needs_bump = true;
+        true
+    }
+
+    /// A record was given up: what was to be one transaction with it can only be aborted.
+    pub(in crate::kafka::client) fn txn_lacks_a_record(&mut self) {
+        let Some(txn) = &mut self.txn else { return };
         if txn.failed.is_none() && txn.phase != (Phase::Ending { commit: false }) {
             let message = "a record of the transaction was not delivered: abort";
             txn.failed = Some(Error::new(ErrorClass::Refused, "_INCONSISTENT", message));
         }
-        true
+    }
+
+    /// Records were given up: what that means for a transaction that ends.
+    pub(in crate::kafka::client) fn txn_after_losses(&mut self, io: &mut dyn Io, shared: &Shared) {
+        if self.txn.as_ref().is_some_and(|txn| txn.failed.is_some()) {
+            self.txn_step(io, shared);
+        }
+    }
+
+    /// A commit whose transaction failed before the coordinator was asked fails too: only an abort is left.
+    pub(super) fn txn_refuse_commit(&mut self, io: &mut dyn Io) {
+        let Some(txn) = &mut self.txn else { return };
+        let asks = txn.in_flight || txn.perhaps;
+        if let (Phase::Ending { commit: true }, false, Some(error)) = (txn.phase, asks, &txn.failed) {
+            let error = error.clone();
+            txn.phase = Phase::Open;
+            if let Some((op, _)) = txn.waiting.take() {
+                io.emit(Output::Done(op, Outcome::Fail(error)));
+            }
+        }
     }
 
     /// What an error of a batch means within a transaction; the transaction fails with it, unless it may pass.

@@ -23,6 +23,7 @@ impl Producer {
         if self.txn.as_deref().is_some_and(Transactions::is_aborting) {
             self.purge(io);
         }
+        self.txn_refuse_commit(io);
         let Some(txn) = &self.txn else { return };
         if txn.in_flight {
             return;

@@ -32,7 +32,7 @@ use std::{
 };
 
 /// The member epoch of a static member that said it will be back.
-const AWAY: i32 = -2;
+pub(super) const AWAY: i32 = -2;
 
 /// How far a member is with what it was told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -87,18 +87,18 @@ pub struct ConsumerGroupRecord {
 
 /// What a member's time is up for.
 #[derive(Clone, Copy, Debug)]
-struct Limits {
+pub(super) struct Limits {
     /// When it will have been silent for too long.
-    session: Time,
+    pub(super) session: Time,
     /// When it must have given up what it was told to.
-    revocation: Option<Time>,
+    pub(super) revocation: Option<Time>,
 }
 
 /// A group of the consumer protocol.
 #[derive(Debug)]
 pub(in crate::kafka) struct ConsumerGroup {
     pub(in crate::kafka) record: ConsumerGroupRecord,
-    limits: BTreeMap<MemberId, Limits>,
+    pub(super) limits: BTreeMap<MemberId, Limits>,
     /// What the log has taken.
     kept: Arc<ConsumerGroupRecord>,
 }

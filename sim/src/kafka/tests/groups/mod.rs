@@ -3,6 +3,7 @@
 mod consumer;
 mod offsets;
 mod protocols;
+mod rest;
 mod statics;
 
 use super::*;

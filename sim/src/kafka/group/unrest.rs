@@ -1,0 +1,70 @@
+//! What keeps a group from being at rest, and when its own clock moves it on: what must come true of groups
+//! ([`liveness`](crate::kafka::liveness)) is said in these words.
+
+use super::{
+    ConsumerGroup, Group, GroupState,
+    consumer::{AWAY, Reconciliation},
+};
+use crate::kafka::protocol::MemberId;
+use squall_bus::Time;
+use std::time::Duration;
+
+/// Where a group is that is not at rest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::kafka) enum Place {
+    /// In a round: the generation before it, and how far the round is.
+    Round(i32, GroupState),
+    /// On the way to a group epoch: the members that have not got there, with their epochs.
+    Epoch(i32, Vec<(MemberId, i32, Reconciliation)>),
+}
+
+/// A group that is not at rest.
+#[derive(Clone, Debug)]
+pub(in crate::kafka) struct Unrest {
+    pub(in crate::kafka) place: Place,
+    /// When its own clock moves it on.
+    moves: Option<Time>,
+    /// The longest time that a member may take for a round.
+    longest: Duration,
+}
+
+impl Unrest {
+    /// Whether its own clock will move it on, no later than its members may keep it waiting.
+    pub(in crate::kafka) fn moves_after(&self, now: Time) -> bool {
+        self.moves.is_some_and(|at| at >= now && at <= now + self.longest)
+    }
+}
+
+impl Group {
+    /// Why the group is not at rest, if it is not.
+    pub(in crate::kafka) fn unrest(&self) -> Option<Unrest> {
+        if let Some(group) = &self.consumer {
+            return group.unrest();
+        }
+        if matches!(self.state, GroupState::Empty | GroupState::Stable) {
+            return None;
+        }
+        let place = Place::Round(self.generation, self.state);
+        Some(Unrest { place, moves: self.join_ends.or(self.sync_ends), longest: self.longest_rebalance() })
+    }
+}
+
+impl ConsumerGroup {
+    fn unrest(&self) -> Option<Unrest> {
+        let record = &self.record;
+        let (mut behind, mut moves, mut longest) = (Vec::new(), None, Duration::ZERO);
+        for (id, member) in &record.members {
+            if member.epoch == record.epoch && member.state == Reconciliation::Stable {
+                continue;
+            }
+            behind.push((*id, member.epoch, member.state));
+            longest = longest.max(member.rebalance_timeout);
+            let limits = self.limits.get(id);
+            // One that is there shows signs of life for ever: only what it must give up has an end.
+            let ends =
+                limits.and_then(|it| if member.epoch == AWAY { Some(it.session) } else { it.revocation });
+            moves = moves.max(ends);
+        }
+        (!behind.is_empty()).then(|| Unrest { place: Place::Epoch(record.epoch, behind), moves, longest })
+    }
+}
