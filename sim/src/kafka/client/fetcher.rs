@@ -26,6 +26,7 @@ use super::{
     connections::Slot,
     consumer::{Asked, Consumer},
     filter::Filter,
+    metadata::PartitionView,
     net::What,
     own,
 };
@@ -182,7 +183,8 @@ impl Consumer {
                 later = Some(later.map_or(reading.not_before, |at| at.min(reading.not_before)));
                 continue;
             }
-            let Some(leader) = self.net.metadata.leader(id) else {
+            let Some(PartitionView { leader: Some(NodeId(leader)), epoch }) = self.net.metadata.partition(id)
+            else {
                 self.net.refresh(io);
                 continue;
             };
@@ -194,8 +196,8 @@ impl Consumer {
             match self.units[place].place {
                 Place::Unknown => {}
                 Place::Listing { spec, .. } => self.list(place as u32, version, id, leader, spec, io),
-                Place::At(_) => match self.unsure(place, id) {
-                    Some((current, asked)) => self.validate(place as u32, leader, current, asked, io),
+                Place::At(_) => match self.units[place].to_validate(epoch) {
+                    Some(asked) => self.validate(place as u32, leader, epoch, asked, io),
                     None => match self.read_from(place, leader, io) {
                         Ok(from) if has_room && !self.fetching[from as usize] => {
                             wanted.push((from, place as u32));
@@ -352,6 +354,9 @@ impl Consumer {
     /// Whom to read a unit from: the replica that the leader named, for as long as the metadata is believed, else the
     /// leader. One that cannot be reached is forgotten; the leader is asked again a little later (`Err`).
     fn read_from(&mut self, place: usize, leader: Slot, io: &mut dyn Io) -> Result<Slot, Time> {
+        if self.units[place].near.is_none() {
+            return Ok(leader);
+        }
         let (now, rule) = (io.now(), self.settings.library.fetch_retry);
         let reading = &mut self.units[place];
         match reading.near {
@@ -367,12 +372,6 @@ impl Consumer {
                 Ok(leader)
             }
         }
-    }
-
-    /// The current leader epoch of a unit and the epoch to ask about, if its position has to be looked at.
-    fn unsure(&self, place: usize, id: PartitionId) -> Option<(u32, u32)> {
-        let current = self.net.metadata.partition(id)?.epoch;
-        self.units[place].to_validate(current).map(|asked| (current, asked))
     }
 
     pub(super) fn reading_failed(

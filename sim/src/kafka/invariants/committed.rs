@@ -110,7 +110,7 @@ impl Touched {
 /// All partitions' committed records: the model holds them, `LogMatching` keeps them up to date and others read them.
 #[derive(Clone, Debug, Default)]
 pub(in crate::kafka) struct CommittedLogs {
-    partitions: ByPartition<Partition>,
+    pub(super) partitions: ByPartition<Partition>,
     /// The replicas that the event touched.
     pub(super) touched: Vec<Touched>,
     /// The partitions that the event touched, and the node if it is one replica alone, of which it is not known yet
@@ -122,7 +122,36 @@ impl CommittedLogs {
     /// Takes in what a replica has committed as rightful leader, and returns the partition. `only`: nothing else of the
     /// partition changed but this node's replica.
     pub(super) fn update(&mut self, model: &Kafka, id: PartitionId, only: Option<NodeId>) -> &mut Partition {
-        let partition = self.partitions.place(id).get_or_insert_default();
+        Partition::update(&mut self.partitions, model, id, only)
+    }
+
+    /// A partition as it was taken in last.
+    pub(super) fn get_mut(&mut self, id: PartitionId) -> Option<&mut Partition> {
+        self.partitions.get_mut(id)
+    }
+
+    /// Forgets what was found, to find it again.
+    pub(super) fn unverified(&self) -> Self {
+        let mut all = self.clone();
+        all.partitions.values_mut().for_each(|partition| partition.verified.clear());
+        all
+    }
+
+    /// Every partition known.
+    pub(super) fn ids(&self) -> Vec<PartitionId> {
+        self.partitions.ids().collect()
+    }
+}
+
+impl Partition {
+    /// The same, among these partitions.
+    pub(super) fn update<'a>(
+        partitions: &'a mut ByPartition<Self>,
+        model: &Kafka,
+        id: PartitionId,
+        only: Option<NodeId>,
+    ) -> &'a mut Self {
+        let partition = partitions.place(id).get_or_insert_default();
         let Some(topic) = model.truth().topic(id.topic) else { return partition };
         let Some(truth) = topic.partitions.get(id.partition as usize) else { return partition };
         let topic = Some(topic.id);
@@ -150,25 +179,6 @@ impl CommittedLogs {
         partition
     }
 
-    /// A partition as it was taken in last.
-    pub(super) fn get_mut(&mut self, id: PartitionId) -> Option<&mut Partition> {
-        self.partitions.get_mut(id)
-    }
-
-    /// Forgets what was found, to find it again.
-    pub(super) fn unverified(&self) -> Self {
-        let mut all = self.clone();
-        all.partitions.values_mut().for_each(|partition| partition.verified.clear());
-        all
-    }
-
-    /// Every partition known.
-    pub(super) fn ids(&self) -> Vec<PartitionId> {
-        self.partitions.ids().collect()
-    }
-}
-
-impl Partition {
     /// What is committed, in order.
     pub(super) fn entries(&self) -> &[Entry] {
         &self.entries

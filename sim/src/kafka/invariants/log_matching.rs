@@ -1,6 +1,6 @@
 //! LogMatching: two replicas' logs are equal below both their high watermarks.
 
-use super::committed::{CommittedLogs, Touched, name};
+use super::committed::{CommittedLogs, Partition, Touched, name};
 use crate::{
     kafka::{Kafka, Touch, protocol::PartitionId},
     kernel::{Invariant, NodeId},
@@ -20,17 +20,18 @@ fn check(
     only: Option<NodeId>,
 ) -> Result<(), String> {
     let found = Touched::find(model, node, id);
-    logs.touched.extend(found.map(|(touched, _)| touched));
-    let committed = logs.update(model, id, only);
-    if found.is_some_and(|(touched, _)| committed.is_kept_too_long(touched.start)) {
-        committed.forget_deleted(model, id);
-    }
-    let settled = found.is_some_and(|(_, replica)| committed.is_had_by_all(node, replica));
-    if !settled {
+    let committed = Partition::update(&mut logs.partitions, model, id, only);
+    let Some((touched, replica)) = found else {
+        logs.doubtful.push((id, only));
+        return Ok(());
+    };
+    logs.touched.push(touched);
+    if !committed.is_had_by_all(node, replica) {
         logs.doubtful.push((id, only));
     }
-    let Some((_, replica)) = found else { return Ok(()) };
-    let Some(committed) = logs.get_mut(id) else { return Ok(()) };
+    if committed.is_kept_too_long(touched.start) {
+        committed.forget_deleted(model, id);
+    }
     if committed.is_verified(node, replica, replica.high_watermark) {
         return Ok(());
     }

@@ -22,7 +22,7 @@ use super::{
 use healing::Dues;
 use machines::{Node, NodeEvent, Queued, QueuedBox};
 use squall_bus::Time;
-use std::{collections::VecDeque, fmt};
+use std::{cmp::Ordering, collections::VecDeque, fmt};
 
 /// Names an alarm of the world outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -396,34 +396,49 @@ impl<M: Model> World<M> {
     }
 
     fn check(&mut self) {
-        if self.kernel.touched.is_empty() || self.violation.is_some() {
-            self.kernel.touched.clear();
+        if self.kernel.touched.is_empty() {
             return;
         }
-        if self.kernel.touched.len() > 1 {
-            self.kernel.touched.sort_unstable();
-            self.kernel.touched.dedup();
+        if self.violation.is_none() {
+            in_order(&mut self.kernel.touched);
+            let happened = self.kernel.touched.iter().fold(0, |kinds, touched| kinds | M::kind(touched));
+            self.check_concerned(happened);
         }
-        let happened = self.kernel.touched.iter().fold(0, |kinds, touched| kinds | M::kind(touched));
-        for (kinds, invariant) in &mut self.invariants {
+        self.kernel.touched.clear();
+    }
+
+    /// Asks the invariants that changes of these kinds concern, up to the first that does not hold.
+    fn check_concerned(&mut self, happened: u8) {
+        let Self { kernel: Kernel { touched, now, .. }, model, invariants, check_fully, violation, .. } = self;
+        for (kinds, invariant) in invariants {
             let concerned = *kinds & happened != 0;
-            if !concerned && !self.check_fully {
+            if !concerned && !*check_fully {
                 continue;
             }
-            let mut result = Ok(());
-            if concerned {
-                result = invariant.after(&self.model, &self.kernel.touched, self.kernel.now);
-            }
-            if self.check_fully && result.is_ok() {
-                result = invariant.full(&self.model);
-            }
+            let changes = if concerned { invariant.after(model, touched, *now) } else { Ok(()) };
+            let result = if *check_fully { changes.and_then(|()| invariant.full(model)) } else { changes };
             if let Err(what) = result {
                 let (invariant, source) = (invariant.name(), invariant.source());
-                self.violation = Some(Violation { invariant, source, at: self.kernel.now, what });
+                *violation = Some(Violation { invariant, source, at: *now, what });
                 break;
             }
         }
-        self.kernel.touched.clear();
+    }
+}
+
+/// Sorts what was touched, each once. Mostly it is one thing, or one thing twice.
+fn in_order<T: Ord>(touched: &mut Vec<T>) {
+    match &mut touched[..] {
+        [] | [_] => {}
+        [a, b] => match (*a).cmp(b) {
+            Ordering::Less => {}
+            Ordering::Equal => touched.truncate(1),
+            Ordering::Greater => std::mem::swap(a, b),
+        },
+        _ => {
+            touched.sort_unstable();
+            touched.dedup();
+        }
     }
 }
 
