@@ -88,6 +88,7 @@ const fn is_a_change(note: &Observation) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use squall_bus::Unit;
     use squall_history::history::{Completion, Deliver, Invoke, Send};
 
     struct Log(History, ProcessId, UnitId);
@@ -96,7 +97,7 @@ mod tests {
         fn new() -> Self {
             let mut history = History::default();
             let (reader, unit) =
-                (history.process("consumer-1"), history.unit(&"orders/0".parse().expect("a unit")));
+                (history.process("consumer-1"), history.unit(&Unit::new(&"orders".into(), 0)));
             Self(history, reader, unit)
         }
 
@@ -136,7 +137,7 @@ mod tests {
             generation: None,
         };
         let mut log = Log::new();
-        let (moved, kept) = (log.0.unit(&"orders/1".parse().expect("a unit")), log.2);
+        let (moved, kept) = (log.0.unit(&Unit::new(&"orders".into(), 1)), log.2);
         log.note(assigned(vec![moved, kept]));
         log.note(Observation::Revoked(vec![moved]));
         log.note(assigned(vec![]));

@@ -287,7 +287,7 @@ impl Partition {
 }
 
 /// A node's replica of the topic that the controller has; a replica of another one of its name is about to go.
-pub(super) fn replica(model: &Kafka, node: NodeId, id: PartitionId) -> Option<&Replica> {
+pub(in crate::kafka) fn replica(model: &Kafka, node: NodeId, id: PartitionId) -> Option<&Replica> {
     let topic = model.truth().topic(id.topic)?;
     model.servers.get(node.index())?.data()?.replica(id).filter(|replica| replica.topic_id == topic.id)
 }

@@ -409,7 +409,8 @@ impl<M: Model> World<M> {
 
     /// Asks the invariants that changes of these kinds concern, up to the first that does not hold.
     fn check_concerned(&mut self, happened: u8) {
-        let Self { kernel: Kernel { touched, now, .. }, model, invariants, check_fully, violation, .. } = self;
+        let Self { kernel: Kernel { touched, now, .. }, model, invariants, check_fully, violation, .. } =
+            self;
         for (kinds, invariant) in invariants {
             let concerned = *kinds & happened != 0;
             if !concerned && !*check_fully {
