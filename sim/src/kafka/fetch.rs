@@ -414,7 +414,7 @@ impl Broker {
         }
         if at.offset < limit && (first || max_bytes > 0) {
             let entries = replica.log.read(at.offset, limit, at.max_bytes.min(max_bytes));
-            fetched.entries = Few::of(entries);
+            fetched.entries = Few::from(entries);
             if follower.is_none() && request.isolation == Isolation::ReadCommitted {
                 fetched.aborted = aborted(replica, at.offset, &fetched.entries);
             }

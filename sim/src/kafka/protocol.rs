@@ -337,7 +337,7 @@ impl FetchedPartition {
             high_watermark: 0,
             log_start: 0,
             aborted: Vec::new(),
-            entries: Few::new(),
+            entries: Few::new_const(),
             diverging: None,
             leader: None,
             preferred: None,
