@@ -8,6 +8,7 @@ mod compaction;
 mod coverage;
 mod failover;
 mod groups;
+mod invariants;
 mod liveness;
 mod logs;
 mod lulls;

@@ -1,0 +1,220 @@
+//! That invariants bite: a piece of state is made what it must never be, and the next events are noticed, by what they
+//! touched and by looking at everything anew. (Those of groups are tested with the groups.)
+
+use super::{logs::Bench, *};
+use crate::{
+    kafka::{
+        metadata::{MetadataRecord, PartitionImage},
+        protocol::Entry,
+        rules::TransactionVersion,
+        txn::messages::{Marker, ProducerIdAndEpoch},
+    },
+    nodes::NodeSet,
+};
+
+fn bench(config: &[(&str, &str)], fully: bool) -> Bench {
+    let mut bench = Bench::new(config);
+    if fully {
+        bench.lab.world.check_fully();
+    }
+    bench.lab.strict = false;
+    bench
+}
+
+fn replica(bench: &mut Bench, node: NodeId) -> &mut Replica {
+    let id = bench.id;
+    let broker = bench.lab.world.model_mut().servers[node.index()].data_mut().expect("a broker");
+    broker.replica_mut(id).expect("it has one")
+}
+
+fn follower(bench: &Bench) -> NodeId {
+    (0..3).map(NodeId).find(|node| *node != bench.leader).expect("there are three")
+}
+
+/// Writes on, if it can, until an invariant is broken: which one, and how.
+fn noticed(bench: &mut Bench) -> Option<(&'static str, String)> {
+    for _ in 0..3 {
+        let (probe, leader, id) = (bench.probe, bench.leader, bench.id);
+        bench.lab.produce(probe, leader, id, Acks::All);
+        bench.lab.run(millis(500));
+    }
+    let violation = bench.lab.world.violation()?;
+    Some((violation.invariant, violation.what.clone()))
+}
+
+/// Plants a piece of state into a cluster with some records, and expects it to be noticed in these words: after the
+/// events that touch it, and by looking at everything.
+fn bites(invariant: &str, words: &str, plant: impl Fn(&mut Bench)) {
+    for fully in [false, true] {
+        let mut bench = bench(&[], fully);
+        bench.write(4);
+        bench.lab.run(secs(1));
+        assert_eq!(noticed(&mut bench), None, "nothing is planted yet");
+        plant(&mut bench);
+        let (name, what) = noticed(&mut bench).expect("it is noticed");
+        assert_eq!(name, invariant, "fully: {fully}; {what}");
+        assert!(what.contains(words), "fully: {fully}; {what}");
+    }
+}
+
+/// A batch of one record under this stamp, at the end of a replica's log, whatever its broker thinks of it.
+fn append(bench: &mut Bench, node: NodeId, batch: Batch) {
+    let rules = bench.lab.kafka().shared.rules.clone();
+    let replica = replica(bench, node);
+    let entry = Entry::new(replica.log.end(), replica.leader_epoch, Arc::new(batch));
+    replica.append(entry, &rules);
+}
+
+fn stamped(bench: &mut Bench, epoch: u16, base_seq: u32) {
+    let stamp = ProducerStamp { pid: 9, epoch, base_seq, transactional: false };
+    let (batch, _) = bench.lab.batch(1, Some(stamp));
+    let batch = Batch { timestamp: bench.lab.now(), ..(*batch).clone() };
+    append(bench, bench.leader, batch);
+}
+
+/// Changes what the controller has of the partition.
+fn decree(bench: &mut Bench, change: impl Fn(&mut PartitionImage)) {
+    let id = bench.id;
+    let truth = &mut bench.lab.world.model_mut().truth;
+    let mut partition = truth.partition(id).expect("it exists").clone();
+    change(&mut partition);
+    truth.apply(&[MetadataRecord::Partition(id, partition)], &mut Vec::new());
+}
+
+#[test]
+fn b2_log_matching_finds_another_record_below_the_high_watermark() {
+    bites("LogMatching", "differs at offset 2, below its high watermark", |bench| {
+        let node = follower(bench);
+        let rules = bench.lab.kafka().shared.rules.clone();
+        let replica = replica(bench, node);
+        let high_watermark = replica.high_watermark;
+        let mut entries: Vec<Entry> = replica.log.entries()[2..].to_vec();
+        entries[0].batch = Arc::clone(&entries[1].batch);
+        replica.truncate(2, &rules);
+        entries.into_iter().for_each(|entry| {
+            replica.append(entry, &rules);
+        });
+        replica.high_watermark = high_watermark;
+    });
+}
+
+#[test]
+fn b3_high_watermark_sane_finds_one_beyond_the_log() {
+    let mut bench = bench(&[], true);
+    bench.write(2);
+    assert_eq!(noticed(&mut bench), None);
+    let leader = bench.leader;
+    let replica = replica(&mut bench, leader);
+    replica.high_watermark = replica.log.end() + 1;
+    // Nothing is written: every in-sync replica has what there is.
+    bench.lab.run(millis(600));
+    let violation = bench.lab.world.violation().expect("it is noticed");
+    assert_eq!(violation.invariant, "HighWatermarkSane", "{}", violation.what);
+}
+
+#[test]
+fn c3_idempotence_finds_a_gap_and_a_new_epoch_that_does_not_begin_at_0() {
+    let one_and_three = |bench: &mut Bench| [0, 2].into_iter().for_each(|seq| stamped(bench, 0, seq));
+    bites("Idempotence", "a batch out of sequence at offset", one_and_three);
+    let again = |bench: &mut Bench| [0, 0].into_iter().for_each(|seq| stamped(bench, 0, seq));
+    bites("Idempotence", "a batch out of sequence at offset", again);
+    bites("Idempotence", "a batch out of sequence at offset", |bench| {
+        stamped(bench, 3, 0);
+        stamped(bench, 4, 1);
+    });
+    bites("Idempotence", "a batch out of sequence at offset", |bench| {
+        stamped(bench, 3, 0);
+        stamped(bench, 2, 0);
+    });
+}
+
+#[test]
+fn c3_idempotence_allows_what_follows_and_a_new_epoch_from_0() {
+    for fully in [false, true] {
+        let mut bench = bench(&[], fully);
+        for (epoch, seq) in [(0, 0), (0, 1), (1, 0), (3, 0), (3, 1)] {
+            stamped(&mut bench, epoch, seq);
+            assert_eq!(noticed(&mut bench), None);
+        }
+    }
+}
+
+#[test]
+fn d1_transactions_finds_a_marker_that_nobody_decided() {
+    for commit in [false, true] {
+        bites("Transactions", "was never decided", |bench| {
+            let producer = ProducerIdAndEpoch { pid: 9, epoch: 0 };
+            let version = TransactionVersion::V1;
+            let marker = Marker { producer, commit, coordinator_epoch: 0, version };
+            let batch = Batch::of_marker(marker, bench.lab.now());
+            append(bench, bench.leader, batch);
+        });
+    }
+}
+
+/// What the controller has, which no event touches: noticed when everything is looked at.
+#[test]
+fn a3_valid_controller_isr_and_elr_finds_what_makes_no_sense() {
+    let senseless: [(&str, fn(&mut PartitionImage)); 4] = [
+        ("in-sync or eligible nodes that are no replicas", |it| it.isr = it.isr.with(NodeId(7))),
+        ("nodes both in sync and eligible", |it| it.elr = it.isr),
+        ("eligible nodes although enough are in sync", |it| {
+            let last = it.isr.iter().last().expect("three");
+            (it.isr, it.elr) = (it.isr.without(last), NodeSet::EMPTY.with(last));
+            it.leader = it.isr.iter().next();
+        }),
+        ("a leader that is not in sync", |it| it.isr = it.isr.without(it.leader.expect("it has one"))),
+    ];
+    for (words, change) in senseless {
+        let mut bench = bench(&[], true);
+        bench.write(2);
+        assert_eq!(noticed(&mut bench), None);
+        decree(&mut bench, change);
+        let (name, what) = noticed(&mut bench).expect("it is noticed");
+        assert_eq!(name, "ValidControllerIsrAndElr", "{what}");
+        assert!(what.contains(words), "{what}");
+    }
+}
+
+#[test]
+fn b3_replication_quorum_superset_finds_a_leader_that_counts_too_few() {
+    let mut bench = bench(&[], true);
+    bench.write(2);
+    assert_eq!(noticed(&mut bench), None);
+    let leader = bench.leader;
+    replica(&mut bench, leader).isr = NodeSet::EMPTY.with(leader);
+    bench.lab.run(millis(600));
+    let violation = bench.lab.world.violation().expect("it is noticed");
+    assert_eq!(violation.invariant, "ReplicationQuorumSuperset", "{}", violation.what);
+}
+
+/// Three keys, the last record of one of them taken away by a cleaner that errs.
+#[test]
+fn b12_compaction_keeps_last_finds_a_key_without_its_last_record() {
+    let taken = |offset: u64, fully: bool| {
+        let mut bench = bench(&[("cleanup.policy", "compact")], fully);
+        let put = |bench: &mut Bench, key: &'static str, value: &'static str| {
+            let record = Record::new(&Topic::new("t"), Some(key.into()), value.into());
+            bench.produce(Batch::of_records(vec![record], None, bench.lab.now()));
+        };
+        for (key, value) in [("a", "1"), ("b", "1"), ("a", "2"), ("b", ""), ("c", "1")] {
+            put(&mut bench, key, value);
+        }
+        bench.lab.run(secs(1));
+        let node = follower(&bench);
+        let log = &mut replica(&mut bench, node).log;
+        let dirty = log.entries().iter().filter(|entry| entry.base_offset < 4);
+        let clean = dirty.filter(|entry| entry.base_offset != offset).cloned().collect();
+        log.replace_below(4, clean, 1 << 20);
+        put(&mut bench, "c", "2");
+        bench.lab.run(secs(1));
+        bench.lab.world.violation().map(|violation| (violation.invariant, violation.what.clone()))
+    };
+    for fully in [false, true] {
+        let (name, what) = taken(2, fully).expect("it is noticed");
+        assert_eq!(name, "CompactionKeepsLast");
+        assert!(what.ends_with("took the last record of its key, at offset 2"), "{what}");
+        // An older record, and a tombstone, may go.
+        assert_eq!((taken(0, fully), taken(1, fully), taken(3, fully)), (None, None, None));
+    }
+}
