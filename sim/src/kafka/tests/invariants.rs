@@ -7,6 +7,7 @@ use crate::{
         metadata::{MetadataRecord, PartitionImage},
         protocol::Entry,
         rules::TransactionVersion,
+        segments::SegmentLimits,
         txn::messages::{Marker, ProducerIdAndEpoch},
     },
     nodes::NodeSet,
@@ -150,6 +151,23 @@ fn d1_transactions_finds_a_marker_that_nobody_decided() {
             append(bench, bench.leader, batch);
         });
     }
+}
+
+/// The log has a transaction of which its broker knows nothing, before one that it knows.
+#[test]
+fn d5_last_stable_offset_finds_a_transaction_that_is_left_out() {
+    bites("LastStableOffset", "by the log it is", |bench| {
+        let (leader, now) = (bench.leader, bench.lab.now());
+        let [unknown, known] = [9, 8].map(|pid| {
+            let stamp = ProducerStamp { pid, epoch: 0, base_seq: 0, transactional: true };
+            let (batch, _) = bench.lab.batch(1, Some(stamp));
+            Batch { timestamp: now, ..(*batch).clone() }
+        });
+        let replica = replica(bench, leader);
+        let entry = Entry::new(replica.log.end(), replica.leader_epoch, Arc::new(unknown));
+        replica.log.append(entry, SegmentLimits { bytes: u64::MAX, age: Duration::MAX });
+        append(bench, leader, known);
+    });
 }
 
 /// What the controller has, which no event touches: noticed when everything is looked at.

@@ -104,6 +104,24 @@ fn e2_what_a_commit_gets_in_each_state() {
     assert_eq!(groups.committed(probe), Ok(Some(2)));
 }
 
+/// That the invariant bites: a member that leads deals a partition twice, and no coordinator looks at what it deals.
+#[test]
+fn e1_a_partition_dealt_twice_breaks_the_invariant() {
+    let mut groups = Groups::new(13);
+    groups.lab.strict = false;
+    let (leader, _) = groups.stable();
+    let (other, joining) = groups.begin_join();
+    let rejoining = groups.ask_join(leader.probe, Some(leader.id));
+    let generation = groups.joined(rejoining).generation;
+    groups.joined(joining);
+    assert!(groups.lab.world.violation().is_none());
+    let dealt = [leader, other].map(|member| (member.id, vec![groups.topic])).to_vec();
+    let asked = groups.sync(leader, generation, dealt);
+    assert_eq!(groups.synced(asked).0, ErrorCode::None);
+    let violation = groups.lab.world.violation().expect("two owners");
+    assert_eq!(violation.invariant, "GroupAssignment", "{violation:?}");
+}
+
 /// That the invariant bites: a coordinator that does not look at the generation takes a zombie's commit.
 #[test]
 fn e2_a_commit_without_the_check_breaks_the_invariant() {
