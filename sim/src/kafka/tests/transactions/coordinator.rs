@@ -182,6 +182,19 @@ fn d2_a_new_producer_aborts_the_open_transaction_and_fences_the_old_one() {
     }
 }
 
+/// KIP-360: a producer asks for its next epoch by the one that it has, again if the answer got lost.
+#[test]
+fn d2_a_repeated_request_for_the_next_epoch_is_answered_alike_and_an_older_one_fenced() {
+    let mut txns = Txns::with(9, v1());
+    let first = txns.init();
+    let second = ProducerIdAndEpoch { epoch: first.epoch + 1, ..first };
+    assert_eq!(txns.init_with(secs(60), Some(first)), (ErrorCode::None, second));
+    assert_eq!(txns.init_with(secs(60), Some(first)), (ErrorCode::None, second));
+    let third = ProducerIdAndEpoch { epoch: first.epoch + 2, ..first };
+    assert_eq!(txns.init_with(secs(60), Some(second)), (ErrorCode::None, third));
+    assert_eq!(txns.init_with(secs(60), Some(first)).0, ErrorCode::ProducerFenced);
+}
+
 #[test]
 fn d2_a_timeout_beyond_the_limit_is_refused() {
     let mut txns = Txns::new(7);
