@@ -131,8 +131,8 @@ fn situations_of(day: u64) -> Vec<(&'static Entry, Situation)> {
     let today = usize::try_from(day).expect("small") % days;
     let places: Vec<usize> = (0..4)
         .map(|quarter| quarter * days + if quarter % 2 == 0 { today } else { days - 1 - today })
-        // The last quarter may be short: then a short one has another day.
-        .map(|place| place % all.len())
+        // The last quarter may be short: then a short one has another day, not one of this day's.
+        .map(|place| if place < all.len() { place } else { place - all.len() + (4 * days - all.len()) })
         .collect();
     let chosen = all.into_iter().enumerate().filter(|(place, _)| places.contains(place));
     chosen.map(|(_, entry)| entry).collect()
