@@ -173,7 +173,8 @@ fn d5_last_stable_offset_finds_a_transaction_that_is_left_out() {
 /// What the controller has, which no event touches: noticed when everything is looked at.
 #[test]
 fn a3_valid_controller_isr_and_elr_finds_what_makes_no_sense() {
-    let senseless: [(&str, fn(&mut PartitionImage)); 4] = [
+    type Change = fn(&mut PartitionImage);
+    let senseless: [(&str, Change); 4] = [
         ("in-sync or eligible nodes that are no replicas", |it| it.isr = it.isr.with(NodeId(7))),
         ("nodes both in sync and eligible", |it| it.elr = it.isr),
         ("eligible nodes although enough are in sync", |it| {
