@@ -39,7 +39,7 @@ pub(super) fn cluster(seed: u64, rules: Rules, topics: &[&str], partitions: u32)
     let mut world = World::new(kafka, choices, LinkSpec::default());
     for number in 0..servers {
         let node = world.add_node(&format!("kafka-{}", number + 1));
-        world.start(node, Duration::ZERO);
+        world.start(node);
     }
     for invariant in crate::kafka::invariants::all() {
         world.watch(invariant);
@@ -58,7 +58,7 @@ impl Whole {
     fn producer(&mut self, config: ProducerConfig) -> NodeId {
         let node = self.world.add_node(&config.client);
         self.world.model_mut().open_producer(node, config).expect("a producer");
-        self.world.start(node, Duration::ZERO);
+        self.world.start(node);
         self.run(SECOND);
         node
     }
@@ -66,7 +66,7 @@ impl Whole {
     pub(super) fn consumer(&mut self, config: ConsumerConfig) -> NodeId {
         let node = self.world.add_node(&config.client);
         self.world.model_mut().open_consumer(node, config).expect("a consumer");
-        self.world.start(node, Duration::ZERO);
+        self.world.start(node);
         node
     }
 
@@ -226,7 +226,7 @@ fn g1_a_killed_leader_costs_a_session_and_nothing_else() {
             let gap = whole.write(producer, 20 * SECOND);
             let most = if leader == controller { 15_500 } else { 12_500 };
             assert!((7_000..=most).contains(&gap.as_millis()), "{profile:?} seed {seed}: {gap:?}");
-            whole.world.start(leader, Duration::ZERO);
+            whole.world.start(leader);
             whole.write(producer, 10 * SECOND);
             assert_eq!(whole.judge(), (0, 0), "{profile:?} seed {seed}");
             assert!(whole.sent.iter().all(|(.., outcome)| outcome.is_ok()));
