@@ -47,28 +47,7 @@ fn an_idle_day_is_over_at_once() {
     assert_eq!(clocks, (24 * 3600 * SECOND, Time::ZERO + 24 * 3600 * SECOND));
 }
 
-/// Lives as long as the world that it is watched in.
-struct Witness(#[expect(dead_code, reason = "it is only held")] Arc<()>);
-
-impl Invariant<Kafka> for Witness {
-    fn name(&self) -> &'static str {
-        "Witness"
-    }
-
-    fn source(&self) -> &'static str {
-        "this test"
-    }
-
-    fn after(&mut self, _: &Kafka, _: &[<Kafka as Model>::Touch], _: Time) -> Result<(), String> {
-        Ok(())
-    }
-
-    fn full(&self, _: &Kafka) -> Result<(), String> {
-        Ok(())
-    }
-}
-
-/// What an invariant was told of healing, and when it was asked.
+/// What an invariant was told of healing, and when it was asked. It lives as long as the world that it is watched in.
 #[derive(Clone, Default)]
 struct Healings(Arc<Mutex<Vec<(&'static str, Time)>>>);
 
@@ -147,10 +126,10 @@ fn what_must_come_true_is_asked_for_when_nothing_is_broken_any_more() {
 #[test]
 fn nothing_of_a_run_outlives_it() {
     for watchdog in [None, Some(SECOND)] {
-        let (witness, choices) = (Arc::new(()), Choices::new(1));
+        let (witness, choices) = (Healings::default(), Choices::new(1));
         let model =
             Kafka::new(profile::kafka_4_3_test_cluster(), 3, &choices).expect("three nodes are a cluster");
-        let watched: Vec<Box<dyn Invariant<Kafka>>> = vec![Box::new(Witness(Arc::clone(&witness)))];
+        let watched: Vec<Box<dyn Invariant<Kafka>>> = vec![Box::new(witness.clone())];
         let simulation = Simulation::new(model, choices, LinkSpec::default(), watched);
         simulation
             .run(Options { watchdog, ..Options::default() }, |cluster| async move {
@@ -161,7 +140,7 @@ fn nothing_of_a_run_outlives_it() {
             })
             .expect("nothing breaks");
         drop(simulation);
-        assert_eq!(Arc::strong_count(&witness), 1, "with the watchdog {watchdog:?}");
+        assert_eq!(Arc::strong_count(&witness.0), 1, "with the watchdog {watchdog:?}");
     }
 }
 
