@@ -4,7 +4,8 @@
 //!   registration, and asks to be unfenced. From then on it heartbeats.
 //! - It does not stop serving when it hears nothing: nobody told it that it is fenced.
 //! - To stop in good order it says so at once and with each heartbeat, until the controller lets it go; then it
-//!   takes `shutdown_takes` to be gone. Without a controller it gives up after `shutdown_patience`.
+//!   takes `shutdown_takes` to be gone. Without a controller it gives up after `shutdown_patience`. The process of a
+//!   leader of the metadata quorum then stays for another leader, `resignation_patience` at most.
 
 use super::{
     Kafka, Timer,

@@ -20,6 +20,8 @@
 //! | 22, 25 | the membership is gone: units are `Lost`, the member rejoins, after 25 without its id |
 //! | 14, 15, 16, no answer | look for the coordinator; units stay |
 //!
+//! - librdkafka asks once a second who coordinates while it cannot reach who did, between its attempts to connect and
+//!   whether or not it has something to say (`rd_kafka_cgrp_serve`); Java asks after an attempt that failed.
 //! - librdkafka also gives up by itself when no heartbeat was answered for a session.
 //! - A caller that is away for too long makes its member leave; it rejoins when the caller is back.
 //! - A static member never says that it leaves: it may come back within its session.
