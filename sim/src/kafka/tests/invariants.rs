@@ -6,6 +6,7 @@ use crate::{
     kafka::{
         metadata::{MetadataRecord, PartitionImage},
         protocol::Entry,
+        quorum::MetadataBatch,
         rules::TransactionVersion,
         segments::SegmentLimits,
         txn::messages::{Marker, ProducerIdAndEpoch},
@@ -192,6 +193,30 @@ fn a3_valid_controller_isr_and_elr_finds_what_makes_no_sense() {
         let (name, what) = noticed(&mut bench).expect("it is noticed");
         assert_eq!(name, "ValidControllerIsrAndElr", "{what}");
         assert!(what.contains(words), "{what}");
+    }
+}
+
+/// A follower of the quorum takes for committed what its leader never wrote: noticed as soon as a partition changes.
+#[test]
+fn a5_metadata_log_matching_finds_a_batch_that_the_leader_never_wrote() {
+    for (fully, planted) in [(false, true), (true, true), (false, false)] {
+        let mut bench = bench(&[], fully);
+        bench.write(2);
+        assert_eq!(noticed(&mut bench), None);
+        let controller = bench.lab.controller();
+        let others: Vec<NodeId> = (0..3).map(NodeId).filter(|node| *node != controller).collect();
+        if planted {
+            let voter = &mut bench.lab.world.model_mut().servers[others[0].index()].voter;
+            let epoch = voter.epoch();
+            voter.settle(MetadataBatch { epoch, records: Vec::new().into() });
+        }
+        // It hands over what it leads and leaves the in-sync replicas.
+        bench.lab.world.stop(others[1]);
+        bench.lab.run(secs(2));
+        let violation = bench.lab.world.violation();
+        assert_eq!(violation.map(|it| it.invariant), planted.then_some("MetadataLogMatching"));
+        let words = "differ in what they take for committed metadata";
+        assert!(violation.is_none_or(|it| it.what.contains(words)), "{violation:?}");
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod compaction;
 mod coverage;
+mod digests;
 mod failover;
 mod groups;
 mod invariants;
