@@ -8,6 +8,7 @@ mod compaction;
 mod coverage;
 mod digests;
 mod failover;
+mod fetches;
 mod groups;
 mod invariants;
 mod liveness;
