@@ -362,6 +362,12 @@ impl Broker {
         self.conns.close(conn);
     }
 
+    /// Closes every connection that others opened.
+    pub(super) fn hang_up(&mut self, ctx: &mut Ctx<'_, Kafka>) {
+        self.conns.iter().for_each(|(conn, _)| ctx.close(conn));
+        self.conns.clear();
+    }
+
     pub(super) fn request(&mut self, conn: ConnId, request: Request, env: &mut Env<'_, '_>) {
         let Some(known) = self.conns.get_mut(conn) else { return };
         if known.queue.is_empty() && matches!(known.busy, Busy::No) {
