@@ -511,11 +511,11 @@ fn a5_a_minority_of_voters_elects_no_leader() {
             lab.world.cut(*other, node);
         });
     }
-    let active = |lab: &Lab, node: NodeId| lab.kafka().servers[node.index()].voter.is_active();
+    let leads = |lab: &Lab, node: NodeId| lab.kafka().servers[node.index()].voter.leader() == Some(node);
     for _ in 0..60 {
         lab.run(secs(1));
-        assert!(!few.iter().any(|node| active(&lab, *node)), "two of five");
-        assert!(active(&lab, controller));
+        assert!(!few.iter().any(|node| leads(&lab, *node)), "two of five");
+        assert!(leads(&lab, controller));
     }
 }
 
@@ -543,5 +543,5 @@ fn b3_a_follower_rests_a_second_when_its_connection_breaks() {
     let before = lab.world.trace().events();
     lab.run(secs(5));
     let events = lab.world.trace().events() - before;
-    assert!(events < 1_500, "{events} events in five seconds");
+    assert!(events < 60, "{events} events for the attempts of two followers in five seconds");
 }
