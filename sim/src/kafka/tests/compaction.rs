@@ -234,7 +234,7 @@ fn b12_a_replica_that_copies_a_cleaned_log_has_the_same_gaps() {
     bench.lab.world.kill(empty);
     bench.lab.run(secs(12));
     bench.lab.world.wipe(empty);
-    bench.lab.world.start(empty, Duration::ZERO);
+    bench.lab.world.start(empty);
     bench.lab.run(secs(10));
     assert_eq!(bench.offsets(empty), [5, 6]);
     assert_eq!(bench.offsets(empty), bench.offsets(bench.leader));

@@ -21,7 +21,7 @@ fn follower(lab: &Lab, id: PartitionId, controls: bool) -> NodeId {
 }
 
 fn restart(world: &mut World<Kafka>, node: NodeId) {
-    world.start(node, Duration::ZERO);
+    world.start(node);
 }
 
 #[test]
@@ -293,7 +293,7 @@ fn g12_a2_a_quick_restart_waits_for_the_old_session() {
             } else {
                 lab.world.kill(leader);
             }
-            lab.world.start(leader, Duration::ZERO);
+            lab.world.start(leader);
             let out = lab.until(secs(20), |kafka| {
                 kafka.truth().partition(id).is_some_and(|partition| partition.isr.len() == 2)
             });
@@ -321,7 +321,7 @@ fn a2_a_restart_after_fencing_is_quick() {
         lab.run(secs(3));
         lab.world.kill(leader);
         lab.run(secs(13));
-        lab.world.start(leader, Duration::ZERO);
+        lab.world.start(leader);
         let took = lab.until(secs(5), |kafka| {
             kafka.truth().partition(id).is_some_and(|partition| partition.isr.len() == 3)
         });
@@ -341,7 +341,7 @@ fn a_cold_start_after_a_kill_of_all_waits_for_stale_sessions() {
         }
         lab.run(secs(1));
         for node in (0..3).map(NodeId) {
-            lab.world.start(node, Duration::ZERO);
+            lab.world.start(node);
         }
         let begin = lab.now();
         let mut writer = Writer::new(&mut lab, id, Acks::All);
@@ -362,7 +362,7 @@ fn a2_a_broker_that_stops_before_it_is_registered_leads_nothing() {
         let probe = lab.probe();
         lab.run(secs(3));
         lab.world.kill(leader);
-        lab.world.start(leader, Duration::ZERO);
+        lab.world.start(leader);
         // It came up and was refused.
         lab.run(secs(3));
         lab.world.stop(leader);
@@ -423,7 +423,7 @@ fn a_wiped_broker_comes_back_empty_and_catches_up() {
     lab.world.kill(victim);
     lab.world.wipe(victim);
     lab.run(secs(12));
-    lab.world.start(victim, Duration::ZERO);
+    lab.world.start(victim);
     lab.until(secs(10), |kafka| {
         kafka.truth().partition(id).is_some_and(|partition| partition.isr.len() == 3)
     });

@@ -172,6 +172,7 @@ impl<M: Model> World<M> {
             label: label.to_owned(),
             life: Life::Down,
             process: 0,
+            starting: false,
             next_boot: Boot::Fresh,
             clock: NodeClock::default(),
             disk: Disk::default(),
@@ -276,7 +277,7 @@ impl<M: Model> World<M> {
                     self.deliver(node, process, Event::Synced(file, result));
                 }
             }
-            Queued::Start(node, process) => self.boot(node, process),
+            Queued::Start(node) => self.boot(node),
             Queued::Stop(node, process) => self.deliver(node, process, Event::Stopping),
             Queued::Unblock(node) => self.unblock(node),
             Queued::Alarm(alarm) => {
@@ -355,9 +356,10 @@ impl<M: Model> World<M> {
         }
     }
 
-    fn boot(&mut self, node: NodeId, process: u32) {
+    /// Lets a process that is starting run.
+    fn boot(&mut self, node: NodeId) {
         let owner = &mut self.kernel.nodes[node.index()];
-        if owner.life != Life::Down || owner.process != process {
+        if !std::mem::take(&mut owner.starting) {
             return;
         }
         owner.life = Life::Running;

@@ -35,7 +35,7 @@ impl Stage {
         let mut world = World::new(model, Choices::new(seed), LinkSpec::default());
         for broker in 0..brokers {
             let node = world.add_node(&format!("broker-{}", broker + 1));
-            world.start(node, Duration::ZERO);
+            world.start(node);
         }
         Self { world, ops: 0, sent: BTreeMap::new(), done: BTreeMap::new(), rooms: 0 }
     }
@@ -56,7 +56,7 @@ impl Stage {
     fn client(&mut self, client: Client) -> NodeId {
         let node = self.world.add_node("client");
         self.world.model_mut().clients.push(Some(client));
-        self.world.start(node, Duration::ZERO);
+        self.world.start(node);
         self.run(Duration::ZERO);
         node
     }
