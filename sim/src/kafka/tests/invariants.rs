@@ -239,7 +239,7 @@ fn a5_metadata_log_matching_finds_a_batch_that_the_leader_never_wrote() {
         // It leaves the in-sync replicas, and comes back among them.
         bench.lab.world.stop(others[1]);
         bench.lab.run(secs(10));
-        bench.lab.world.start(others[1], Duration::ZERO);
+        bench.lab.world.start(others[1]);
         bench.lab.run(secs(20));
         let violation = bench.lab.world.violation();
         assert_eq!(violation.map(|it| it.invariant), planted.then_some("MetadataLogMatching"));

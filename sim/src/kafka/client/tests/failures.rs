@@ -243,7 +243,7 @@ fn a5_librdkafkas_back_off_doubles_twice_for_each_attempt_that_is_refused() {
         stage.run(15 * SECOND);
         stage.world.kill(NodeId(0));
         stage.run(Duration::from_millis(6_500));
-        stage.world.start(NodeId(0), Duration::ZERO);
+        stage.world.start(NodeId(0));
         waits.push(stage.send_and_wait(producer, 1).0.as_millis() + 6_500);
     }
     // The fourth attempt is refused after 6.3 s at the latest, and the fifth comes 7.5 to 10 s later.
