@@ -14,6 +14,7 @@ use super::{
     conns::{Busy, Conn, Conns},
     coordinator::Coordinator,
     error::ErrorCode,
+    fetch::Occasion,
     fetcher::Fetcher,
     isr::IsrChanges,
     links::{Links, ReplyTo},
@@ -506,7 +507,7 @@ impl Broker {
         let due: Vec<ConnId> = self.conns.iter().filter_map(is_due).collect();
         for conn in due {
             self.expire_produce(conn, env);
-            self.answer_fetch(conn, None, true, env);
+            self.answer_fetch(conn, None, Occasion::Expired, env);
             self.answer_deletion(conn, true, env);
         }
         if let Some(next) = self.conns.iter().filter_map(|(_, known)| until(known)).min() {

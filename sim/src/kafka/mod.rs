@@ -401,6 +401,7 @@ impl Model for Kafka {
         }
     }
 
+    #[inline]
     fn on(&mut self, node: NodeId, event: Event<Msg, Timer>, ctx: &mut Ctx<'_, Self>) {
         #[cfg(test)]
         if let Some(probe) = self.probes.get_mut(&node) {

@@ -127,7 +127,7 @@ impl Server {
             Event::Timer(timer) => self.timer(timer, ctx, shared),
             Event::Synced(_, result) => self.synced(result.is_ok(), ctx, shared),
         }
-        if !self.gone {
+        if !self.gone && self.has_to_react() {
             self.react(ctx, shared);
         }
     }
@@ -269,6 +269,16 @@ impl Server {
     }
 
     // What follows from an event.
+
+    /// Whether the event leaves something to be done. Mostly it does not.
+    fn has_to_react(&self) -> bool {
+        self.voter.is_active() != self.controller.is_some()
+            || self.controller.as_ref().is_some_and(|controller| !controller.waiting.is_empty())
+            || self.links.has_own()
+            || (self.voter.committed() > self.image.end && !self.apply_armed)
+            || self.known_leader != self.voter.leader()
+            || self.data().is_some_and(|broker| broker.storage_failed)
+    }
 
     fn react(&mut self, ctx: &mut Ctx<'_, Kafka>, shared: &Shared) {
         loop {

@@ -6,7 +6,9 @@
 
 mod compaction;
 mod coverage;
+mod digests;
 mod failover;
+mod fetches;
 mod groups;
 mod invariants;
 mod liveness;

@@ -21,6 +21,8 @@ pub(super) struct Stage {
     ops: u64,
     pub(super) sent: BTreeMap<u64, (Time, Outcome<Ack>)>,
     pub(super) done: BTreeMap<u64, (Time, Outcome<()>)>,
+    /// How often a producer said that there is room again.
+    pub(super) rooms: u32,
 }
 
 impl Stage {
@@ -35,7 +37,7 @@ impl Stage {
             let node = world.add_node(&format!("broker-{}", broker + 1));
             world.start(node);
         }
-        Self { world, ops: 0, sent: BTreeMap::new(), done: BTreeMap::new() }
+        Self { world, ops: 0, sent: BTreeMap::new(), done: BTreeMap::new(), rooms: 0 }
     }
 
     pub(super) fn producer(&mut self, config: ProducerConfig, change: impl FnOnce(&mut Producer)) -> NodeId {
@@ -74,6 +76,7 @@ impl Stage {
                 Output::Done(op, outcome) => {
                     assert!(self.done.insert(op.0, (now, outcome)).is_none(), "{op:?} has two outcomes");
                 }
+                Output::Room(_) => self.rooms += 1,
                 _ => {}
             }
         }

@@ -412,6 +412,28 @@ fn d3_an_abort_drops_what_was_not_sent() {
     }
 }
 
+/// A batch that left and waits to be sent again goes with its transaction: whether it arrived is unknown.
+#[test]
+fn d3_an_abort_gives_up_what_was_sent_before() {
+    for profile in [Native, Java] {
+        let mut stage = Stage::new(8);
+        let producer = begun(&mut stage, "producer-1", profile, None);
+        assert_eq!(stage.send(producer), "ok");
+        let leader = stage.role("leader(orders/0)");
+        stage.world.pause(leader);
+        let op = stage.send_to(producer, "orders");
+        stage.run(Duration::from_millis(20));
+        stage.world.kill(leader);
+        stage.run(Duration::from_millis(20));
+        let abort = stage.ask(producer, TxnCall::Abort);
+        stage.run(Duration::from_millis(200));
+        let outcome = stage.sent.get(&op).expect("told by the abort");
+        assert!(matches!(outcome, Outcome::Unknown(..)), "{profile:?}: {outcome:?}");
+        stage.world.start(leader);
+        assert_eq!(short(&stage.wait(abort)), "ok", "{profile:?}");
+    }
+}
+
 /// A record that is given up while its commit waits for it fails the commit: to librdkafka `_INCONSISTENT`.
 #[test]
 fn d3_a_commit_fails_with_a_record_that_is_given_up() {
