@@ -393,7 +393,7 @@ fn d3_an_abort_gives_up_what_was_sent_before() {
         stage.run(Duration::from_millis(200));
         let outcome = stage.sent.get(&op).expect("told by the abort");
         assert!(matches!(outcome, Outcome::Unknown(..)), "{profile:?}: {outcome:?}");
-        stage.world.start(leader, Duration::ZERO);
+        stage.world.start(leader);
         assert_eq!(short(&stage.wait(abort)), "ok", "{profile:?}");
     }
 }
