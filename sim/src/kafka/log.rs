@@ -12,6 +12,9 @@ use super::{
     segments::{Segment, SegmentLimits, Segments},
 };
 
+/// A log that is begun has room for so many batches.
+const FIRST_ROOM: usize = 32;
+
 /// A replica's log.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Log {
@@ -95,6 +98,10 @@ impl Log {
         if self.epochs.last().is_none_or(|(last, _)| *last < entry.epoch) {
             self.drop_epochs_from(self.end);
             self.epochs.push((entry.epoch, entry.base_offset));
+        }
+        if self.entries.capacity() == 0 {
+            self.entries.reserve_exact(FIRST_ROOM);
+            self.file_ends.reserve_exact(FIRST_ROOM);
         }
         self.end = entry.end_offset();
         self.file_ends.push(self.file_len() + u64::from(entry.bytes()));

@@ -117,7 +117,8 @@ impl<M: Model> Kernel<M> {
         self.transmit(conn, end as Way, size, Packet::Data(message));
     }
 
-    #[inline]
+    // Wherever it stands: a packet is moved once less.
+    #[inline(always)]
     fn transmit(&mut self, conn: ConnId, way: Way, size: u32, packet: Packet<M::Msg>) {
         let at = self.network.arrival(conn, way, size, self.now, &self.choices);
         self.push(at, Queued::Packet(conn, way, packet));

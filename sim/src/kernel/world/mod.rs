@@ -294,12 +294,7 @@ impl<M: Model> World<M> {
             if self.violation.is_none()
                 && let Err(what) = invariant.full(&self.model)
             {
-                self.violation = Some(Violation {
-                    invariant: invariant.name(),
-                    source: invariant.source(),
-                    at: self.kernel.now,
-                    what,
-                });
+                self.violation = Some(violated(&**invariant, self.kernel.now, what));
             }
         }
     }
@@ -397,10 +392,14 @@ impl<M: Model> World<M> {
         self.check();
     }
 
+    #[inline]
     fn check(&mut self) {
-        if self.kernel.touched.is_empty() {
-            return;
+        if !self.kernel.touched.is_empty() {
+            self.check_touched();
         }
+    }
+
+    fn check_touched(&mut self) {
         if self.violation.is_none() {
             in_order(&mut self.kernel.touched);
             let happened = self.kernel.touched.iter().fold(0, |kinds, touched| kinds | M::kind(touched));
@@ -411,22 +410,23 @@ impl<M: Model> World<M> {
 
     /// Asks the invariants that changes of these kinds concern, up to the first that does not hold.
     fn check_concerned(&mut self, happened: u8) {
-        let Self { kernel: Kernel { touched, now, .. }, model, invariants, check_fully, violation, .. } =
-            self;
+        let Self { kernel: Kernel { touched, now, .. }, model, invariants, violation, .. } = self;
         for (kinds, invariant) in invariants {
-            let concerned = *kinds & happened != 0;
-            if !concerned && !*check_fully {
-                continue;
-            }
-            let changes = if concerned { invariant.after(model, touched, *now) } else { Ok(()) };
-            let result = if *check_fully { changes.and_then(|()| invariant.full(model)) } else { changes };
-            if let Err(what) = result {
-                let (invariant, source) = (invariant.name(), invariant.source());
-                *violation = Some(Violation { invariant, source, at: *now, what });
+            if *kinds & happened != 0
+                && let Err(what) = invariant.after(model, touched, *now)
+            {
+                *violation = Some(violated(&**invariant, *now, what));
                 break;
             }
         }
+        if self.check_fully {
+            self.check_all();
+        }
     }
+}
+
+fn violated<M: Model>(invariant: &dyn Invariant<M>, at: Time, what: String) -> Violation {
+    Violation { invariant: invariant.name(), source: invariant.source(), at, what }
 }
 
 /// Sorts what was touched, each once. Mostly it is one thing, or one thing twice.
