@@ -3,8 +3,9 @@
 //! - It cleans whole segments, never the active one, nothing beyond [`cleanable_bound`], and no segment with a
 //!   record younger than `min.compaction.lag.ms`.
 //! - A log is worth cleaning when its dirty part, the cleanable segments that were never cleaned, is more than
-//!   `min.cleanable.dirty.ratio` of it and the clean part. The dirtiest comes first; when nothing is worth
-//!   cleaning, the cleaner rests for `log.cleaner.backoff.ms`. Each replica is cleaned for itself.
+//!   `min.cleanable.dirty.ratio` of it and the clean part. Cleaning takes no time, so that it does not matter
+//!   that the dirtiest comes first; then the cleaner rests for `log.cleaner.backoff.ms`. Each replica is cleaned
+//!   for itself.
 //! - A record goes when the dirty part has a later one of its key. Offsets never change: they have gaps then.
 //! - A tombstone, a record with an empty value, gets a horizon when it is cleaned first: `delete.retention.ms` from
 //!   then. The first cleaning behind it takes the tombstone away; a late reader never hears of the deletion.
@@ -73,14 +74,6 @@ struct Cleanable {
     upto: u64,
     clean_bytes: u64,
     dirty_bytes: u64,
-}
-
-impl Cleanable {
-    /// Of which log is a larger part dirty.
-    fn dirtier(&self, other: &Self) -> bool {
-        let whole = |part: &Self| u128::from(part.clean_bytes + part.dirty_bytes);
-        u128::from(self.dirty_bytes) * whole(other) > u128::from(other.dirty_bytes) * whole(self)
-    }
 }
 
 /// What can be cleaned now; and whether more can be when some time has passed.
@@ -177,11 +170,11 @@ impl Broker {
         env.ctx.timer(Duration::from_nanos(wait), Timer::Broker(BrokerTimer::Cleaner));
     }
 
-    /// The cleaner has rested: it cleans whatever is worth it, the dirtiest log first.
+    /// The cleaner has rested: it cleans whatever is worth it.
     pub(super) fn clean_logs(&mut self, env: &mut Env<'_, '_>) {
         self.cleaner_armed = false;
         let wall = env.ctx.wall();
-        while let Some((id, part)) = self.dirtiest(wall) {
+        while let Some((id, part)) = self.worth_cleaning(wall) {
             self.clean_log(id, part, env);
         }
         let held_back =
@@ -191,19 +184,14 @@ impl Broker {
         }
     }
 
-    /// The log that is dirtiest among those worth cleaning.
-    fn dirtiest(&self, wall: Time) -> Option<(PartitionId, Cleanable)> {
-        let mut found: Option<(PartitionId, Cleanable)> = None;
-        for replica in self.replicas().filter(|replica| replica.settings.log.cleanup.compacts()) {
+    /// A log that is worth cleaning.
+    fn worth_cleaning(&self, wall: Time) -> Option<(PartitionId, Cleanable)> {
+        self.replicas().filter(|replica| replica.settings.log.cleanup.compacts()).find_map(|replica| {
             let (part, _) = cleanable(replica, wall);
             let whole = part.clean_bytes + part.dirty_bytes;
-            if replica.settings.log.min_cleanable.is_exceeded(part.dirty_bytes, whole)
-                && found.is_none_or(|(_, other)| part.dirtier(&other))
-            {
-                found = Some((replica.id, part));
-            }
-        }
-        found
+            let worth = replica.settings.log.min_cleanable.is_exceeded(part.dirty_bytes, whole);
+            worth.then_some((replica.id, part))
+        })
     }
 
     fn clean_log(&mut self, id: PartitionId, part: Cleanable, env: &mut Env<'_, '_>) {

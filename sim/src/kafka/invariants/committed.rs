@@ -87,8 +87,7 @@ impl Touched {
         let truth = truth.partitions.get(id.partition as usize);
         let rightly =
             |truth: &&PartitionImage| truth.leader == Some(node) && leads == Some(truth.leader_epoch);
-        let leaves_out =
-            |truth: &PartitionImage| leads.is_some() && !truth.isr.is_within(replica.maximal_isr());
+        let leaves_out = |truth: &PartitionImage| !truth.isr.is_within(replica.maximal_isr());
         let touched = Self {
             node,
             id,
@@ -295,4 +294,12 @@ pub(in crate::kafka) fn replica(model: &Kafka, node: NodeId, id: PartitionId) ->
 /// The name of a partition, for people.
 pub(super) fn name(model: &Kafka, id: PartitionId) -> String {
     model.shared.names.unit(id).to_string()
+}
+
+#[cfg(test)]
+impl CommittedLogs {
+    /// How many batches of a partition are kept to compare logs with.
+    pub(in crate::kafka) fn kept(&self, id: PartitionId) -> usize {
+        self.partitions.get(id).map_or(0, |partition| partition.entries.len())
+    }
 }

@@ -222,6 +222,20 @@ fn a3_valid_controller_isr_and_elr_finds_what_makes_no_sense() {
     }
 }
 
+/// What every replica has deleted is compared with nothing any more: a run takes memory for what its brokers store.
+#[test]
+fn b11_what_is_deleted_everywhere_is_not_kept_to_compare_with() {
+    let mut bench = bench(&[("internal.segment.bytes", "250"), ("retention.ms", "60000")], false);
+    bench.write(10);
+    let kept = |bench: &Bench| bench.lab.kafka().committed.borrow().kept(bench.id);
+    assert_eq!(kept(&bench), 10);
+    bench.lab.run(secs(400));
+    bench.write(1);
+    bench.lab.run(secs(1));
+    let stored = bench.lab.replica(bench.leader, bench.id).log.entries().len();
+    assert!(stored < 10 && kept(&bench) == stored, "{} of {stored}", kept(&bench));
+}
+
 /// A follower of the quorum takes for committed what its leader never wrote: noticed by the changes of a partition.
 #[test]
 fn a5_metadata_log_matching_finds_a_batch_that_the_leader_never_wrote() {

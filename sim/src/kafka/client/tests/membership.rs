@@ -131,6 +131,27 @@ fn a_zombies_commit_fails_and_its_units_are_lost() {
     }
 }
 
+/// A commit that nobody answers is given up after a minute, also one that comes when all others are done.
+#[test]
+fn every_commit_has_a_minute_of_its_own() {
+    for profile in [ClientProfile::Native, ClientProfile::Java] {
+        let mut stage = Stage::new(1, 1, 1);
+        let mut log = Log::new();
+        let consumer = stage.consumer(member("consumer-1", profile));
+        stage.attend(&[consumer], 5 * SECOND, &mut log);
+        let first = stage.commit(consumer, 0, 1);
+        stage.attend(&[consumer], 61 * SECOND, &mut log);
+        assert!(stage.done[&first].1.is_ok());
+        stage.world.pause(NodeId(0));
+        let from = stage.world.now();
+        let late = stage.commit(consumer, 0, 2);
+        stage.attend(&[consumer], 61 * SECOND, &mut log);
+        let (at, outcome) = &stage.done[&late];
+        assert!(matches!(outcome, Outcome::Unknown(..)), "{profile:?}: {outcome:?}");
+        assert_eq!(at.since(from), 60 * SECOND, "{profile:?}");
+    }
+}
+
 /// A group goes on where it committed; without a position the policy decides, and the caller is told.
 #[test]
 fn a_group_goes_on_where_it_committed() {
