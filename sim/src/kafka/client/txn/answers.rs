@@ -100,8 +100,6 @@ impl Producer {
                 return true;
             }
             ErrorCode::CoordinatorNotAvailable | ErrorCode::NotCoordinator => {
-                // It may have been written and the office lost before it could be said.
-                txn.perhaps |= ending;
                 txn.coordinator_known = false;
                 self.txn_back_off(false, None, io);
             }
@@ -166,6 +164,12 @@ impl Producer {
         io: &mut dyn Io,
         shared: &Shared,
     ) {
+        if matches!(error, ErrorCode::CoordinatorNotAvailable | ErrorCode::NotCoordinator)
+            && let Some(txn) = &mut self.txn
+        {
+            // It may have been written and the office lost before it could be said.
+            txn.perhaps = true;
+        }
         if self.step_went_well(error, io, shared) {
             self.txn_ended(next, io, shared);
         }
