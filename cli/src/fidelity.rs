@@ -67,7 +67,7 @@ pub(crate) fn run(args: &FidelityArgs) -> Result<u8, Failure> {
 }
 
 fn hold(entry: &'static Entry, situation: Situation, record: Record) -> Result<Held, Failure> {
-    let model = fidelity::modelled(entry, &situation)
+    let model = fidelity::modelled(entry, &situation, fidelity::SEEDS)
         .map_err(|reason| Failure::broken(format!("the model could not run {}: {reason}", entry.name)))?;
     let differences = fidelity::differences(&situation, &record.runs, &model);
     Ok(Held { entry, situation, record, model, differences })

@@ -11,7 +11,7 @@ mod common;
 use common::{code, json, squall, text};
 use serde_json::Value;
 use squall_adapters::providers::{BUSES, disks};
-use squall_scenarios::fidelity::{self, Entry, Observed, Situation, strays};
+use squall_scenarios::fidelity::{self, Entry, Observed, SEEDS_OF_A_DAY, Situation, strays};
 use std::{
     collections::BTreeSet,
     fs,
@@ -179,8 +179,10 @@ fn four_situations_do_what_their_records_say() {
             serde_json::from_value(row).unwrap_or_else(|error| panic!("{error}: {told}"))
         };
         let record = entry.record().expect("it is sound");
-        let known: Vec<Observed> = record.runs.into_iter().chain(read("model")).collect();
+        let model = fidelity::modelled(entry, &situation, SEEDS_OF_A_DAY).expect("it is carried out");
+        let known: Vec<Observed> = record.runs.into_iter().chain(model).collect();
         for fresh in read("real") {
+            eprintln!("{}: {fresh:?}", entry.name);
             let strays = strays(&situation, &fresh, &known);
             wrong.extend(strays.into_iter().map(|stray| format!("{}: {stray}", entry.name)));
         }

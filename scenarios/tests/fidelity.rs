@@ -1,6 +1,6 @@
 //! The models do what real brokers did, in every situation that there is a record of; and the page says so.
 
-use squall_scenarios::fidelity::{differences, entries, modelled, page};
+use squall_scenarios::fidelity::{SEEDS, differences, entries, modelled, page};
 use std::{collections::BTreeSet, env, fs, path::Path};
 
 fn sources() -> &'static Path {
@@ -39,7 +39,8 @@ fn the_models_do_what_real_brokers_did() {
             entry.name,
             entry.name
         );
-        let model = modelled(entry, &situation).unwrap_or_else(|reason| panic!("{}: {reason}", entry.name));
+        let model =
+            modelled(entry, &situation, SEEDS).unwrap_or_else(|reason| panic!("{}: {reason}", entry.name));
         let differing = differences(&situation, &record.runs, &model);
         wrong.extend(differing.iter().map(|difference| format!("{}: {difference}", entry.name)));
     }

@@ -15,6 +15,7 @@
 
 use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use mimalloc::MiMalloc;
 use squall_bus::{
     AckModel, Bus, Cluster, ClusterSpec, ConsumerConfig, Error, Incarnation, ProducerConfig, Record, Sending,
     Topic, TopicSpec,
@@ -27,6 +28,10 @@ use std::{
     time::Duration,
 };
 use tokio::sync::{mpsc, oneshot};
+
+/// The allocator of the `squall` command, and what the README advises for tests.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 const MESSAGES: u32 = 2_000;
 const SEED_MESSAGES: u32 = 100;

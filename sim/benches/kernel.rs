@@ -82,7 +82,7 @@ fn ring() -> World<Ring> {
     let mut world = World::new(Ring(vec![None; NODES as usize]), Choices::new(1), LinkSpec::default());
     let nodes: Vec<NodeId> = (0..NODES).map(|number| world.add_node(&format!("node-{number}"))).collect();
     for node in &nodes {
-        world.start(*node, std::time::Duration::ZERO);
+        world.start(*node);
     }
     for _ in &nodes {
         assert!(world.step(), "every node boots");

@@ -18,6 +18,7 @@
 
 use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use mimalloc::MiMalloc;
 use squall_bus::{
     ClusterSpec, ConsumerConfig, Error, FaultKind, ProducerConfig, Record, Role, Topic, TopicSpec, Unit,
 };
@@ -35,6 +36,10 @@ use std::{
     sync::LazyLock,
     time::Duration,
 };
+
+/// The allocator of the `squall` command, and what the README advises for tests.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Each becomes an invoice: 500 records in all.
 const ORDERS: u32 = 250;

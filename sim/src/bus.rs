@@ -280,13 +280,14 @@ impl<M: BusModel> Consumer for SimConsumer<M> {
             return Poll::Ready(Err(error));
         }
         let node = self.0.node;
-        self.0.shared.act(|state| match state.world.enter(node, |model, ctx| model.take_record(node, ctx)) {
-            Some(record) => Poll::Ready(record),
-            None => {
+        let mut next = None;
+        self.0.shared.act(|state| {
+            next = state.world.enter(node, |model, ctx| model.take_record(node, ctx));
+            if next.is_none() {
                 state.wait_for_record(node, cx.waker());
-                Poll::Pending
             }
-        })
+        });
+        next.map_or(Poll::Pending, Poll::Ready)
     }
 
     fn poll_event(&self, cx: &mut Context<'_>) -> Poll<ConsumerEvent> {

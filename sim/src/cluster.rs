@@ -38,7 +38,7 @@ impl<M: BusModel> Simulation<M> {
         let mut world = World::new(model, choices, links);
         for number in 1..=servers {
             let node = world.add_node(&format!("node-{number}"));
-            world.start(node, Duration::ZERO);
+            world.start(node);
         }
         for invariant in invariants {
             world.watch(invariant);

@@ -15,6 +15,9 @@ impl<N> Default for Interner<N> {
     }
 }
 
+/// So many names are looked through before the map is asked.
+const NEAR: usize = 8;
+
 impl<N: Clone + Ord> Interner<N> {
     /// The number of this name, the next one if it is new.
     pub(crate) fn intern(&mut self, name: N) -> u32 {
@@ -24,6 +27,12 @@ impl<N: Clone + Ord> Interner<N> {
             self.names.push(name);
         }
         number
+    }
+
+    /// The same as [`find`](Self::find), faster for the first few names: most runs have no more.
+    pub(crate) fn find_near(&self, name: &N) -> Option<u32> {
+        let near = self.names.iter().take(NEAR).position(|known| known == name);
+        near.map(|number| number as u32).or_else(|| self.find(name))
     }
 
     /// The number of this name, if it was ever spoken of.

@@ -178,8 +178,6 @@ pub trait BusModel: Model<Call = Call, Output = Output> + Send + 'static {
     fn servers(&self) -> u32 {
         self.brokers()
     }
-    /// How long a broker's process takes from its start to its first action.
-    fn boot_time(&self) -> Duration;
 
     /// Puts a producer's state machine onto this node, which boots next. Refuses what the bus cannot honour.
     fn open_producer(&mut self, node: NodeId, config: ProducerConfig) -> Result<(), Error>;

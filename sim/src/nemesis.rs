@@ -143,8 +143,7 @@ impl Nemesis {
             match active.kind {
                 _ if active.ends_process() => {
                     if active.client.is_none() && !held {
-                        let boot_time = world.model().boot_time();
-                        world.start(*node, boot_time);
+                        world.start(*node);
                     }
                 }
                 FaultKind::Pause if held => {}

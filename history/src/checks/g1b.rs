@@ -24,7 +24,7 @@ use crate::{
     Kind,
     analysis::{Analysis, Buckets, Fate, Grid, Place},
     guarantees::Rules,
-    history::{DeliverRow, Observation, ProcessId, SendRow, UnitId},
+    history::{DeliverRow, ProcessId, SendRow, UnitId},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -190,7 +190,7 @@ fn walk(analysis: &Analysis<'_>) -> Vec<Step> {
     let unwatched = analysis.unwatched();
     for read in history.delivers() {
         while let Some((event, note)) = notes.next_if(|(event, _)| *event < read.event) {
-            if moves(note) {
+            if note.moves_its_reader() {
                 at.clear(history.process_of(*event).index());
             }
         }
@@ -210,19 +210,6 @@ fn walk(analysis: &Analysis<'_>) -> Vec<Step> {
         }
     }
     steps
-}
-
-/// Whether its reader may read on elsewhere from here.
-const fn moves(note: &Observation) -> bool {
-    matches!(
-        note,
-        Observation::Assigned { .. }
-            | Observation::Revoked(_)
-            | Observation::Lost(_)
-            | Observation::Reset { .. }
-            | Observation::Sought { .. }
-            | Observation::Crashed
-    )
 }
 
 fn tell(analysis: &Analysis<'_>, found: &Found) -> [String; 2] {

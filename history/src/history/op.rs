@@ -340,6 +340,22 @@ pub enum Observation {
     Other,
 }
 
+impl Observation {
+    /// Whether its reader may read on elsewhere from here.
+    #[must_use]
+    pub const fn moves_its_reader(&self) -> bool {
+        matches!(
+            self,
+            Self::Assigned { .. }
+                | Self::Revoked(_)
+                | Self::Lost(_)
+                | Self::Reset { .. }
+                | Self::Sought { .. }
+                | Self::Crashed
+        )
+    }
+}
+
 /// A fault that struck.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Struck {

@@ -132,16 +132,7 @@ fn went_past(history: &History, reader: ProcessId, unit: UnitId, position: u64) 
         .collect();
     let moved = |from: u32, to: u32| {
         history.notes().iter().any(|(event, note)| {
-            let moves = matches!(
-                note,
-                Observation::Assigned { .. }
-                    | Observation::Revoked(_)
-                    | Observation::Lost(_)
-                    | Observation::Reset { .. }
-                    | Observation::Sought { .. }
-                    | Observation::Crashed
-            );
-            moves && history.process_of(*event) == reader && (from..to).contains(event)
+            note.moves_its_reader() && history.process_of(*event) == reader && (from..to).contains(event)
         })
     };
     let stepped = reads.windows(2).any(|pair| {

@@ -2,7 +2,7 @@
 
 use crate::{
     arguments::{Arguments, SIDES},
-    work::Work,
+    work::{Records, Work},
 };
 use std::{
     fs,
@@ -33,13 +33,13 @@ const ROWS: [Row; 5] = [
 
 impl Row {
     /// What is done, and how many units of what is counted that is.
-    fn works(&self, arguments: &Arguments) -> (Vec<Work>, u64) {
+    fn works(&self, arguments: &Arguments, records: &'static Records) -> (Vec<Work>, u64) {
         let batch = self.batch;
         if self.unit == "seeds" {
-            let work = |seed| Work { seed, messages: SEED_MESSAGES, batch };
+            let work = |seed| Work { seed, messages: SEED_MESSAGES, batch, records };
             ((1..=arguments.seeds).map(work).collect(), arguments.seeds)
         } else {
-            (vec![Work { seed: 1, messages: arguments.messages, batch }], arguments.messages)
+            (vec![Work { seed: 1, messages: arguments.messages, batch, records }], arguments.messages)
         }
     }
 }
@@ -51,8 +51,10 @@ pub fn print(arguments: &Arguments, rival: fn(Work), squall: fn(Work)) {
         arguments.runs, arguments.messages, arguments.seeds
     );
     println!("{:<20}{:>20}{:>20}{:>10}{:>10}", "", "madsim-rdkafka", "Squall", "ratio", "asked");
+    // For as long as the program runs.
+    let records: &Records = Box::leak(Box::new(Records::new(arguments.messages.max(SEED_MESSAGES))));
     for row in ROWS.iter().filter(|row| row.name.contains(&arguments.row)) {
-        let (works, units) = row.works(arguments);
+        let (works, units) = row.works(arguments, records);
         let [rival, squall] = interleave(arguments, &works, [rival, squall]);
         let ratios = rival.iter().zip(&squall).map(|(rival, squall)| rival / squall).collect();
         let asked = row.asked.map(|asked| format!("{asked:.2}")).unwrap_or_default();

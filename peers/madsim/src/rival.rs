@@ -1,7 +1,7 @@
 //! madsim-rdkafka: one broker without replicas, which deals records to partitions in turn whatever their keys; a
 //! producer that sends what it has when it is flushed, and a consumer that is told its partitions.
 
-use crate::work::{PARTITIONS, Read, Work, key, value};
+use crate::work::{PARTITIONS, Read, Work};
 use futures_util::StreamExt;
 use madsim::{
     Config,
@@ -62,8 +62,8 @@ async fn produce(work: Work) {
     let producer: BaseProducer = config().create().await.expect("a producer");
     for batch in work.batches() {
         for number in batch {
-            let (key, value) = (key(number), value(number));
-            let record = BaseRecord::to("orders").key(&key[..]).payload(&value[..]);
+            let (key, value) = (work.records.key(number), work.records.value(number));
+            let record = BaseRecord::to("orders").key(key).payload(value);
             producer.send(record).map_err(|(error, _)| error).expect("there is room");
         }
         producer.flush(None).await.expect("the broker takes it");

@@ -1,8 +1,7 @@
 //! Squall's simulated Kafka: three nodes, three copies of every partition, an idempotent producer with acks from all,
 //! a consumer in a group, all invariants on.
 
-use crate::work::{PARTITIONS, Read, Work, key, value};
-use bytes::Bytes;
+use crate::work::{PARTITIONS, Read, Work};
 use squall_bus::{
     Bus, Cluster, ClusterSpec, ConsumerConfig, Error, Main, ProducerConfig, Record, Sending, Topic, TopicSpec,
 };
@@ -63,13 +62,9 @@ async fn produce(bus: Arc<dyn Bus>, work: Work) -> Result<(), Error> {
     let mut under_way: Vec<Sending> = Vec::new();
     for batch in work.batches() {
         for number in batch {
-            let key = Bytes::copy_from_slice(&key(number));
+            let (key, value) = (work.records.shared_key(number), work.records.shared_value(number));
             producer.ready().await?;
-            under_way.push(producer.send(Record::new(
-                &topic,
-                Some(key),
-                Bytes::copy_from_slice(&value(number)),
-            )));
+            under_way.push(producer.send(Record::new(&topic, Some(key), value)));
         }
         producer.flush().await?;
         for sending in under_way.drain(..) {

@@ -50,8 +50,10 @@ pub fn differences(situation: &Situation, real: &[Observed], model: &[Observed])
 }
 
 /// What one more run on real brokers showed that none of the known ones did, on real brokers or in the model; and what
-/// it lacks that all of these had. Classes that the situation leaves to chance are left out, and so are times shorter
-/// than any before: where in a transaction or in a session a fault strikes is chance, and few runs do not show it all.
+/// it lacks that all of these had. Classes that the situation leaves to chance are left out. Times are held on both
+/// sides, with the same room for busy machines as above: a run that is over sooner than any known one has not met what
+/// the situation is about. So the known runs have to show the whole range; the model has many more of them
+/// ([`SEEDS_OF_A_DAY`](super::SEEDS_OF_A_DAY)).
 #[must_use]
 pub fn strays(situation: &Situation, fresh: &Observed, known: &[Observed]) -> Vec<Difference> {
     let one = std::slice::from_ref(fresh);
@@ -76,11 +78,8 @@ pub fn strays(situation: &Situation, fresh: &Observed, known: &[Observed]) -> Ve
             });
         }
     }
-    let longer = |fresh: Range, known: Range| fresh.map(|(_, high)| high) >= known.map(|(low, _)| low);
-    for (class, of) in [("unavailable", unavailable as fn(&[Observed]) -> Range), ("unread", unread)] {
-        let (fresh, known) = (of(one), of(known));
-        found.extend(spans(class, fresh, known).filter(|_| longer(fresh, known)));
-    }
+    found.extend(spans("unavailable", unavailable(one), unavailable(known)));
+    found.extend(spans("unread", unread(one), unread(known)));
     found
 }
 
@@ -247,7 +246,7 @@ mod tests {
         assert_eq!(told(run(&["sends acked", "found duplicate"], 10_000)), ["found duplicate"]);
         assert_eq!(told(run(&[], 10_000)), ["sends acked"]);
         assert_eq!(told(run(&["sends acked"], 30_000)), ["unavailable"]);
-        assert_eq!(told(run(&["sends acked"], 1_000)), [""; 0], "a shorter time is chance");
+        assert_eq!(told(run(&["sends acked"], 1_000)), ["unavailable"]);
         let invalid = Observed { verdict: Verdict::Invalid, ..run(&["sends acked"], 10_000) };
         assert_eq!(told(invalid), ["verdict"]);
     }

@@ -24,10 +24,14 @@ pub use record::Record;
 pub use situation::{Deviation, Entry, Situation, entries, find};
 
 use crate::{Job, Target, runner::Sink};
-use std::sync::Arc;
+use std::{ops::RangeInclusive, sync::Arc};
 
 /// The seeds that the model runs each situation with.
-pub const SEEDS: std::ops::RangeInclusive<u64> = 1..=3;
+pub const SEEDS: RangeInclusive<u64> = 1..=3;
+
+/// The seeds that it runs those of a day with: one run on real brokers is held against these, and what is drawn in it
+/// (who leads, who coordinates, who is the active controller, how long a client backs off) is found among many only.
+pub const SEEDS_OF_A_DAY: RangeInclusive<u64> = 1..=40;
 
 /// Runs a situation once; `note` gets a line now and then while a target is made ready. What was observed, or why the
 /// target could not run it.
@@ -56,11 +60,16 @@ pub fn observe(
     }
 }
 
-/// Runs a situation on its model, with every one of [`SEEDS`].
+/// Runs a situation on its model, with every one of these seeds: [`SEEDS`] for the record, [`SEEDS_OF_A_DAY`] for one
+/// more run on real brokers.
 ///
 /// # Errors
 /// With the reason, when a run was not carried out.
-pub fn modelled(entry: &Entry, situation: &Situation) -> Result<Vec<Observed>, String> {
+pub fn modelled(
+    entry: &Entry,
+    situation: &Situation,
+    seeds: RangeInclusive<u64>,
+) -> Result<Vec<Observed>, String> {
     let target = Target::Sim(entry.bus.to_owned());
-    SEEDS.map(|seed| observe(situation, &target, seed, &|_| {})).collect()
+    seeds.map(|seed| observe(situation, &target, seed, &|_| {})).collect()
 }

@@ -1,7 +1,7 @@
 //! The page of a bus: every situation with its rules, what real brokers did, what the model does, and where they differ.
 
 use super::{
-    Observed,
+    Observed, SEEDS,
     compare::{everything, told, unavailable, unread},
     entries, modelled,
 };
@@ -25,7 +25,7 @@ pub fn page(bus: &str) -> Result<String, String> {
     for entry in entries().iter().filter(|entry| entry.bus == bus) {
         let situation = entry.situation().map_err(|error| error.to_string())?;
         let record = entry.record().map_err(|error| error.to_string())?;
-        let model = modelled(entry, &situation)?;
+        let model = modelled(entry, &situation, SEEDS)?;
         let differing = everything(&situation, &record.runs, &model);
         let deviations: Vec<String> = situation
             .deviations

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// one before.
 pub(super) fn saw_gaps(history: &History) -> bool {
     let mut places: BTreeMap<(ProcessId, UnitId), u64> = BTreeMap::new();
-    let mut notes = history.notes().iter().filter(|(_, note)| is_a_change(note)).peekable();
+    let mut notes = history.notes().iter().filter(|(_, note)| note.moves_its_reader()).peekable();
     for delivery in by_consumers(history) {
         while let Some((event, _)) = notes.next_if(|(event, _)| *event < delivery.event) {
             let process = history.process_of(*event);
@@ -70,19 +70,6 @@ pub(super) fn longest_unread(history: &History) -> Option<u64> {
 
 fn by_consumers(history: &History) -> impl Iterator<Item = &DeliverRow> {
     history.delivers().iter().filter(|delivery| !delivery.drained() && delivery.group().is_some())
-}
-
-/// Whether a consumer may read elsewhere from here on.
-const fn is_a_change(note: &Observation) -> bool {
-    matches!(
-        note,
-        Observation::Assigned { .. }
-            | Observation::Revoked(_)
-            | Observation::Lost(_)
-            | Observation::Reset { .. }
-            | Observation::Sought { .. }
-            | Observation::Crashed
-    )
 }
 
 #[cfg(test)]

@@ -72,6 +72,7 @@ const ENTRIES: &[Entry] = entries!(
         "quorum-killed"
         "quorum-stopped"
         "all-killed"
+        "cold-restart"
         "node-restarted"
         "response-lost"
         "response-lost-idempotent"

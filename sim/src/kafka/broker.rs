@@ -14,6 +14,7 @@ use super::{
     conns::{Busy, Conn, Conns},
     coordinator::Coordinator,
     error::ErrorCode,
+    fetch::Occasion,
     fetcher::Fetcher,
     isr::IsrChanges,
     links::{Links, ReplyTo},
@@ -361,6 +362,12 @@ impl Broker {
         self.conns.close(conn);
     }
 
+    /// Closes every connection that others opened.
+    pub(super) fn hang_up(&mut self, ctx: &mut Ctx<'_, Kafka>) {
+        self.conns.iter().for_each(|(conn, _)| ctx.close(conn));
+        self.conns.clear();
+    }
+
     pub(super) fn request(&mut self, conn: ConnId, request: Request, env: &mut Env<'_, '_>) {
         let Some(known) = self.conns.get_mut(conn) else { return };
         if known.queue.is_empty() && matches!(known.busy, Busy::No) {
@@ -500,7 +507,7 @@ impl Broker {
         let due: Vec<ConnId> = self.conns.iter().filter_map(is_due).collect();
         for conn in due {
             self.expire_produce(conn, env);
-            self.answer_fetch(conn, None, true, env);
+            self.answer_fetch(conn, None, Occasion::Expired, env);
             self.answer_deletion(conn, true, env);
         }
         if let Some(next) = self.conns.iter().filter_map(|(_, known)| until(known)).min() {

@@ -14,6 +14,7 @@ use super::{
     broker::{Broker, Env},
     conns::{Conn, KnownIds},
     error::ErrorCode,
+    fetch::Occasion,
     metadata::Image,
     protocol::{FetchRequest, FetchedPartition, PartitionId, TopicIx},
     replica::Role,
@@ -42,7 +43,7 @@ impl Broker {
             if let Some(known) = self.conns.get_mut(conn) {
                 known.watched.clear();
             }
-            self.answer_fetch(conn, None, false, env);
+            self.answer_fetch(conn, None, Occasion::Asked, env);
         }
     }
 

@@ -40,6 +40,17 @@ enum Wait {
     Lull(Lull),
 }
 
+/// Why a Fetch is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Occasion {
+    /// It has come, or something is different.
+    Asked,
+    /// There is more of one of its partitions, as is known.
+    More,
+    /// Its time is up.
+    Expired,
+}
+
 impl ParkedFetch {
     /// When it has to be looked at.
     pub(super) fn due(&self) -> Option<Time> {
@@ -66,17 +77,17 @@ impl Broker {
         if !env.rules.check_fetch_epochs {
             forget_epochs(&mut request);
         }
-        let expired = request.max_wait.is_zero();
+        let occasion = if request.max_wait.is_zero() { Occasion::Expired } else { Occasion::Asked };
         let said = match request.replica {
             Some((node, epoch)) => {
                 let mut open = std::mem::take(&mut self.open);
                 self.follower_fetches(node, epoch, &request.partitions, &mut open, env);
-                let said = self.say(&request, &open, expired, env);
+                let said = self.say(&request, &open, occasion, env);
                 open.clear();
                 self.open = open;
                 said
             }
-            None => self.say(&request, &request.partitions, expired, env),
+            None => self.say(&request, &request.partitions, occasion, env),
         };
         if let Some(said) = said {
             return Some(ResponseBody::Fetch(said));
@@ -159,7 +170,7 @@ impl Broker {
                 self.follower_awaits(node, id, &request.partitions, &mut open);
             }
             let among = follower.map(|_| &open[..]);
-            self.answer_fetch(conn, among, false, env);
+            self.answer_fetch(conn, among, Occasion::More, env);
             open.clear();
             self.open = open;
         }
@@ -194,13 +205,13 @@ impl Broker {
             || self.preferred(at, request, env).is_some()
     }
 
-    /// Answers a waiting Fetch if there is enough to say, or, `expired`, if its time is up. `among`: the partitions of
-    /// which there may be something to say, if that is known.
+    /// Answers a waiting Fetch if there is enough to say, or if its time is up. `among`: the partitions of which there
+    /// may be something to say, if that is known.
     pub(super) fn answer_fetch(
         &mut self,
         conn: ConnId,
         among: Option<&[FetchPartition]>,
-        expired: bool,
+        occasion: Occasion,
         env: &mut Env<'_, '_>,
     ) {
         let Some(known) = self.conns.get_mut(conn) else { return };
@@ -229,11 +240,11 @@ impl Broker {
                 return;
             }
         };
-        let expired = expired && until <= now;
+        let occasion = if occasion == Occasion::Expired && until > now { Occasion::Asked } else { occasion };
         let among = among.unwrap_or(&parked.request.partitions);
         let known = self.conns.get_mut(conn);
         let unknown = known.and_then(|known| unknown_ids(known, &parked.request, env.image));
-        if let Some(said) = unknown.or_else(|| self.say(&parked.request, among, expired, env)) {
+        if let Some(said) = unknown.or_else(|| self.say(&parked.request, among, occasion, env)) {
             if said.is_empty() && self.proposes_lull(conn, &mut parked, env) {
                 return self.park(conn, parked);
             }
@@ -317,10 +328,11 @@ impl Broker {
         &mut self,
         request: &FetchRequest,
         partitions: &[FetchPartition],
-        expired: bool,
+        occasion: Occasion,
         env: &Env<'_, '_>,
     ) -> Option<Vec<FetchedPartition>> {
-        if !expired && !partitions.iter().any(|at| self.has_more(at, request, env)) {
+        let expired = occasion == Occasion::Expired;
+        if occasion == Occasion::Asked && !partitions.iter().any(|at| self.has_more(at, request, env)) {
             return None;
         }
         let mut said = answers::spare();

@@ -90,6 +90,11 @@ impl Fetcher {
         self.lull.map_or(self.asked, |lull| Some(lull.answered(now)))
     }
 
+    /// Whether there is something to ask, and no request under way.
+    fn may_ask(&self, now: Time) -> bool {
+        self.asked.is_none() && !self.partitions.is_empty() && self.rests_until <= now
+    }
+
     fn answered(&mut self) {
         (self.asked, self.lull) = (None, None);
     }
@@ -136,19 +141,19 @@ impl Broker {
 
     /// Sends what each fetcher has to ask.
     pub(super) fn fetch_from_all(&mut self, env: &mut Env<'_, '_>) {
-        for leader in 0..self.fetchers.len() as u32 {
-            self.fetch_from(NodeId(leader), env);
+        let now = env.ctx.now();
+        for leader in 0..self.fetchers.len() {
+            if self.fetchers[leader].may_ask(now) {
+                self.fetch_from(NodeId(leader as u32), env);
+            }
         }
     }
 
-    /// Sends the next request to a leader, unless one is under way.
+    /// Sends the next request to a leader.
     fn fetch_from(&mut self, leader: NodeId, env: &mut Env<'_, '_>) {
         let me = self.me;
         let now = env.ctx.now();
         let fetcher = &self.fetchers[leader.index()];
-        if fetcher.asked.is_some() || fetcher.partitions.is_empty() || fetcher.rests_until > now {
-            return;
-        }
         let topic_ids = match &fetcher.topic_ids {
             Some(known) => Arc::clone(known),
             None => self.topic_ids(&fetcher.partitions),
@@ -198,7 +203,7 @@ impl Broker {
     /// A leader answered.
     pub(super) fn fetched(&mut self, leader: NodeId, mut said: Vec<FetchedPartition>, env: &mut Env<'_, '_>) {
         self.fetchers[leader.index()].answered();
-        for fetched in said.drain(..) {
+        for fetched in &mut said {
             if !self.fetchers[leader.index()].stale.contains(&fetched.id) {
                 self.take_in(leader, fetched, env);
             }
@@ -207,7 +212,7 @@ impl Broker {
         self.settle(env);
     }
 
-    fn take_in(&mut self, leader: NodeId, fetched: FetchedPartition, env: &mut Env<'_, '_>) {
+    fn take_in(&mut self, leader: NodeId, fetched: &mut FetchedPartition, env: &mut Env<'_, '_>) {
         let (id, me) = (fetched.id, self.me);
         let Some(replica) = self.replica_mut(id) else { return };
         if replica.leader != Some(leader) || !matches!(replica.role, Role::Follower) {
@@ -243,7 +248,7 @@ impl Broker {
             env.ctx.mark(Mark::FollowerTruncated);
         }
         let mut rolled = false;
-        for entry in fetched.entries {
+        for entry in fetched.entries.drain(..) {
             if entry.base_offset < replica.log.end() {
                 break;
             }

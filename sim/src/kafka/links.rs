@@ -87,6 +87,11 @@ impl Links {
         }
     }
 
+    /// Whether the node said something to itself.
+    pub(super) fn has_own(&self) -> bool {
+        !self.own.is_empty()
+    }
+
     /// What the node said to itself next.
     pub(super) fn next_own(&mut self) -> Option<Own> {
         self.own.pop_front()

@@ -12,6 +12,9 @@ use super::{
     segments::{Segment, SegmentLimits, Segments},
 };
 
+/// A log that is begun has room for so many batches.
+const FIRST_ROOM: usize = 32;
+
 /// A replica's log.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Log {
@@ -95,6 +98,10 @@ impl Log {
         if self.epochs.last().is_none_or(|(last, _)| *last < entry.epoch) {
             self.drop_epochs_from(self.end);
             self.epochs.push((entry.epoch, entry.base_offset));
+        }
+        if self.entries.capacity() == 0 {
+            self.entries.reserve_exact(FIRST_ROOM);
+            self.file_ends.reserve_exact(FIRST_ROOM);
         }
         self.end = entry.end_offset();
         self.file_ends.push(self.file_len() + u64::from(entry.bytes()));
@@ -248,7 +255,7 @@ impl Log {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kafka::protocol::Batch;
+    use crate::kafka::protocol::{Batch, Kept};
     use squall_bus::{Record, Time, Topic};
     use std::{sync::Arc, time::Duration};
 
@@ -278,6 +285,21 @@ mod tests {
             assert_eq!(log.epoch_end(epoch), end, "epoch {epoch}");
         }
         assert_eq!(Log::default().epoch_end(1), None);
+    }
+
+    /// Behind a gap, or with records that are gone from a batch.
+    #[test]
+    fn b12_a_copy_of_a_cleaned_log_knows_where_it_may_have_gaps() {
+        let mut log = log(&[1, 1]);
+        let two = Arc::clone(&log.entries()[0].batch);
+        assert_eq!(log.sparse_below(), 0);
+        log.append(Entry::new(7, 1, Arc::clone(&two)), LIMITS);
+        assert_eq!((log.sparse_below(), log.end()), (9, 9));
+        log.append(Entry::new(9, 1, Arc::clone(&two)), LIMITS);
+        assert_eq!(log.sparse_below(), 9, "whole, and without a gap");
+        let kept = Kept { places: [1].into(), bytes: 78, delete_horizon: None };
+        log.append(Entry { kept: Some(Arc::new(kept)), ..Entry::new(11, 1, two) }, LIMITS);
+        assert_eq!((log.sparse_below(), log.end()), (13, 13));
     }
 
     #[test]

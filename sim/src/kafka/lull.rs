@@ -111,3 +111,28 @@ impl Kafka {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rounds of half a second that begin at 10 s: answers leave then, arrive 1 ms later, and the next requests another
+    /// millisecond later.
+    #[test]
+    fn what_nobody_sent_would_have_come_in_rounds() {
+        let (since, flight) = (Time::from_millis(10_000), Duration::from_millis(1));
+        let lull = Lull { since, flight, wait: Duration::from_millis(498) };
+        let at = Time::from_millis;
+        for (now, answered, fetched, arrives) in [
+            (10_000, 9_501, 9_502, 10_002),
+            (10_001, 10_001, 9_502, 10_002),
+            (10_002, 10_001, 10_002, 10_002),
+            (10_499, 10_001, 10_002, 10_002),
+            (10_500, 10_001, 10_002, 10_502),
+            (20_002, 20_001, 20_002, 20_002),
+        ] {
+            let said = [lull.answered(at(now)), lull.fetched(at(now)), lull.arrives(at(now))];
+            assert_eq!(said, [at(answered), at(fetched), at(arrives)], "at {now} ms");
+        }
+    }
+}

@@ -105,6 +105,8 @@ pub enum Timer {
     Up,
     /// A server's process that may go is done.
     Gone,
+    /// It led the metadata quorum, and has waited long enough for another leader.
+    Resigned,
     /// The metadata quorum's.
     Quorum(QuorumTimer),
     /// The controller of this quorum epoch looks at its sessions.
@@ -137,6 +139,7 @@ impl Digest for Timer {
             Self::Lifecycle => 7,
             Self::Broker(timer) => mix(8, timer.digest()),
             Self::Leaders(epoch) => mix(9, u64::from(*epoch)),
+            Self::Resigned => 10,
         }
     }
 }
@@ -398,6 +401,7 @@ impl Model for Kafka {
         }
     }
 
+    #[inline]
     fn on(&mut self, node: NodeId, event: Event<Msg, Timer>, ctx: &mut Ctx<'_, Self>) {
         #[cfg(test)]
         if let Some(probe) = self.probes.get_mut(&node) {

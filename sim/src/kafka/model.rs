@@ -21,7 +21,7 @@ use squall_bus::{
     AckModel, Capabilities, Capability, ConsumerConfig, ConsumerEvent, Delivery, Error, ErrorClass, Position,
     ProducerConfig, Role, Subscription, Topic, TopicSpec, TopicState, Unit,
 };
-use std::{cell::RefCell, collections::BTreeMap, time::Duration};
+use std::{cell::RefCell, collections::BTreeMap};
 
 const MINORITY: Site = Site::new("kafka.minority");
 
@@ -195,11 +195,6 @@ impl BusModel for Kafka {
 
     fn servers(&self) -> u32 {
         self.shared.servers
-    }
-
-    /// None: a server takes its time by itself, by its rules.
-    fn boot_time(&self) -> Duration {
-        Duration::ZERO
     }
 
     fn open_producer(&mut self, node: NodeId, config: ProducerConfig) -> Result<(), Error> {

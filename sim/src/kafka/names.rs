@@ -40,7 +40,7 @@ impl Default for Names {
 impl Names {
     /// The topic of this name, interned now if it is new.
     pub fn intern_topic(&mut self, name: &Topic) -> TopicIx {
-        TopicIx(self.topics.intern(name.clone()))
+        self.find_topic(name).unwrap_or_else(|| TopicIx(self.topics.intern(name.clone())))
     }
 
     /// The group of this name, interned now if it is new.
@@ -81,7 +81,7 @@ impl Names {
     /// The topic of this name, if it was ever spoken of.
     #[must_use]
     pub fn find_topic(&self, name: &Topic) -> Option<TopicIx> {
-        self.topics.find(name).map(TopicIx)
+        self.topics.find_near(name).map(TopicIx)
     }
 
     /// The group of this name, if it was ever spoken of.

@@ -52,6 +52,23 @@ mod tests {
         }
     }
 
+    /// So a broker's load goes to all others when it is lost, as with `AdminUtils` of Kafka.
+    #[test]
+    fn followers_move_on_by_one_with_every_round_of_brokers() {
+        let brokers: Vec<NodeId> = (0..5).map(NodeId).collect();
+        for seed in 0..20 {
+            let placed = place(&brokers, 20, 3, 7, &Choices::new(seed));
+            let distance = |replicas: &[NodeId], other: usize| (replicas[other].0 + 5 - replicas[0].0) % 5;
+            for (partition, replicas) in placed.iter().enumerate() {
+                let before = partition.checked_sub(1).map(|before| distance(&placed[before], 1));
+                let moves = u32::from(partition % 5 == 0);
+                let first = distance(replicas, 1);
+                assert!(before.is_none_or(|before| first == (before - 1 + moves) % 4 + 1), "{placed:?}");
+                assert_eq!(distance(replicas, 2), first % 4 + 1);
+            }
+        }
+    }
+
     #[test]
     fn one_broker_holds_everything() {
         assert_eq!(place(&[NodeId(0)], 2, 1, 7, &Choices::new(1)), [[NodeId(0)], [NodeId(0)]]);

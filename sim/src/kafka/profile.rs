@@ -100,6 +100,7 @@ pub fn kafka_4_3() -> Rules {
         startup_max: ms(1_600),
         shutdown_takes: ms(200),
         shutdown_patience: ms(5_000),
+        resignation_patience: ms(5_000),
 
         quorum_fetch_timeout: ms(2_000),
         quorum_notice: ms(50),

@@ -86,6 +86,8 @@ rules! {
     shutdown_takes: Duration,
     /// How long a broker that cannot reach a controller waits for the permission to shut down.
     shutdown_patience: Duration,
+    /// How long a process that led the metadata quorum stays for another leader when it shuts down.
+    resignation_patience: Duration,
 
     // The metadata quorum.
     /// `controller.quorum.fetch.timeout.ms`: a voter without a word from its leader stands for election.

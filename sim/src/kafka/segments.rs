@@ -125,3 +125,32 @@ impl Segments {
         self.0.extend(rest);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kafka::protocol::Batch;
+    use squall_bus::{Record, Topic};
+    use std::sync::Arc;
+
+    /// A batch of one record, made at this second: 61 + 12 + 8 bytes.
+    fn entry(offset: u64, second: u64) -> Entry {
+        let record = Record::new(&Topic::new("t"), None, vec![0; 8].into());
+        let batch = Batch::of_records(vec![record], None, Time::from_millis(1_000 * second));
+        Entry::new(offset, 0, Arc::new(batch))
+    }
+
+    /// One batch a segment, of which the cleaner leaves the third, and the active one.
+    #[test]
+    fn b12_cleaned_segments_have_what_is_left_and_small_neighbours_become_one() {
+        let mut segments = Segments::default();
+        for offset in 0..5 {
+            segments.append(&entry(offset, offset), SegmentLimits { bytes: 100, age: Duration::MAX });
+        }
+        assert_eq!(segments.list().len(), 5);
+        segments.cleaned(4, &[entry(2, 2), entry(4, 4)], 200);
+        let list = segments.list().iter();
+        let list: Vec<_> = list.map(|it| (it.base_offset, it.bytes, it.newest.0 / 1_000_000_000)).collect();
+        assert_eq!(list, [(0, 0, 1), (2, 81, 3), (4, 81, 4)]);
+    }
+}

@@ -48,6 +48,8 @@ pub(super) struct Server {
     up: bool,
     /// The process has ended within this event.
     gone: bool,
+    /// The process has shut down but for its voter, which led and waits for another leader.
+    resigned: bool,
     apply_armed: bool,
     /// Something happened within this event that no lull may hide.
     roused: bool,
@@ -73,6 +75,7 @@ impl Server {
             links: Links::new(me, servers),
             up: false,
             gone: false,
+            resigned: false,
             apply_armed: false,
             roused: false,
             known_leader: None,
@@ -110,6 +113,7 @@ impl Server {
     ) {
         match event {
             Event::Started(boot) => self.start(boot, settled, ctx, shared),
+            event if self.resigned => self.await_successor(event, ctx, shared),
             Event::Stopping => self.stop(ctx, shared),
             Event::Accepted(conn, from) => self.accepted(conn, from, ctx, shared),
             Event::Connected(_) => {}
@@ -121,9 +125,9 @@ impl Server {
             }
             Event::Closed(conn) => self.closed(conn, ctx, shared),
             Event::Timer(timer) => self.timer(timer, ctx, shared),
-            Event::Synced(_, result) => self.synced(result.is_ok(), ctx),
+            Event::Synced(_, result) => self.synced(result.is_ok(), ctx, shared),
         }
-        if !self.gone {
+        if !self.gone && self.has_to_react() {
             self.react(ctx, shared);
         }
     }
@@ -242,7 +246,7 @@ impl Server {
         let rules = &shared.rules;
         match timer {
             Timer::Up => self.came_up(ctx, shared),
-            Timer::Gone => self.finish(ctx),
+            Timer::Gone => self.finish(ctx, shared),
             Timer::Quorum(timer) => self.voter.on_timer(timer, rules, &mut self.links, ctx),
             Timer::Sessions(epoch) => self.check_sessions(epoch, ctx, shared),
             Timer::Leaders(epoch) => self.check_leaders(epoch, ctx, shared),
@@ -260,11 +264,21 @@ impl Server {
             Timer::Broker(timer) => {
                 self.with_broker(ctx, shared, |broker, env| broker.on_timer(timer, env));
             }
-            Timer::Client(_) => {}
+            Timer::Client(_) | Timer::Resigned => {}
         }
     }
 
     // What follows from an event.
+
+    /// Whether the event leaves something to be done. Mostly it does not.
+    fn has_to_react(&self) -> bool {
+        self.voter.is_active() != self.controller.is_some()
+            || self.controller.as_ref().is_some_and(|controller| !controller.waiting.is_empty())
+            || self.links.has_own()
+            || (self.voter.committed() > self.image.end && !self.apply_armed)
+            || self.known_leader != self.voter.leader()
+            || self.data().is_some_and(|broker| broker.storage_failed)
+    }
 
     fn react(&mut self, ctx: &mut Ctx<'_, Kafka>, shared: &Shared) {
         loop {

@@ -320,6 +320,7 @@ mod tests {
     fn a_ratio_is_exact() {
         assert_eq!(Ratio::parse("0.5"), Some(Ratio::HALF));
         assert_eq!(Ratio::parse("1"), Ratio::millionths(1_000_000));
+        assert_eq!(Ratio::parse("0.123456"), Ratio::millionths(123_456));
         for wrong in ["1.000001", "0.1234567", "-0.5", "", "x", "0.5x"] {
             assert_eq!(Ratio::parse(wrong), None, "{wrong}");
         }

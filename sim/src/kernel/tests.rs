@@ -111,7 +111,7 @@ fn world(seed: u64) -> World<Diary> {
     let mut world = World::new(Diary::default(), Choices::new(seed), links);
     for label in ["a", "b"] {
         let node = world.add_node(label);
-        world.start(node, Duration::ZERO);
+        world.start(node);
     }
     run(&mut world, 10);
     world.model_mut().0.clear();
@@ -169,7 +169,7 @@ fn a_kill_is_seen_at_the_other_end_and_a_power_failure_is_not() {
     dark.call(A, Do::Send(CONN, 2));
     run(&mut dark, 10_000);
     assert!(diary(&dark, A).is_empty());
-    dark.start(B, ms(100));
+    dark.start(B);
     run(&mut dark, 60_000);
     assert_eq!(diary(&dark, A), ["closed"], "the machine is back and knows nothing of the connection");
     assert_eq!(diary(&dark, B), ["started PowerLost with 0"]);
@@ -279,7 +279,7 @@ fn timers_die_with_their_process() {
     let mut world = joined(1);
     world.call(B, Do::Timer(ms(50), 1));
     world.kill(B);
-    world.start(B, ms(10));
+    world.start(B);
     run(&mut world, 1_000);
     assert_eq!(diary(&world, B), ["started Killed with 0"]);
 }
@@ -290,7 +290,7 @@ fn a_stop_is_asked_for_and_the_next_boot_is_clean() {
     world.stop(B);
     run(&mut world, 100);
     assert_eq!((diary(&world, B), diary(&world, A)), (vec!["stopping"], vec!["closed"]));
-    world.start(B, ms(10));
+    world.start(B);
     run(&mut world, 1_000);
     assert_eq!(diary(&world, B), ["stopping", "started Clean with 0"]);
 }
@@ -303,7 +303,7 @@ fn a_power_failure_between_write_and_sync_loses_the_write() {
     run(&mut world, 100);
     world.call(B, Do::Write(5));
     world.power_fail(B);
-    world.start(B, ms(10));
+    world.start(B);
     run(&mut world, 1_000);
     assert_eq!(diary(&world, B), ["synced true", "started PowerLost with 10"]);
 }
@@ -401,4 +401,31 @@ proptest! {
         let expected: Vec<String> = (1..=sent).map(|number| format!("got {number}")).collect();
         prop_assert_eq!(diary(&world, B), expected);
     }
+}
+
+#[test]
+fn what_strikes_in_the_instant_of_a_start_strikes_a_process() {
+    let started = || {
+        let mut world = joined(1);
+        world.kill(B);
+        world.start(B);
+        world
+    };
+    let lives = |mut world: World<Diary>| {
+        run(&mut world, 1_000);
+        (world.life(B), world.process(B), diary(&world, B).join(", "))
+    };
+    let mut killed = started();
+    killed.kill(B);
+    assert_eq!(lives(killed), (Life::Down, 2, "started Killed with 0".to_owned()));
+    let mut paused = started();
+    paused.pause(B);
+    assert_eq!(lives(paused), (Life::Paused, 1, "started Killed with 0".to_owned()));
+    let mut dark = started();
+    dark.power_fail(B);
+    assert_eq!(lives(dark), (Life::Off, 2, "started Killed with 0".to_owned()));
+    let mut stopped = started();
+    stopped.stop(B);
+    stopped.start(B);
+    assert_eq!(lives(stopped), (Life::Down, 2, "started Killed with 0, stopping".to_owned()));
 }

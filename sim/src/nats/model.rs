@@ -218,11 +218,6 @@ impl BusModel for Nats {
         self.shared.servers
     }
 
-    /// None: a server takes its time by itself, by its rules.
-    fn boot_time(&self) -> Duration {
-        Duration::ZERO
-    }
-
     fn open_producer(&mut self, node: NodeId, config: ProducerConfig) -> Result<(), Error> {
         let client = Client::producer(config, &self.shared)?;
         *self.slot(node)? = Some(client);

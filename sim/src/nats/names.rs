@@ -15,7 +15,7 @@ pub struct Names {
 impl Names {
     /// The stream of this topic, interned now if it is new.
     pub fn intern_stream(&mut self, topic: &Topic) -> StreamIx {
-        StreamIx(self.streams.intern(topic.clone()))
+        self.find_stream(topic).unwrap_or_else(|| StreamIx(self.streams.intern(topic.clone())))
     }
 
     /// The group of this name, interned now if it is new.
@@ -26,7 +26,7 @@ impl Names {
     /// The stream of this topic, if it was ever spoken of.
     #[must_use]
     pub fn find_stream(&self, topic: &Topic) -> Option<StreamIx> {
-        self.streams.find(topic).map(StreamIx)
+        self.streams.find_near(topic).map(StreamIx)
     }
 
     /// The group of this name, if it was ever spoken of.

@@ -153,6 +153,8 @@ impl std::error::Error for Broken {}
 /// What hook, driver, processes and watchdog share.
 pub(crate) struct Control {
     broken: Mutex<Option<Broken>>,
+    /// There is a cause in `broken`, or was.
+    is_broken: AtomicBool,
     root: Mutex<Option<Waker>>,
     driver: Mutex<Option<Waker>>,
     /// When the driver has to run next, in ns; `u64::MAX` if it need not.
@@ -177,6 +179,7 @@ impl Control {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
             broken: Mutex::new(None),
+            is_broken: AtomicBool::new(false),
             root: Mutex::new(None),
             driver: Mutex::new(None),
             armed: AtomicU64::new(u64::MAX),
@@ -197,6 +200,7 @@ impl Control {
     /// Ends the run with this cause, unless it has one already.
     pub(crate) fn break_with(&self, cause: Broken) {
         lock(&self.broken).get_or_insert(cause);
+        self.is_broken.store(true, Ordering::Release);
         let waker = lock(&self.root).take();
         if let Some(waker) = waker {
             waker.wake();
@@ -282,7 +286,7 @@ fn host<T: Send + 'static>(
         }
         let driver = options.host_timers.then(|| tokio::spawn(drive(Arc::clone(&control), start)));
         let main = tokio::spawn(watched(main(), Arc::clone(&control)));
-        let result = Root { main, control }.await;
+        let result = Root { main, control, waits: false }.await;
         if let Some(driver) = driver {
             driver.abort();
         }
@@ -295,17 +299,17 @@ fn host<T: Send + 'static>(
     let hook = lock(&over).take();
     drop(hook);
     *lock(&used.ambient) = inside.used();
-    result
+    result.map(|result| *result)
 }
 
-/// Main, polled as the watchdog can see.
-async fn watched<T>(mut main: BoxFuture<'static, T>, control: Arc<Control>) -> T {
+/// Main, polled as the watchdog can see. Its result comes in a box, since what a poll answers is moved at every poll.
+async fn watched<T>(mut main: BoxFuture<'static, T>, control: Arc<Control>) -> Box<T> {
     let name: Arc<str> = Arc::from(MAIN);
     std::future::poll_fn(|cx| {
         control.polls.fetch_add(1, Ordering::Relaxed);
         *lock(&control.last_polled) = Some(Arc::clone(&name));
         control.polling.store(true, Ordering::Relaxed);
-        let polled = main.as_mut().poll(cx);
+        let polled = main.as_mut().poll(cx).map(Box::new);
         control.polling.store(false, Ordering::Relaxed);
         polled
     })
@@ -382,14 +386,21 @@ async fn drive(control: Arc<Control>, start: tokio::time::Instant) {
 
 /// Resolves with main's result, or as soon as the run is broken.
 struct Root<T> {
-    main: tokio::task::JoinHandle<T>,
+    main: tokio::task::JoinHandle<Box<T>>,
     control: Arc<Control>,
+    /// It has been polled: whatever ends the run wakes it.
+    waits: bool,
 }
 
 impl<T> Future for Root<T> {
-    type Output = Result<T, Broken>;
+    type Output = Result<Box<T>, Broken>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        // It is woken after every park, and mostly nothing has ended.
+        let over = self.main.is_finished() || self.control.is_broken.load(Ordering::Acquire);
+        if std::mem::replace(&mut self.waits, true) && !over {
+            return Poll::Pending;
+        }
         let mut root = lock(&self.control.root);
         if !root.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
             *root = Some(cx.waker().clone());

@@ -4,7 +4,8 @@
 //! - A connection is asked for by [`want`](Connections::want). It is up when the broker's process has answered
 //!   a first request: an accepted connection alone says nothing, since a frozen broker's machine accepts.
 //! - Each attempt is followed by a back-off that doubles ([`Connecting::reconnect`]); whoever still wants the
-//!   connection then finds it tried again by itself.
+//!   connection then finds it tried again by itself. librdkafka draws the back-off when it begins to connect and draws
+//!   again when that fails: after refused attempts it waits 0.2, 0.8, 3.2 and then up to 10 seconds.
 //! - A response is matched to its request by its correlation id. A request that waits too long closes the
 //!   connection; a connection that closes hands back everything in flight on it: nobody can tell what became of
 //!   that. librdkafka looks for such requests once a second, Java at once ([`Connecting::timeout_scan`]).
@@ -154,10 +155,6 @@ impl<W> Connections<W> {
             connection.retry = Some(io.timer(connection.not_before.since(now), Timer::Reconnect(slot)));
             return;
         }
-        if self.rules.reconnect_from_attempt && now.since(connection.last_attempt) > self.rules.reconnect.most
-        {
-            connection.attempts = 0;
-        }
         connection.last_attempt = now;
         connection.conn = Some(io.connect(connection.broker));
         connection.state = State::Connecting;
@@ -169,6 +166,10 @@ impl<W> Connections<W> {
 
     fn back_off(&mut self, slot: Slot, io: &mut dyn Io) {
         let connection = &mut self.slots[slot as usize];
+        let quiet = io.now().since(connection.not_before) > self.rules.reconnect.most;
+        if self.rules.reconnect_from_attempt && quiet {
+            connection.attempts = 0;
+        }
         let entity = mix(u64::from(io.node().0), u64::from(slot));
         connection.drawn += 1;
         let drawn = io.choices().draw(RECONNECT, entity, connection.drawn) as u32;
@@ -280,6 +281,7 @@ impl<W> Connections<W> {
     fn ended(&mut self, slot: Slot, io: &mut dyn Io) -> Lost<W> {
         let connection = &mut self.slots[slot as usize];
         let was_up = connection.state == State::Up;
+        let failed = matches!(connection.state, State::Connecting | State::Greeting);
         connection.conn = None;
         connection.state = State::Down;
         connection.wanted = false;
@@ -287,7 +289,7 @@ impl<W> Connections<W> {
             io.cancel(ticket);
         }
         let requests = connection.in_flight.drain(..).map(|request| request.what).collect();
-        if !self.rules.reconnect_from_attempt {
+        if failed || !self.rules.reconnect_from_attempt {
             self.back_off(slot, io);
         }
         Lost { slot, was_up, requests }

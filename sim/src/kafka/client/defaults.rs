@@ -46,8 +46,9 @@ impl Backoff {
 pub(crate) struct Connecting {
     /// `reconnect.backoff.ms` and `.max.ms`.
     pub(crate) reconnect: Backoff,
-    /// Whether the back-off counts from the last attempt to connect (librdkafka), so that losing an old
-    /// connection is followed by an attempt at once, or from the loss (Java).
+    /// Whether the back-off counts from the last attempt to connect, so that losing an old connection is followed by an
+    /// attempt at once, and once more from the failure of an attempt, so that it doubles twice (librdkafka); or from
+    /// the loss alone (Java).
     pub(crate) reconnect_from_attempt: bool,
     /// `socket.connection.setup.timeout.ms`: how long until a connection is established.
     pub(crate) setup_timeout: Duration,
@@ -111,6 +112,16 @@ pub(crate) enum FencedWrite {
     Abortable,
 }
 
+/// How a transactional producer keeps up with the coordinator of its transactions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum CoordinatorSearch {
+    /// It stays connected to it. So long after the connection is lost, after an attempt to connect fails and after an
+    /// answer that names none, it asks who coordinates; not between the attempts (librdkafka).
+    Watched(Duration),
+    /// It asks when a request needs to know (Java).
+    AsNeeded,
+}
+
 /// Which partitioner a library uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Partitioning {
@@ -172,6 +183,8 @@ pub(crate) struct ProducerDefaults {
     pub(crate) delivery_within_transaction: bool,
     /// What a fenced producer's batch does.
     pub(crate) fenced_write: FencedWrite,
+    /// How it keeps up with its transactions' coordinator.
+    pub(crate) coordinator: CoordinatorSearch,
     /// How long a topic may be unknown before its records fail.
     pub(crate) unknown_topic: Duration,
     /// What the library calls a record whose time was up.
@@ -216,6 +229,9 @@ pub(crate) struct ConsumerDefaults {
     pub(crate) fetch_retry: Backoff,
     /// Delays before a group request is tried again.
     pub(crate) group_retry: Backoff,
+    /// How often a member asks who coordinates while it cannot reach who does, whatever it has to say to it (librdkafka);
+    /// otherwise it asks when it has something to say and an attempt to connect failed (Java).
+    pub(crate) coordinator_search: Option<Duration>,
     /// How long a commit is tried: `default.api.timeout.ms` (Java), `socket.timeout.ms` (librdkafka).
     pub(crate) commit_timeout: Duration,
     /// What a commit gets that is made between the loss of a membership and the next one.
@@ -294,6 +310,7 @@ const RDKAFKA_PRODUCER: ProducerDefaults = ProducerDefaults {
     transaction_version: TransactionVersion::V1,
     delivery_within_transaction: true,
     fenced_write: FencedWrite::Fatal,
+    coordinator: CoordinatorSearch::Watched(ms(500)),
     unknown_topic: ms(30_000),
     timeout_code: "_MSG_TIMED_OUT",
     transport_code: "_TRANSPORT",
@@ -326,6 +343,7 @@ const JAVA_PRODUCER: ProducerDefaults = ProducerDefaults {
     transaction_version: TransactionVersion::V2,
     delivery_within_transaction: false,
     fenced_write: FencedWrite::Abortable,
+    coordinator: CoordinatorSearch::AsNeeded,
     unknown_topic: ms(60_000),
     timeout_code: "REQUEST_TIMED_OUT",
     transport_code: "NETWORK_EXCEPTION",
@@ -354,6 +372,7 @@ const RDKAFKA_CONSUMER: ConsumerDefaults = ConsumerDefaults {
     partition_max_bytes: 1_048_576,
     fetch_retry: Backoff { first: ms(500), most: ms(500), jitter: (100, 100), capped_after_jitter: true },
     group_retry: RDKAFKA_RETRY,
+    coordinator_search: Some(ms(1_000)),
     commit_timeout: ms(60_000),
     commit_outside: ErrorCode::IllegalGeneration,
     commit_while_joining: true,
@@ -383,6 +402,7 @@ const JAVA_CONSUMER: ConsumerDefaults = ConsumerDefaults {
     partition_max_bytes: 1_048_576,
     fetch_retry: JAVA_RETRY,
     group_retry: JAVA_RETRY,
+    coordinator_search: None,
     commit_timeout: ms(60_000),
     commit_outside: ErrorCode::RebalanceInProgress,
     commit_while_joining: false,

@@ -82,6 +82,8 @@ pub(crate) struct Member {
     pub(super) attempt: u32,
     coordinator_known: bool,
     finding: bool,
+    /// When somebody was asked last who coordinates.
+    sought_at: Time,
     pub(super) fetching_offsets: bool,
     pub(super) failures: u32,
     drawn: u64,
@@ -113,6 +115,7 @@ impl Member {
             attempt: 0,
             coordinator_known: false,
             finding: false,
+            sought_at: Time::ZERO,
             fetching_offsets: false,
             failures: 0,
             drawn: 0,
@@ -153,17 +156,42 @@ impl Consumer {
                 return Some(slot);
             }
             self.net.conns.want(slot, io);
+            self.find_again(io);
         } else if !member.finding {
-            let group = member.group;
-            if let Some(any) = self.net.any_up(io) {
-                let (what, timeout) = (What::Client(Asked::FindCoordinator), self.net.request_timeout());
-                self.net.conns.send(any, RequestBody::FindCoordinator(group), what, timeout, io);
-                if let Some(member) = &mut self.member {
-                    member.finding = true;
-                }
-            }
+            self.find_coordinator(io);
         }
         None
+    }
+
+    fn find_coordinator(&mut self, io: &mut dyn Io) {
+        let Some(any) = self.net.any_up(io) else { return };
+        let Some(member) = &mut self.member else { return };
+        member.finding = true;
+        member.sought_at = io.now();
+        let (what, timeout) = (What::Client(Asked::FindCoordinator), self.net.request_timeout());
+        self.net.conns.send(any, RequestBody::FindCoordinator(member.group), what, timeout, io);
+    }
+
+    /// librdkafka asks who coordinates at intervals while it cannot reach who did, between its attempts to connect.
+    fn find_again(&mut self, io: &mut dyn Io) {
+        let Some(every) = self.settings.library.coordinator_search else { return };
+        let Some(member) = self.member.as_mut().filter(|member| !member.finding) else { return };
+        let (now, at) = (io.now(), member.sought_at + every);
+        if at <= now {
+            return self.find_coordinator(io);
+        }
+        if member.wake_at.is_none_or(|armed| at < armed) {
+            member.wake_at = Some(at);
+            io.timer(at.since(now), Timer::Group);
+        }
+    }
+
+    /// librdkafka sees to its coordinator also when it has nothing to say to it.
+    fn watch_coordinator(&mut self, io: &mut dyn Io) {
+        let up = self.net.conns.is_up(self.net.conns.coordinator());
+        if !up && self.settings.library.coordinator_search.is_some() && self.fatal.is_none() {
+            self.coordinator(io);
+        }
     }
 
     pub(super) fn member_timer(&mut self, io: &dyn Io) {
@@ -233,6 +261,7 @@ impl Consumer {
 
     /// Takes the next step of membership, if there is one to take.
     pub(super) fn member_step(&mut self, io: &mut dyn Io) {
+        self.watch_coordinator(io);
         let Some(member) = &self.member else { return };
         if member.epochs.is_some() {
             return self.epoch_step(io);

@@ -240,32 +240,33 @@ impl Producer {
             self.topics.push(TopicState { since: io.now(), ..TopicState::default() });
             self.net.ask_at_once(io);
         }
-        let waiting = Waiting { op, record, bytes, created: io.now(), number };
+        let created = io.now();
         if self.topics[place].queues.is_empty() {
+            let waiting = Waiting { op, record, bytes, created, number };
             self.topics[place].unassigned.push_back(waiting);
-        } else if let Some(queue) = self.assign(place, waiting, io) {
+        } else if let Some(queue) = self.queue_of(place, op, &record, io) {
+            self.queues[queue as usize].push(Waiting { op, record, bytes, created, number });
             self.serve(queue, io, shared);
         }
     }
 
-    /// Puts a record into its partition's queue.
-    fn assign(&mut self, place: usize, waiting: Waiting, io: &mut dyn Io) -> Option<u32> {
+    /// The queue of a record's partition; the operation is told if there is none.
+    fn queue_of(&mut self, place: usize, op: OpId, record: &Record, io: &mut dyn Io) -> Option<u32> {
         let state = &mut self.topics[place];
         let partitions = state.queues.len() as u32;
         let library = &self.settings.library;
-        let partition = match waiting.record.partition {
+        let partition = match record.partition {
             Some(partition) if partition >= partitions => {
-                let message =
-                    format!("{} has {partitions} partitions, not {partition}", waiting.record.topic);
+                let message = format!("{} has {partitions} partitions, not {partition}", record.topic);
                 let code = ErrorCode::UnknownTopicOrPartition.name();
                 let error = Error::new(ErrorClass::Refused, code, message);
-                self.tell(&[waiting.op], &Outcome::Fail(error), io);
+                self.tell(&[op], &Outcome::Fail(error), io);
                 return None;
             }
             Some(partition) => partition,
             None => partitioner::partition(
                 library.partitioning,
-                &waiting.record,
+                record,
                 partitions,
                 &mut state.sticky,
                 library.batch_bytes,
@@ -273,9 +274,7 @@ impl Producer {
                 io.choices(),
             ),
         };
-        let queue = state.queues[partition as usize];
-        self.queues[queue as usize].push(waiting);
-        Some(queue)
+        Some(state.queues[partition as usize])
     }
 
     /// The metadata changed: there may be new partitions, or new leaders.
@@ -291,7 +290,9 @@ impl Producer {
             }
             if known > 0 {
                 while let Some(waiting) = self.topics[place].unassigned.pop_front() {
-                    self.assign(place, waiting, io);
+                    if let Some(queue) = self.queue_of(place, waiting.op, &waiting.record, io) {
+                        self.queues[queue as usize].push(waiting);
+                    }
                 }
             } else if error.is_error()
                 && io.now().since(self.topics[place].since) >= self.settings.library.unknown_topic

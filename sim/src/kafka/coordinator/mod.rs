@@ -487,6 +487,13 @@ impl Broker {
 mod tests {
     use super::*;
 
+    impl Coordinator {
+        /// A group, to plant something in it.
+        pub(in crate::kafka) fn group_mut(&mut self, partition: u32, group: GroupIx) -> Option<&mut Group> {
+            self.shard(partition)?.groups.get_mut(&group)
+        }
+    }
+
     #[test]
     fn e7_groups_hash_to_partitions_as_in_java() {
         // "billing".hashCode() == -109829509; the sign bit is cleared.

@@ -68,3 +68,19 @@ impl ConsumerGroup {
         (!behind.is_empty()).then_some(Unrest { place: Place::Epoch(record.epoch, behind), moves, longest })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_moves_on_by_its_clock_within_what_its_members_may_take() {
+        let (now, longest) = (Time::from_millis(10_000), Duration::from_secs(60));
+        let unrest = |moves| Unrest { place: Place::Round(1, GroupState::Preparing), moves, longest };
+        assert!(unrest(Some(now)).moves_after(now));
+        assert!(unrest(Some(now + longest)).moves_after(now));
+        assert!(!unrest(Some(now + longest + Duration::from_nanos(1))).moves_after(now));
+        assert!(!unrest(Some(Time::from_millis(9_999))).moves_after(now));
+        assert!(!unrest(None).moves_after(now));
+    }
+}

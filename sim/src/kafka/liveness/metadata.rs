@@ -1,6 +1,6 @@
 //! EventuallyMetadataConverges: there is one controller that every node knows, and its metadata is everybody's.
 
-use super::{Liveness, joining};
+use super::{Liveness, quorum};
 use crate::kafka::{Kafka, rules::Rules};
 use squall_bus::Time;
 use std::time::Duration;
@@ -20,9 +20,9 @@ impl Liveness for Metadata {
         "kafka-tlaplus, metadata propagation (KIP-500, KIP-595)"
     }
 
-    /// A process starts, the quorum has a leader, and requests to who was one get no answer.
+    /// A process starts, and the quorum has a leader.
     fn bound(&self, rules: &Rules) -> Duration {
-        joining(rules)
+        rules.startup_max + quorum(rules)
     }
 
     fn remember(&mut self, model: &Kafka) {

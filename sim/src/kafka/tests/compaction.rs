@@ -60,6 +60,27 @@ fn b12_of_each_key_the_last_record_stays_and_offsets_keep_gaps() {
     assert_eq!(bench.put("d", "1"), 7, "offsets go on");
 }
 
+/// A segment may be cleaned as soon as all of it is committed, though nothing behind it is.
+#[test]
+fn b12_a_segment_that_ends_at_the_high_watermark_is_cleaned() {
+    let mut bench = Bench::new(&EAGER);
+    for value in ["1", "2", "3"] {
+        bench.put("a", value);
+    }
+    let leader = bench.leader;
+    for node in (0..3).map(NodeId).filter(|node| *node != leader) {
+        bench.lab.world.pause(node);
+    }
+    let (probe, id) = (bench.probe, bench.id);
+    let record = Record::new(&Topic::new("t"), Some("b".into()), "1".into());
+    let batch = Arc::new(Batch::of_records(vec![record], None, bench.lab.now()));
+    bench.lab.produce_batch(probe, leader, id, Acks::One, batch, secs(5));
+    bench.lab.run(secs(16));
+    let replica = bench.lab.replica(leader, id);
+    assert_eq!((replica.high_watermark, replica.log.segments()[1].base_offset), (3, 3));
+    assert_eq!(bench.offsets(leader), [2, 3]);
+}
+
 #[test]
 fn b12_a_record_within_a_batch_goes_alone() {
     let mut bench = Bench::new(&EAGER);
@@ -213,7 +234,7 @@ fn b12_a_replica_that_copies_a_cleaned_log_has_the_same_gaps() {
     bench.lab.world.kill(empty);
     bench.lab.run(secs(12));
     bench.lab.world.wipe(empty);
-    bench.lab.world.start(empty, Duration::ZERO);
+    bench.lab.world.start(empty);
     bench.lab.run(secs(10));
     assert_eq!(bench.offsets(empty), [5, 6]);
     assert_eq!(bench.offsets(empty), bench.offsets(bench.leader));

@@ -6,6 +6,7 @@ use crate::{
     kafka::{
         metadata::{MetadataRecord, PartitionImage},
         protocol::Entry,
+        quorum::MetadataBatch,
         rules::TransactionVersion,
         segments::SegmentLimits,
         txn::messages::{Marker, ProducerIdAndEpoch},
@@ -47,15 +48,20 @@ fn noticed(bench: &mut Bench) -> Option<(&'static str, String)> {
 /// events that touch it, and by looking at everything.
 fn bites(invariant: &str, words: &str, plant: impl Fn(&mut Bench)) {
     for fully in [false, true] {
-        let mut bench = bench(&[], fully);
-        bench.write(4);
-        bench.lab.run(secs(1));
-        assert_eq!(noticed(&mut bench), None, "nothing is planted yet");
-        plant(&mut bench);
-        let (name, what) = noticed(&mut bench).expect("it is noticed");
-        assert_eq!(name, invariant, "fully: {fully}; {what}");
-        assert!(what.contains(words), "fully: {fully}; {what}");
+        bites_in(fully, invariant, words, &plant);
     }
+}
+
+/// The same in one of these ways alone.
+fn bites_in(fully: bool, invariant: &str, words: &str, plant: &impl Fn(&mut Bench)) {
+    let mut bench = bench(&[], fully);
+    bench.write(4);
+    bench.lab.run(secs(1));
+    assert_eq!(noticed(&mut bench), None, "nothing is planted yet");
+    plant(&mut bench);
+    let (name, what) = noticed(&mut bench).expect("it is noticed");
+    assert_eq!(name, invariant, "fully: {fully}; {what}");
+    assert!(what.contains(words), "fully: {fully}; {what}");
 }
 
 /// A batch of one record under this stamp, at the end of a replica's log, whatever its broker thinks of it.
@@ -111,6 +117,27 @@ fn b3_high_watermark_sane_finds_one_beyond_the_log() {
     bench.lab.run(millis(600));
     let violation = bench.lab.world.violation().expect("it is noticed");
     assert_eq!(violation.invariant, "HighWatermarkSane", "{}", violation.what);
+}
+
+/// A member of the in-sync replicas lost what is committed, or has something else behind its own high watermark; no
+/// event touched it.
+#[test]
+fn b2_strong_isr_finds_a_member_without_what_is_committed() {
+    bites_in(true, "StrongIsr", "records are committed and its log ends at 2", &|bench: &mut Bench| {
+        let (node, rules) = (follower(bench), bench.lab.kafka().shared.rules.clone());
+        replica(bench, node).truncate(2, &rules);
+    });
+    bites_in(true, "StrongIsr", "records are committed and its log differs", &|bench: &mut Bench| {
+        let (node, rules) = (follower(bench), bench.lab.kafka().shared.rules.clone());
+        let replica = replica(bench, node);
+        let mut entries: Vec<Entry> = replica.log.entries()[2..].to_vec();
+        entries[0].batch = Arc::clone(&entries[1].batch);
+        replica.truncate(2, &rules);
+        entries.into_iter().for_each(|entry| {
+            replica.append(entry, &rules);
+        });
+        replica.high_watermark = 2;
+    });
 }
 
 #[test]
@@ -192,6 +219,32 @@ fn a3_valid_controller_isr_and_elr_finds_what_makes_no_sense() {
         let (name, what) = noticed(&mut bench).expect("it is noticed");
         assert_eq!(name, "ValidControllerIsrAndElr", "{what}");
         assert!(what.contains(words), "{what}");
+    }
+}
+
+/// A follower of the quorum takes for committed what its leader never wrote: noticed by the changes of a partition.
+#[test]
+fn a5_metadata_log_matching_finds_a_batch_that_the_leader_never_wrote() {
+    for (fully, planted) in [(false, true), (true, true), (false, false)] {
+        let mut bench = bench(&[], fully);
+        bench.write(2);
+        assert_eq!(noticed(&mut bench), None);
+        let controller = bench.lab.controller();
+        let others: Vec<NodeId> = (0..3).map(NodeId).filter(|node| *node != controller).collect();
+        if planted {
+            let voter = &mut bench.lab.world.model_mut().servers[others[0].index()].voter;
+            let epoch = voter.epoch();
+            voter.settle(MetadataBatch { epoch, records: Vec::new().into() });
+        }
+        // It leaves the in-sync replicas, and comes back among them.
+        bench.lab.world.stop(others[1]);
+        bench.lab.run(secs(10));
+        bench.lab.world.start(others[1]);
+        bench.lab.run(secs(20));
+        let violation = bench.lab.world.violation();
+        assert_eq!(violation.map(|it| it.invariant), planted.then_some("MetadataLogMatching"));
+        let words = "differ in what they take for committed metadata";
+        assert!(violation.is_none_or(|it| it.what.contains(words)), "{violation:?}");
     }
 }
 

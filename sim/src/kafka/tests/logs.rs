@@ -154,7 +154,7 @@ fn b11_a_follower_that_was_away_begins_where_the_leader_does() {
     bench.write(5);
     bench.lab.run(secs(320));
     assert_eq!(bench.earliest(), 9);
-    bench.lab.world.start(away, Duration::ZERO);
+    bench.lab.world.start(away);
     bench.lab.run(secs(10));
     let replica = bench.lab.replica(away, bench.id);
     assert_eq!((replica.log.start(), replica.log.end(), replica.high_watermark), (9, 9, 9));
@@ -264,7 +264,7 @@ fn c3_retention_leaves_what_producers_are_remembered_by_but_not_on_a_new_replica
             bench.lab.world.kill(NodeId(node));
             bench.lab.run(secs(12));
             bench.lab.world.wipe(NodeId(node));
-            bench.lab.world.start(NodeId(node), Duration::ZERO);
+            bench.lab.world.start(NodeId(node));
             bench.lab.run(secs(10));
         }
     }

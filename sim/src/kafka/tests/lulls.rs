@@ -36,6 +36,17 @@ fn brokers_at_rest_fall_silent() {
     assert!(silent * 6 < wakeful, "{silent} events instead of {wakeful}");
 }
 
+/// A leader of the quorum holds a fetch back for half a second while it has nothing to say.
+#[test]
+fn a5_nodes_that_never_fall_silent_fetch_metadata_twice_a_second() {
+    let (mut lab, _) = lab(1, true);
+    assert_eq!(lab.kafka().shared.rules.quorum_fetch_wait, millis(500));
+    let before = lab.world.trace().events();
+    lab.run(secs(10));
+    let events = lab.world.trace().events() - before;
+    assert!(events < 1_000, "{events} events in ten seconds of rest");
+}
+
 #[test]
 fn a_record_after_an_hour_reaches_every_copy_at_once() {
     for seed in 0..4 {

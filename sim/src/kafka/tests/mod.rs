@@ -6,7 +6,9 @@
 
 mod compaction;
 mod coverage;
+mod digests;
 mod failover;
+mod fetches;
 mod groups;
 mod invariants;
 mod liveness;
@@ -123,7 +125,7 @@ impl Lab {
         let mut world = World::new(kafka, choices, LinkSpec::default());
         for node in 0..servers {
             let node = world.add_node(&format!("kafka-{}", node + 1));
-            world.start(node, Duration::ZERO);
+            world.start(node);
         }
         for invariant in super::invariants::all() {
             world.watch(invariant);
@@ -159,7 +161,7 @@ impl Lab {
     fn probe(&mut self) -> NodeId {
         let node = self.world.add_node("probe");
         self.world.model_mut().probes.insert(node, Probe::default());
-        self.world.start(node, Duration::ZERO);
+        self.world.start(node);
         self.run(millis(1));
         node
     }

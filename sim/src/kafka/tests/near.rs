@@ -70,7 +70,7 @@ fn b14_a_consumer_reads_near_and_goes_back_to_the_leader() {
     };
     let node = bench.lab.world.add_node("consumer-1");
     bench.lab.world.model_mut().open_consumer(node, config).expect("a consumer");
-    bench.lab.world.start(node, Duration::ZERO);
+    bench.lab.world.start(node);
     let take = |lab: &mut Lab| {
         let mut read = Vec::new();
         lab.world.enter(node, |model, ctx| {

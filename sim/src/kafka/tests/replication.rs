@@ -12,7 +12,7 @@ fn others(node: NodeId) -> Vec<NodeId> {
 }
 
 fn start(lab: &mut Lab, node: NodeId) {
-    lab.world.start(node, Duration::ZERO);
+    lab.world.start(node);
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn b7_a_loss_of_power_at_the_leader_alone_loses_nothing() {
         let leader = lab.leader(id).expect("it has one");
         let mut writer = Writer { idempotent: true, ..Writer::new(&mut lab, id, Acks::All) };
         lab.after(secs(3), move |world| world.power_fail(leader));
-        lab.after(secs(16), move |world| world.start(leader, Duration::ZERO));
+        lab.after(secs(16), move |world| world.start(leader));
         writer.write_until(&mut lab, Time::from_millis(30_000));
         let now = lab.leader(id).expect("it has one");
         assert_ne!(now, leader);
@@ -299,7 +299,7 @@ fn storm(seed: u64, rules: Rules) -> Option<&'static str> {
         match draw("storm.kind", round, 4) {
             0 => {
                 lab.after(begin, move |world| world.kill(node));
-                lab.after(begin + lasts, move |world| world.start(node, Duration::ZERO));
+                lab.after(begin + lasts, move |world| world.start(node));
             }
             1 => {
                 lab.after(begin, move |world| world.pause(node));
@@ -307,7 +307,7 @@ fn storm(seed: u64, rules: Rules) -> Option<&'static str> {
             }
             2 => {
                 lab.after(begin, move |world| world.power_fail(node));
-                lab.after(begin + lasts, move |world| world.start(node, Duration::ZERO));
+                lab.after(begin + lasts, move |world| world.start(node));
             }
             _ => {
                 lab.after(begin, move |world| {
@@ -348,7 +348,7 @@ fn invariants_find_the_same_by_change_and_in_full() {
     let leader = lab.leader(id).expect("it has one");
     let mut writer = Writer { idempotent: true, ..Writer::new(&mut lab, id, Acks::All) };
     lab.after(millis(500), move |world| world.power_fail(leader));
-    lab.after(secs(11), move |world| world.start(leader, Duration::ZERO));
+    lab.after(secs(11), move |world| world.start(leader));
     writer.write_until(&mut lab, Time::from_millis(16_000));
     assert!(writer.written.acked.len() > 100);
 }

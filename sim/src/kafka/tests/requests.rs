@@ -1,6 +1,7 @@
 //! Single requests to healthy brokers.
 
 use super::*;
+use crate::kafka::protocol::EpochPartition;
 
 /// A lab with a topic, its leader and a probe.
 fn lab(min_insync: u32) -> (Lab, PartitionId, NodeId, NodeId) {
@@ -99,6 +100,71 @@ fn a3_leader_epochs_of_requests_are_checked() {
     };
     assert_eq!(list(0), ErrorCode::None);
     assert_eq!(list(1), ErrorCode::UnknownLeaderEpoch);
+}
+
+/// After a leader stopped: who knows the epoch before is fenced (74), who knows a later one is too early (75).
+#[test]
+fn a3_an_older_leader_epoch_is_fenced() {
+    let (mut lab, id, leader, probe) = lab(2);
+    lab.run(secs(1));
+    lab.world.stop(leader);
+    lab.run(secs(2));
+    let leader = lab.leader(id).expect("another one");
+    let mut said = |epoch: u32| {
+        let known = Some(epoch);
+        let at = ListOffsetsPartition { id, current_leader_epoch: known, at: OffsetSpec::Latest };
+        let of = EpochPartition { id, current_leader_epoch: known, leader_epoch: 0 };
+        let read = a_fetch(id, 0);
+        let place = FetchPartition { current_leader_epoch: known, ..read.partitions[0] };
+        let read = FetchRequest { partitions: Arc::new(vec![place]), ..read };
+        let bodies = [
+            RequestBody::ListOffsets(vec![at]),
+            RequestBody::OffsetForLeaderEpoch(vec![of]),
+            RequestBody::Fetch(read),
+        ];
+        bodies.map(|body| {
+            let asked = lab.ask(probe, leader, body);
+            match lab.wait(asked, secs(1)) {
+                Some(ResponseBody::ListOffsets(listed)) => listed[0].error,
+                Some(ResponseBody::OffsetForLeaderEpoch(ends)) => ends[0].error,
+                Some(ResponseBody::Fetch(fetched)) => fetched.first().map_or(ErrorCode::None, |it| it.error),
+                other => panic!("{other:?}"),
+            }
+        })
+    };
+    assert_eq!(said(0), [ErrorCode::FencedLeaderEpoch; 3]);
+    assert_eq!(said(1), [ErrorCode::None; 3]);
+    assert_eq!(said(2), [ErrorCode::UnknownLeaderEpoch; 3]);
+    assert_eq!((ErrorCode::FencedLeaderEpoch.code(), ErrorCode::UnknownLeaderEpoch.code()), (74, 75));
+}
+
+/// A node that is a controller and nothing else serves no clients.
+#[test]
+fn a5_a_dedicated_controller_takes_no_clients() {
+    let mut lab = Lab::with(1, 3, Rules { dedicated_controllers: 1, ..kafka_4_3_test_cluster() });
+    let probe = lab.probe();
+    lab.run(secs(1));
+    let asked = lab.ask(probe, NodeId(3), RequestBody::Metadata(None));
+    assert!(lab.wait(asked, secs(5)).is_none());
+    assert_eq!(lab.kafka().probes[&probe].closed, [asked.conn], "it hangs up");
+}
+
+#[test]
+fn an_administrator_hears_of_leaders_and_copies_counted_from_1() {
+    let (lab, id, ..) = lab(2);
+    let truth = lab.kafka().truth().partition(id).expect("it exists").clone();
+    let from_1 = |nodes: Vec<NodeId>| nodes.into_iter().map(|node| node.0 + 1).collect::<Vec<u32>>();
+    let state = &lab.kafka().describe(&Topic::new("t")).expect("it exists")[0];
+    assert_eq!(state.leader.map(|node| NodeId(node - 1)), truth.leader);
+    assert_eq!(state.replicas, from_1(truth.replicas.to_vec()));
+    assert_eq!(state.insync, from_1(truth.isr.iter().collect()));
+    assert_eq!(state.insync.len(), 3);
+}
+
+#[test]
+fn the_bus_prints_the_rules_as_they_are() {
+    let (lab, ..) = lab(2);
+    assert_eq!(lab.kafka().rules(), lab.kafka().shared.rules.to_string());
 }
 
 #[test]

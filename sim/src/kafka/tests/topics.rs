@@ -111,7 +111,7 @@ fn a6_a_broker_that_was_away_drops_what_it_has_of_the_old_topic() {
     bench.lab.world.kill(away);
     bench.lab.run(secs(12));
     assert_eq!(bench.admin(AdminRequest::DeleteTopic(bench.id.topic)).0, ErrorCode::None);
-    bench.lab.world.start(away, Duration::ZERO);
+    bench.lab.world.start(away);
     bench.lab.run(secs(5));
     let has = bench.lab.kafka().servers[away.index()].data().and_then(|broker| broker.replica(bench.id));
     assert!(has.is_none());
@@ -199,7 +199,7 @@ fn a4_the_preferred_leader_comes_back_within_five_minutes() {
     bench.lab.run(secs(3));
     bench.lab.world.stop(preferred);
     bench.lab.run(secs(5));
-    bench.lab.world.start(preferred, Duration::ZERO);
+    bench.lab.world.start(preferred);
     bench.lab.until(secs(30), |kafka| kafka.truth().partition(id).is_some_and(|it| it.isr.len() == 3));
     assert_ne!(bench.lab.leader(id), Some(preferred), "it is back in sync and leads nothing");
     let begin = bench.lab.now();
@@ -225,7 +225,7 @@ fn left_away(away: usize) -> (usize, usize) {
     lab.run(secs(3));
     lab.world.stop(broker);
     lab.run(secs(5));
-    lab.world.start(broker, Duration::ZERO);
+    lab.world.start(broker);
     let all = |kafka: &Kafka, ids: &[PartitionId]| {
         ids.iter().all(|id| kafka.truth().partition(*id).is_some_and(|it| it.isr.len() == 3))
     };
@@ -287,7 +287,7 @@ fn a4_unclean_elections_can_be_allowed_while_there_is_no_leader() {
     assert_eq!(lab.produced(asked, secs(1)).expect("an answer").error, ErrorCode::None);
     lab.world.kill(leader);
     lab.run(secs(12));
-    lab.world.start(follower, Duration::ZERO);
+    lab.world.start(follower);
     lab.run(secs(20));
     assert_eq!(lab.leader(id), None, "it is not in sync");
     let topic = Topic::new("t");
@@ -311,7 +311,7 @@ fn a4_elections_that_an_administrator_asks_for() {
     bench.lab.run(secs(5));
     let unavailable = bench.elect(Election::Preferred);
     assert_eq!((unavailable, unavailable.code()), (ErrorCode::PreferredLeaderNotAvailable, 80));
-    bench.lab.world.start(preferred, Duration::ZERO);
+    bench.lab.world.start(preferred);
     bench.lab.until(secs(30), |kafka| kafka.truth().partition(id).is_some_and(|it| it.isr.len() == 3));
     assert_eq!(bench.elect(Election::Preferred), ErrorCode::None);
     assert_eq!(bench.lab.leader(id), Some(preferred));

@@ -235,3 +235,22 @@ fn produce_error(error: ErrorCode, version: TransactionVersion) -> ErrorCode {
         error => error,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `CONCURRENT_TRANSACTIONS` came with version 2; before it a producer is told to try again by an error it knows.
+    #[test]
+    fn d4_a_producer_hears_the_coordinators_word_in_errors_that_it_knows() {
+        use ErrorCode as E;
+        let told =
+            |error| [TransactionVersion::V1, TransactionVersion::V2].map(|of| produce_error(error, of));
+        assert_eq!(told(E::ConcurrentTransactions), [E::NotEnoughReplicas, E::ConcurrentTransactions]);
+        for passing in [E::CoordinatorLoadInProgress, E::CoordinatorNotAvailable, E::NotCoordinator] {
+            assert_eq!(told(passing), [E::NotEnoughReplicas; 2]);
+        }
+        assert_eq!(told(E::ProducerFenced), [E::InvalidProducerEpoch; 2]);
+        assert_eq!(told(E::TransactionAbortable), [E::TransactionAbortable; 2]);
+    }
+}

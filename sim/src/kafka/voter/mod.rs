@@ -125,6 +125,8 @@ pub(super) struct Voter {
     me: NodeId,
     servers: u32,
     voters: NodeSet,
+    /// It led and resigned for good: its process ends.
+    retired: bool,
     /// The log; an offset is an index. Survives the process.
     log: Vec<MetadataBatch>,
     /// Survives the process.
@@ -161,6 +163,7 @@ impl Voter {
             me,
             servers,
             voters,
+            retired: false,
             log: Vec::new(),
             epoch: 0,
             voted: None,
@@ -247,6 +250,7 @@ impl Voter {
     /// The process begins: only the log, the epoch and the vote are left of the one before.
     pub(super) fn start(&mut self, rules: &Rules, links: &mut Links, ctx: &mut Ctx<'_, Kafka>) {
         self.committed = 0;
+        self.retired = false;
         (self.election_armed, self.retry_armed, self.majority_armed) = (false, false, false);
         self.parked_armed = None;
         self.fetching = None;
@@ -259,15 +263,19 @@ impl Voter {
         *self = Self { draws: self.draws, ..Self::new(self.me, self.servers, self.voters) };
     }
 
-    /// The process ends in good order: a leader asks for a successor.
-    pub(super) fn resign(&mut self, links: &mut Links, ctx: &mut Ctx<'_, Kafka>) {
-        if matches!(self.role, Role::Leader(_)) {
-            for voter in self.voters.without(self.me).iter() {
-                let end = QuorumRequest::EndEpoch { epoch: self.epoch };
-                links.ask(voter, Lane::Quorum, RequestBody::Quorum(end), ctx);
-            }
-            self.role = Role::Follower { leader: None };
+    /// The process ends in good order: a leader asks for a successor, and stands no more. Whether it is to wait for one.
+    pub(super) fn resign(&mut self, links: &mut Links, ctx: &mut Ctx<'_, Kafka>) -> bool {
+        if !matches!(self.role, Role::Leader(_)) {
+            return false;
         }
+        let others = self.voters.without(self.me);
+        for voter in others.iter() {
+            let end = QuorumRequest::EndEpoch { epoch: self.epoch };
+            links.ask(voter, Lane::Quorum, RequestBody::Quorum(end), ctx);
+        }
+        self.role = Role::Follower { leader: None };
+        self.retired = true;
+        others.iter().next().is_some()
     }
 
     /// Appends to the log; the leader's. Returns the batch's offset.
@@ -348,7 +356,7 @@ impl Voter {
         match timer {
             QuorumTimer::Election => {
                 self.election_armed = false;
-                if matches!(self.role, Role::Leader(_)) {
+                if matches!(self.role, Role::Leader(_)) || self.retired {
                     return;
                 }
                 if self.heard_by(ctx.now()) + self.election_after > ctx.now() {

@@ -13,45 +13,46 @@ impl<M: Model> World<M> {
         }
     }
 
-    /// Starts a node's process after `delay` (a machine without power gets it back now).
-    pub fn start(&mut self, node: NodeId, delay: Duration) {
-        if let Some(process) = self.power_up(node) {
-            self.kernel.push(self.kernel.now + delay, Queued::Start(node, process));
+    /// Starts a node's process, as an event of this instant (a machine without power gets it back at once). What
+    /// strikes the node in this same instant strikes a process: it starts before that.
+    pub fn start(&mut self, node: NodeId) {
+        if self.power_up(node) {
+            self.kernel.push(self.kernel.now, Queued::Start(node));
         }
     }
 
     /// Starts a node's process now: it takes calls at once, before any other event.
     pub fn start_at_once(&mut self, node: NodeId) {
-        if let Some(process) = self.power_up(node) {
-            self.boot(node, process);
-        }
+        self.power_up(node);
+        self.boot(node);
     }
 
-    /// Gives a machine its power; the number of the process that may start, if none runs.
-    fn power_up(&mut self, node: NodeId) -> Option<u32> {
+    /// Gives a machine its power, and lets its process start; answers whether none runs or starts already.
+    fn power_up(&mut self, node: NodeId) -> bool {
         let owner = &mut self.kernel.nodes[node.index()];
-        if !matches!(owner.life, Life::Down | Life::Off) {
-            return None;
+        if !matches!(owner.life, Life::Down | Life::Off) || owner.starting {
+            return false;
         }
-        let was_off = owner.life == Life::Off;
-        owner.life = Life::Down;
-        let process = owner.process;
+        owner.starting = true;
+        let was_off = std::mem::replace(&mut owner.life, Life::Down) == Life::Off;
         if was_off {
             for other in 0..self.nodes() {
                 self.kernel.release_links(NodeId(other), node, false);
             }
         }
-        Some(process)
+        true
     }
 
     /// Asks a node's process to stop in good order. A frozen process does so when it is resumed.
     pub fn stop(&mut self, node: NodeId) {
+        self.boot(node);
         let process = self.kernel.nodes[node.index()].process;
         self.kernel.push(self.kernel.now, Queued::Stop(node, process));
     }
 
     /// Ends a node's process at once. Its machine closes the connections; its disk keeps the page cache.
     pub fn kill(&mut self, node: NodeId) {
+        self.boot(node);
         if matches!(self.life(node), Life::Running | Life::Paused) {
             self.rouse();
             self.note(Some(node), 20, 0, || "killed".to_owned());
@@ -61,6 +62,7 @@ impl<M: Model> World<M> {
 
     /// Takes a node's power. Nobody is told; what was not synced is gone.
     pub fn power_fail(&mut self, node: NodeId) {
+        self.boot(node);
         if self.life(node) == Life::Off {
             return;
         }
@@ -93,6 +95,7 @@ impl<M: Model> World<M> {
 
     /// Freezes a node's process.
     pub fn pause(&mut self, node: NodeId) {
+        self.boot(node);
         if self.life(node) == Life::Running {
             self.rouse();
             self.note(Some(node), 23, 0, || "paused".to_owned());

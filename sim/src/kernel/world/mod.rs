@@ -172,6 +172,7 @@ impl<M: Model> World<M> {
             label: label.to_owned(),
             life: Life::Down,
             process: 0,
+            starting: false,
             next_boot: Boot::Fresh,
             clock: NodeClock::default(),
             disk: Disk::default(),
@@ -276,7 +277,7 @@ impl<M: Model> World<M> {
                     self.deliver(node, process, Event::Synced(file, result));
                 }
             }
-            Queued::Start(node, process) => self.boot(node, process),
+            Queued::Start(node) => self.boot(node),
             Queued::Stop(node, process) => self.deliver(node, process, Event::Stopping),
             Queued::Unblock(node) => self.unblock(node),
             Queued::Alarm(alarm) => {
@@ -293,12 +294,7 @@ impl<M: Model> World<M> {
             if self.violation.is_none()
                 && let Err(what) = invariant.full(&self.model)
             {
-                self.violation = Some(Violation {
-                    invariant: invariant.name(),
-                    source: invariant.source(),
-                    at: self.kernel.now,
-                    what,
-                });
+                self.violation = Some(violated(&**invariant, self.kernel.now, what));
             }
         }
     }
@@ -355,9 +351,10 @@ impl<M: Model> World<M> {
         }
     }
 
-    fn boot(&mut self, node: NodeId, process: u32) {
+    /// Lets a process that is starting run.
+    fn boot(&mut self, node: NodeId) {
         let owner = &mut self.kernel.nodes[node.index()];
-        if owner.life != Life::Down || owner.process != process {
+        if !std::mem::take(&mut owner.starting) {
             return;
         }
         owner.life = Life::Running;
@@ -395,10 +392,14 @@ impl<M: Model> World<M> {
         self.check();
     }
 
+    #[inline]
     fn check(&mut self) {
-        if self.kernel.touched.is_empty() {
-            return;
+        if !self.kernel.touched.is_empty() {
+            self.check_touched();
         }
+    }
+
+    fn check_touched(&mut self) {
         if self.violation.is_none() {
             in_order(&mut self.kernel.touched);
             let happened = self.kernel.touched.iter().fold(0, |kinds, touched| kinds | M::kind(touched));
@@ -409,22 +410,23 @@ impl<M: Model> World<M> {
 
     /// Asks the invariants that changes of these kinds concern, up to the first that does not hold.
     fn check_concerned(&mut self, happened: u8) {
-        let Self { kernel: Kernel { touched, now, .. }, model, invariants, check_fully, violation, .. } =
-            self;
+        let Self { kernel: Kernel { touched, now, .. }, model, invariants, violation, .. } = self;
         for (kinds, invariant) in invariants {
-            let concerned = *kinds & happened != 0;
-            if !concerned && !*check_fully {
-                continue;
-            }
-            let changes = if concerned { invariant.after(model, touched, *now) } else { Ok(()) };
-            let result = if *check_fully { changes.and_then(|()| invariant.full(model)) } else { changes };
-            if let Err(what) = result {
-                let (invariant, source) = (invariant.name(), invariant.source());
-                *violation = Some(Violation { invariant, source, at: *now, what });
+            if *kinds & happened != 0
+                && let Err(what) = invariant.after(model, touched, *now)
+            {
+                *violation = Some(violated(&**invariant, *now, what));
                 break;
             }
         }
+        if self.check_fully {
+            self.check_all();
+        }
     }
+}
+
+fn violated<M: Model>(invariant: &dyn Invariant<M>, at: Time, what: String) -> Violation {
+    Violation { invariant: invariant.name(), source: invariant.source(), at, what }
 }
 
 /// Sorts what was touched, each once. Mostly it is one thing, or one thing twice.

@@ -3,6 +3,9 @@
 use super::message::{Entry, Op};
 use crate::kernel::{Boot, Disk, DiskError, FileId};
 
+/// A log that is begun has room for so many entries.
+const FIRST_ROOM: usize = 32;
+
 /// A log. Indices count from 1; 0 is before the first entry.
 #[derive(Clone, Debug)]
 pub struct Log {
@@ -85,6 +88,11 @@ impl Log {
     /// What the disk says; the entry is not in the log then.
     pub fn append(&mut self, entry: Entry, commit: u64, disk: &mut Disk) -> Result<(), DiskError> {
         disk.append(self.file, u64::from(entry.op.bytes()))?;
+        if self.entries.capacity() == 0 {
+            self.entries.reserve_exact(FIRST_ROOM);
+            self.commits.reserve_exact(FIRST_ROOM);
+            self.ends.reserve_exact(FIRST_ROOM);
+        }
         self.ends.push(disk.written(self.file));
         self.commits.push(commit);
         self.entries.push(entry);

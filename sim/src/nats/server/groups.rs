@@ -18,8 +18,10 @@ use crate::{
 
 impl Server {
     pub(super) fn react(&mut self, ctx: &mut Ctx<'_, Nats>, shared: &Shared) {
-        for op in std::mem::take(&mut self.outside) {
-            self.decide(op, ctx, shared);
+        if !self.outside.is_empty() {
+            for op in std::mem::take(&mut self.outside) {
+                self.decide(op, ctx, shared);
+            }
         }
         while let Some(group) = self.dirty.pop() {
             self.settle(group, ctx, shared);
@@ -29,8 +31,10 @@ impl Server {
                 raft.send_proposals(&mut env!(self, ctx, shared));
             }
         }
-        for (advisory, audience) in std::mem::take(&mut self.advisories) {
-            self.clients.announce(advisory, audience, ctx);
+        if !self.advisories.is_empty() {
+            for (advisory, audience) in std::mem::take(&mut self.advisories) {
+                self.clients.announce(advisory, audience, ctx);
+            }
         }
     }
 

@@ -83,7 +83,7 @@ fn n4_a_killed_follower_is_not_missed() {
     lab.world.kill(follower);
     let gap = longest_gap(&mut lab, leader, secs(12));
     assert!(gap < millis(50), "{gap:?}");
-    lab.world.start(follower, Duration::ZERO);
+    lab.world.start(follower);
     lab.until(secs(10), |lab| lab.copy(follower).len() == lab.copy(leader).len());
     assert_eq!(lab.copy(follower), lab.copy(leader));
 }
@@ -184,7 +184,7 @@ fn n7_after_a_restart_of_all_there_is_a_leader_within_an_election_timeout_and_no
         let before = lab.copy(NodeId(0));
         for node in lab.servers() {
             lab.world.kill(node);
-            lab.world.start(node, Duration::ZERO);
+            lab.world.start(node);
         }
         lab.run(secs(3));
         assert!(lab.nats().resolve(&Role::Leader(lab.unit())).is_empty());
@@ -199,7 +199,7 @@ fn all_lose_power(lab: &mut Lab) {
         lab.world.power_fail(node);
     }
     for node in lab.servers() {
-        lab.world.start(node, Duration::ZERO);
+        lab.world.start(node);
     }
     // Nobody told the probe.
     lab.hang_up();
@@ -256,7 +256,7 @@ fn a2(rules: Rules) -> (Lab, NodeId) {
     assert_eq!(lab.stored(leader, 0), 2);
     lab.world.power_fail(wiped);
     lab.world.pause(leader);
-    lab.world.start(wiped, Duration::ZERO);
+    lab.world.start(wiped);
     lab.heal(stale);
     assert_eq!(lab.copy(stale).len(), 1);
     (lab, leader)
@@ -303,7 +303,7 @@ fn n16_a_replaced_disk_is_filled_again() {
     let follower = lab.follower();
     lab.world.kill(follower);
     lab.world.wipe(follower);
-    lab.world.start(follower, Duration::ZERO);
+    lab.world.start(follower);
     lab.until(secs(20), |lab| lab.copy(follower).len() == 10);
 }
 
@@ -356,7 +356,7 @@ fn n15_a_consumer_ahead_of_its_stream_delivers_again_and_gives_nothing_up() {
         assert_eq!(lab.delivered(pull), [(1, 1, 1)]);
         lab.servers().for_each(|server| lab.world.kill(server));
         lab.run(secs(4));
-        lab.servers().for_each(|server| lab.world.start(server, Duration::ZERO));
+        lab.servers().for_each(|server| lab.world.start(server));
         let mut again = Vec::new();
         for _ in 0..200 {
             let pull = lab.pull(NodeId(1), id, 1, Some(millis(100)));
@@ -379,7 +379,7 @@ fn n16_one_server_alone_needs_nobody() {
     lab.run(millis(10));
     assert_eq!(lab.delivered(pull), [(1, 1, 1)]);
     lab.world.kill(NodeId(0));
-    lab.world.start(NodeId(0), Duration::ZERO);
+    lab.world.start(NodeId(0));
     lab.run(secs(2));
     let term = lab.nats().servers[0].rafts.get(&GroupId::Stream(STREAM)).map(Raft::term);
     assert_eq!((lab.copy(NodeId(0)).len(), term), (1, Some(2)));

@@ -136,7 +136,7 @@ impl Lab {
 
     fn start(&mut self) {
         for node in 0..self.world.nodes() {
-            self.world.start(NodeId(node), Duration::ZERO);
+            self.world.start(NodeId(node));
         }
         self.run(millis(5));
     }

@@ -78,7 +78,7 @@ fn n14_the_window_survives_a_change_of_leader_and_a_restart_of_all() {
     assert_eq!(lab.answer(again), stored(1, true));
     for node in lab.servers() {
         lab.world.kill(node);
-        lab.world.start(node, Duration::ZERO);
+        lab.world.start(node);
     }
     lab.run(secs(20));
     let again = lab.publish(via, 0, Some(7));
@@ -101,7 +101,7 @@ fn a15(dedup: Dedup) -> (Heard, usize) {
         let other = lab.leader();
         lab.world.stop(other);
         lab.run(secs(2));
-        lab.world.start(other, Duration::ZERO);
+        lab.world.start(other);
         lab.run(secs(5));
     }
     let again = lab.publish(leader, 0, Some(7));

@@ -61,7 +61,7 @@ fn repair(lab: &mut Lab, kind: u64, node: NodeId) {
         1 => lab.heal(node),
         2 => lab.delay_all(false),
         3 => lab.world.resume(node),
-        _ => lab.world.start(node, Duration::ZERO),
+        _ => lab.world.start(node),
     }
 }
 

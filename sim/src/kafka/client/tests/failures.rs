@@ -229,6 +229,27 @@ fn a_deleted_record_changes_no_other_draw() {
     assert_eq!(fewer[..], all[..29]);
 }
 
+/// librdkafka draws a back-off when it begins to connect, and another when that fails, each twice the one before: a
+/// broker that is gone is tried after 0.2, 0.8, 3.2 and then up to 10 s, give or take what it draws (-25 % to +50 %).
+/// Seen in its debug log: 0.5, 1.9 and 8.7 s, the connection having been made a while before.
+#[test]
+fn a5_librdkafkas_back_off_doubles_twice_for_each_attempt_that_is_refused() {
+    let mut waits = Vec::new();
+    for seed in 0..20 {
+        let mut stage = Stage::new(seed, 1, 1);
+        let producer = stage.producer(config(), |_| ());
+        assert!(stage.send_and_wait(producer, 0).1.is_ok());
+        // What was drawn before is forgotten ten seconds later.
+        stage.run(15 * SECOND);
+        stage.world.kill(NodeId(0));
+        stage.run(Duration::from_millis(6_500));
+        stage.world.start(NodeId(0));
+        waits.push(stage.send_and_wait(producer, 1).0.as_millis() + 6_500);
+    }
+    // The fourth attempt is refused after 6.3 s at the latest, and the fifth comes 7.5 to 10 s later.
+    assert!(waits.iter().all(|wait| (10_600..=16_400).contains(wait)), "{waits:?}");
+}
+
 /// A lost connection is reason enough to ask who leads now, also when there is nothing to send.
 #[test]
 fn a5_an_idle_producer_learns_of_a_new_leader() {

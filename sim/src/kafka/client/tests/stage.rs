@@ -21,6 +21,8 @@ pub(super) struct Stage {
     ops: u64,
     pub(super) sent: BTreeMap<u64, (Time, Outcome<Ack>)>,
     pub(super) done: BTreeMap<u64, (Time, Outcome<()>)>,
+    /// How often a producer said that there is room again.
+    pub(super) rooms: u32,
 }
 
 impl Stage {
@@ -33,9 +35,9 @@ impl Stage {
         let mut world = World::new(model, Choices::new(seed), LinkSpec::default());
         for broker in 0..brokers {
             let node = world.add_node(&format!("broker-{}", broker + 1));
-            world.start(node, Duration::ZERO);
+            world.start(node);
         }
-        Self { world, ops: 0, sent: BTreeMap::new(), done: BTreeMap::new() }
+        Self { world, ops: 0, sent: BTreeMap::new(), done: BTreeMap::new(), rooms: 0 }
     }
 
     pub(super) fn producer(&mut self, config: ProducerConfig, change: impl FnOnce(&mut Producer)) -> NodeId {
@@ -54,7 +56,7 @@ impl Stage {
     fn client(&mut self, client: Client) -> NodeId {
         let node = self.world.add_node("client");
         self.world.model_mut().clients.push(Some(client));
-        self.world.start(node, Duration::ZERO);
+        self.world.start(node);
         self.run(Duration::ZERO);
         node
     }
@@ -74,6 +76,7 @@ impl Stage {
                 Output::Done(op, outcome) => {
                     assert!(self.done.insert(op.0, (now, outcome)).is_none(), "{op:?} has two outcomes");
                 }
+                Output::Room(_) => self.rooms += 1,
                 _ => {}
             }
         }

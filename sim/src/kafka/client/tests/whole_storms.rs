@@ -1,7 +1,7 @@
 //! Groups of every kind in storms, on the whole simulated Kafka, with every invariant watching: once the faults are
 //! over, every partition is read by one member (liveness: the group converges).
 
-use super::whole::{SECOND, STEP, Whole, topic};
+use super::whole::{SECOND, Whole, topic};
 use super::whole_groups::{Log, attend};
 use crate::kernel::{Choices, NodeId, Site};
 use squall_bus::{Assignor, ClientProfile, ConsumerConfig, ConsumerEvent, GroupProtocol};
@@ -91,7 +91,7 @@ fn storm(kind: Kind, seed: u64) {
             2 => {
                 whole.world.kill(broker);
                 attend(&mut whole, &members, span, &mut log);
-                whole.world.start(broker, STEP);
+                whole.world.start(broker);
             }
             _ => {
                 whole.commit(members[victim], 0);

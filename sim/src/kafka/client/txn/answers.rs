@@ -8,7 +8,6 @@ use crate::{
             Io,
             batch::Identity,
             defaults::FencedWrite,
-            net::Happened,
             outcome,
             producer::{Producer, Standing},
         },
@@ -17,7 +16,6 @@ use crate::{
         rules::TransactionVersion,
         txn::messages::{ProducerIdAndEpoch, TxnResponse},
     },
-    kernel::NodeId,
     model::Output,
 };
 use squall_bus::{Error, ErrorClass, Outcome};
@@ -35,13 +33,10 @@ impl Producer {
         shared: &Shared,
     ) {
         let Some(txn) = &mut self.txn else { return };
-        txn.in_flight = false;
+        *txn.under_way(&step) = false;
         match (step, body) {
             (Step::FindCoordinator, ResponseBody::Txn(TxnResponse::FindCoordinator(error, node))) => {
-                match node.filter(|_| !error.is_error()) {
-                    Some(node) => self.found_txn_coordinator(node, io, shared),
-                    None => self.txn_back_off(false, None, io),
-                }
+                self.search_answered(node.filter(|_| !error.is_error()), io, shared);
             }
             (Step::FindGroup, ResponseBody::FindCoordinator(error, node)) => {
                 match node.filter(|_| !error.is_error()) {
@@ -79,17 +74,6 @@ impl Producer {
         }
     }
 
-    fn found_txn_coordinator(&mut self, node: NodeId, io: &mut dyn Io, shared: &Shared) {
-        if let Some(txn) = &mut self.txn {
-            txn.coordinator_known = true;
-        }
-        if let Some(lost) = self.net.conns.retarget(node, io)
-            && let Happened::Lost(lost) = self.net.lost(Some(lost), io)
-        {
-            self.connection_lost(lost.slot, lost.requests, io, shared);
-        }
-    }
-
     /// Whether there was no error; deals with it otherwise.
     fn step_went_well(&mut self, error: ErrorCode, io: &mut dyn Io, shared: &Shared) -> bool {
         let Some(txn) = &mut self.txn else { return false };
@@ -100,8 +84,7 @@ impl Producer {
                 return true;
             }
             ErrorCode::CoordinatorNotAvailable | ErrorCode::NotCoordinator => {
-                txn.coordinator_known = false;
-                self.txn_back_off(false, None, io);
+                self.coordinator_is_none(io);
             }
             ErrorCode::ConcurrentTransactions => {
                 let soon = (!ending && txn.phase == Phase::Open).then_some(CONCURRENT);

@@ -112,8 +112,9 @@ impl Producer {
     /// A request about transactions whose connection is gone: it may have gone through.
     pub(in crate::kafka::client) fn txn_unanswered(&mut self, step: &Step, io: &mut dyn Io) {
         let Some(txn) = &mut self.txn else { return };
-        txn.in_flight = false;
+        *txn.under_way(step) = false;
         match step {
+            Step::FindCoordinator => return self.search_unanswered(io),
             Step::End => txn.perhaps = true,
             Step::Offsets => {
                 txn.group_coordinator = None;
@@ -124,16 +125,6 @@ impl Producer {
             _ => {}
         }
         self.txn_back_off(true, None, io);
-    }
-
-    /// The connection to the coordinator is gone, or never came.
-    pub(in crate::kafka::client) fn txn_coordinator_lost(&mut self, io: &mut dyn Io) {
-        if let Some(txn) = &mut self.txn
-            && txn.coordinator_known
-        {
-            txn.coordinator_known = false;
-            self.txn_back_off(true, None, io);
-        }
     }
 
     pub(super) fn txn_back_off(&mut self, counts: bool, fixed: Option<Duration>, io: &mut dyn Io) {
@@ -177,7 +168,8 @@ impl Producer {
         let next = txn.waiting.map(|(_, deadline)| deadline);
         let positions = txn.positions.as_ref().map(|positions| positions.deadline);
         let resting = Some(txn.not_before).filter(|at| *at > now);
-        if let Some(at) = next.into_iter().chain(positions).chain(resting).min() {
+        let search = txn.search_at.filter(|at| *at > now);
+        if let Some(at) = next.into_iter().chain(positions).chain(resting).chain(search).min() {
             self.wake_txn(at, io);
         }
     }

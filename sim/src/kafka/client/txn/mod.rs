@@ -5,7 +5,7 @@
 //!                               ▲                                     └─▶ Bumping ─┘
 //! ```
 //! - One request about transactions is under way at a time. The coordinator is looked for again whenever it says
-//!   that it is none or its connection breaks; what may pass is tried again after a back-off.
+//!   that it is none or its connection breaks ([`coordinator`]); what may pass is tried again after a back-off.
 //! - Version 1: a partition's first batch waits until the coordinator has added the partition. Version 2: the
 //!   partition's leader sees to that, and every end brings the next epoch.
 //! - A commit first sends everything; an abort drops what was not sent and waits for what is in flight. A
@@ -20,6 +20,7 @@
 //! Sources: librdkafka's `rdkafka_txnmgr.c`, Java's `TransactionManager`, and measurements of both.
 
 mod answers;
+mod coordinator;
 mod failures;
 mod requests;
 
@@ -103,6 +104,10 @@ pub(crate) struct Transactions {
     perhaps: bool,
     in_flight: bool,
     coordinator_known: bool,
+    /// Somebody is being asked who coordinates.
+    searching: bool,
+    /// When to ask next who coordinates, while it is watched.
+    search_at: Option<Time>,
     /// Who coordinates the group of the positions.
     group_coordinator: Option<NodeId>,
     not_before: Time,
@@ -129,6 +134,8 @@ impl Transactions {
             perhaps: false,
             in_flight: false,
             coordinator_known: false,
+            searching: false,
+            search_at: None,
             group_coordinator: None,
             not_before: Time::ZERO,
             failures: 0,

@@ -24,8 +24,9 @@ impl Producer {
             self.purge(io);
         }
         self.txn_refuse_commit(io);
+        self.search_when_due(io);
         let Some(txn) = &self.txn else { return };
-        if txn.in_flight {
+        if txn.in_flight || (txn.searching && !txn.coordinator_known) {
             return;
         }
         let Some(step) = self.next_step() else { return };
@@ -66,7 +67,8 @@ impl Producer {
             let Some(positions) = &txn.positions else { return };
             let group = positions.group;
             let Some(node) = txn.group_coordinator else {
-                return self.ask_any(Step::FindGroup, RequestBody::FindCoordinator(group), io);
+                self.ask_any(Step::FindGroup, RequestBody::FindCoordinator(group), io);
+                return;
             };
             let slot = node.0;
             if !self.net.conns.is_up(slot) {
@@ -75,8 +77,7 @@ impl Producer {
             return self.ask_txn(slot, step, io, shared);
         }
         if !txn.coordinator_known {
-            let request = TxnRequest::FindCoordinator(txn.id);
-            return self.ask_any(Step::FindCoordinator, RequestBody::Txn(request), io);
+            return self.need_coordinator(io);
         }
         let slot = self.net.conns.coordinator();
         if self.net.conns.is_up(slot) {
@@ -86,10 +87,11 @@ impl Producer {
         }
     }
 
-    fn ask_any(&mut self, step: Step, body: RequestBody, io: &mut dyn Io) {
-        if let Some(slot) = self.net.any_up(io) {
-            self.send_step(slot, step, body, io);
-        }
+    /// Asks any broker that is connected; whether there is one.
+    pub(super) fn ask_any(&mut self, step: Step, body: RequestBody, io: &mut dyn Io) -> bool {
+        let Some(slot) = self.net.any_up(io) else { return false };
+        self.send_step(slot, step, body, io);
+        true
     }
 
     fn ask_txn(&mut self, slot: Slot, step: Step, io: &mut dyn Io, _: &Shared) {
@@ -137,7 +139,7 @@ impl Producer {
 
     fn send_step(&mut self, slot: Slot, step: Step, body: RequestBody, io: &mut dyn Io) {
         if let Some(txn) = &mut self.txn {
-            txn.in_flight = true;
+            *txn.under_way(&step) = true;
         }
         let timeout = self.net.request_timeout();
         self.net.conns.send(slot, body, What::Client(Asked::Txn(step)), timeout, io);

@@ -4,7 +4,7 @@ use super::*;
 use crate::kafka::protocol::{ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse};
 
 /// A group over six partitions.
-fn six(seed: u64) -> Groups {
+pub(super) fn six(seed: u64) -> Groups {
     let mut groups = Groups::new(seed);
     groups.topic = groups.lab.topic_of("six", 6, 3, 2, &[]);
     groups.lab.run(secs(3));
@@ -12,11 +12,11 @@ fn six(seed: u64) -> Groups {
 }
 
 impl Groups {
-    fn member(&mut self, id: u64) -> Member {
+    pub(super) fn member(&mut self, id: u64) -> Member {
         Member { probe: self.lab.probe(), id: MemberId(id) }
     }
 
-    fn joining(&self, member: Member) -> ConsumerGroupHeartbeatRequest {
+    pub(super) fn joining(&self, member: Member) -> ConsumerGroupHeartbeatRequest {
         ConsumerGroupHeartbeatRequest {
             group: self.group,
             member: member.id,
@@ -29,7 +29,7 @@ impl Groups {
         }
     }
 
-    fn speak(
+    pub(super) fn speak(
         &mut self,
         member: Member,
         request: ConsumerGroupHeartbeatRequest,
@@ -42,12 +42,12 @@ impl Groups {
         }
     }
 
-    fn enter(&mut self, member: Member) -> ConsumerGroupHeartbeatResponse {
+    pub(super) fn enter(&mut self, member: Member) -> ConsumerGroupHeartbeatResponse {
         self.speak(member, self.joining(member))
     }
 
     /// A sign of life at this epoch; what it owns, if it says so.
-    fn beat(
+    pub(super) fn beat(
         &mut self,
         member: Member,
         epoch: i32,

@@ -1,6 +1,8 @@
 //! Groups at their coordinator.
 
+mod answers;
 mod consumer;
+mod epochs;
 mod offsets;
 mod protocols;
 mod rest;

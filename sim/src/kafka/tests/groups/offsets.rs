@@ -202,3 +202,44 @@ fn a6_what_a_group_committed_in_a_topic_goes_with_the_topic() {
     assert_ne!(groups.coordinator, coordinator);
     assert_eq!(groups.committed(probe), Ok(None));
 }
+
+/// `offsets.commit.timeout.ms`, of each commit on its own.
+#[test]
+fn e7_every_commit_that_cannot_be_kept_is_answered_after_5_s() {
+    let mut groups = Groups::new(1);
+    let probes = [groups.lab.probe(), groups.lab.probe()];
+    for other in (0..3).map(NodeId).filter(|node| *node != groups.coordinator) {
+        groups.lab.world.kill(other);
+    }
+    let asked = probes.map(|probe| {
+        let offsets = [offset(groups.topic, 0)].into();
+        let request = OffsetCommitRequest { group: groups.group, member: None, offsets };
+        let begin = groups.lab.now();
+        let asked = groups.lab.ask(probe, groups.coordinator, RequestBody::OffsetCommit(request));
+        groups.lab.run(secs(1));
+        (asked, begin)
+    });
+    groups.lab.run(secs(10));
+    for (asked, begin) in asked {
+        let (at, body) = groups.lab.answer(asked).expect("an answer");
+        let ResponseBody::OffsetCommit(results) = body else { panic!("{body:?}") };
+        assert_eq!(results[0].1, ErrorCode::CoordinatorNotAvailable);
+        assert_between(at.since(begin), 5_000, 5_010);
+    }
+}
+
+#[test]
+fn e7_offsets_expire_under_the_next_coordinator() {
+    let mut groups = short();
+    let probe = groups.lab.probe();
+    assert_eq!(groups.commit(probe, None, 9), ErrorCode::None);
+    let old = groups.coordinator;
+    groups.lab.world.stop(old);
+    while groups.coordinator == old || groups.committed(probe).is_err() {
+        groups.lab.run(millis(100));
+        groups.find(probe);
+    }
+    assert_eq!(groups.committed(probe), Ok(Some(9)));
+    groups.lab.run(secs(700));
+    assert_eq!(groups.committed(probe), Ok(None));
+}

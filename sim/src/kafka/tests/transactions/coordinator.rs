@@ -249,3 +249,35 @@ fn d2_an_older_coordinator_cannot_mark() {
     assert_eq!(mark(&mut txns, 5), ErrorCode::None);
     assert_eq!(mark(&mut txns, 4), ErrorCode::TransactionCoordinatorFenced);
 }
+
+#[test]
+fn d2_the_sweep_leaves_a_transaction_alone_that_has_time_left() {
+    let mut txns = Txns::with(9, v1());
+    assert_eq!(txns.lab.kafka().shared.rules.transaction_sweep, secs(10));
+    let (_, producer) = txns.init_with(secs(60), None);
+    let id = txns.ids[0];
+    txns.added(producer, &[id]);
+    assert_eq!(txns.produce(producer, id, 1, V1), ErrorCode::None);
+    txns.lab.run(secs(45));
+    assert_eq!(txns.state(), TxnState::Ongoing);
+    assert_eq!(txns.produce(producer, id, 1, V1), ErrorCode::None);
+    assert_eq!(txns.end(producer, true, V1).0, ErrorCode::None);
+}
+
+/// The mark of a coordinator that moves counts only with a transaction under way.
+#[test]
+fn d1_a_coordinator_that_moves_within_a_transaction_is_marked() {
+    for open in [false, true] {
+        let mut txns = Txns::with(10, v1());
+        let producer = txns.init();
+        let id = txns.ids[0];
+        if open {
+            txns.added(producer, &[id]);
+        }
+        txns.lab.run(secs(1));
+        let coordinator = txns.coordinator;
+        txns.lab.world.stop(coordinator);
+        txns.lab.run(secs(5));
+        assert_eq!(txns.lab.world.marks().has(crate::kernel::Mark::TxnCoordinatorMoved), open);
+    }
+}

@@ -127,3 +127,27 @@ fn d7_a_reader_sees_one_partition_of_a_transaction_before_the_other() {
     txns.lab.run(secs(1));
     assert_eq!(ids.map(|id| txns.listed(id, OffsetSpec::LastStable)), [2, 2]);
 }
+
+/// acks=all holds within a transaction, too: a bug switch says what comes without.
+#[test]
+fn d3_b4_a_write_of_a_transaction_is_acknowledged_once_it_is_on_all_in_sync_replicas() {
+    for replicate_transactions in [true, false] {
+        let rules = Rules { replicate_transactions, ..v1() };
+        let mut txns = Txns::with(29, rules);
+        let producer = txns.init();
+        let id = txns.ids[0];
+        txns.added(producer, &[id]);
+        assert_eq!(txns.produce(producer, id, 1, V1), ErrorCode::None);
+        let leader = txns.lab.leader(id).expect("it has one");
+        for node in (0..3).map(NodeId).filter(|node| *node != leader) {
+            txns.lab.world.pause(node);
+        }
+        let asked = txns.send_produce(producer, id, 1, V1);
+        txns.lab.run(secs(2));
+        assert_eq!(txns.lab.answer(asked).is_none(), replicate_transactions);
+        for node in (0..3).map(NodeId).filter(|node| *node != leader) {
+            txns.lab.world.resume(node);
+        }
+        assert_eq!(txns.lab.produced(asked, secs(5)).expect("an answer").error, ErrorCode::None);
+    }
+}

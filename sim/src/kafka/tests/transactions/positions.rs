@@ -110,3 +110,33 @@ fn d6_a_fenced_producer_commits_no_positions() {
     assert_eq!(txns.commit_offset(old, 4, None, V1), ErrorCode::InvalidProducerEpoch);
     assert_eq!(txns.fetch_offset(true), Ok(None));
 }
+
+/// What a coordinator that does not look at the generation does.
+#[test]
+fn d6_without_the_check_a_stranger_commits_positions() {
+    let rules = Rules { check_transaction_generation: false, ..kafka_4_3_test_cluster() };
+    let mut txns = Txns::with(27, rules);
+    txns.lab.strict = false;
+    let producer = txns.init();
+    let id = crate::kafka::protocol::MemberId(99);
+    let stranger = Some(crate::kafka::protocol::MemberEpoch { id, epoch: 1, instance: None });
+    assert_eq!(txns.commit_offset(producer, 3, stranger, V2), ErrorCode::None);
+}
+
+/// Only version 2 adds the group's partition to the transaction by itself, and only in a cluster that has it.
+#[test]
+fn d6_the_older_version_of_cluster_and_client_counts() {
+    for (rules, client) in [(v1(), V1), (v1(), V2), (kafka_4_3_test_cluster(), V1)] {
+        let mut txns = Txns::with(30, rules);
+        let producer = txns.init();
+        let (group, _) = txns.group();
+        assert_eq!(txns.commit_offset(producer, 3, None, client), ErrorCode::TransactionAbortable);
+        while txns.add_offsets(producer, group) != ErrorCode::None {
+            txns.lab.run(millis(20));
+        }
+        assert_eq!(txns.commit_offset(producer, 3, None, client), ErrorCode::None);
+    }
+    let mut txns = Txns::new(30);
+    let producer = txns.init();
+    assert_eq!(txns.commit_offset(producer, 3, None, V2), ErrorCode::None);
+}

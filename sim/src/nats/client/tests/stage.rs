@@ -236,7 +236,7 @@ impl Stage {
         let mut world = World::new(model, Choices::new(1), LinkSpec::default());
         for number in 0..servers {
             let node = world.add_node(&format!("server-{}", number + 1));
-            world.start(node, Duration::ZERO);
+            world.start(node);
         }
         Self { world, ops: 0, sent: BTreeMap::new(), done: BTreeMap::new() }
     }
@@ -259,7 +259,7 @@ impl Stage {
         let client = open(&self.world.model().shared).expect("a fine configuration");
         let node = self.world.add_node("client");
         self.world.model_mut().clients.push(client);
-        self.world.start(node, Duration::ZERO);
+        self.world.start(node);
         self.run(SECOND / 10);
         node
     }
