@@ -318,7 +318,7 @@ pub(crate) struct BugsArgs {
     /// How many seeds at most for each bug.
     #[arg(long, requires = "verify", default_value_t = 2_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub(crate) seeds: u64,
-    /// Look for them in what seeds draw from the scenario `storm`, instead of in the scenario of each.
+    /// Look for them in what seeds draw from storms, by turns, instead of in the scenario of each.
     #[arg(long, requires = "verify")]
     pub(crate) storm: bool,
     /// On how many threads. As many as there are cores unless said; what is found does not depend on it.

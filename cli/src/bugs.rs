@@ -54,7 +54,7 @@ fn verify(args: &BugsArgs, bugs: &[Bug]) -> Result<u8, Failure> {
         progress.looks_for(bug);
         let hunt = Hunt { bug: *bug, seeds: args.seeds, clean: Hunt::CLEAN, ground, threads };
         let found = hunt.run(&calm).map_err(Failure::broken)?;
-        progress.looked(&sentence(&found, args.seeds));
+        progress.looked(&sentence(&found));
         all.push(found);
     }
     progress.finish();
@@ -64,19 +64,20 @@ fn verify(args: &BugsArgs, bugs: &[Bug]) -> Result<u8, Failure> {
     } else {
         let width = all.iter().map(|found| found.id.len()).max().unwrap_or(0);
         for found in &all {
-            say(format_args!("{:width$}  {}", found.id, sentence(found, args.seeds)))?;
+            say(format_args!("{:width$}  {}", found.id, sentence(found)))?;
         }
         let proved = all.iter().filter(|found| found.proves()).count();
         say(format_args!("{proved} of {} bugs are found, and nothing without them", all.len()))?;
     }
-    Ok(u8::from(!all.iter().all(Found::proves)))
+    Ok(u8::from(!ground.is_proof(&all)))
 }
 
 /// What came of one hunt: `lost_write at seed 3 of fast-double-failover; clean without the bug`.
-fn sentence(found: &Found, seeds: u64) -> String {
+fn sentence(found: &Found) -> String {
+    let scenario = found.scenario.unwrap_or("the storms");
     let shown = match found.seeds_needed {
-        Some(seed) => format!("{} at seed {seed} of {}", found.anomaly, found.scenario),
-        None => format!("no {} in {seeds} seeds of {}", found.anomaly, found.scenario),
+        Some(seed) => format!("{} at seed {seed} of {scenario}", found.anomaly),
+        None => format!("no {} in {} seeds of {scenario}", found.anomaly, found.seeds_tried),
     };
     match found.false_alarms {
         0 => format!("{shown}; clean without the bug"),

@@ -33,6 +33,20 @@ fn a_bug_is_verified_with_its_figures() {
     }
 }
 
+/// In storms half of the bugs are enough; what is not found has its count.
+#[test]
+fn bugs_are_looked_for_in_storms() {
+    let words = ["bugs", "--verify", "--storm", "bufstream-lost", "kip-279", "--seeds", "3", "--json"];
+    let output = squall(&words);
+    assert_eq!(code(&output), 0, "{}", text(&output));
+    let bugs = json(&output)["bugs"].as_array().expect("bugs").clone();
+    assert_eq!(bugs[0]["found"], true, "{}", bugs[0]);
+    assert!(bugs[0]["scenario"].as_str().is_some_and(|name| name.starts_with("storm")), "{}", bugs[0]);
+    assert_eq!(bugs[0]["seeds_tried"], bugs[0]["seeds_needed"], "{}", bugs[0]);
+    assert_eq!((&bugs[1]["found"], &bugs[1]["seeds_tried"]), (&false.into(), &3.into()), "{}", bugs[1]);
+    assert!(bugs[1]["scenario"].is_null() && bugs[1]["seeds_needed"].is_null(), "{}", bugs[1]);
+}
+
 #[test]
 fn an_unknown_bug_is_exit_code_2_with_a_suggestion() {
     let output = squall(&["bugs", "--verify", "kip-967"]);

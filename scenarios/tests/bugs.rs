@@ -5,7 +5,7 @@
 use squall_history::{Kind, Verdict, judge};
 use squall_scenarios::{
     Job,
-    bugs::{self, Calm, Ground, Hunt},
+    bugs::{self, Calm, Ground, Hunt, STORMS},
     library,
 };
 use squall_sim::bugs::Bug;
@@ -34,14 +34,28 @@ fn every_bug_is_found_and_nothing_without_it() {
 #[test]
 fn bugs_and_scenarios_fit_together() {
     let mut used: BTreeSet<&str> = bugs::all().iter().map(|bug| bug.scenario).collect();
-    // The second of the storms that every bug is looked for in.
-    used.insert("storm-in-transactions");
+    // The storms that every bug is looked for in, but the one of the library.
+    used.extend(STORMS.iter().filter(|name| library::find(name).is_none()));
     let there: BTreeSet<&str> = bugs::entries().iter().map(|entry| entry.name).collect();
     assert_eq!(used, there);
     for entry in bugs::entries() {
         let scenario = entry.scenario(&[]).unwrap_or_else(|error| panic!("\n{error}"));
         assert_eq!(scenario.name, entry.name);
         assert!(scenario.topology.bug.is_none() && !scenario.about.is_empty());
+    }
+}
+
+/// What the full sweeps came to is written down for readers, bug by bug.
+#[test]
+fn the_documented_table_has_a_row_for_every_bug() {
+    let page = include_str!("../../docs/bugs.md");
+    let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| `")).collect();
+    assert_eq!(rows.len(), bugs::all().len());
+    for (row, bug) in rows.iter().zip(bugs::all()) {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let expected = [format!("`{}`", bug.id), bug.source.to_owned(), bug.scenario.to_owned()];
+        assert_eq!(cells[1..4], expected, "{row}");
+        assert_eq!(cells[4], bug.anomaly.id(), "{row}");
     }
 }
 

@@ -10,7 +10,8 @@
 //! **Algorithm.** One walk over the reads of each reader and unit; the places between two of them are looked up.
 //! **Cost.** Linear in reads and in the places that were passed.
 //!
-//! **Forbidden** at isolation read-committed.
+//! **Forbidden** at isolation read-committed, unless whole logs may have lost their ends; a part that is a `lost_write`
+//! besides, unless it may be lost ([`Rules::whole`]).
 //!
 //! **Evidence limit.** It needs the places of both records. A part of an aborted transaction that is seen is `G1a`; a
 //! part that nobody at all ever saw is a `lost_write` besides.
@@ -30,11 +31,11 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) const CHECK: Check = Check {
     kind: Kind::TornTransaction,
     about: "a reader saw part of a transaction, and went past the rest without seeing it",
-    forbidden: "at isolation read-committed",
+    forbidden: "at isolation read-committed, unless the rest may be lost",
     source: "Adya, Elle: G1b",
     find,
     tell,
-    rule: |rules, _| Rules::committed_only(rules),
+    rule: |rules, found| Rules::whole(rules, found.case == Case::Lost),
 };
 
 /// A reader's step over places: behind `from`, before `to`.
@@ -63,6 +64,7 @@ fn find(analysis: &Analysis<'_>) -> Vec<Found> {
             Some(history.delivers()[row].process.index())
         }),
     );
+    let lost: BTreeSet<u32> = analysis.lost().writes.iter().filter_map(|lost| lost.send).collect();
     let mut seen = Seen::new(analysis);
     let mut found: Vec<(u32, Found)> = Vec::new();
     for reader in (0..processes).filter(|reader| !of_reader.of(*reader).is_empty()) {
@@ -73,7 +75,9 @@ fn find(analysis: &Analysis<'_>) -> Vec<Found> {
             for place in analysis.units[step.unit.index()].between(step.from, step.to) {
                 let Some(part) = torn(analysis, place, &seen) else { continue };
                 if told.insert((step.unit, place.position, place.send())) {
-                    found.push((*number, finding(analysis, step, place, part)));
+                    let is_lost = place.send().is_some_and(|row| lost.contains(&row));
+                    let case = if is_lost { Case::Lost } else { Case::Plain };
+                    found.push((*number, finding(analysis, step, place, part, case)));
                 }
             }
         }
@@ -92,7 +96,7 @@ fn torn(analysis: &Analysis<'_>, place: &Place, seen: &Seen) -> Option<u32> {
     (whole && analysis.fates[row as usize] == Fate::Happened).then_some(part)
 }
 
-fn finding(analysis: &Analysis<'_>, step: &Step, place: &Place, part: u32) -> Found {
+fn finding(analysis: &Analysis<'_>, step: &Step, place: &Place, part: u32, case: Case) -> Found {
     let send = place.send().map(|row| analysis.send(row));
     let (txn, invoke) = (send.and_then(SendRow::txn), send.map(|send| send.invoke));
     Found {
@@ -101,7 +105,7 @@ fn finding(analysis: &Analysis<'_>, step: &Step, place: &Place, part: u32) -> Fo
         ops: proof([txn.map(|op| op.0), invoke.map(|op| op.0), place.ack(), Some(part), Some(step.event)]),
         send: place.send(),
         other: Some(part),
-        case: Case::Plain,
+        case,
     }
 }
 
@@ -225,7 +229,10 @@ fn tell(analysis: &Analysis<'_>, found: &Found) -> [String; 2] {
 #[cfg(test)]
 mod tests {
     use super::CHECK;
-    use crate::checks::{Case, testing::tale};
+    use crate::{
+        checks::{Case, testing::tale},
+        guarantees::Isolation,
+    };
 
     #[test]
     fn a_reader_sees_half_of_a_transaction() {
@@ -233,7 +240,26 @@ mod tests {
         let mut tale = tale();
         tale.sent(0, 0).begin().sent(1, 1).sent(3, 2).commit_txn().sent(4, 4);
         tale.read(0, 0).read(1, 1).read(4, 4);
+        tale.finds(CHECK, &[(3, 2, Case::Lost)]);
+        // Another reader is handed it: it was only kept from this one.
+        tale.by("consumer-2").read(3, 2);
         tale.finds(CHECK, &[(3, 2, Case::Plain)]);
+    }
+
+    #[test]
+    fn a_transaction_may_lack_what_power_took() {
+        let torn = |powerless: &[u32]| {
+            let mut tale = tale();
+            tale.configure(|meta| meta.configuration.isolation = Isolation::ReadCommitted);
+            tale.sent(0, 0).begin().sent(1, 1).sent(3, 2).commit_txn().sent(4, 4);
+            tale.fault("power-fail", powerless).heal();
+            tale.read(0, 0).read(1, 1).read(4, 4);
+            let report = tale.judged();
+            let torn = report.anomalies.iter().find(|anomaly| anomaly.kind == CHECK.kind);
+            torn.map(|anomaly| anomaly.forbidden())
+        };
+        assert_eq!(torn(&[1]), Some(true));
+        assert_eq!(torn(&[1, 2, 3]), Some(false));
     }
 
     #[test]
@@ -241,7 +267,7 @@ mod tests {
         let mut tale = tale();
         tale.begin().sent(1, 0).partition(1).sent(2, 0).commit_txn();
         tale.partition(0).drain(1, 0).drained(1).partition(1).drained(1);
-        tale.finds(CHECK, &[(2, 0, Case::Plain)]);
+        tale.finds(CHECK, &[(2, 0, Case::Lost)]);
     }
 
     #[test]

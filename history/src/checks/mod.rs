@@ -98,6 +98,8 @@ pub enum Case {
     Plain,
     /// It had been read before it vanished.
     Vanished,
+    /// What is missing is lost, to everybody.
+    Lost,
     /// The final drain of the unit finished.
     Drained,
     /// Two readers disagree, not just an ack and a reader.

@@ -42,7 +42,7 @@ pub(super) fn sends(history: &History) -> impl Iterator<Item = (u32, &SendRow)> 
     (0u32..).zip(history.sends())
 }
 
-fn lost_write(history: &History) -> Vec<Key> {
+pub(super) fn lost_write(history: &History) -> Vec<Key> {
     let lost = |(row, send): (u32, &SendRow)| {
         let (unit, position) = naive::placed(history, send)?;
         let behind = naive::bound(history, unit)? >= position;

@@ -1,6 +1,8 @@
 //! The tests of the checks of transactions.
 
-use super::{Agree, Dice, Key, Row, circles, clean, naive, planted_in_transactions as plant, script::Script};
+use super::{
+    Agree, Dice, Key, Row, circles, clean, log, naive, planted_in_transactions as plant, script::Script,
+};
 use crate::{
     History, Kind,
     checks::Case,
@@ -92,6 +94,7 @@ fn g1b(history: &History) -> Vec<Key> {
     if history.meta.configuration.whole_reads {
         return intermediate(history);
     }
+    let lost: Vec<Option<u32>> = log::lost_write(history).into_iter().map(|key| key.send).collect();
     let mut found = Vec::new();
     let readers: std::collections::BTreeSet<ProcessId> =
         history.delivers().iter().map(|read| read.process).collect();
@@ -111,7 +114,8 @@ fn g1b(history: &History) -> Vec<Key> {
             for unit in naive::units(history) {
                 for (position, value) in naive::places(history, unit) {
                     if value == Some(send.value) && went_past(history, reader, unit, position) {
-                        found.push(Key::new(unit, position, row, Case::Plain));
+                        let case = if lost.contains(&Some(row)) { Case::Lost } else { Case::Plain };
+                        found.push(Key::new(unit, position, row, case));
                     }
                 }
             }

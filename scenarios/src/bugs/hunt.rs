@@ -29,8 +29,22 @@ use std::{
 pub enum Ground {
     /// In its own scenario.
     Directed,
-    /// In what each seed draws from a storm: by turns from `storm` and from `storm-in-transactions`.
+    /// In what each seed draws from a storm: by turns from `storm`, `storm-in-transactions` and `storm-of-members`.
     Storm,
+}
+
+impl Ground {
+    /// Whether hunts here prove that the checks bite: there is no false alarm, and every bug is found; in storms, which
+    /// lead to none in particular, at least half of them.
+    #[must_use]
+    pub fn is_proof(self, hunts: &[Found]) -> bool {
+        let found = hunts.iter().filter(|hunt| hunt.found).count();
+        let enough = match self {
+            Self::Directed => found == hunts.len(),
+            Self::Storm => found * 2 >= hunts.len(),
+        };
+        enough && hunts.iter().all(|hunt| hunt.false_alarms == 0)
+    }
 }
 
 /// A bug to look for.
@@ -55,14 +69,16 @@ pub struct Found {
     pub id: &'static str,
     /// Who had it.
     pub source: &'static str,
-    /// The scenario that was run.
-    pub scenario: &'static str,
+    /// The scenario that shows it: its own, or the storm that did; `None` if no storm did.
+    pub scenario: Option<&'static str>,
     /// The anomaly that shows it.
     pub anomaly: Kind,
     /// Whether a seed showed it.
     pub found: bool,
     /// How many seeds were run until one did.
     pub seeds_needed: Option<u64>,
+    /// How many seeds were run with the bug, at most.
+    pub seeds_tried: u64,
     /// How many of the same seeds are invalid without the bug.
     pub false_alarms: u64,
 }
@@ -95,7 +111,7 @@ impl Calm {
 }
 
 /// The scenarios that seeds draw from by turns on [`Ground::Storm`].
-const STORMS: [&str; 2] = ["storm", "storm-in-transactions"];
+pub const STORMS: [&str; 3] = ["storm", "storm-in-transactions", "storm-of-members"];
 
 impl Hunt {
     /// So many seeds are enough without a bug that is found at once.
@@ -133,13 +149,15 @@ impl Hunt {
             false_alarms.fetch_add(u64::from(is_wrong), Ordering::Relaxed);
             false
         });
+        let own = Some(self.bug.scenario).filter(|_| self.ground == Ground::Directed);
         Ok(Found {
             id: self.bug.id,
             source: self.bug.source,
-            scenario: names[turn(seeds_needed.unwrap_or(1), names.len())],
+            scenario: seeds_needed.map(|seed| names[turn(seed, names.len())]).or(own),
             anomaly: self.bug.anomaly,
             found: seeds_needed.is_some(),
             seeds_needed,
+            seeds_tried: seeds_needed.unwrap_or(self.seeds),
             false_alarms: false_alarms.into_inner(),
         })
     }

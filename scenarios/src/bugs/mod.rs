@@ -7,7 +7,7 @@
 mod apps;
 mod hunt;
 
-pub use hunt::{Calm, Found, Ground, Hunt};
+pub use hunt::{Calm, Found, Ground, Hunt, STORMS};
 
 use crate::{Override, Scenario, ScenarioError, format::or_list, library::Entry};
 use squall_sim::bugs::{self, Bug};
@@ -36,12 +36,15 @@ const ENTRIES: &[Entry] = entries!(
     "lost-responses"
     "members-share-anew"
     "no-second-try"
+    "node-replaced"
     "owner-sleeps"
     "plain-load"
+    "returns-with-nothing"
     "sleeping-service"
     "slow-worker-dies"
     "stale-follower-returns"
     "storm-in-transactions"
+    "storm-of-members"
     "transactions-at-rest"
 );
 

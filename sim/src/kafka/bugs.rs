@@ -73,6 +73,14 @@ const BUGS: &[Row] = &[
         change: |rules| rules.elr = false,
     },
     Row {
+        id: "kip-903",
+        source: "Kafka before 3.5: KIP-903, KAFKA-14139",
+        about: "a proposal speaks of a replica as it was before it lost its disk, and the controller has it in the ISR",
+        scenario: "returns-with-nothing",
+        anomaly: Kind::LostWrite,
+        change: |rules| rules.check_broker_epoch = false,
+    },
+    Row {
         id: "kafka-13574",
         source: "clients of Kafka: KAFKA-13574",
         about: "the client calls a record failed that a deposed leader had appended",
@@ -103,6 +111,14 @@ const BUGS: &[Row] = &[
         scenario: "isolated-writers",
         anomaly: Kind::InconsistentOffsets,
         change: |rules| rules.watermark_over = WatermarkOver::LeaderOnly,
+    },
+    Row {
+        id: "rp-unseen",
+        source: "Redpanda 21.11.2, Jepsen's report: nodes replaced",
+        about: "a node that takes the place of another counts as in sync with its first fetch, before it has the log",
+        scenario: "node-replaced",
+        anomaly: Kind::Unseen,
+        change: |rules| rules.join_caught_up = false,
     },
     Row {
         id: "bufstream-0",

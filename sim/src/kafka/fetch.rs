@@ -145,7 +145,7 @@ impl Broker {
         let now = env.ctx.now();
         let Some(replica) = self.replica_mut(at.id) else { return };
         replica.follower_fetched(node, epoch, at, now);
-        if let Some(isr) = replica.expanded_isr(node, env.image) {
+        if let Some(isr) = replica.expanded_isr(node, env.image, env.rules) {
             self.want_isr(at.id, isr);
         }
         self.raise_high_watermark(at.id, env);

@@ -133,6 +133,7 @@ pub fn kafka_4_3() -> Rules {
         check_fetch_epochs: true,
         refuse_below_min_isr: true,
         flush_every_message: false,
+        join_caught_up: true,
         replica_lag: ms(30_000),
         replica_lag_check: ms(15_000),
         replica_fetch_wait: ms(500),

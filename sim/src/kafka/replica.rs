@@ -363,7 +363,7 @@ impl Replica {
     }
 
     /// The ISR with the follower that just fetched, if it may join.
-    pub(super) fn expanded_isr(&self, node: NodeId, image: &Image) -> Option<NodeSet> {
+    pub(super) fn expanded_isr(&self, node: NodeId, image: &Image, rules: &Rules) -> Option<NodeSet> {
         let leading = self.leading()?;
         if leading.proposed.is_some() || self.isr.contains(node) {
             return None;
@@ -371,7 +371,7 @@ impl Replica {
         let follower = leading.followers.iter().find(|follower| follower.node == node)?;
         let end = follower.end?;
         let caught_up = end >= self.high_watermark && end >= leading.begin;
-        (caught_up && is_eligible(follower, image)).then(|| self.isr.with(node))
+        ((caught_up || !rules.join_caught_up) && is_eligible(follower, image)).then(|| self.isr.with(node))
     }
 
     /// The ISR without followers that lag, if there are any.

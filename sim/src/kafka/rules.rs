@@ -155,6 +155,8 @@ rules! {
     refuse_below_min_isr: bool,
     /// `log.flush.interval.messages` is 1: what is appended is synced before anything follows from it (rule B7).
     flush_every_message: bool,
+    /// A follower joins the ISR once it has what is committed (rule B2); else with its first fetch, whatever it has.
+    join_caught_up: bool,
     /// `replica.lag.time.max.ms`.
     replica_lag: Duration,
     /// The lag is tested so often: half of it.

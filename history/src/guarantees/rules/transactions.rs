@@ -14,6 +14,19 @@ impl Rules<'_> {
         }
     }
 
+    /// A reader is shown a transaction whole. `lost`: what is missing of it is lost to everybody. Where whole logs may have
+    /// lost their ends, a reader may also stand in the middle of what was written anew.
+    #[must_use]
+    pub fn whole(&self, lost: bool) -> Ruling {
+        match (self.committed_only(), self.survival()) {
+            (Ruling::ForbiddenBy(_), Ruling::AllowedBy(clause)) if lost => {
+                allowed(format!("a transaction lacks what may be lost of it: {clause}"))
+            }
+            (Ruling::ForbiddenBy(clause), _) if !lost => self.unless_power_was_lost(&clause),
+            (ruling, _) => ruling,
+        }
+    }
+
     /// The writes of two transactions do not interleave. On a log they may, unless something else is promised.
     #[must_use]
     pub fn isolated_writes(&self) -> Ruling {

@@ -457,6 +457,40 @@ fn d3_a_commit_fails_with_a_record_that_is_given_up() {
 }
 
 /// KAFKA-17754: the EndTxn of a transaction is late, the client tries again on a new connection and goes on.
+/// A partition that the coordinator did not add before it lost its office says nothing of the end: a commit that was not
+/// asked for yet is refused when a record is given up.
+#[test]
+fn d3_a_commit_that_lacks_a_record_is_not_asked_of_the_next_coordinator() {
+    let mut stage = Stage::new(4);
+    let config = ProducerConfig {
+        linger: Some(Duration::ZERO),
+        transactional_id: Some("payments".to_owned()),
+        delivery_timeout: Some(3 * SECOND),
+        request_timeout: Some(SECOND),
+        ..ProducerConfig::new("producer-1")
+    };
+    let producer = stage.world.add_node("producer-1");
+    stage.world.model_mut().open_producer(producer, config).expect("a producer");
+    stage.world.start(producer);
+    assert_eq!(stage.call(producer, TxnCall::Init), "ok");
+    assert_eq!(stage.call(producer, TxnCall::Begin), "ok");
+    assert_eq!(stage.send(producer), "ok");
+    let (leader, coordinator) = (stage.role("leader(orders/0)"), stage.role("coordinator(payments)"));
+    assert!(leader != coordinator && stage.role("controller") != leader, "another seed is needed");
+    stage.world.pause(leader);
+    let late = stage.send_to(producer, "orders");
+    stage.send_to(producer, "shipments");
+    let commit = stage.ask(producer, TxnCall::Commit);
+    stage.run(SECOND / 2);
+    stage.world.stop(coordinator);
+    stage.run(4 * SECOND);
+    assert!(stage.sent(late).starts_with("retriable _MSG_TIMED_OUT"), "{}", stage.sent(late));
+    stage.world.resume(leader);
+    stage.world.start(coordinator);
+    assert_eq!(short(&stage.wait(commit)), "refused _INCONSISTENT");
+    assert_eq!(stage.call(producer, TxnCall::Abort), "ok");
+}
+
 #[test]
 fn d3_d4_a_late_end_of_a_transaction_hurts_the_next_one_in_version_1_only() {
     for (profile, version, torn) in [

@@ -84,8 +84,6 @@ impl Producer {
                 return true;
             }
             ErrorCode::CoordinatorNotAvailable | ErrorCode::NotCoordinator => {
-                // It may have been written and the office lost before it could be said.
-                txn.perhaps |= ending;
                 self.coordinator_is_none(io);
             }
             ErrorCode::ConcurrentTransactions => {
@@ -149,6 +147,12 @@ impl Producer {
         io: &mut dyn Io,
         shared: &Shared,
     ) {
+        if matches!(error, ErrorCode::CoordinatorNotAvailable | ErrorCode::NotCoordinator)
+            && let Some(txn) = &mut self.txn
+        {
+            // It may have been written and the office lost before it could be said.
+            txn.perhaps = true;
+        }
         if self.step_went_well(error, io, shared) {
             self.txn_ended(next, io, shared);
         }
