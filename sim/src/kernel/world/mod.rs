@@ -410,6 +410,9 @@ impl<M: Model> World<M> {
 
     /// Asks the invariants that changes of these kinds concern, up to the first that does not hold.
     fn check_concerned(&mut self, happened: u8) {
+        if self.check_fully {
+            return self.check_each_fully(happened);
+        }
         let Self { kernel: Kernel { touched, now, .. }, model, invariants, violation, .. } = self;
         for (kinds, invariant) in invariants {
             if *kinds & happened != 0
@@ -419,8 +422,18 @@ impl<M: Model> World<M> {
                 break;
             }
         }
-        if self.check_fully {
-            self.check_all();
+    }
+
+    /// Asks each invariant in turn, of what changed and then of everything: the first in order is the one that is named.
+    fn check_each_fully(&mut self, happened: u8) {
+        let Self { kernel: Kernel { touched, now, .. }, model, invariants, violation, .. } = self;
+        for (kinds, invariant) in invariants {
+            let concerned = *kinds & happened != 0;
+            let changes = if concerned { invariant.after(model, touched, *now) } else { Ok(()) };
+            if let Err(what) = changes.and_then(|()| invariant.full(model)) {
+                *violation = Some(violated(&**invariant, *now, what));
+                break;
+            }
         }
     }
 }
