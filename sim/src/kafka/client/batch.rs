@@ -114,6 +114,11 @@ impl Queue {
         }
     }
 
+    /// Whether nothing waits, neither records nor batches.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.again.is_empty()
+    }
+
     pub(crate) fn push(&mut self, waiting: Waiting) {
         self.waiting_bytes = self.waiting_bytes.saturating_add(waiting.bytes);
         self.waiting.push_back(waiting);

@@ -328,7 +328,14 @@ impl Producer {
     }
 
     /// Sends what may leave this partition, or sees to it that somebody comes back when it may.
+    #[inline]
     pub(super) fn serve(&mut self, number: u32, io: &mut dyn Io, shared: &Shared) {
+        if !self.queues[number as usize].is_empty() {
+            self.serve_records(number, io, shared);
+        }
+    }
+
+    fn serve_records(&mut self, number: u32, io: &mut dyn Io, shared: &Shared) {
         loop {
             let now = io.now();
             let queue = &mut self.queues[number as usize];
