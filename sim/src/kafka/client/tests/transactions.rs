@@ -472,6 +472,7 @@ fn d3_a_commit_that_lacks_a_record_is_not_asked_of_the_next_coordinator() {
     let producer = stage.world.add_node("producer-1");
     stage.world.model_mut().open_producer(producer, config).expect("a producer");
     stage.world.start(producer);
+    stage.run(Duration::from_millis(1));
     assert_eq!(stage.call(producer, TxnCall::Init), "ok");
     assert_eq!(stage.call(producer, TxnCall::Begin), "ok");
     assert_eq!(stage.send(producer), "ok");
