@@ -256,7 +256,7 @@ mod tests {
             tale.read(0, 0).read(1, 1).read(4, 4);
             let report = tale.judged();
             let torn = report.anomalies.iter().find(|anomaly| anomaly.kind == CHECK.kind);
-            torn.map(|anomaly| anomaly.forbidden())
+            torn.map(crate::Anomaly::forbidden)
         };
         assert_eq!(torn(&[1]), Some(true));
         assert_eq!(torn(&[1, 2, 3]), Some(false));
