@@ -27,7 +27,7 @@ impl<M: Model> World<M> {
         self.boot(node);
     }
 
-    /// Gives a machine its power, and lets its process start; answers whether none runs or starts already.
+    /// Gives a machine its power, and lets its process start; `false` if one runs or is starting already.
     fn power_up(&mut self, node: NodeId) -> bool {
         let owner = &mut self.kernel.nodes[node.index()];
         if !matches!(owner.life, Life::Down | Life::Off) || owner.starting {
