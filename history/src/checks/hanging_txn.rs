@@ -9,7 +9,8 @@
 //! **Algorithm.** One walk over the samples of each unit. **Cost.** Linear in samples, with a search in the sorted moments
 //! of transactions for each.
 //!
-//! **Forbidden** where `txn_timeout` is given; without it nothing is found.
+//! **Forbidden** where `txn_timeout` is given, unless whole logs may have lost their ends: what the bus knew of a
+//! transaction may be gone then, and what it wrote not. Without `txn_timeout` nothing is found.
 //!
 //! **Evidence limit.** It needs samples of the ends of the unit that name both. One finding a unit: the first.
 //!
@@ -29,7 +30,7 @@ use std::{collections::BTreeMap, time::Duration};
 pub(super) const CHECK: Check = Check {
     kind: Kind::HangingTxn,
     about: "an open end of a log that no transaction holds open: readers of committed records wait there for ever",
-    forbidden: "where `txn_timeout` is given",
+    forbidden: "where `txn_timeout` is given, unless whole logs may have lost their ends",
     source: "KIP-890",
     find,
     tell,
@@ -177,5 +178,18 @@ mod tests {
         let mut tale = bus();
         tale.begin().sent(1, 0).fault("kill", &[1]).at(150).heal().at(200).ends(2, Some(0), None);
         tale.finds_at(CHECK, &[]);
+    }
+    #[test]
+    fn power_that_took_what_was_known_of_a_transaction_excuses_it() {
+        let forbidden = |powerless: &[u32]| {
+            let mut tale = bus();
+            tale.begin().sent(1, 0).commit_txn().fault("power-fail", powerless).heal();
+            tale.at(200).ends(2, Some(0), None);
+            let report = tale.judged();
+            let found = report.anomalies.iter().find(|anomaly| anomaly.kind == CHECK.kind);
+            found.map(crate::Anomaly::forbidden)
+        };
+        assert_eq!(forbidden(&[1]), Some(true));
+        assert_eq!(forbidden(&[1, 2, 3]), Some(false));
     }
 }

@@ -68,10 +68,11 @@ impl Rules<'_> {
         }
     }
 
-    /// A transaction that does not end is aborted after its timeout, and readers go on.
+    /// A transaction that does not end is aborted after its timeout, and readers go on: unless power took what the bus
+    /// knew of it, and not what it wrote.
     #[must_use]
     pub fn transactions_end(&self) -> Ruling {
-        forbidden("`txn_timeout` promises that a transaction which does not end is aborted")
+        self.unless_power_was_lost("`txn_timeout` promises that a transaction which does not end is aborted")
     }
 
     /// Who has an older epoch of a transactional id is fenced.
