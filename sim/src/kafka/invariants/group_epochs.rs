@@ -24,22 +24,16 @@ const AWAY: i32 = -2;
 /// What the log has kept of a group: the group epoch, the members' epochs.
 type Kept = (i32, BTreeMap<MemberId, i32>);
 
-/// A coordinator: its node, how often that has begun, and the epoch in which it leads. The next one, also on the same
-/// node, may lack what only the log of this one has taken.
-type Tenure = (NodeId, u64, u32);
-
-/// Remembers that of each group under each coordinator.
+/// Remembers that of each group under each coordinator: its node, how often that has begun.
 #[derive(Debug, Default)]
-pub(super) struct GroupEpochs(BTreeMap<(GroupIx, Tenure), Kept>);
+pub(super) struct GroupEpochs(BTreeMap<(GroupIx, NodeId, u64), Kept>);
 
-fn groups(model: &Kafka) -> impl Iterator<Item = (Tenure, &ConsumerGroup)> {
+fn groups(model: &Kafka) -> impl Iterator<Item = ((NodeId, u64), &ConsumerGroup)> {
     let brokers =
         (0..).map(NodeId).zip(&model.servers).filter_map(|(node, server)| Some((node, server.data()?)));
     brokers.flat_map(|(node, broker)| {
         let groups = broker.coordinator.groups();
-        groups.filter_map(move |(epoch, group)| {
-            Some(((node, broker.boots(), epoch), &**group.consumer.as_ref()?))
-        })
+        groups.filter_map(move |(_, group)| Some(((node, broker.boots()), &**group.consumer.as_ref()?)))
     })
 }
 
@@ -125,12 +119,12 @@ impl Invariant<Kafka> for GroupEpochs {
     fn after(&mut self, model: &Kafka, touched: &[Touch], _: Time) -> Result<(), String> {
         for touch in touched {
             let Touch::Group(touched) = *touch else { continue };
-            for (tenure, group) in groups(model).filter(|(_, group)| group.record.group == touched) {
+            for ((node, boots), group) in groups(model).filter(|(_, group)| group.record.group == touched) {
                 holds(model, group)?;
                 let kept = group.kept();
                 let epochs = kept.members.iter().map(|(id, member)| (*id, member.epoch)).collect();
                 let now = (kept.epoch, epochs);
-                let Some(before) = self.0.insert((touched, tenure), now.clone()) else { continue };
+                let Some(before) = self.0.insert((touched, node, boots), now.clone()) else { continue };
                 let fell = before
                     .1
                     .iter()
