@@ -432,9 +432,7 @@ pub(crate) struct SimClock<M: BusModel> {
 
 impl<M: BusModel> Clock for SimClock<M> {
     fn now(&self) -> Time {
-        let mut state = self.shared.lock();
-        state.catch_up();
-        state.world.now()
+        self.shared.now()
     }
 
     fn sleep_until(&self, until: Time) -> Sleep {

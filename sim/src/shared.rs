@@ -8,10 +8,16 @@ use crate::{
 };
 use squall_bus::{Ack, Completer, Error, Outcome, Pending, Time};
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     task::Waker,
     time::Duration,
 };
+
+/// Stands for a time that has to be asked of the host's clock.
+const ASK: u64 = u64::MAX;
 
 /// The grain of tokio's timers.
 const HOST_GRAIN: Duration = Duration::from_millis(1);
@@ -203,6 +209,37 @@ impl<M: BusModel> State<M> {
         std::mem::take(&mut self.notes)
     }
 
+    /// Processes events, at most up to `limit`, until somebody is to be woken.
+    fn run_until(
+        &mut self,
+        limit: Time,
+        max_events: u64,
+        wakers: &mut Vec<Waker>,
+    ) -> Result<Option<Time>, Broken> {
+        loop {
+            // Without a limit nobody need know when the next event is before it is there.
+            if limit < Time::MAX {
+                let Some(next) = self.world.next_time() else { return Ok(None) };
+                if next > limit {
+                    return Ok(Some(next));
+                }
+            }
+            if !self.world.step() {
+                return Ok(None);
+            }
+            self.settle(wakers);
+            if let Some(violation) = self.world.violation() {
+                return Err(Broken::Invariant(violation.clone()));
+            }
+            if self.world.trace().events() > max_events {
+                return Err(Broken::TooManyEvents { events: max_events, at: self.world.now() });
+            }
+            if !wakers.is_empty() {
+                return Ok(Some(self.world.now()));
+            }
+        }
+    }
+
     /// Hands the model's outputs to whoever waits for them.
     #[inline]
     pub(crate) fn settle(&mut self, wakers: &mut Vec<Waker>) {
@@ -268,7 +305,13 @@ fn push(wakers: &mut Vec<Waker>, waker: &Waker) {
 }
 
 /// A simulated world, shared by everything that runs in it. Cheap to clone.
-pub(crate) struct Shared<M: BusModel>(Arc<Mutex<State<M>>>);
+pub(crate) struct Shared<M: BusModel>(Arc<Inside<M>>);
+
+struct Inside<M: BusModel> {
+    state: Mutex<State<M>>,
+    /// True time, or [`ASK`]: everything that is written down has a time, which is read here without the lock.
+    shown: AtomicU64,
+}
 
 impl<M: BusModel> Clone for Shared<M> {
     fn clone(&self) -> Self {
@@ -278,7 +321,8 @@ impl<M: BusModel> Clone for Shared<M> {
 
 impl<M: BusModel> Shared<M> {
     pub(crate) fn new(world: World<M>) -> Self {
-        Self(Arc::new(Mutex::new(State {
+        let shown = AtomicU64::new(world.now().0);
+        let state = State {
             world,
             host_now: None,
             ops: Slots::new(),
@@ -286,12 +330,25 @@ impl<M: BusModel> Shared<M> {
             clients: Vec::new(),
             notes: Vec::new(),
             nemesis: Nemesis::default(),
-        })))
+        };
+        Self(Arc::new(Inside { state: Mutex::new(state), shown }))
     }
 
     /// The state, as it is.
     pub(crate) fn lock(&self) -> MutexGuard<'_, State<M>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// True time, by the host's clock if it has one of its own.
+    pub(crate) fn now(&self) -> Time {
+        let shown = self.0.shown.load(Ordering::Relaxed);
+        if shown == ASK { self.act(|state| state.world.now()) } else { Time(shown) }
+    }
+
+    /// Shows the time outside, unless the host's clock has to be asked for it.
+    fn show(&self, state: &State<M>) {
+        let shown = if state.host_now.is_some() { ASK } else { state.world.now().0 };
+        self.0.shown.store(shown, Ordering::Relaxed);
     }
 
     /// Does something from outside to the world, now by the host's clock, and wakes whom it concerns.
@@ -302,6 +359,7 @@ impl<M: BusModel> Shared<M> {
             state.catch_up();
             let result = act(&mut state);
             state.settle(&mut wakers);
+            self.show(&state);
             result
         };
         wakers.into_iter().for_each(Waker::wake);
@@ -311,7 +369,9 @@ impl<M: BusModel> Shared<M> {
 
 impl<M: BusModel> Engine for Shared<M> {
     fn set_host_clock(&self, host_now: Option<Arc<dyn Fn() -> Time + Send + Sync>>) {
-        self.lock().host_now = host_now;
+        let mut state = self.lock();
+        state.host_now = host_now;
+        self.show(&state);
     }
 
     fn run_until(
@@ -321,27 +381,8 @@ impl<M: BusModel> Engine for Shared<M> {
         wakers: &mut Vec<Waker>,
     ) -> Result<Option<Time>, Broken> {
         let mut state = self.lock();
-        loop {
-            // Without a limit nobody need know when the next event is before it is there.
-            if limit < Time::MAX {
-                let Some(next) = state.world.next_time() else { return Ok(None) };
-                if next > limit {
-                    return Ok(Some(next));
-                }
-            }
-            if !state.world.step() {
-                return Ok(None);
-            }
-            state.settle(wakers);
-            if let Some(violation) = state.world.violation() {
-                return Err(Broken::Invariant(violation.clone()));
-            }
-            if state.world.trace().events() > max_events {
-                return Err(Broken::TooManyEvents { events: max_events, at: state.world.now() });
-            }
-            if !wakers.is_empty() {
-                return Ok(Some(state.world.now()));
-            }
-        }
+        let reached = state.run_until(limit, max_events, wakers);
+        self.show(&state);
+        reached
     }
 }

@@ -100,11 +100,11 @@ impl Fetcher {
     }
 
     fn put(&mut self, at: FetchPartition) {
-        let partitions = Arc::make_mut(&mut self.partitions);
-        match partitions.binary_search_by_key(&at.id, |at| at.id) {
-            Ok(place) => partitions[place] = at,
+        match self.partitions.binary_search_by_key(&at.id, |at| at.id) {
+            Ok(place) if self.partitions[place] == at => {}
+            Ok(place) => Arc::make_mut(&mut self.partitions)[place] = at,
             Err(place) => {
-                partitions.insert(place, at);
+                Arc::make_mut(&mut self.partitions).insert(place, at);
                 self.topic_ids = None;
             }
         }
@@ -142,10 +142,9 @@ impl Broker {
     /// Sends what each fetcher has to ask.
     pub(super) fn fetch_from_all(&mut self, env: &mut Env<'_, '_>) {
         let now = env.ctx.now();
-        for leader in 0..self.fetchers.len() {
-            if self.fetchers[leader].may_ask(now) {
-                self.fetch_from(NodeId(leader as u32), env);
-            }
+        // Mostly there is none.
+        while let Some(leader) = self.fetchers.iter().position(|fetcher| fetcher.may_ask(now)) {
+            self.fetch_from(NodeId(leader as u32), env);
         }
     }
 
@@ -154,12 +153,11 @@ impl Broker {
         let me = self.me;
         let now = env.ctx.now();
         let fetcher = &self.fetchers[leader.index()];
-        let topic_ids = match &fetcher.topic_ids {
-            Some(known) => Arc::clone(known),
-            None => self.topic_ids(&fetcher.partitions),
-        };
+        if fetcher.topic_ids.is_none() {
+            let ids = self.topic_ids(&fetcher.partitions);
+            self.fetchers[leader.index()].topic_ids = Some(ids);
+        }
         let fetcher = &mut self.fetchers[leader.index()];
-        fetcher.topic_ids = Some(Arc::clone(&topic_ids));
         fetcher.asked = Some(now);
         fetcher.stale.clear();
         let request = FetchRequest {
@@ -170,7 +168,7 @@ impl Broker {
             max_bytes: 10 << 20,
             partitions: Arc::clone(&fetcher.partitions),
             rack: None,
-            topic_ids: Some(topic_ids),
+            topic_ids: fetcher.topic_ids.clone(),
         };
         if !fetcher.timeout_armed {
             fetcher.timeout_armed = true;

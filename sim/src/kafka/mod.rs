@@ -76,6 +76,7 @@ use metadata::{Image, MetadataRecord, PartitionImage, TopicId, TopicSettings};
 use placement::place;
 use protocol::{GroupIx, Msg, PartitionId, TopicIx};
 use quorum::MetadataBatch;
+use replica::Replica;
 use server::Server;
 use squall_bus::{Capabilities, Error, ErrorClass};
 use std::{cell::RefCell, collections::BTreeMap, sync::Arc};
@@ -170,6 +171,10 @@ impl Touch {
     pub const COMMIT: u8 = 8;
     /// The kind of a change of a transactional id.
     pub const TRANSACTION: u8 = 16;
+    /// The kind of a change of a replica in which there were transactions.
+    pub const TRANSACTIONAL: u8 = 32;
+    /// The kind of a change of a replica that was cleaned.
+    pub const CLEANED: u8 = 64;
 }
 
 /// A topic that an administrator asked for.
@@ -384,6 +389,13 @@ fn tell(id: PartitionId, image: &PartitionImage, truth: &Image, names: &Names, c
     }
 }
 
+/// Of which kinds a change of this replica is.
+fn kinds_of(replica: &Replica) -> u8 {
+    let transactional = if replica.producers.transactions().is_some() { Touch::TRANSACTIONAL } else { 0 };
+    let cleaned = if replica.log.sparse_below() > 0 { Touch::CLEANED } else { 0 };
+    Touch::REPLICA | transactional | cleaned
+}
+
 impl Model for Kafka {
     type Msg = Msg;
     type Timer = Timer;
@@ -391,9 +403,12 @@ impl Model for Kafka {
     type Output = Output;
     type Touch = Touch;
 
-    fn kind(touch: &Touch) -> u8 {
+    fn kind(&self, touch: &Touch) -> u8 {
         match touch {
-            Touch::Replica(..) => Touch::REPLICA,
+            Touch::Replica(node, id) => {
+                let broker = self.servers.get(node.index()).and_then(Server::data);
+                broker.and_then(|broker| broker.replica(*id)).map_or(Touch::REPLICA, kinds_of)
+            }
             Touch::Partition(_) => Touch::PARTITION,
             Touch::Group(_) => Touch::GROUP,
             Touch::Commit(_) => Touch::COMMIT,

@@ -142,8 +142,8 @@ pub trait Model: Sized {
     /// What an event changed, for the invariants.
     type Touch: Copy + Ord + Send;
 
-    /// Of which kind a change is, as a bit, so that invariants are told of the kinds that concern them only.
-    fn kind(_: &Self::Touch) -> u8 {
+    /// Of which kinds a change is, as bits, so that invariants are told of the kinds that concern them only.
+    fn kind(&self, _: &Self::Touch) -> u8 {
         u8::MAX
     }
 

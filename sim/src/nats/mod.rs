@@ -200,7 +200,7 @@ impl Model for Nats {
     type Output = Output;
     type Touch = Touch;
 
-    fn kind(touch: &Touch) -> u8 {
+    fn kind(&self, touch: &Touch) -> u8 {
         match touch {
             Touch::Member(..) => Touch::MEMBER,
             Touch::Stored(..) => Touch::STORED,

@@ -31,8 +31,8 @@ use std::{
     future::Future,
     pin::Pin,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     task::{Context, Poll, Waker},
     time::Duration,
@@ -155,7 +155,7 @@ pub(crate) struct Control {
     broken: Mutex<Option<Broken>>,
     /// There is a cause in `broken`, or was.
     is_broken: AtomicBool,
-    root: Mutex<Option<Waker>>,
+    root: OnceLock<Waker>,
     driver: Mutex<Option<Waker>>,
     /// When the driver has to run next, in ns; `u64::MAX` if it need not.
     armed: AtomicU64,
@@ -165,10 +165,16 @@ pub(crate) struct Control {
     stop: AtomicBool,
     /// A task of a process is being polled now.
     polling: AtomicBool,
-    /// The process whose task was polled last.
-    last_polled: Mutex<Option<Arc<str>>>,
+    /// The process whose task was polled last, by its place in `processes`.
+    last_polled: AtomicUsize,
+    processes: Mutex<Vec<Arc<str>>>,
     /// What the run took from its surroundings.
     ambient: Mutex<Ambient>,
+}
+
+/// Counts what one thread alone counts.
+fn count(counter: &AtomicU64) {
+    counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -180,14 +186,15 @@ impl Control {
         Arc::new(Self {
             broken: Mutex::new(None),
             is_broken: AtomicBool::new(false),
-            root: Mutex::new(None),
+            root: OnceLock::new(),
             driver: Mutex::new(None),
             armed: AtomicU64::new(u64::MAX),
             parks: AtomicU64::new(0),
             polls: AtomicU64::new(0),
             stop: AtomicBool::new(false),
             polling: AtomicBool::new(false),
-            last_polled: Mutex::new(None),
+            last_polled: AtomicUsize::new(usize::MAX),
+            processes: Mutex::default(),
             ambient: Mutex::default(),
         })
     }
@@ -201,16 +208,38 @@ impl Control {
     pub(crate) fn break_with(&self, cause: Broken) {
         lock(&self.broken).get_or_insert(cause);
         self.is_broken.store(true, Ordering::Release);
-        let waker = lock(&self.root).take();
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        self.wake_root();
     }
 
     fn wake_root(&self) {
-        if let Some(waker) = &*lock(&self.root) {
+        if let Some(waker) = self.root.get() {
             waker.wake_by_ref();
         }
+    }
+
+    /// A process that tasks will belong to: its number.
+    fn enroll(&self, process: &Arc<str>) -> usize {
+        let mut processes = lock(&self.processes);
+        processes.push(Arc::clone(process));
+        processes.len() - 1
+    }
+
+    /// A task of this process is about to be polled. Every poll passes here, and only the run's own thread polls: plain
+    /// stores do.
+    fn poll_begins(&self, process: usize) {
+        count(&self.polls);
+        self.last_polled.store(process, Ordering::Relaxed);
+        self.polling.store(true, Ordering::Relaxed);
+    }
+
+    fn poll_ends(&self) {
+        self.polling.store(false, Ordering::Relaxed);
+    }
+
+    /// The name of the process whose task was polled last.
+    fn last_polled(&self) -> Option<String> {
+        let last = self.last_polled.load(Ordering::Relaxed);
+        lock(&self.processes).get(last).map(|name| name.to_string())
     }
 
     fn wake_driver(&self) {
@@ -304,13 +333,11 @@ fn host<T: Send + 'static>(
 
 /// Main, polled as the watchdog can see. Its result comes in a box, since what a poll answers is moved at every poll.
 async fn watched<T>(mut main: BoxFuture<'static, T>, control: Arc<Control>) -> Box<T> {
-    let name: Arc<str> = Arc::from(MAIN);
+    let process = control.enroll(&Arc::from(MAIN));
     std::future::poll_fn(|cx| {
-        control.polls.fetch_add(1, Ordering::Relaxed);
-        *lock(&control.last_polled) = Some(Arc::clone(&name));
-        control.polling.store(true, Ordering::Relaxed);
+        control.poll_begins(process);
         let polled = main.as_mut().poll(cx).map(Box::new);
-        control.polling.store(false, Ordering::Relaxed);
+        control.poll_ends();
         polled
     })
     .await
@@ -334,7 +361,7 @@ struct Hook {
 
 impl Hook {
     fn park(&mut self) {
-        self.control.parks.fetch_add(1, Ordering::Relaxed);
+        count(&self.control.parks);
         let Some(base) = self.base else { return };
         let limit = if self.host_timers { host_time(base) } else { Time::MAX };
         let wakers = &mut self.wakers;
@@ -401,11 +428,8 @@ impl<T> Future for Root<T> {
         if std::mem::replace(&mut self.waits, true) && !over {
             return Poll::Pending;
         }
-        let mut root = lock(&self.control.root);
-        if !root.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
-            *root = Some(cx.waker().clone());
-        }
-        drop(root);
+        // The runtime polls its root with the same waker each time.
+        self.control.root.get_or_init(|| cx.waker().clone());
         if let Some(cause) = lock(&self.control.broken).take() {
             self.main.abort();
             return Poll::Ready(Err(cause));

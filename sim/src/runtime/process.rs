@@ -28,6 +28,8 @@ pub type Spawner = Arc<dyn Fn(BoxFuture<'static, ()>) + Send + Sync>;
 pub(crate) struct Life {
     name: Arc<str>,
     number: u32,
+    /// The process' number at the watchdog.
+    process: usize,
     alive: AtomicBool,
     paused: AtomicBool,
     /// Its clients are taking their leave; dropping their handles must not cut that short.
@@ -38,10 +40,11 @@ pub(crate) struct Life {
 }
 
 impl Life {
-    fn new(name: Arc<str>, number: u32) -> Arc<Self> {
+    fn new(name: Arc<str>, number: u32, process: usize) -> Arc<Self> {
         Arc::new(Self {
             name,
             number,
+            process,
             alive: AtomicBool::new(true),
             paused: AtomicBool::new(false),
             leaving: AtomicBool::new(false),
@@ -105,7 +108,7 @@ pub struct Proc {
 impl Proc {
     pub(crate) fn new(name: &str, control: Arc<Control>, spawner: Spawner) -> Self {
         let name: Arc<str> = Arc::from(name);
-        let life = Life::new(Arc::clone(&name), 0);
+        let life = Life::new(Arc::clone(&name), 0, control.enroll(&name));
         Self { name, inner: Arc::new(Mutex::new(Inner { life, crashed: Vec::new() })), control, spawner }
     }
 
@@ -166,7 +169,7 @@ impl Proc {
     pub(crate) fn restart(&self) {
         let mut inner = lock(&self.inner);
         inner.life.alive.store(false, Ordering::Relaxed);
-        let next = Life::new(Arc::clone(&self.name), inner.life.number + 1);
+        let next = Life::new(Arc::clone(&self.name), inner.life.number + 1, inner.life.process);
         let old = std::mem::replace(&mut inner.life, next);
         inner.crashed.push(old);
     }
@@ -209,7 +212,6 @@ impl Future for Task {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
-        this.control.polls.fetch_add(1, Ordering::Relaxed);
         if this.control.stop.load(Ordering::Relaxed) || !this.life.is_alive() {
             this.inner = None;
             return Poll::Ready(());
@@ -224,10 +226,9 @@ impl Future for Task {
             return Poll::Pending;
         }
         let Some(inner) = &mut this.inner else { return Poll::Ready(()) };
-        *lock(&this.control.last_polled) = Some(Arc::clone(&this.life.name));
-        this.control.polling.store(true, Ordering::Relaxed);
+        this.control.poll_begins(this.life.process);
         let polled = catch_unwind(AssertUnwindSafe(|| inner.as_mut().poll(cx)));
-        this.control.polling.store(false, Ordering::Relaxed);
+        this.control.poll_ends();
         match polled {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready(())) => {

@@ -4,7 +4,7 @@
 //! polls, is a task that yields without end; no polls either is a task that blocks the thread. A yielding task
 //! of a process is stopped and its thread ends; a blocked thread cannot be ended and is left behind.
 
-use super::{Broken, Control, lock};
+use super::{Broken, Control};
 use std::{
     sync::{Arc, atomic::Ordering, mpsc},
     time::Duration,
@@ -56,7 +56,7 @@ pub(super) fn watch<T: Send + 'static>(
         if idle < LOOKS {
             continue;
         }
-        let last = lock(&control.last_polled).as_deref().map(str::to_owned);
+        let last = control.last_polled();
         let cause = if !polled {
             let process = last.filter(|_| control.polling.load(Ordering::Relaxed));
             Broken::BlockingCall { process }

@@ -35,7 +35,6 @@ mod named;
 mod processes;
 mod record;
 mod recording;
-mod relay;
 mod replay;
 mod shrink;
 mod sweep;

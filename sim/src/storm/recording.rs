@@ -3,7 +3,7 @@
 //! The service sees exactly what the inner bus gives it. What it does not ask for is not seen either: rebalances
 //! are in the history only if the service takes its consumer's events.
 
-use super::{named::Named, record::Recorder, relay::relay};
+use super::{named::Named, record::Recorder};
 use squall_bus::{
     AckModel, Admin, BoxFuture, Bus, Capabilities, Clock, Consumer, ConsumerConfig, ConsumerEvent, Delivery,
     Error, Outcome, Pending, Position, Producer, ProducerConfig, Record, Sending, Subscription, Transaction,
@@ -74,7 +74,7 @@ impl Producer for RecordingProducer {
         let Some(op) = op else { return sending };
         // What never ends must not keep the recorder alive.
         let recorder = Arc::downgrade(&self.recorder);
-        relay(sending, move |outcome| {
+        sending.seen_by(move |outcome| {
             if let Some(recorder) = recorder.upgrade() {
                 recorder.sent(op, outcome);
             }
@@ -128,7 +128,7 @@ impl RecordingConsumer {
     fn until_it_ends(&self, op: Option<OpId>, pending: Pending<Outcome<()>>) -> Pending<Outcome<()>> {
         let Some(op) = op else { return pending };
         let recorder = Arc::downgrade(&self.recorder);
-        relay(pending, move |outcome| {
+        pending.seen_by(move |outcome| {
             if let Some(recorder) = recorder.upgrade() {
                 recorder.ended(op, outcome);
             }

@@ -32,7 +32,8 @@ struct Verified {
 pub(super) struct Partition {
     /// Of which topic of its name it is.
     topic: Option<TopicId>,
-    entries: Vec<Entry>,
+    /// Shared with those who look at everything anew.
+    entries: Arc<Vec<Entry>>,
     /// The offset behind the last committed record.
     pub(super) end: u64,
     /// How far each node's log was found to equal it, by node.
@@ -204,13 +205,14 @@ impl Partition {
     }
 
     fn extend(&mut self, leader: &Replica) {
+        let entries = Arc::make_mut(&mut self.entries);
         while self.end < leader.high_watermark {
             let Some(entry) = leader.log.entries().get(leader.log.index_of(self.end)) else { break };
             if entry.end_offset() > leader.high_watermark {
                 break;
             }
             self.end = entry.end_offset();
-            self.entries.push(entry.clone());
+            entries.push(entry.clone());
         }
     }
 
@@ -227,7 +229,7 @@ impl Partition {
         // A replica that cannot be looked at may still hold everything.
         let Some(start) = starts.min().flatten() else { return };
         let deleted = self.entries.partition_point(|entry| entry.end_offset() <= start);
-        self.entries.drain(..deleted);
+        Arc::make_mut(&mut self.entries).drain(..deleted);
         for verified in &mut self.verified {
             verified.entries = verified.entries.saturating_sub(deleted);
         }

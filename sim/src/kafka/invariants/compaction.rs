@@ -82,7 +82,7 @@ impl Invariant<Kafka> for Compaction {
     }
 
     fn kinds(&self) -> u8 {
-        Touch::REPLICA
+        Touch::CLEANED
     }
 
     fn after(&mut self, model: &Kafka, _: &[Touch], _: Time) -> Result<(), String> {

@@ -87,7 +87,7 @@ impl Invariant<Kafka> for LastStableOffset {
     }
 
     fn kinds(&self) -> u8 {
-        Touch::REPLICA
+        Touch::TRANSACTIONAL
     }
 
     fn after(&mut self, model: &Kafka, _: &[Touch], _: Time) -> Result<(), String> {

@@ -153,7 +153,7 @@ impl Invariant<Kafka> for Transactions {
     }
 
     fn kinds(&self) -> u8 {
-        Touch::REPLICA | Touch::TRANSACTION
+        Touch::TRANSACTIONAL | Touch::TRANSACTION
     }
 
     fn after(&mut self, model: &Kafka, touched: &[Touch], _: Time) -> Result<(), String> {

@@ -402,7 +402,8 @@ impl<M: Model> World<M> {
     fn check_touched(&mut self) {
         if self.violation.is_none() {
             in_order(&mut self.kernel.touched);
-            let happened = self.kernel.touched.iter().fold(0, |kinds, touched| kinds | M::kind(touched));
+            let Self { kernel: Kernel { touched, .. }, model, .. } = self;
+            let happened = touched.iter().fold(0, |kinds, touched| kinds | model.kind(touched));
             self.check_concerned(happened);
         }
         self.kernel.touched.clear();
