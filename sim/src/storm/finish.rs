@@ -2,7 +2,7 @@
 //! once more with a reader that no fault touched.
 
 use super::record::Recorder;
-use squall_bus::{Cluster, Consumer, ConsumerConfig, Error, Position, Time, Topic, TopicState, Unit};
+use squall_bus::{Clock, Cluster, Consumer, ConsumerConfig, Error, Position, Time, Topic, TopicState, Unit};
 use squall_history::history::Acknowledged;
 use std::{
     collections::BTreeMap,
@@ -13,8 +13,10 @@ use std::{
     time::Duration,
 };
 
-/// How often the cluster is looked at.
+/// How often the cluster is looked at, at first.
 const LOOK: Duration = Duration::from_millis(200);
+/// What has taken long may take as much longer as this part of it until it is looked at again.
+const PATIENCE: u32 = 8;
 /// How long what was acknowledged may be beyond what can be read until it is believed to be gone, from its ack and from
 /// the last healing on: a copy that has nothing to say for so long is no longer in sync, and then its leader does not
 /// wait for it.
@@ -49,24 +51,44 @@ struct Progress {
     next: Position,
 }
 
-impl Finish {
+/// Looking at the cluster again and again, less often the longer it takes.
+pub(super) struct Looks {
+    clock: Arc<dyn Clock>,
+    began: Time,
+    deadline: Time,
+}
+
+impl Looks {
+    pub(super) fn until(cluster: &dyn Cluster, deadline: Time) -> Self {
+        let clock = cluster.clock();
+        Self { began: clock.now(), clock, deadline }
+    }
+
     /// Whether the deadline has come; if not, some time has passed afterwards.
-    pub(super) async fn is_late(&self, deadline: Time) -> bool {
-        let clock = self.cluster.clock();
-        let late = clock.now() >= deadline;
-        if !late {
-            clock.sleep(LOOK).await;
+    pub(super) async fn are_over(&self) -> bool {
+        let now = self.clock.now();
+        if now >= self.deadline {
+            return true;
         }
-        late
+        let next = now + LOOK.max(now.since(self.began) / PATIENCE);
+        self.clock.sleep_until(next.min(self.deadline)).await;
+        false
+    }
+}
+
+impl Finish {
+    fn looks(&self, deadline: Time) -> Looks {
+        Looks::until(&*self.cluster, deadline)
     }
 
     /// Waits until every copy of every unit is in sync; `false` if the deadline came first.
     pub(super) async fn whole(&self, deadline: Time) -> bool {
+        let looks = self.looks(deadline);
         loop {
             if self.is_whole().await {
                 return true;
             }
-            if self.is_late(deadline).await {
+            if looks.are_over().await {
                 return false;
             }
         }
@@ -94,7 +116,7 @@ impl Finish {
         handling: Duration,
         holds: &(dyn Fn() -> bool + Sync),
     ) -> bool {
-        let mut behind = None;
+        let (looks, mut behind) = (self.looks(deadline), None);
         loop {
             if holds() && self.is_caught_up(healed, &mut behind).await {
                 self.handled(handling).await;
@@ -103,7 +125,7 @@ impl Finish {
                     return true;
                 }
             }
-            if self.is_late(deadline).await {
+            if looks.are_over().await {
                 return false;
             }
         }
@@ -195,11 +217,11 @@ impl Finish {
 
     /// The bounds of a unit once its end is settled; a cluster that still elects a leader is asked again until the deadline.
     async fn bounds(&self, unit: &Unit, ends: &Ends, deadline: Time) -> Result<(Position, Position), Error> {
-        let (admin, clock) = (self.cluster.admin(), self.cluster.clock());
+        let (admin, clock, looks) = (self.cluster.admin(), self.cluster.clock(), self.looks(deadline));
         loop {
             let bounds = admin.bounds(unit).await;
             let settled = matches!(bounds, Ok((_, end)) if ends.is_settled(unit, end, clock.now()));
-            if settled || self.is_late(deadline).await {
+            if settled || looks.are_over().await {
                 return bounds;
             }
         }

@@ -58,7 +58,7 @@ use crate::{
     runtime::{Options, ProcWarning},
     targets::{self, Simulated},
 };
-use finish::Finish;
+use finish::{Finish, Looks};
 use processes::{Part, Place, Spread};
 use record::Recorder;
 use squall_bus::{BoxFuture, Cluster, ClusterSpec, Error, Fault, FaultKind, Role, Time, Topic, TopicSpec};
@@ -504,9 +504,9 @@ impl Storm {
             })
             .collect();
         let deadline = Time::ZERO + self.recovery;
-        let admin = finish.cluster.admin();
+        let (admin, looks) = (finish.cluster.admin(), Looks::until(&*finish.cluster, deadline));
         while let Err(error) = admin.create_topics(&specs).await {
-            if finish.is_late(deadline).await {
+            if looks.are_over().await {
                 return Err(Trouble::cluster(error));
             }
         }
