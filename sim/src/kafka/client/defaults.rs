@@ -112,16 +112,6 @@ pub(crate) enum FencedWrite {
     Abortable,
 }
 
-/// How a transactional producer keeps up with the coordinator of its transactions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum CoordinatorSearch {
-    /// It stays connected to it. So long after the connection is lost, after an attempt to connect fails and after an
-    /// answer that names none, it asks who coordinates; not between the attempts (librdkafka).
-    Watched(Duration),
-    /// It asks when a request needs to know (Java).
-    AsNeeded,
-}
-
 /// Which partitioner a library uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Partitioning {
@@ -183,8 +173,10 @@ pub(crate) struct ProducerDefaults {
     pub(crate) delivery_within_transaction: bool,
     /// What a fenced producer's batch does.
     pub(crate) fenced_write: FencedWrite,
-    /// How it keeps up with its transactions' coordinator.
-    pub(crate) coordinator: CoordinatorSearch,
+    /// A transactional producer stays connected to its coordinator. So long after the connection is lost, after an attempt
+    /// to connect fails and after an answer that names none, it asks who coordinates; not between the attempts
+    /// (librdkafka). Otherwise it asks when a request needs to know (Java).
+    pub(crate) coordinator_search: Option<Duration>,
     /// How long a topic may be unknown before its records fail.
     pub(crate) unknown_topic: Duration,
     /// What the library calls a record whose time was up.
@@ -310,7 +302,7 @@ const RDKAFKA_PRODUCER: ProducerDefaults = ProducerDefaults {
     transaction_version: TransactionVersion::V1,
     delivery_within_transaction: true,
     fenced_write: FencedWrite::Fatal,
-    coordinator: CoordinatorSearch::Watched(ms(500)),
+    coordinator_search: Some(ms(500)),
     unknown_topic: ms(30_000),
     timeout_code: "_MSG_TIMED_OUT",
     transport_code: "_TRANSPORT",
@@ -343,7 +335,7 @@ const JAVA_PRODUCER: ProducerDefaults = ProducerDefaults {
     transaction_version: TransactionVersion::V2,
     delivery_within_transaction: false,
     fenced_write: FencedWrite::Abortable,
-    coordinator: CoordinatorSearch::AsNeeded,
+    coordinator_search: None,
     unknown_topic: ms(60_000),
     timeout_code: "REQUEST_TIMED_OUT",
     transport_code: "NETWORK_EXCEPTION",

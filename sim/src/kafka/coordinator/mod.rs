@@ -396,10 +396,13 @@ impl Coordinator {
                 self.work.push_back(commit_answer(conn, &offsets, error));
             }
             Pending::Consumer(record, answer) => {
-                let Some(group) = shard.groups.get_mut(&record.group) else { return };
                 let id = record.group;
+                let Shard { groups, pending, .. } = shard;
+                let Some(group) = groups.get_mut(&id) else { return };
                 match &mut group.consumer {
-                    Some(group) if error.is_error() => group.undo(rules, now),
+                    Some(group) if error.is_error() => {
+                        group.undo(last_written(pending, id), answer.is_none(), rules, now);
+                    }
                     Some(group) => group.persisted(record),
                     None => {}
                 }
@@ -419,6 +422,14 @@ impl Coordinator {
             }
         }
     }
+}
+
+/// A group of the consumer protocol as the log has it last, if that is not committed yet.
+fn last_written(pending: &BTreeMap<u64, Pending>, id: GroupIx) -> Option<&ConsumerGroupRecord> {
+    pending.values().rev().find_map(|pending| match pending {
+        Pending::Consumer(record, _) if record.group == id => Some(&**record),
+        _ => None,
+    })
 }
 
 /// What a failed append means for a group's client.

@@ -64,6 +64,18 @@ fn bites_in(fully: bool, invariant: &str, words: &str, plant: &impl Fn(&mut Benc
     assert!(what.contains(words), "fully: {fully}; {what}");
 }
 
+/// Plants a piece of state into the leader while nothing is written, and expects that to be noticed.
+fn bites_at_rest(invariant: &str, plant: impl Fn(&mut Replica, NodeId)) {
+    let mut bench = bench(&[], true);
+    bench.write(2);
+    assert_eq!(noticed(&mut bench), None, "nothing is planted yet");
+    let leader = bench.leader;
+    plant(replica(&mut bench, leader), leader);
+    bench.lab.run(millis(600));
+    let violation = bench.lab.world.violation().expect("it is noticed");
+    assert_eq!(violation.invariant, invariant, "{}", violation.what);
+}
+
 /// A batch of one record under this stamp, at the end of a replica's log, whatever its broker thinks of it.
 fn append(bench: &mut Bench, node: NodeId, batch: Batch) {
     let rules = bench.lab.kafka().shared.rules.clone();
@@ -107,16 +119,8 @@ fn b2_log_matching_finds_another_record_below_the_high_watermark() {
 
 #[test]
 fn b3_high_watermark_sane_finds_one_beyond_the_log() {
-    let mut bench = bench(&[], true);
-    bench.write(2);
-    assert_eq!(noticed(&mut bench), None);
-    let leader = bench.leader;
-    let replica = replica(&mut bench, leader);
-    replica.high_watermark = replica.log.end() + 1;
-    // Nothing is written: every in-sync replica has what there is.
-    bench.lab.run(millis(600));
-    let violation = bench.lab.world.violation().expect("it is noticed");
-    assert_eq!(violation.invariant, "HighWatermarkSane", "{}", violation.what);
+    // Every in-sync replica has what there is.
+    bites_at_rest("HighWatermarkSane", |replica, _| replica.high_watermark = replica.log.end() + 1);
 }
 
 /// A member of the in-sync replicas lost what is committed, or has something else behind its own high watermark; no
@@ -264,14 +268,8 @@ fn a5_metadata_log_matching_finds_a_batch_that_the_leader_never_wrote() {
 
 #[test]
 fn b3_replication_quorum_superset_finds_a_leader_that_counts_too_few() {
-    let mut bench = bench(&[], true);
-    bench.write(2);
-    assert_eq!(noticed(&mut bench), None);
-    let leader = bench.leader;
-    replica(&mut bench, leader).isr = NodeSet::EMPTY.with(leader);
-    bench.lab.run(millis(600));
-    let violation = bench.lab.world.violation().expect("it is noticed");
-    assert_eq!(violation.invariant, "ReplicationQuorumSuperset", "{}", violation.what);
+    let alone = |replica: &mut Replica, leader| replica.isr = NodeSet::EMPTY.with(leader);
+    bites_at_rest("ReplicationQuorumSuperset", alone);
 }
 
 /// Three keys, the last record of one of them taken away by a cleaner that errs.

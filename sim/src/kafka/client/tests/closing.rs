@@ -16,9 +16,7 @@ fn config(profile: ClientProfile) -> ProducerConfig {
 #[test]
 fn c5_a_full_buffer_says_when_there_is_room() {
     for profile in PROFILES {
-        let mut stage = Stage::new(1, 1, 1);
-        let producer = stage.producer(ProducerConfig { buffer: 2, ..config(profile) }, |_| ());
-        stage.run(SECOND);
+        let (mut stage, producer) = Stage::of_producer(ProducerConfig { buffer: 2, ..config(profile) });
         let before = stage.rooms;
         assert!(stage.send_and_wait(producer, 1).1.is_ok());
         assert_eq!(stage.rooms, before, "it was not full");
@@ -37,10 +35,8 @@ fn c5_a_full_buffer_says_when_there_is_room() {
 #[test]
 fn c1_a_close_sends_what_lingers_and_waits_for_it() {
     for profile in PROFILES {
-        let mut stage = Stage::new(1, 1, 1);
         let config = ProducerConfig { linger: Some(100 * SECOND), ..config(profile) };
-        let producer = stage.producer(config, |_| ());
-        stage.run(SECOND);
+        let (mut stage, producer) = Stage::of_producer(config);
         let ops: Vec<u64> = (0..3).map(|value| stage.send(producer, value)).collect();
         stage.run(SECOND);
         assert!(stage.sent.is_empty() && stage.log().is_empty(), "it lingers");

@@ -103,9 +103,7 @@ fn a_record_that_never_left_fails_and_one_that_did_is_unknown() {
 
 #[test]
 fn what_the_client_refuses_fails() {
-    let mut stage = Stage::new(1, 1, 1);
-    let producer = stage.producer(config(), |_| ());
-    stage.run(SECOND);
+    let (mut stage, producer) = Stage::of_producer(config());
     let mut record = Record::new(&Topic::new(super::stage::TOPIC), None, Bytes::from(vec![0; 1_000_001]));
     stage.world.call(producer, crate::model::Call::Send(crate::model::OpId(900), record.clone()));
     record.value = Bytes::new();
@@ -195,9 +193,7 @@ fn a_frozen_leader_pins_a_window_of_one() {
 
 #[test]
 fn c5_room_is_what_the_buffer_leaves() {
-    let mut stage = Stage::new(1, 1, 1);
-    let producer = stage.producer(ProducerConfig { buffer: 2, ..config() }, |_| ());
-    stage.run(SECOND);
+    let (mut stage, producer) = Stage::of_producer(ProducerConfig { buffer: 2, ..config() });
     stage.world.pause(NodeId(0));
     stage.send(producer, 1);
     assert_eq!(stage.state(producer).has_room(), Ok(true));

@@ -86,10 +86,8 @@ fn c3_a_desynchronized_producer_ends_or_recovers() {
 #[test]
 fn c3_after_a_timeout_the_sequence_begins_anew() {
     for profile in BOTH {
-        let mut stage = Stage::new(1, 1, 1);
         let config = ProducerConfig { delivery_timeout: Some(3 * SECOND), ..config(profile) };
-        let producer = stage.producer(config, |_| ());
-        stage.run(SECOND);
+        let (mut stage, producer) = Stage::of_producer(config);
         assert!(stage.send_and_wait(producer, 0).1.is_ok());
         stage.world.pause(NodeId(0));
         let lost = stage.send(producer, 1);

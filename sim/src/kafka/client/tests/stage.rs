@@ -40,6 +40,14 @@ impl Stage {
         Self { world, ops: 0, sent: BTreeMap::new(), done: BTreeMap::new(), rooms: 0 }
     }
 
+    /// One broker with one partition, and a producer that had a second to connect.
+    pub(super) fn of_producer(config: ProducerConfig) -> (Self, NodeId) {
+        let mut stage = Self::new(1, 1, 1);
+        let producer = stage.producer(config, |_| ());
+        stage.run(Duration::from_secs(1));
+        (stage, producer)
+    }
+
     pub(super) fn producer(&mut self, config: ProducerConfig, change: impl FnOnce(&mut Producer)) -> NodeId {
         let mut client = Client::producer(config, &self.world.model().shared).expect("a fine configuration");
         if let Client::Producer(producer) = &mut client {

@@ -200,6 +200,14 @@ fn begun(stage: &mut Stage, name: &str, profile: ClientProfile, timeout: Option<
     node
 }
 
+/// A transaction of `producer-1` in which one record has arrived.
+fn open(seed: u64, profile: ClientProfile, timeout: Option<Duration>) -> (Stage, NodeId) {
+    let mut stage = Stage::new(seed);
+    let producer = begun(&mut stage, "producer-1", profile, timeout);
+    assert_eq!(stage.send(producer), "ok");
+    (stage, producer)
+}
+
 #[test]
 fn d5_both_libraries_show_committed_records_and_skip_markers() {
     for profile in [Native, Java] {
@@ -355,9 +363,7 @@ fn d1_librdkafka_hears_of_a_new_coordinator_only_after_an_attempt_to_reach_the_o
 #[test]
 fn d1_a_commit_without_an_answer_is_unknown_and_goes_on() {
     for profile in [Native, Java] {
-        let mut stage = Stage::new(5);
-        let producer = begun(&mut stage, "producer-1", profile, Some(600 * SECOND));
-        assert_eq!(stage.send(producer), "ok");
+        let (mut stage, producer) = open(5, profile, Some(600 * SECOND));
         let brokers: Vec<NodeId> = (0..3).map(NodeId).collect();
         brokers.iter().for_each(|broker| stage.world.cut(producer, *broker));
         assert_eq!(stage.call(producer, TxnCall::Commit), "retriable _TIMED_OUT?", "{profile:?}");
@@ -395,9 +401,7 @@ fn d3_records_outside_a_transaction_are_refused() {
 #[test]
 fn d3_an_abort_drops_what_was_not_sent() {
     for profile in [Native, Java] {
-        let mut stage = Stage::new(8);
-        let producer = begun(&mut stage, "producer-1", profile, None);
-        assert_eq!(stage.send(producer), "ok");
+        let (mut stage, producer) = open(8, profile, None);
         let leader = stage.role("leader(shipments/0)");
         stage.world.cut(producer, leader);
         let op = stage.send_to(producer, "shipments");
@@ -416,9 +420,7 @@ fn d3_an_abort_drops_what_was_not_sent() {
 #[test]
 fn d3_an_abort_gives_up_what_was_sent_before() {
     for profile in [Native, Java] {
-        let mut stage = Stage::new(8);
-        let producer = begun(&mut stage, "producer-1", profile, None);
-        assert_eq!(stage.send(producer), "ok");
+        let (mut stage, producer) = open(8, profile, None);
         let leader = stage.role("leader(orders/0)");
         stage.world.pause(leader);
         let op = stage.send_to(producer, "orders");
@@ -438,9 +440,7 @@ fn d3_an_abort_gives_up_what_was_sent_before() {
 #[test]
 fn d3_a_commit_fails_with_a_record_that_is_given_up() {
     for profile in [Native, Java] {
-        let mut stage = Stage::new(8);
-        let producer = begun(&mut stage, "producer-1", profile, Some(600 * SECOND));
-        assert_eq!(stage.send(producer), "ok");
+        let (mut stage, producer) = open(8, profile, Some(600 * SECOND));
         let leader = stage.role("leader(shipments/0)");
         stage.world.cut(producer, leader);
         let op = stage.send_to(producer, "shipments");

@@ -20,13 +20,12 @@ use super::{Step, Transactions};
 use crate::{
     kafka::{
         Shared,
-        client::{Io, defaults::CoordinatorSearch, net::Happened, producer::Producer},
+        client::{Io, net::Happened, producer::Producer},
         protocol::RequestBody,
         txn::messages::TxnRequest,
     },
     kernel::NodeId,
 };
-use std::time::Duration;
 
 impl Transactions {
     /// Whether a request of this kind is under way; the search for the coordinator goes on beside the others.
@@ -36,14 +35,6 @@ impl Transactions {
 }
 
 impl Producer {
-    /// After what time a producer that watches its coordinator asks for it.
-    fn watches(&self) -> Option<Duration> {
-        match self.settings.library.coordinator {
-            CoordinatorSearch::Watched(after) => Some(after),
-            CoordinatorSearch::AsNeeded => None,
-        }
-    }
-
     /// A request waits for the coordinator to be known.
     pub(super) fn need_coordinator(&mut self, io: &mut dyn Io) {
         if self.txn.as_ref().is_some_and(|txn| txn.search_at.is_none()) {
@@ -72,7 +63,7 @@ impl Producer {
 
     /// Asks in a while, unless it is about to; `false` if nobody watches.
     fn search_later(&mut self, io: &mut dyn Io) -> bool {
-        let Some(after) = self.watches() else { return false };
+        let Some(after) = self.settings.library.coordinator_search else { return false };
         let Some(txn) = &mut self.txn else { return false };
         let at = *txn.search_at.get_or_insert(io.now() + after);
         self.wake_txn(at, io);
@@ -95,7 +86,7 @@ impl Producer {
 
     /// The question who coordinates went down with its connection.
     pub(super) fn search_unanswered(&mut self, io: &mut dyn Io) {
-        if self.watches().is_some() {
+        if self.settings.library.coordinator_search.is_some() {
             self.coordinator_is_none(io);
         } else {
             self.txn_back_off(true, None, io);
@@ -127,7 +118,7 @@ impl Producer {
     }
 
     fn keep_connected(&mut self, io: &mut dyn Io) {
-        if self.watches().is_some() {
+        if self.settings.library.coordinator_search.is_some() {
             let slot = self.net.conns.coordinator();
             self.net.conns.want(slot, io);
         }

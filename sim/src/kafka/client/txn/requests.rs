@@ -38,7 +38,7 @@ impl Producer {
             let at = txn.not_before;
             return self.wake_txn(at, io);
         }
-        self.take_step(step, io, shared);
+        self.take_step(step, io);
     }
 
     fn next_step(&self) -> Option<Step> {
@@ -61,7 +61,7 @@ impl Producer {
         (matches!(txn.phase, Phase::Ending { .. }) && drained).then_some(Step::End)
     }
 
-    fn take_step(&mut self, step: Step, io: &mut dyn Io, shared: &Shared) {
+    fn take_step(&mut self, step: Step, io: &mut dyn Io) {
         let Some(txn) = &self.txn else { return };
         if step == Step::Offsets {
             let Some(positions) = &txn.positions else { return };
@@ -74,14 +74,14 @@ impl Producer {
             if !self.net.conns.is_up(slot) {
                 return self.net.conns.want(slot, io);
             }
-            return self.ask_txn(slot, step, io, shared);
+            return self.ask_txn(slot, step, io);
         }
         if !txn.coordinator_known {
             return self.need_coordinator(io);
         }
         let slot = self.net.conns.coordinator();
         if self.net.conns.is_up(slot) {
-            self.ask_txn(slot, step, io, shared);
+            self.ask_txn(slot, step, io);
         } else {
             self.net.conns.want(slot, io);
         }
@@ -94,7 +94,7 @@ impl Producer {
         true
     }
 
-    fn ask_txn(&mut self, slot: Slot, step: Step, io: &mut dyn Io, _: &Shared) {
+    fn ask_txn(&mut self, slot: Slot, step: Step, io: &mut dyn Io) {
         let producer = self.txn_identity();
         let Some(txn) = &mut self.txn else { return };
         let body = match (&step, txn.phase) {

@@ -10,9 +10,12 @@
 //! - A member is led to the target in steps (`reconcile`): it is told what to give up, confirms that it has, and then
 //!   gets what is free. A partition is free when nobody is assigned it or is still giving it up.
 //! - A member that is silent for the session, or takes longer to give up than its own rebalance timeout, is out.
-//! - Whatever changes is kept in the log before anybody hears of it; what the log did not take is undone.
+//! - Whatever changes is kept in the log before anybody hears of it. What the log refuses is undone: the group is as it
+//!   was last written, which may be on its way still. Time goes on for who is a member then; who was to be put out is
+//!   so again after [`RETRY_BACKOFF`].
 //!
-//! Source: KIP-848, `GroupMetadataManager`, `ConsumerGroup` and `CurrentAssignmentBuilder` of Apache Kafka 4.
+//! Source: KIP-848, `GroupMetadataManager`, `ConsumerGroup` and `CurrentAssignmentBuilder` of Apache Kafka 4; its
+//! `CoordinatorRuntime` goes back to the last written offset when an append fails, and leaves timers as they are.
 
 mod heartbeat;
 mod reconcile;
@@ -33,6 +36,9 @@ use std::{
 
 /// The member epoch of a static member that said it will be back.
 pub(super) const AWAY: i32 = -2;
+
+/// After a timer's change was refused by the log the coordinator tries it again (`CoordinatorTimer` of Apache Kafka).
+const RETRY_BACKOFF: Duration = Duration::from_millis(500);
 
 /// How far a member is with what it was told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -123,16 +129,22 @@ impl ConsumerGroup {
             limits: BTreeMap::new(),
             kept: Arc::clone(record),
         };
-        group.limit_all(rules, now);
+        group.limit_all(now + rules.consumer_session, now);
         group
     }
 
-    fn limit_all(&mut self, rules: &Rules, now: Time) {
-        let limits = |member: &ConsumerMember| Limits {
-            session: now + rules.consumer_session,
-            revocation: (member.state == Reconciliation::Unrevoked).then(|| now + member.rebalance_timeout),
-        };
-        self.limits = self.record.members.iter().map(|(id, member)| (*id, limits(member))).collect();
+    /// Every member has its time limits, and nobody else; a session that begins ends then.
+    fn limit_all(&mut self, session: Time, now: Time) {
+        let members = self.record.members.iter();
+        let limits = members.map(|(id, member)| {
+            let running = self.limits.get(id);
+            let revocation = (member.state == Reconciliation::Unrevoked).then(|| {
+                let running = running.and_then(|limits| limits.revocation);
+                running.unwrap_or(now + member.rebalance_timeout)
+            });
+            (*id, Limits { session: running.map_or(session, |limits| limits.session), revocation })
+        });
+        self.limits = limits.collect();
     }
 
     /// The log took the group as it was then.
@@ -140,10 +152,19 @@ impl ConsumerGroup {
         self.kept = record;
     }
 
-    /// The log did not take what changed last: the group is as it was before.
-    pub(in crate::kafka) fn undo(&mut self, rules: &Rules, now: Time) {
-        self.record = ConsumerGroupRecord::clone(&self.kept);
-        self.limit_all(rules, now);
+    /// The log refused what changed last: the group is as it was `written` before, if that is still on its way, or as
+    /// the log has taken it. Who was to be put out for its time (`by_timer`) is so again soon; who wanted to leave stays
+    /// for a session (Kafka keeps no time for it until it speaks again).
+    pub(in crate::kafka) fn undo(
+        &mut self,
+        written: Option<&ConsumerGroupRecord>,
+        by_timer: bool,
+        rules: &Rules,
+        now: Time,
+    ) {
+        self.record = written.unwrap_or(&self.kept).clone();
+        let session = if by_timer { RETRY_BACKOFF } else { rules.consumer_session };
+        self.limit_all(now + session, now);
     }
 
     /// What the log has taken.

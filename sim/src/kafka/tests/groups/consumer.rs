@@ -5,7 +5,11 @@ use crate::kafka::protocol::{ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbe
 
 /// A group over six partitions.
 pub(super) fn six(seed: u64) -> Groups {
-    let mut groups = Groups::new(seed);
+    six_with(Lab::new(seed))
+}
+
+pub(super) fn six_with(lab: Lab) -> Groups {
+    let mut groups = Groups::with(lab);
     groups.topic = groups.lab.topic_of("six", 6, 3, 2, &[]);
     groups.lab.run(secs(3));
     groups
@@ -280,12 +284,7 @@ fn e6_the_epochs_outlive_their_coordinator() {
     groups.enter(a);
     groups.enter(b);
     assert_eq!(groups.commit(a.probe, Some((a.id, 1)), 5), ErrorCode::None);
-    let old = groups.coordinator;
-    groups.lab.world.kill(old);
-    while groups.coordinator == old || groups.committed(a.probe).is_err() {
-        groups.lab.run(secs(3));
-        groups.find(a.probe);
-    }
+    groups.fail_over(a.probe);
     let told = groups.beat(a, 1, None);
     assert_eq!((told.error, told.epoch), (ErrorCode::None, 1));
     let kept = told.assignment;
@@ -297,9 +296,7 @@ fn e6_the_epochs_outlive_their_coordinator() {
 #[test]
 fn e6_moving_before_the_release_breaks_the_invariant() {
     let rules = Rules { consumer_waits_for_release: false, ..kafka_4_3_test_cluster() };
-    let mut groups = Groups::with(Lab::with(11, 3, rules));
-    groups.topic = groups.lab.topic_of("six", 6, 3, 2, &[]);
-    groups.lab.run(secs(3));
+    let mut groups = six_with(Lab::with(11, 3, rules));
     groups.lab.strict = false;
     let (a, b) = (groups.member(1), groups.member(2));
     groups.enter(a);

@@ -149,12 +149,7 @@ fn e7_a_coordinator_that_replays_wrongly_jumps_back() {
         let probe = groups.lab.probe();
         assert_eq!(groups.commit(probe, None, 3), ErrorCode::None);
         assert_eq!(groups.commit(probe, None, 9), ErrorCode::None);
-        let old = groups.coordinator;
-        groups.lab.world.kill(old);
-        while groups.coordinator == old || groups.committed(probe).is_err() {
-            groups.lab.run(millis(100));
-            groups.find(probe);
-        }
+        groups.fail_over(probe);
         assert_eq!(groups.committed(probe), Ok(Some(after)));
     }
 }
@@ -235,10 +230,7 @@ fn e7_offsets_expire_under_the_next_coordinator() {
     assert_eq!(groups.commit(probe, None, 9), ErrorCode::None);
     let old = groups.coordinator;
     groups.lab.world.stop(old);
-    while groups.coordinator == old || groups.committed(probe).is_err() {
-        groups.lab.run(millis(100));
-        groups.find(probe);
-    }
+    groups.moves_on(old, probe);
     assert_eq!(groups.committed(probe), Ok(Some(9)));
     groups.lab.run(secs(700));
     assert_eq!(groups.committed(probe), Ok(None));
