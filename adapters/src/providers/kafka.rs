@@ -49,6 +49,9 @@ pub struct KafkaOptions {
     /// Whether every node has a disk of its own, which can lose its power; [`super::disks::lacking`] tells whether
     /// that can be.
     pub own_disks: bool,
+    /// Whether there are to be clients of Kafka's own Java library too; [`super::java_program::lacking`] tells whether that
+    /// can be. Whoever opens the clients starts their process.
+    pub java_clients: bool,
     /// Further settings of the brokers, by Kafka's own names; they win over the provider's.
     pub settings: BTreeMap<String, String>,
     /// How long the cluster may take to become ready.
@@ -64,6 +67,7 @@ impl Default for KafkaOptions {
             heap_mib: 256,
             links: false,
             own_disks: false,
+            java_clients: false,
             settings: BTreeMap::new(),
             ready_within: Duration::from_secs(60),
             cache: None,
