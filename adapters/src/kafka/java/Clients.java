@@ -88,13 +88,15 @@ final class Clients {
             new Thread(client, command.verb + "-" + command.handle).start();
         }
         Client client = CLIENTS.get(command.handle);
-        if (client != null) {
-            client.commands.add(command);
-            if (command.is("end")) {
-                CLIENTS.remove(command.handle);
-                client.end();
-            }
+        if (client == null) {
+            return;
         }
+        if (command.is("end")) {
+            CLIENTS.remove(command.handle);
+            client.end();
+        }
+        // Also the last one: who waits for a command has to hear of the end.
+        client.commands.add(command);
     }
 }
 
