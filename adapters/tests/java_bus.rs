@@ -11,8 +11,8 @@ use squall_adapters::{
     },
 };
 use squall_bus::{
-    Admin, Bus, ClientProfile, ConsumerConfig, ConsumerEvent, Error, GroupProtocol, Isolation,
-    Outcome, Producer, ProducerConfig, Record, Topic, TopicSpec, Unit,
+    Admin, Bus, ClientProfile, ConsumerConfig, ConsumerEvent, Error, GroupProtocol, Isolation, Outcome,
+    Producer, ProducerConfig, Record, Topic, TopicSpec, Unit,
 };
 use std::{collections::BTreeMap, sync::Arc, sync::OnceLock, time::Duration};
 use tokio::time::timeout;
@@ -162,4 +162,3 @@ async fn settings_that_java_refuses_are_refused_with_its_sentence_and_a_crash_cl
     let (_, end) = cluster().0.admin().bounds(&Unit::new(&orders, 0)).await.expect("an answer");
     assert_eq!(end.0, 1);
 }
-
