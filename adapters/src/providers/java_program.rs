@@ -132,8 +132,8 @@ pub fn skips_for_want_of_java_clients() -> bool {
     true
 }
 
-/// Whether this Java can compile.
-fn compiler(java: &Java) -> Result<(), ProviderError> {
+/// Checks that this Java can compile.
+pub(super) fn compiler(java: &Java) -> Result<(), ProviderError> {
     let output = Command::new(java.program()).arg("--list-modules").output();
     let output =
         output.map_err(ProviderError::io(format!("run {} --list-modules", java.program().display())))?;

@@ -51,10 +51,9 @@ impl JavaClients {
         }
         reader.get_ref().set_read_timeout(None).map_err(io)?;
         let doors: Arc<Mutex<Doors>> = Arc::default();
-        let (answers, listening) =
-            (Arc::clone(&doors), move |doors: Arc<Mutex<Doors>>| listen(reader, &doors));
-        let spawned = thread::Builder::new().name("squall-java".to_owned()).spawn(move || listening(answers));
-        spawned.map_err(io)?;
+        let answers = Arc::clone(&doors);
+        let listening = move || listen(reader, &answers);
+        thread::Builder::new().name("squall-java".to_owned()).spawn(listening).map_err(io)?;
         let link = Link { writer: Mutex::new(writer), doors, next: AtomicU64::new(1), _program: program };
         Ok(Self(Arc::new(link)))
     }
