@@ -62,6 +62,9 @@ pub struct ClusterSpec {
     pub fsync: Fsync,
     /// Whether nodes are to lose their power: real ones then need disks of their own.
     pub loses_power: bool,
+    /// Whether some of its clients have the profile [`ClientProfile::Java`](crate::ClientProfile::Java): a real cluster
+    /// then makes that library ready too.
+    pub java_clients: bool,
     /// Which version of the bus, by the name of its profile; the newest one unless said.
     pub profile: Option<String>,
     /// The brokers' configuration, by the bus's own names.
@@ -78,6 +81,7 @@ impl ClusterSpec {
             nodes,
             fsync: Fsync::Lazy,
             loses_power: false,
+            java_clients: false,
             profile: None,
             config: BTreeMap::new(),
             bug: None,

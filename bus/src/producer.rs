@@ -30,7 +30,8 @@ impl fmt::Display for Acks {
     }
 }
 
-/// Whose habits a simulated client has. Real adapters are what they are and ignore it.
+/// Whose habits a client has. In the simulator all of them; on real brokers of Kafka [`Java`](Self::Java) is Kafka's own
+/// Java client where a cluster was started with it, and everything else is the adapter's own client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum ClientProfile {
     /// The client that the adapter of the real bus uses: librdkafka for Kafka.

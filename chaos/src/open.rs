@@ -64,6 +64,7 @@ fn start(bus: &str, spec: ClusterSpec, progress: &dyn Fn(&str)) -> Result<LiveCl
             let mut options = squall_adapters::providers::kafka::KafkaOptions {
                 nodes: spec.nodes,
                 own_disks: spec.loses_power,
+                java_clients: spec.java_clients,
                 settings: spec.config,
                 ..Default::default()
             };

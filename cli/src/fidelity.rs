@@ -92,13 +92,23 @@ fn refreshed(
     }
     show.finish();
     let record = Record {
-        version: providers::version(entry.bus),
+        version: version(entry, situation),
         date: time::OffsetDateTime::now_utc().date().to_string(),
         command: format!("squall fidelity {} --refresh --runs {}", entry.name, args.runs),
         runs,
     };
     write(&args.records.join(entry.record_file()), &record)?;
     Ok(record)
+}
+
+/// What ran.
+fn version(entry: &Entry, situation: &Situation) -> String {
+    let mut version = providers::version(entry.bus);
+    if situation.scenario.has_java_clients() {
+        version.push_str(", Java client ");
+        version.push_str(providers::jars::KAFKA_VERSION);
+    }
+    version
 }
 
 fn write(file: &Path, record: &Record) -> Result<(), Failure> {

@@ -9,6 +9,8 @@
 //!   that is stuck exceeds `max.poll.interval.ms` as it would with the client alone. See [`consumer`].
 //! - Acks are prefixes: `ack` commits the position behind the delivery. There is no nack, term or extend.
 //! - Keys are spread by `murmur2_random`, as Kafka's Java client does.
+//! - A client of [`ClientProfile::Java`] is one of Kafka's own Java library, where the bus has a process of these
+//!   ([`KafkaConfig::java`], [`java`]); elsewhere it is librdkafka's, as for every other profile.
 //!
 //! A crash, and dropping a consumer's last handle, end the client without telling anybody what it read or
 //! sent. librdkafka itself sends a last LeaveGroup on the way out whenever it still reaches the coordinator;
@@ -17,6 +19,7 @@
 mod config;
 pub mod consumer;
 mod context;
+pub mod java;
 mod offload;
 mod producer;
 
@@ -26,11 +29,12 @@ use crate::{
     wire::{WireAdmin, codes},
 };
 use consumer::KafkaConsumer;
+use java::{JavaBus, JavaClients};
 use producer::KafkaProducer;
 use rdkafka::error::KafkaError;
 use squall_bus::{
-    AckModel, Admin, Bus, Capabilities, Capability, Clock, Consumer, ConsumerConfig, Error, ErrorClass,
-    Producer, ProducerConfig,
+    AckModel, Admin, Bus, Capabilities, Capability, ClientProfile, Clock, Consumer, ConsumerConfig, Error,
+    ErrorClass, Producer, ProducerConfig,
 };
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
@@ -47,6 +51,8 @@ pub struct KafkaConfig {
     pub admin: Arc<dyn Admin>,
     /// Makes the client id from the client's name.
     pub client_id: Arc<dyn Fn(&str) -> String + Send + Sync>,
+    /// The process with the run's clients of Kafka's own Java library, if it has any.
+    pub java: Option<JavaClients>,
 }
 
 impl KafkaConfig {
@@ -58,6 +64,7 @@ impl KafkaConfig {
             clock: RealClock::new(),
             admin: Arc::new(WireAdmin::discover(bootstrap)?),
             client_id: Arc::new(str::to_owned),
+            java: None,
         })
     }
 }
@@ -74,6 +81,7 @@ pub struct KafkaBus {
     config: KafkaConfig,
     capabilities: Capabilities,
     handles: Arc<Handles>,
+    java: Option<JavaBus>,
 }
 
 /// What one process has open.
@@ -83,19 +91,31 @@ impl KafkaBus {
     /// The way into this cluster.
     #[must_use]
     pub fn new(config: KafkaConfig) -> Self {
-        Self { config, capabilities: capabilities(&[]), handles: Arc::default() }
+        let java = config.java.clone().map(JavaBus::new);
+        Self { config, capabilities: capabilities(&[]), handles: Arc::default(), java }
     }
 
     /// Ends every client that this process opened, without ceremony: what was sent and not acknowledged stays
     /// without outcome, nothing is committed. Handles answer that they are closed.
     pub fn crash(&self) {
         self.handles.crash();
+        if let Some(java) = &self.java {
+            java.crash();
+        }
     }
 
     /// Ends every client in good order: what was sent gets its outcome if it comes within `patience`, groups
     /// are left.
     pub async fn stop(&self, patience: Duration) {
         self.handles.stop(&self.config.clock, patience).await;
+        if let Some(java) = &self.java {
+            java.stop(&self.config.clock, patience).await;
+        }
+    }
+
+    /// The Java clients, for a client of this profile.
+    fn java(&self, profile: ClientProfile) -> Option<&JavaBus> {
+        self.java.as_ref().filter(|_| profile == ClientProfile::Java)
     }
 }
 
@@ -116,6 +136,9 @@ impl Bus for KafkaBus {
 
     fn producer(&self, config: ProducerConfig) -> Result<Arc<dyn Producer>, Error> {
         self.handles.check_alive()?;
+        if let Some(java) = self.java(config.profile) {
+            return java.producer(&self.config, &config);
+        }
         let producer = Arc::new(KafkaProducer::open(&self.config, &config, Arc::clone(&self.handles))?);
         self.handles.producers.remember(&producer);
         Ok(producer)
@@ -123,6 +146,9 @@ impl Bus for KafkaBus {
 
     fn consumer(&self, config: ConsumerConfig) -> Result<Arc<dyn Consumer>, Error> {
         self.handles.check_alive()?;
+        if let Some(java) = self.java(config.profile) {
+            return java.consumer(&self.config, &config);
+        }
         let consumer = Arc::new(KafkaConsumer::open(&self.config, &config)?);
         self.handles.consumers.remember(&consumer);
         Ok(consumer)

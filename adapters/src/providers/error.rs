@@ -164,6 +164,14 @@ pub enum ProviderError {
         /// What there is.
         known: String,
     },
+    /// A program of Squall's own did not begin its work.
+    #[error("the Java program {name} did not begin its work; the end of what it says: {log}")]
+    Program {
+        /// Its name.
+        name: String,
+        /// The end of what it says.
+        log: String,
+    },
     /// A disk of a node's own could not be made or reached.
     #[error("could not {action}: {output}")]
     Disk {

@@ -16,6 +16,7 @@ use super::{
     Progress, ProviderError, cache_folder,
     disks::Disks,
     jars::{self, Java},
+    java_program,
     kafka_files::{NodeFiles, cluster_id},
     link::{Link, LinkKind},
     once::last_lines,
@@ -49,6 +50,9 @@ pub struct KafkaOptions {
     /// Whether every node has a disk of its own, which can lose its power; [`super::disks::lacking`] tells whether
     /// that can be.
     pub own_disks: bool,
+    /// Whether there are to be clients of Kafka's own Java library too, which then has to be able to run here
+    /// ([`super::java_program::lacking`]). Whoever opens the clients starts their process.
+    pub java_clients: bool,
     /// Further settings of the brokers, by Kafka's own names; they win over the provider's.
     pub settings: BTreeMap<String, String>,
     /// How long the cluster may take to become ready.
@@ -64,6 +68,7 @@ impl Default for KafkaOptions {
             heap_mib: 256,
             links: false,
             own_disks: false,
+            java_clients: false,
             settings: BTreeMap::new(),
             ready_within: Duration::from_secs(60),
             cache: None,
@@ -247,6 +252,9 @@ impl LocalKafka {
         options.check()?;
         let cache = options.cache.clone().map_or_else(cache_folder, Ok)?;
         let java = Java::find()?;
+        if options.java_clients {
+            java_program::compiler(&java)?;
+        }
         let jars = jars::ensure(&cache, progress)?;
         let turn = Turn::wait(&cache, progress)?;
         let mut ports = Ports::reserve(&cache)?;

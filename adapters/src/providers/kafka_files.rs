@@ -107,7 +107,8 @@ impl NodeFiles {
     }
 }
 
-fn class_path(jars: &Path) -> [OsString; 2] {
+/// The class path: every jar of the folder.
+pub(super) fn class_path(jars: &Path) -> [OsString; 2] {
     ["-cp".into(), jars.join("*").into()]
 }
 
@@ -174,7 +175,8 @@ fn hosts(node: u32, addresses: &Addresses) -> String {
     text
 }
 
-fn log4j2(log: &Path) -> String {
+/// A configuration of log4j that writes warnings to this file.
+pub(super) fn log4j2(log: &Path) -> String {
     let log = log.display().to_string().replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;");
     format!(
         "<Configuration status=\"ERROR\">\n  <Appenders>\n    <File name=\"log\" fileName=\"{log}\" \

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`kafka`] | `local:kafka`: some nodes of Apache Kafka in KRaft mode on loopback |
 //! | [`jars`] | finds or fetches the jars that these nodes are made of |
+//! | [`java_program`] | a Java program of Squall's own, run against these jars |
 //! | [`nats`] | `local:nats`: some nodes of NATS with JetStream on loopback |
 //! | [`nats_server`] | finds or fetches the program that these nodes run |
 //! | [`running`] | the nodes of a cluster, whatever they are |
@@ -23,6 +24,7 @@ pub mod disks;
 mod error;
 pub mod guard;
 pub mod jars;
+pub mod java_program;
 pub mod kafka;
 mod kafka_files;
 pub mod link;

@@ -8,7 +8,7 @@ use crate::{
     protocol::{Label, Protocol},
 };
 use squall_adapters::{
-    kafka::{KafkaBus, KafkaConfig, capabilities},
+    kafka::{KafkaBus, KafkaConfig, capabilities, java::JavaClients},
     providers::{
         Progress,
         kafka::{KafkaOptions, LocalKafka},
@@ -27,7 +27,7 @@ pub(super) fn start(
     options: KafkaOptions,
     progress: Progress<'_>,
 ) -> Result<(Started, Arc<Links>), ChaosError> {
-    let can = started(options.own_disks, capabilities);
+    let (can, java_clients) = (started(options.own_disks, capabilities), options.java_clients);
     let prepared = LocalKafka::prepare(KafkaOptions { links: true, ..options }, progress)?;
     let protocol: Arc<dyn Protocol> = Arc::new(Kafka);
     let links = Arc::new(Links::bind(&prepared.links(), &protocol)?);
@@ -36,6 +36,9 @@ pub(super) fn start(
     let admin = cluster.admin();
     let mut config = KafkaConfig::new(&cluster.bootstrap()).map_err(ChaosError::Bus)?;
     config.clock = clock.clone();
+    if java_clients {
+        config.java = Some(JavaClients::start(&cluster.bootstrap(), progress)?);
+    }
     let mut own = config.clone();
     own.admin = Arc::new(admin.clone());
     own.client_id = client_id(Label::HARNESS, 0);

@@ -11,6 +11,7 @@
 //! What is compared is in [`observed`](Observed); how, in [`differences`].
 
 mod compare;
+mod keys;
 mod observed;
 mod page;
 mod readers;

@@ -1,6 +1,6 @@
 //! What one run showed, as far as two runs of a situation can be compared.
 
-use super::readers;
+use super::{keys, readers};
 use serde::{Deserialize, Serialize};
 use squall_history::{
     History, Report, Verdict,
@@ -23,6 +23,8 @@ use std::collections::BTreeSet;
 /// | `units taken back` | a consumer was given a unit that it had handed back just before |
 /// | `position reset` | a consumer had a position, and it was impossible |
 /// | `gaps read` | a consumer read on, and places were left out between two records |
+/// | `keys moved` | records of one key stand in several partitions of their topic |
+/// | `keys overtook` | a group was handed a record before an earlier one of its key and sender, from another partition |
 /// | `transactions committed`, `aborted`, `unknown` | transactions that ended so |
 /// | `end CODE` | the end of a transaction failed with this error |
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,6 +101,12 @@ impl Observed {
         }
         if readers::saw_gaps(history) {
             happened("gaps read".to_owned());
+        }
+        if keys::moved(history) {
+            happened("keys moved".to_owned());
+        }
+        if keys::overtook(history) {
+            happened("keys overtook".to_owned());
         }
         let counts = &report.counts;
         Self {

@@ -101,6 +101,11 @@ const ENTRIES: &[Entry] = entries!(
         "compaction-late-reader"
         "delete-records-late-reader"
         "topic-recreated"
+        "partition-growth"
+        "retention-passes-consumer"
+        "java-leader-killed"
+        "java-zombie-transactional"
+        "java-consumer-protocol-member-killed"
     ;
 );
 

@@ -57,7 +57,7 @@ pub struct Producers {
     /// Whether retries are kept from duplicating. `false` unless said.
     #[serde(default)]
     pub idempotent: bool,
-    /// Whose habits a simulated client has.
+    /// Whose habits the clients have.
     #[serde(default)]
     pub profile: Profile,
     /// Requests in flight at most. The client's own default unless said.
@@ -128,7 +128,8 @@ pub enum PayloadKind {
     Customers,
 }
 
-/// Whose habits a simulated client has; a real client is what it is.
+/// Whose habits a client has. On a real Kafka that Squall starts `java` is the Java client itself; every other real client
+/// is what it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
@@ -172,7 +173,7 @@ pub struct Consumers {
     /// `commit` has no meaning. What each client covers differs: see `profile`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auto_commit: Option<Period>,
-    /// Whose habits the simulated clients have.
+    /// Whose habits the clients have.
     #[serde(default, skip_serializing_if = "is_native")]
     pub profile: Profile,
     /// How units are dealt to the members. The client's own choice unless said.

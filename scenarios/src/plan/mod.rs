@@ -31,7 +31,9 @@ pub use explain::Explained;
 pub use producers::{PlannedRecord, ProducerPlan, Records};
 pub use warnings::Warning;
 
-use crate::format::{CommitPolicy, Consumers, Fsync, OneOrMany, Producers, Scenario, scalar::Period};
+use crate::format::{
+    CommitPolicy, Consumers, Fsync, OneOrMany, Producers, Profile, Scenario, scalar::Period,
+};
 use squall_bus::{Acks, Capability, ClusterSpec, Fault, Time, Topic, TopicSpec};
 use squall_history::guarantees::{self, Cleanup, Configuration, TopicFacts};
 use squall_sim::kernel::Choices;
@@ -202,6 +204,7 @@ impl Plan {
             nodes: topology.nodes.get(),
             fsync,
             loses_power,
+            java_clients: self.scenario.has_java_clients(),
             profile: brokers.and_then(|brokers| brokers.profile.clone()).map(|profile| profile.0),
             config: config.map(|(name, value)| (name.clone(), value.0.clone())).collect(),
             bug: topology.bug.clone(),
@@ -411,5 +414,13 @@ impl Scenario {
     #[must_use]
     pub fn consumer_groups(&self) -> &[Consumers] {
         self.workload.consumers.as_ref().map_or(&[], OneOrMany::as_slice)
+    }
+
+    /// Whether some of its clients are to be of Kafka's own Java library.
+    #[must_use]
+    pub fn has_java_clients(&self) -> bool {
+        let producers = self.producer_groups().iter().map(|group| group.profile);
+        let mut profiles = producers.chain(self.consumer_groups().iter().map(|group| group.profile));
+        profiles.any(|profile| profile == Profile::Java)
     }
 }
