@@ -1,7 +1,11 @@
 //! Changes of administrators: read, checked, planned, printed.
 
 use squall_bus::{AckModel, Capabilities, Capability, Time, Topic};
-use squall_history::history::{History, Observation};
+use squall_history::{
+    Kind, Verdict,
+    history::{History, Observation},
+    judge,
+};
 use squall_scenarios::{
     Job, Scenario,
     plan::{Plan, TopicChange},
@@ -81,6 +85,36 @@ fn records_are_deleted_in_partitions_that_came_later_too() {
     let starts: BTreeMap<u32, u64> = drains.collect();
     assert_eq!(starts.len(), 4, "{starts:?}");
     assert!(starts.values().all(|from| *from > 0), "a partition begins where it did: {starts:?}");
+}
+
+/// What administrators deleted, as the history has it: the first kept place of each unit, or none.
+fn deleted(history: &History) -> Vec<(String, Option<u64>)> {
+    let notes = history.notes().iter().filter_map(|(_, note)| match note {
+        Observation::Changed { deleted, .. } => Some(deleted),
+        _ => None,
+    });
+    notes.flatten().map(|(unit, at)| (history.unit_name(*unit).to_string(), *at)).collect()
+}
+
+#[test]
+fn what_an_administrator_deletes_is_written_down_and_no_loss() {
+    let history = history("  - { at: 15s, delete-records: orders }\n");
+    let deleted = deleted(&history);
+    assert!(matches!(&deleted[..], [(_, Some(1..)), (_, Some(1..))]), "{deleted:?}");
+    let report = judge(&history);
+    assert_eq!(report.verdict, Verdict::Valid, "{}", report.reason);
+}
+
+#[test]
+fn what_a_topic_had_goes_with_it_and_positions_begin_anew() {
+    let history = history("  - { at: 15s, recreate: orders }\n");
+    let units = ["orders/0", "orders/1", "orders/0", "orders/1"];
+    assert_eq!(deleted(&history), units.map(|unit| (unit.to_owned(), None)), "deleted, and created again");
+    let report = judge(&history);
+    assert_eq!(report.verdict, Verdict::Valid, "{}", report.reason);
+    let reused = report.anomalies.iter().find(|one| one.kind == Kind::InconsistentOffsets);
+    let clause = reused.expect("places are used again").clause();
+    assert!(clause.contains("was deleted (event "), "{clause}");
 }
 
 #[test]

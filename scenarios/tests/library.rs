@@ -81,7 +81,6 @@ fn the_list_says_which_scenario_expects_an_anomaly() {
         "unclean-loss",
         "truncation",
         "retention-passes-consumer",
-        "topic-recreated",
     ];
     assert_eq!(odd, expected);
     insta::assert_snapshot!(serde_json::to_string_pretty(&list).expect("JSON"));

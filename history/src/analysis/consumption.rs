@@ -55,11 +55,7 @@ pub(crate) fn consumers(history: &History, writers: &Writers) -> Vec<Consumer> {
             Handling::Retry(_) => {}
         }
     }
-    let in_force = |commit: &&CommitRow| {
-        let txn = commit.txn().map(|txn| history.txns()[history.txn_row(txn) as usize].status);
-        commit.status == Status::Ok && txn.is_none_or(|txn| txn == Status::Ok)
-    };
-    for commit in history.commits().iter().filter(in_force) {
+    for commit in commits_in_force(history) {
         let group = Some(commit.group);
         let consumer = all[slot(group)].get_or_insert_with(|| fresh(history, group));
         let event = commit.completion().unwrap_or(commit.invoke.0);
@@ -101,6 +97,14 @@ pub(crate) fn consumers(history: &History, writers: &Writers) -> Vec<Consumer> {
     let mut all: Vec<Consumer> = all.into_iter().flatten().collect();
     all.sort_by_key(|consumer| consumer.group.map(|group| history.group_name(group)));
     all
+}
+
+/// The commits that happened, their transactions considered.
+pub(crate) fn commits_in_force(history: &History) -> impl Iterator<Item = &CommitRow> {
+    history.commits().iter().filter(|commit| {
+        let txn = commit.txn().map(|txn| history.txns()[history.txn_row(txn) as usize].status);
+        commit.status == Status::Ok && txn.is_none_or(|txn| txn == Status::Ok)
+    })
 }
 
 fn fresh(history: &History, group: Option<GroupId>) -> Consumer {

@@ -8,6 +8,7 @@ mod buckets;
 mod circles;
 mod consumption;
 mod dead;
+mod deletions;
 mod facts;
 mod fates;
 mod gone;
@@ -21,8 +22,10 @@ mod words;
 
 pub(crate) use buckets::Buckets;
 pub(crate) use circles::{Circle, Circles};
+pub(crate) use consumption::commits_in_force;
 pub use consumption::{Consumer, Touch};
 pub(crate) use dead::{DeadCopy, own_dlq};
+pub(crate) use deletions::{Deletions, handed_before};
 pub use facts::Facts;
 pub use fates::Fate;
 pub(crate) use grid::Grid;
@@ -100,6 +103,8 @@ pub struct Analysis<'h> {
     pub(crate) messages: Messages,
     writers: Writers,
     gone: Vec<bool>,
+    /// What administrators deleted.
+    pub(crate) deletions: Deletions,
     /// The circles among transactions, from when the first check asks for them.
     circles: OnceLock<Circles>,
     /// What is lost, from when the first check asks for it.
@@ -133,6 +138,7 @@ impl<'h> Analysis<'h> {
         let facts = Facts::of(history);
         let gone = gone::records(history, &units, &fates, facts.clock_bound);
         let mut analysis = Self {
+            deletions: Deletions::of(history, &unit_of),
             facts,
             consumers: consumption::consumers(history, &writers),
             dlq_entries: dlq
@@ -167,10 +173,10 @@ impl<'h> Analysis<'h> {
         analysis
     }
 
-    /// Whether a record may be gone by right: compacted, or older than it may become.
+    /// Whether a record may be gone by right: compacted, older than it may become, or deleted by an administrator.
     #[must_use]
     pub fn may_be_gone(&self, row: u32) -> bool {
-        self.gone.get(row as usize).copied().unwrap_or_default()
+        self.gone.get(row as usize).copied().unwrap_or_default() || self.deletions.took(row).is_some()
     }
 
     /// The row of the send that wrote `value`.

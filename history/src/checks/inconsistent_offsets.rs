@@ -93,6 +93,21 @@ mod tests {
     }
 
     #[test]
+    fn a_topic_that_is_created_again_uses_its_places_again() {
+        let mut tale = tale();
+        tale.sent(1, 0).read(1, 0).deleted(None).sent(2, 0).read(2, 0);
+        let report = tale.judged();
+        let kinds = |forbidden: bool| {
+            let of = report.anomalies.iter().filter(|one| one.forbidden() == forbidden);
+            of.map(|one| one.kind).collect::<Vec<_>>()
+        };
+        assert_eq!(kinds(true), []);
+        assert!(kinds(false).contains(&CHECK.kind));
+        tale.sent(3, 0).read(3, 0);
+        assert!(tale.judged().anomalies.iter().any(|one| one.kind == CHECK.kind && one.forbidden()));
+    }
+
+    #[test]
     fn an_unproved_position_of_an_unknown_send_counts_for_nothing() {
         let mut tale = tale();
         tale.unknown(1, Some(0)).sent(2, 0).drain(2, 0).drained(1);

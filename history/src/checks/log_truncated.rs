@@ -9,8 +9,13 @@
 //!
 //! **Source.** kgo-verifier; KIP-320.
 
-use super::{Case, Check, Found};
-use crate::{Kind, analysis::Analysis, guarantees::Rules, history::Observation};
+use super::{Case, Check, Found, proof};
+use crate::{
+    Kind,
+    analysis::{Analysis, handed_before},
+    guarantees::Rules,
+    history::Observation,
+};
 
 pub(super) const CHECK: Check = Check {
     kind: Kind::LogTruncated,
@@ -27,7 +32,7 @@ fn find(analysis: &Analysis<'_>) -> Vec<Found> {
         Observation::Reset { unit, from: Some(from), to, .. } if to < from => Some(Found {
             unit: Some(*unit),
             position: Some(*to),
-            ops: vec![*event],
+            ops: proof([handed_before(analysis.history, *unit, *event), Some(*event)]),
             send: None,
             other: Some(*event),
             case: Case::Plain,
@@ -69,6 +74,25 @@ mod tests {
     fn a_consumer_is_sent_back_behind_what_it_read() {
         let mut tale = tale();
         tale.sent(1, 0).sent(2, 1).read(1, 0).read(2, 1).reset(Some(2), 1).finds_at(CHECK, &[1]);
+    }
+
+    #[test]
+    fn who_read_a_topic_that_was_deleted_is_sent_back_by_right_and_only_once() {
+        let mut tale = tale();
+        tale.sent(1, 0).sent(2, 1).read(1, 0).read(2, 1).deleted(None).reset(Some(2), 0);
+        let allowed = tale.judged();
+        let anomaly = allowed.anomalies.iter().find(|one| one.kind == CHECK.kind).expect("it is told");
+        assert_eq!((anomaly.count, anomaly.forbidden()), (1, false), "{}", anomaly.clause());
+        assert!(anomaly.clause().contains("orders/0 was deleted"), "{}", anomaly.clause());
+        tale.sent(3, 0).sent(4, 1).read(3, 0).read(4, 1).reset(Some(2), 1);
+        assert!(tale.judged().anomalies.iter().any(|one| one.kind == CHECK.kind && one.forbidden()));
+    }
+
+    #[test]
+    fn records_that_were_deleted_excuse_no_truncation() {
+        let mut tale = tale();
+        tale.sent(1, 0).sent(2, 1).read(1, 0).read(2, 1).deleted(Some(1)).reset(Some(2), 1);
+        assert!(tale.judged().anomalies.iter().any(|one| one.kind == CHECK.kind && one.forbidden()));
     }
 
     #[test]

@@ -3,8 +3,8 @@
 //! **Definition.** Per unit, `bound` is the highest position that anybody read, or the last one that a finished
 //! final drain covered. A record acknowledged at a position `<= bound` is lost when nobody ever read its value;
 //! or, if the final drain finished, when the drain did not read it although it does not stand before where the drain
-//! began (then it was there once, and vanished). Records of aborted transactions, records that compaction or age may
-//! have taken, and publishes that were answered as duplicates of earlier ones are not looked for.
+//! began (then it was there once, and vanished). Records of aborted transactions, records that compaction, age or an
+//! administrator may have taken, and publishes that were answered as duplicates of earlier ones are not looked for.
 //!
 //! **Algorithm.** One walk over the places of each unit. **Cost.** Linear in the places.
 //!
@@ -144,6 +144,27 @@ mod tests {
         let mut tale = tale();
         tale.sent(1, 0).sent(2, 1).read(1, 0).read(2, 1).drain(2, 1).drained(2);
         tale.finds(CHECK, &[(1, 0, Case::Vanished)]);
+    }
+
+    #[test]
+    fn what_an_administrator_deleted_is_not_lost() {
+        let mut tale = tale();
+        tale.sent(1, 0).sent(2, 1).sent(3, 2).deleted(Some(2)).sent(4, 3).read(3, 2).read(4, 3);
+        tale.drain(4, 3).drained(4).finds(CHECK, &[(3, 2, Case::Vanished)]);
+    }
+
+    #[test]
+    fn what_was_sent_after_a_deletion_is_lost() {
+        let mut tale = tale();
+        tale.sent(1, 0).deleted(Some(9)).sent(2, 1).sent(3, 2).drain(3, 2).drained(3);
+        tale.finds(CHECK, &[(2, 1, Case::Plain)]);
+    }
+
+    #[test]
+    fn what_a_topic_had_goes_with_it_and_not_what_came_after() {
+        let mut tale = tale();
+        tale.sent(1, 0).sent(2, 1).deleted(None).sent(3, 0).sent(4, 1).drain(4, 1).drained(2);
+        tale.finds(CHECK, &[(3, 0, Case::Plain)]);
     }
 
     #[test]

@@ -90,6 +90,7 @@ fn gone(
     retention: Duration,
 ) -> Option<Found> {
     let row = place.send().filter(|row| analysis.happened(*row))?;
+    let row = Some(row).filter(|row| analysis.deletions.took(*row).is_none())?;
     let start = starts[starts.partition_point(|start| start.position <= place.position)..].first()?;
     let age = analysis.history.time(start.event).since(born(analysis, row));
     (age + bound(analysis) < retention).then(|| finding(analysis, unit, place, row, start.event, Case::Plain))

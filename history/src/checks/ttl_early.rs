@@ -56,6 +56,7 @@ fn find(analysis: &Analysis<'_>) -> Vec<Found> {
         if !analysis.happened(row)
             || analysis.twin(row).is_some()
             || kept[row as usize]
+            || analysis.deletions.took(row).is_some()
             || given_up.contains(&(unit, position))
         {
             continue;

@@ -5,7 +5,7 @@
 //! is not the cause of an entry of the dead-letter topic. The group has *passed* it for certain when it committed a
 //! place behind it or acknowledged it, or when the consumers had caught up with every unit at the end of the run.
 //! When it does so before processing, that alone proves nothing while the run goes on: the record may be in a
-//! handler.
+//! handler. A record that an administrator deleted before the group had passed it is nobody's to process.
 //!
 //! **Algorithm.** One walk over the sends per consumer. **Cost.** Linear.
 //!
@@ -20,9 +20,9 @@
 use super::{Case, Check, Found, proof};
 use crate::{
     Kind,
-    analysis::{Analysis, Consumer},
+    analysis::{Analysis, Consumer, commits_in_force},
     guarantees::{CommitPolicy, Rules},
-    history::{Observation, What},
+    history::{Observation, UnitId, What},
 };
 
 pub(super) const CHECK: Check = Check {
@@ -57,14 +57,15 @@ pub(super) fn unhandled(analysis: &Analysis<'_>, poison: bool) -> Vec<Found> {
             let there = analysis.happened(row) && analysis.seen[row as usize] && analysis.is_work(send);
             let done = consumer.touches[row as usize].handled > 0 || dead[row as usize];
             if there && !done && analysis.is_poison(row) == poison {
-                found.push(finding(analysis, consumer, row));
+                found.extend(finding(analysis, consumer, row));
             }
         }
     }
     found
 }
 
-fn finding(analysis: &Analysis<'_>, consumer: &Consumer, row: u32) -> Found {
+/// Nothing when an administrator deleted the record before the group was past it.
+fn finding(analysis: &Analysis<'_>, consumer: &Consumer, row: u32) -> Option<Found> {
     let place = analysis.first_place[row as usize];
     let (unit, position) = place.map_or((analysis.unit_of[row as usize], None), |(unit, index)| {
         (Some(unit), Some(analysis.units[unit.index()].places[index as usize].position))
@@ -74,17 +75,39 @@ fn finding(analysis: &Analysis<'_>, consumer: &Consumer, row: u32) -> Found {
     });
     let acked = consumer.touches[row as usize].acked;
     let committed = committed.or(acked);
+    if let Some(deletion) = analysis.deletions.took(row)
+        && !passed_before(analysis, consumer, unit.zip(position), acked, deletion)
+    {
+        return None;
+    }
     let proves = analysis.history.meta.configuration.commit != CommitPolicy::BeforeProcessing;
     let passed = analysis.facts.caught_up || (committed.is_some() && proves);
     let send = analysis.send(row);
-    Found {
+    Some(Found {
         unit,
         position,
         ops: proof([Some(send.invoke.0), send.completion(), committed]),
         send: Some(row),
         other: committed,
         case: if passed { Case::Passed } else { Case::Plain },
-    }
+    })
+}
+
+/// Whether a group had passed a record before an administrator's deletion ended.
+fn passed_before(
+    analysis: &Analysis<'_>,
+    consumer: &Consumer,
+    place: Option<(UnitId, u64)>,
+    acked: Option<u32>,
+    deletion: u32,
+) -> bool {
+    let behind = |(unit, at): &(UnitId, u64)| {
+        place.is_some_and(|(of_unit, position)| of_unit == *unit && *at > position)
+    };
+    let mut commits = commits_in_force(analysis.history).filter(|commit| {
+        Some(commit.group) == consumer.group && commit.completion().is_some_and(|event| event < deletion)
+    });
+    acked.is_some_and(|event| event < deletion) || commits.any(|commit| commit.positions.iter().any(behind))
 }
 
 /// How far the group came, in words.
@@ -174,6 +197,20 @@ mod tests {
         let mut tale = tale();
         tale.sent(1, 0).read(1, 0).handled(1, Handling::Poison).dead(9, Some(1), 0).committed(1);
         tale.finds(CHECK, &[]);
+    }
+
+    #[test]
+    fn what_was_deleted_before_the_group_had_passed_it_is_nobodys_to_process() {
+        let mut tale = tale();
+        tale.sent(1, 0).sent(2, 1).read(1, 0).deleted(Some(1)).read(2, 1).handled(2, Handling::Ok);
+        tale.committed(2).finds(CHECK, &[]);
+    }
+
+    #[test]
+    fn a_deletion_excuses_no_commit_before_it() {
+        let mut tale = tale();
+        tale.sent(1, 0).sent(2, 1).read(1, 0).committed(1).deleted(Some(1)).committed(2);
+        tale.read(2, 1).handled(2, Handling::Ok).finds(CHECK, &[(1, 0, Case::Passed)]);
     }
 
     #[test]

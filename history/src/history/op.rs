@@ -330,8 +330,14 @@ pub enum Observation {
         /// The leader epoch that begins.
         epoch: Option<u32>,
     },
-    /// An administrator changed something while clients work: a sentence.
-    Changed(String),
+    /// An administrator changed something while clients work.
+    Changed {
+        /// What, in a sentence.
+        what: String,
+        /// What went by it: of each unit the records in front of the place, or without one the unit itself with all
+        /// that it had.
+        deleted: Vec<(UnitId, Option<u64>)>,
+    },
     /// The run enters a phase.
     Phase(Phase),
     /// How far the final drain came in a unit.

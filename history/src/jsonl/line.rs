@@ -283,6 +283,10 @@ pub struct ChangedLine<'a> {
     /// What, in a sentence.
     #[serde(borrow)]
     pub what: Cow<'a, str>,
+    /// What went by it: of each unit the records in front of the position, or without one the unit itself with all that
+    /// it had.
+    #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
+    pub deleted: Vec<Place<'a>>,
 }
 
 /// `clock`: how far the clocks of clients and bus may be from the times of this history, from here on.

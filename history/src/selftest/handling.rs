@@ -103,11 +103,41 @@ fn unhandled(history: &History, poison: bool) -> Vec<Key> {
                 continue;
             }
             let (unit, position) = naive::first_place(history, send).expect("it was seen");
+            let deleted = naive::deleted(history, row);
+            if deleted.is_some_and(|event| !passed_before(history, group, send, (unit, position), event)) {
+                continue;
+            }
             let case = if passed(history, group, send, unit, position) { Case::Passed } else { Case::Plain };
             found.push(Key::new(unit, position, row, case));
         }
     }
     found
+}
+
+/// Whether a group had passed a record before an event.
+fn passed_before(
+    history: &History,
+    group: Option<GroupId>,
+    send: &SendRow,
+    place: (UnitId, u64),
+    event: u32,
+) -> bool {
+    let behind = |commit: &CommitRow| {
+        let past = commit.positions.iter().any(|(of, at)| *of == place.0 && *at > place.1);
+        past && commit.completion().is_some_and(|end| end < event)
+    };
+    let acked = history.notes().iter().any(|(at, note)| {
+        let of =
+            matches!(note, Observation::Acked { group: of, value } if *of == group && *value == send.value);
+        of && *at < event
+    });
+    let settled = history.settles().iter().any(|one| {
+        let read = &history.delivers()[one.delivery as usize];
+        let done = one.status == Status::Ok && matches!(one.how, Settlement::Ack);
+        let here = (read.group(), read.value()) == (group, Some(send.value));
+        done && here && one.completion().is_some_and(|end| end < event)
+    });
+    acked || settled || group.is_some_and(|group| commits(history, group).any(behind))
 }
 
 fn passed(history: &History, group: Option<GroupId>, send: &SendRow, unit: UnitId, position: u64) -> bool {

@@ -329,7 +329,7 @@ fn compaction_loss(history: &History) -> Vec<Key> {
                 read.drained() && (read.unit, read.position, read.value()) == (unit, *position, Some(*value))
             });
             let covered = (drain.from..drain.to).contains(position);
-            let deletes = history.send_extra(*row).tombstone;
+            let deletes = history.send_extra(*row).tombstone || naive::deleted(history, *row).is_some();
             if latest == Some(&(*position, *value, *row, *key)) && covered && !drained && !deletes {
                 found.push(Key::new(unit, *position, *row, Case::Plain));
             }
@@ -358,6 +358,7 @@ fn retention_loss(history: &History) -> Vec<Key> {
                 naive::drain(history, unit).filter(|(_, drain)| drain.complete && drain.from > position);
             let gone = told.chain(drain.map(|(event, _)| event)).min();
             let born = stamp.map_or(invoked, |stamp| stamp.min(invoked));
+            let gone = gone.filter(|_| naive::deleted(history, row).is_none());
             if gone.is_some_and(|event| history.time(event).since(born) + bound < retention) {
                 found.push(Key::new(unit, position, row, Case::Plain));
             }

@@ -154,9 +154,31 @@ pub(super) fn unit_of(history: &History, row: u32) -> Option<UnitId> {
     })
 }
 
-/// Whether a record may be gone by right: compacted, aged, or expired.
+/// The last deletion of an administrator that a record may have gone by.
+pub(super) fn deleted(history: &History, row: u32) -> Option<u32> {
+    let send = &history.sends()[row as usize];
+    let unit = match (send.unit(), send.position()) {
+        (Some(unit), Some(_)) => Some(unit),
+        _ => unit_of(history, row),
+    };
+    let took = |(of, before): &(UnitId, Option<u64>)| {
+        let there = unit.map_or(history.unit_topic(*of) == send.topic, |unit| unit == *of);
+        let kept = matches!((before, send.position()), (Some(before), Some(at)) if at >= *before);
+        there && !kept
+    };
+    let by = history.notes().iter().filter_map(|(event, note)| match note {
+        Observation::Changed { deleted, .. } => deleted.iter().any(took).then_some(*event),
+        _ => None,
+    });
+    by.filter(|event| *event > send.invoke.0).max()
+}
+
+/// Whether a record may be gone by right: compacted, aged, expired, or deleted.
 pub(super) fn may_be_gone(history: &History, row: u32) -> bool {
     let send = &history.sends()[row as usize];
+    if deleted(history, row).is_some() {
+        return true;
+    }
     let facts = history.meta.configuration.topic(history.topic_name(send.topic));
     let extra = history.send_extra(row);
     let invoked = history.time(send.invoke.0);

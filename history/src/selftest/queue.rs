@@ -323,8 +323,9 @@ fn ttl_early(history: &History) -> Vec<Key> {
             }
             _ => false,
         });
+        let deleted = naive::deleted(history, row).is_some();
         let happened = naive::outcome(history, send) == Status::Ok && naive::twin(history, row).is_none();
-        if !happened || drained || settled || acked || given_up {
+        if !happened || deleted || drained || settled || acked || given_up {
             return None;
         }
         let end = history.time(send.invoke.0) + life(history, row)?;

@@ -489,6 +489,10 @@ impl Small {
                 (ProcessId::HARNESS, Observation::Fault(struck))
             }
             (31, _) => (ProcessId::HARNESS, Observation::Heal { id: u32::from(b) }),
+            (32, 3) => {
+                let deleted = vec![(unit, (!a.is_multiple_of(3)).then_some(u64::from(b)))];
+                (ProcessId::HARNESS, Observation::Changed { what: "t loses records".into(), deleted })
+            }
             (32, _) => {
                 let (leader, epoch) = (Some(u32::from(a % 3)), Some(u32::from(b)));
                 (ProcessId::HARNESS, Observation::Elected { unit, leader, unclean: c == 0, epoch })

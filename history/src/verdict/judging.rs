@@ -57,17 +57,18 @@ pub fn judge_analysis(analysis: &Analysis<'_>, ignored: &[Kind]) -> Report {
 /// One check's findings as anomalies: one for each ruling, in the order in which they were found.
 fn run(check: &Check, analysis: &Analysis<'_>, rules: &Rules<'_>) -> Vec<Anomaly> {
     let mut anomalies: Vec<Anomaly> = Vec::new();
-    // A ruling depends on the case alone, and there are few cases.
-    let mut ruled: Vec<(Case, usize)> = Vec::new();
+    // A ruling depends on the case alone, and on what an administrator deleted meanwhile: there are few of both.
+    let mut ruled: Vec<((Case, Option<u32>), usize)> = Vec::new();
     for found in (check.find)(analysis) {
-        let known = ruled.iter().find(|(case, _)| *case == found.case).map(|(_, index)| *index);
+        let case = (found.case, analysis.deletions.parts(check.kind, &found));
+        let known = ruled.iter().find(|(other, _)| *other == case).map(|(_, index)| *index);
         let index = known.unwrap_or_else(|| {
-            let ruling = (check.rule)(rules, &found);
+            let ruling = rule(check, analysis, rules, &found, case.1);
             let index = anomalies.iter().position(|anomaly| anomaly.ruling == ruling).unwrap_or_else(|| {
                 anomalies.push(Anomaly { kind: check.kind, count: 0, ruling, examples: Vec::new() });
                 anomalies.len() - 1
             });
-            ruled.push((found.case, index));
+            ruled.push((case, index));
             index
         });
         let anomaly = &mut anomalies[index];
@@ -77,6 +78,22 @@ fn run(check: &Check, analysis: &Analysis<'_>, rules: &Rules<'_>) -> Vec<Anomaly
         }
     }
     anomalies
+}
+
+/// What the guarantees say of a finding; `parted` is the deletion of its unit that its events lie on both sides of.
+fn rule(
+    check: &Check,
+    analysis: &Analysis<'_>,
+    rules: &Rules<'_>,
+    found: &Found,
+    parted: Option<u32>,
+) -> Ruling {
+    let (Some(event), Some(unit)) = (parted, found.unit) else { return (check.rule)(rules, found) };
+    Ruling::AllowedBy(format!(
+        "{} was deleted ({}), and its positions began anew",
+        analysis.unit(unit),
+        analysis.history.quoted(event)
+    ))
 }
 
 fn example(check: &Check, analysis: &Analysis<'_>, found: Found) -> Example {

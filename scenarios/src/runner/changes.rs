@@ -2,9 +2,11 @@
 
 use super::{RunError, notebook::Notebook};
 use crate::plan::{Change, Plan, TopicChange};
-use squall_bus::{Admin, Cluster, Error, ErrorClass, Time, Unit};
-use squall_history::history::Observation;
+use squall_bus::{Admin, Cluster, Error, ErrorClass, Position, Time, Unit};
 use std::time::Duration;
+
+/// What a change takes away: of each unit the records in front of a place, or the unit itself.
+type Deleted = Vec<(Unit, Option<Position>)>;
 
 /// How long a cluster that cannot make a change now may take until it can.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -23,19 +25,27 @@ pub(super) async fn change(
     clock.sleep_until(began + change.at.since(Time::ZERO)).await;
     let deadline = clock.now() + PATIENCE;
     let admin = cluster.admin();
-    let result = match &change.what {
+    let deleted = match &change.what {
         TopicChange::Grow(count) => {
-            persist(cluster, deadline, || admin.create_partitions(&change.topic, *count)).await
+            persist(cluster, deadline, || admin.create_partitions(&change.topic, *count))
+                .await
+                .map(|()| vec![])
         }
         TopicChange::Set(config) => {
-            persist(cluster, deadline, || admin.alter_topic(&change.topic, config)).await
+            persist(cluster, deadline, || admin.alter_topic(&change.topic, config)).await.map(|()| vec![])
         }
-        TopicChange::Recreate => recreate(cluster, &*admin, plan, change, deadline).await,
+        TopicChange::Recreate => recreate(cluster, plan, change, deadline, notebook).await,
         TopicChange::DeleteRecords => delete_records(cluster, &*admin, plan, change, deadline).await,
     };
-    result.map_err(|error| RunError::new(&format!("the change `{change}`"), &error))?;
-    notebook.observe(Observation::Changed(change.to_string()));
+    let deleted = deleted.map_err(|error| RunError::new(&format!("the change `{change}`"), &error))?;
+    notebook.changed(change.to_string(), &deleted);
     Ok(())
+}
+
+/// The units of a topic when a change is made.
+fn units(plan: &Plan, change: &Change) -> impl Iterator<Item = Unit> {
+    let partitions = plan.partitions_at(change.at).get(&change.topic).copied().unwrap_or(0);
+    (0..partitions).map(|partition| Unit::new(&change.topic, partition))
 }
 
 /// Asks until the answer is not that the cluster cannot now.
@@ -55,21 +65,25 @@ async fn persist<'a, T>(
     }
 }
 
+/// The topic is gone from the answer to its deletion on, and begins anew with the answer to its creation: both are
+/// written down, and clients may meet either topic in between.
 async fn recreate(
     cluster: &dyn Cluster,
-    admin: &dyn Admin,
     plan: &Plan,
     change: &Change,
     deadline: Time,
-) -> Result<(), Error> {
+    notebook: &Notebook,
+) -> Result<Deleted, Error> {
+    let (admin, clock) = (cluster.admin(), cluster.clock());
+    let deleted: Deleted = units(plan, change).map(|unit| (unit, None)).collect();
     persist(cluster, deadline, || admin.delete_topic(&change.topic)).await?;
-    let clock = cluster.clock();
+    notebook.changed(format!("{} is deleted", change.topic), &deleted);
     let spec: Vec<_> = plan.topics().into_iter().filter(|spec| spec.topic == change.topic).collect();
     loop {
         // Deleting takes its time: until then the name is taken.
         match admin.create_topics(&spec).await {
             Err(_) if clock.now() < deadline => clock.sleep(PAUSE).await,
-            done => return done,
+            done => return done.map(|()| deleted),
         }
     }
 }
@@ -80,11 +94,11 @@ async fn delete_records(
     plan: &Plan,
     change: &Change,
     deadline: Time,
-) -> Result<(), Error> {
-    let partitions = plan.partitions_at(change.at).get(&change.topic).copied().unwrap_or(0);
-    for partition in 0..partitions {
-        let unit = Unit::new(&change.topic, partition);
-        persist(cluster, deadline, || admin.delete_records(&unit, None)).await?;
+) -> Result<Deleted, Error> {
+    let mut deleted = Vec::new();
+    for unit in units(plan, change) {
+        let start = persist(cluster, deadline, || admin.delete_records(&unit, None)).await?;
+        deleted.push((unit, Some(start)));
     }
-    Ok(())
+    Ok(deleted)
 }

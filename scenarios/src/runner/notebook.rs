@@ -164,6 +164,15 @@ impl Notebook {
         now
     }
 
+    /// An administrator changed something; `deleted` is what it took away, as the history has it.
+    pub(super) fn changed(&self, what: String, deleted: &[(Unit, Option<Position>)]) {
+        let mut pages = self.pages();
+        let deleted =
+            deleted.iter().map(|(unit, at)| (pages.history.unit(unit), at.map(|at| at.0))).collect();
+        let now = self.now();
+        pages.history.observe(now, ProcessId::HARNESS, Observation::Changed { what, deleted });
+    }
+
     /// How many of a producer's planned records have been handed over, over all its incarnations.
     pub(super) fn next_record(&self, producer: &str) -> u64 {
         self.pages().next_record.get(producer).copied().unwrap_or(0)

@@ -39,6 +39,15 @@ impl Tale {
         self.observe(ProcessId::HARNESS, Observation::ClockBound(Duration::from_millis(ms)))
     }
 
+    /// An administrator deletes the records in front of a position, or without one the unit itself.
+    pub(crate) fn deleted(&mut self, before: Option<u64>) -> &mut Self {
+        let deleted = vec![(self.orders, before)];
+        self.observe(
+            ProcessId::HARNESS,
+            Observation::Changed { what: "orders loses records".into(), deleted },
+        )
+    }
+
     /// Somebody asks where the unit ends: at `high`, with `stable` and `start` if the bus says so.
     pub(crate) fn ends(&mut self, high: u64, stable: Option<u64>, start: Option<u64>) -> &mut Self {
         let process = self.history.process(&self.consumer);

@@ -254,7 +254,10 @@ fn harness(history: &mut History, Pick { what, number, pick, flag, unit, group }
             Observation::Advisory { group, unit, position: number % 64, what }
         }
         (28, _) => Observation::ClockBound(Duration::from_nanos(number)),
-        (29, _) => Observation::Changed(format!("orders grows to {pick} partitions")),
+        (29, _) => Observation::Changed {
+            what: format!("orders grows to {pick} partitions"),
+            deleted: vec![(unit, flag.then_some(number)); usize::from(pick % 3)],
+        },
         _ => Observation::Other,
     }
 }

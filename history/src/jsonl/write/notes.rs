@@ -88,8 +88,9 @@ impl<'h, W: Write> Writer<'h, W> {
             Observation::ClockBound(bound) => {
                 self.happened(index, "clock", ClockLine { bound: nanoseconds(*bound) })
             }
-            Observation::Changed(what) => {
-                self.happened(index, "changed", ChangedLine { what: Cow::Borrowed(&**what) })
+            Observation::Changed { what, deleted } => {
+                let deleted = deleted.iter().map(|(unit, at)| self.place(*unit, *at)).collect();
+                self.happened(index, "changed", ChangedLine { what: Cow::Borrowed(&**what), deleted })
             }
             Observation::Phase(phase) => self.happened(index, "phase", PhaseLine { phase: *phase }),
             Observation::Drain(drain) => {

@@ -107,7 +107,11 @@ impl Reader {
                 Observation::Elected { unit, leader, unclean: line.unclean, epoch: line.epoch }
             }
             "clock" => Observation::ClockBound(Duration::from_nanos(body::<ClockLine>(line)?.bound)),
-            "changed" => Observation::Changed(body::<ChangedLine<'_>>(line)?.what.into_owned()),
+            "changed" => {
+                let line: ChangedLine<'_> = body(line)?;
+                let deleted = line.deleted.iter().map(|place| self.place(place)).collect::<Result<_, _>>()?;
+                Observation::Changed { what: line.what.into_owned(), deleted }
+            }
             "phase" => Observation::Phase(body::<PhaseLine>(line)?.phase),
             "drain" => {
                 let line: DrainLine<'_> = body(line)?;
