@@ -239,7 +239,7 @@ impl Control {
     /// The name of the process whose task was polled last.
     fn last_polled(&self) -> Option<String> {
         let last = self.last_polled.load(Ordering::Relaxed);
-        lock(&self.processes).get(last).map(|name| name.to_string())
+        lock(&self.processes).get(last).map(ToString::to_string)
     }
 
     fn wake_driver(&self) {
