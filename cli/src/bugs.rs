@@ -66,8 +66,7 @@ fn verify(args: &BugsArgs, bugs: &[Bug]) -> Result<u8, Failure> {
         for found in &all {
             say(format_args!("{:width$}  {}", found.id, sentence(found)))?;
         }
-        let proved = all.iter().filter(|found| found.proves()).count();
-        say(format_args!("{proved} of {} bugs are found, and nothing without them", all.len()))?;
+        say(format_args!("{}", total(&all)))?;
     }
     Ok(u8::from(!ground.is_proof(&all)))
 }
@@ -83,6 +82,17 @@ fn sentence(found: &Found) -> String {
         0 => format!("{shown}; clean without the bug"),
         1 => format!("{shown}; 1 seed is invalid without the bug"),
         more => format!("{shown}; {more} seeds are invalid without the bug"),
+    }
+}
+
+/// What came of all: `2 of 3 bugs are found, and nothing without them`.
+fn total(all: &[Found]) -> String {
+    let found = all.iter().filter(|hunt| hunt.found).count();
+    let alarms = all.iter().filter(|hunt| hunt.false_alarms > 0).count();
+    let shown = format!("{found} of {} bugs are found", all.len());
+    match alarms {
+        0 => format!("{shown}, and nothing without them"),
+        alarms => format!("{shown}; without {alarms} of them seeds are invalid, too"),
     }
 }
 
@@ -118,5 +128,34 @@ impl Progress {
         if let Some(bar) = &self.0 {
             bar.finish_and_clear();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use squall_sim::bugs;
+
+    fn hunt(found: bool, false_alarms: u64) -> Found {
+        let bug = bugs::all()[0];
+        Found {
+            id: bug.id,
+            source: bug.source,
+            scenario: Some(bug.scenario),
+            anomaly: squall_history::Kind::LostWrite,
+            found,
+            seeds_needed: found.then_some(1),
+            seeds_tried: 1,
+            false_alarms,
+        }
+    }
+
+    /// A false alarm counts whether its bug is found or not.
+    #[test]
+    fn nothing_is_found_without_the_bugs_only_if_nothing_is() {
+        let quiet = [hunt(true, 0), hunt(false, 0)];
+        assert_eq!(total(&quiet), "1 of 2 bugs are found, and nothing without them");
+        let alarmed = [hunt(true, 2), hunt(false, 1), hunt(true, 0)];
+        assert_eq!(total(&alarmed), "2 of 3 bugs are found; without 2 of them seeds are invalid, too");
     }
 }

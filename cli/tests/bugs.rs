@@ -2,13 +2,11 @@
 
 mod common;
 
-use common::{code, json, squall, squall_in, text};
+use common::{code, listed, squall, squall_in, text};
 
 #[test]
 fn bugs_are_listed_with_their_sources() {
-    let output = squall(&["bugs", "--json"]);
-    assert_eq!(code(&output), 0, "{}", text(&output));
-    let bugs = json(&output)["bugs"].as_array().expect("bugs").clone();
+    let bugs = listed(&squall(&["bugs", "--json"]), 0, "bugs");
     assert!(bugs.len() >= 10);
     for bug in &bugs {
         for key in ["id", "bus", "source", "about", "scenario", "anomaly", "run"] {
@@ -23,8 +21,7 @@ fn bugs_are_listed_with_their_sources() {
 #[test]
 fn a_bug_is_verified_with_its_figures() {
     let output = squall(&["bugs", "--verify", "bufstream-0", "bufstream-lost", "--seeds", "5", "--json"]);
-    assert_eq!(code(&output), 0, "{}", text(&output));
-    let bugs = json(&output)["bugs"].as_array().expect("bugs").clone();
+    let bugs = listed(&output, 0, "bugs");
     assert_eq!(bugs.len(), 2);
     for bug in bugs {
         assert_eq!((&bug["found"], &bug["false_alarms"]), (&true.into(), &0.into()), "{bug}");
@@ -37,9 +34,7 @@ fn a_bug_is_verified_with_its_figures() {
 #[test]
 fn bugs_are_looked_for_in_storms() {
     let words = ["bugs", "--verify", "--storm", "bufstream-lost", "kip-279", "--seeds", "3", "--json"];
-    let output = squall(&words);
-    assert_eq!(code(&output), 0, "{}", text(&output));
-    let bugs = json(&output)["bugs"].as_array().expect("bugs").clone();
+    let bugs = listed(&squall(&words), 0, "bugs");
     assert_eq!(bugs[0]["found"], true, "{}", bugs[0]);
     assert!(bugs[0]["scenario"].as_str().is_some_and(|name| name.starts_with("storm")), "{}", bugs[0]);
     assert_eq!(bugs[0]["seeds_tried"], bugs[0]["seeds_needed"], "{}", bugs[0]);
@@ -59,8 +54,7 @@ fn a_run_with_a_bug_says_how_to_run_it_again_and_replays() {
     let folder = tempfile::tempdir().expect("a folder");
     let words = ["run", "plain-load", "--bug", "bufstream-lost", "--no-shrink", "--json"];
     let output = squall_in(folder.path(), &words);
-    assert_eq!(code(&output), 1, "{}", text(&output));
-    let runs = json(&output)["runs"].as_array().expect("runs").clone();
+    let runs = listed(&output, 1, "runs");
     assert_eq!(runs.len(), 1, "the bus whose model has the bug");
     let again = runs[0]["reproduce"].as_str().expect("a command").to_owned();
     assert_eq!(again, "squall run plain-load --on sim:kafka --seed 1 --bug bufstream-lost");
@@ -76,8 +70,7 @@ fn a_bug_of_a_program_is_a_key_of_its_scenario() {
     let folder = tempfile::tempdir().expect("a folder");
     let words = ["run", "aborted-loop", "--bug", "abort-position", "--no-shrink", "--json"];
     let output = squall_in(folder.path(), &words);
-    assert_eq!(code(&output), 1, "{}", text(&output));
-    let runs = json(&output)["runs"].as_array().expect("runs").clone();
+    let runs = listed(&output, 1, "runs");
     let again = runs[0]["reproduce"].as_str().expect("a command");
     assert!(again.ends_with("--set workload.consumers.forward.rewind=false"), "{again}");
 }

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{code, json, squall, text};
+use common::{code, listed, squall, text};
 
 #[test]
 fn a_bad_configuration_is_found_and_the_printed_command_finds_it_again() {
@@ -23,9 +23,7 @@ fn a_bad_configuration_is_found_and_the_printed_command_finds_it_again() {
 #[test]
 fn as_json_a_sweep_tells_of_seeds_failures_and_marks() {
     let words = ["explore", "storm", "--lite", "--seeds", "3", "--set", "expect.marks=[]", "--json"];
-    let output = squall(&words);
-    assert_eq!(code(&output), 0, "{}", text(&output));
-    let explored = json(&output)["explored"].as_array().expect("targets").clone();
+    let explored = listed(&squall(&words), 0, "explored");
     assert_eq!(explored.len(), 2, "every simulated bus");
     for sweep in explored {
         assert_eq!((&sweep["seeds"], &sweep["within"]["valid"]), (&3.into(), &3.into()), "{sweep}");
@@ -72,7 +70,7 @@ fn the_marks_can_be_listed() {
     assert_eq!(code(&output), 0);
     let said = text(&output);
     assert!(said.contains("follower-truncated") && said.contains("dropped the end of its log"), "{said}");
-    let marks = json(&squall(&["list", "--marks", "--json"]))["marks"].as_array().expect("marks").clone();
+    let marks = listed(&squall(&["list", "--marks", "--json"]), 0, "marks");
     assert_eq!(marks.len(), said.lines().count());
     assert!(marks.iter().all(|mark| !mark["buses"].as_array().expect("buses").is_empty()));
 }

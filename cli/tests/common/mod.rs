@@ -30,6 +30,13 @@ pub(crate) fn json(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}:\n{}", text(output)))
 }
 
+/// The objects of this list in its JSON, after it exited like that.
+#[allow(dead_code, reason = "some tests read the text alone")]
+pub(crate) fn listed(output: &Output, exit: i32, list: &str) -> Vec<Value> {
+    assert_eq!(code(output), exit, "{}", text(output));
+    json(output)[list].as_array().unwrap_or_else(|| panic!("no {list}:\n{}", text(output))).clone()
+}
+
 /// All that it printed.
 pub(crate) fn text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))

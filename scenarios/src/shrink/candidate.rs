@@ -12,8 +12,8 @@ use crate::{
     runner::Sink,
     runs::{How, simulate, unjudged},
 };
-use squall_bus::Fault;
-use squall_history::{Report, judge};
+use squall_bus::{Fault, Time};
+use squall_history::{History, Report, judge};
 use squall_sim::minimize::Judge;
 use std::{
     collections::BTreeSet,
@@ -75,6 +75,13 @@ impl Case {
         self.plan().values().collect()
     }
 
+    /// The records that it sends, each with when it is meant to be sent.
+    pub(super) fn sent(&self) -> Vec<(u64, Time)> {
+        let plan = self.plan();
+        let records = plan.producers().iter().flat_map(|producer| producer.records());
+        records.map(|record| (record.value, record.at)).collect()
+    }
+
     /// What has to stand in a capsule besides the scenario.
     pub(super) fn edits(&self) -> Edits {
         let all = Plan::new(Arc::new(self.concrete()), self.seed);
@@ -97,6 +104,8 @@ impl Case {
 #[derive(Debug)]
 pub(super) struct Ran {
     pub(super) report: Report,
+    /// What every client saw; `None` if the run was not carried out.
+    pub(super) history: Option<History>,
     pub(super) hash: u64,
     pub(super) events: u64,
     pub(super) rules: String,
@@ -144,6 +153,22 @@ impl Bench {
 
     pub(super) fn run(&self, case: &Case) -> Ran {
         run(&self.bus, case, self.longest)
+    }
+
+    /// What is looked for.
+    pub(super) const fn expected(&self) -> &Expected {
+        &self.expected
+    }
+
+    /// Runs a case for what there is to see in it; `None` if the effort is spent.
+    pub(super) fn look(&mut self, case: &Case) -> Option<Ran> {
+        if self.is_spent() {
+            return None;
+        }
+        let ran = self.run(case);
+        self.runs += 1;
+        self.left = self.left.saturating_sub(ran.events.max(1));
+        Some(ran)
     }
 
     /// The place of the first case that still fails.
@@ -202,11 +227,11 @@ fn run(bus: &str, case: &Case, longest: Option<u64>) -> Ran {
     let nobody: Sink = Arc::new(|_| {});
     let how = How { max_events: longest, ..How::default() };
     let run = simulate(bus, &Arc::new(case.plan()), &nobody, how);
-    let report = match &run.ran {
-        Ok(ran) => judge(&ran.history),
-        Err(error) => unjudged(error),
+    let (report, history) = match run.ran {
+        Ok(ran) => (judge(&ran.history), Some(ran.history)),
+        Err(error) => (unjudged(&error), None),
     };
-    Ran { report, hash: run.hash, events: run.events, rules: run.rules }
+    Ran { report, history, hash: run.hash, events: run.events, rules: run.rules }
 }
 
 /// Judges candidates by the cases that they stand for; `None` stands for none.

@@ -8,10 +8,11 @@
 //! # Passes
 //!
 //! The workload ends sooner, faults strike sooner, less is sent (each up a ladder from the cheapest, so that all steps
-//! together cost little more than the run they lead to); then fewer faults, producers, consumers, simpler
-//! handlers, fewer topics, partitions and nodes; then fewer records; then simple figures for all times. Time and rate
-//! come first because they make every later candidate cheap; producers come before records because a record
-//! is named by its producer. The passes are repeated until nothing changes, [`ROUNDS`] times at most. Copies of a
+//! together cost little more than the run they lead to); then fewer faults, and the rest of them sooner; then fewer
+//! producers and, as a first guess, no records but those that the finding names; then fewer consumers, simpler handlers,
+//! fewer topics, partitions and nodes; then fewer records; then simple figures for all times. Time and rate come first
+//! because they make every later candidate cheap; producers come before records because a record is named by its
+//! producer, and sooner before records because they are sent when they are. The passes are repeated until nothing changes, [`ROUNDS`] times at most. Copies of a
 //! partition are left alone: with fewer of them, other promises would hold.
 //!
 //! The result depends on the capsule alone: not on time, not on the number of cores. Effort is counted in events of the
@@ -22,9 +23,11 @@
 //! |---|---|
 //! | here | the capsule in, the capsule out, sizes, progress |
 //! | `passes` | what is made less, and how |
+//! | `evidence` | a first guess at the records that it takes |
 //! | `candidate` | cases, and the bench that runs them |
 
 mod candidate;
+mod evidence;
 mod passes;
 #[cfg(test)]
 mod tests;

@@ -53,13 +53,40 @@ fn what_is_left_is_less_and_fails_alike() {
     assert_eq!(twice.after, shrunk.after);
 }
 
+fn work(capsule: &Capsule, effort: u64) -> Work {
+    let bench = Bench::new(capsule.target.0.bus(), &capsule.expected, 1_000_000, effort);
+    Work { case: Case::of(capsule), bench, budget: Budget::of(CANDIDATES) }
+}
+
+/// A finding names its own record and up to three to either side.
+#[test]
+fn the_records_that_the_finding_names_are_the_first_guess() {
+    let capsule = failing("power-loss", "sim:kafka", &SHORT);
+    let mut work = work(&capsule, EFFORT);
+    work.only_the_evidence();
+    assert!(Size::of(&work.case).records <= 7, "{}", Size::of(&work.case));
+    assert!(work.bench.runs <= 4, "{} runs", work.bench.runs);
+    assert!(capsule.expected.is_shown_by(&work.bench.run(&work.case).report));
+}
+
+/// The guess takes its share, found or not.
+#[test]
+fn a_guess_takes_a_quarter_of_the_effort_at_most() {
+    let capsule = failing("power-loss", "sim:kafka", &SHORT);
+    let effort = 4 * first_run(&capsule).expect("it fails");
+    let mut work = work(&capsule, effort);
+    work.only_the_evidence();
+    assert_eq!(work.bench.runs, 1, "the look at the run itself takes all of it");
+    assert_eq!(work.bench.left, effort - effort / 4);
+    assert_eq!(Size::of(&work.case), Size::of(&Case::of(&capsule)));
+}
+
 #[test]
 fn the_number_of_cores_does_not_show() {
     let capsule = failing("power-loss", "sim:kafka", &SHORT);
     let on = |width: usize| {
-        let mut bench = Bench::new("kafka", &capsule.expected, 1_000_000, EFFORT);
-        bench.set_width(width);
-        let mut work = Work { case: Case::of(&capsule), bench, budget: Budget::of(CANDIDATES) };
+        let mut work = work(&capsule, EFFORT);
+        work.bench.set_width(width);
         for (_, make_less) in PASSES {
             make_less(&mut work);
         }
@@ -102,8 +129,7 @@ fn another_kind_of_failure_is_not_taken() {
 #[test]
 fn the_effort_ends_with_what_was_reached() {
     let capsule = failing("power-loss", "sim:kafka", &SHORT);
-    let bench = Bench::new("kafka", &capsule.expected, 1_000_000, 1);
-    let mut work = Work { case: Case::of(&capsule), bench, budget: Budget::of(CANDIDATES) };
+    let mut work = work(&capsule, 1);
     for (_, make_less) in PASSES {
         make_less(&mut work);
     }
