@@ -20,7 +20,7 @@ pub(super) const CHECK: Check = Check {
     source: "Jepsen kafka: int-nonmonotonic-send",
     find,
     tell: nonmonotonic_send::tell,
-    rule: |rules, _| Rules::send_order(rules),
+    rule: |rules, _| Rules::send_order(rules, false),
 };
 
 fn find(analysis: &Analysis<'_>) -> Vec<Found> {

@@ -1,7 +1,7 @@
 //! `key_order`: records of one key are out of order, in the log or as first delivered.
 //!
 //! **Definition.** *In the log*: per producer session, record key and unit, a later send stands before an earlier one
-//! (as in `nonmonotonic_send`, for one key). *As delivered*: to one logical consumer (a group) a record is delivered
+//! (as in `nonmonotonic_send`, for one key; *unanswered* is the finding like there). *As delivered*: to one logical consumer (a group) a record is delivered
 //! for the first time after one of the same key and unit that stands behind it in the log. Redeliveries count for
 //! nothing, and a record that stands twice counts where it is delivered first: after a rebalance everything since the
 //! last commit comes again, and that is at least once, not disorder.
@@ -31,36 +31,61 @@ pub(super) const CHECK: Check = Check {
     find,
     tell,
     rule: |rules, found| match found.case {
-        Case::InLog => Rules::key_order_in_log(rules),
+        Case::InLog => Rules::key_order_in_log(rules, false),
+        Case::UnansweredInLog => Rules::key_order_in_log(rules, true),
         _ => Rules::key_order_of_deliveries(rules),
     },
 };
 
 fn find(analysis: &Analysis<'_>) -> Vec<Found> {
     let history = analysis.history;
-    // Per key: the session and unit that it was met in first, and the send that stands highest there. Nearly all keys
+    // Per key: the session and unit that it was met in first, and the sends that stand highest there. Nearly all keys
     // have one session and one unit; the rest is elsewhere.
-    let mut home: Vec<Option<(u32, UnitId, u64, u32)>> = vec![None; history.key_count()];
-    let mut elsewhere: HashMap<(KeyId, u32, UnitId), (u64, u32)> = HashMap::new();
+    let mut home: Vec<Option<(u32, UnitId, Highest)>> = vec![None; history.key_count()];
+    let mut elsewhere: HashMap<(KeyId, u32, UnitId), Highest> = HashMap::new();
     let mut found = Vec::new();
     for (row, send) in (0u32..).zip(history.sends()) {
         let (Some(key), Some((unit, position))) = (send.key(), analysis.stands(row)) else { continue };
         let session = analysis.session_of[row as usize];
-        let known = home[key.index()].get_or_insert((session, unit, position, row));
-        let (before, earlier) = if (known.0, known.1) == (session, unit) {
-            (&mut known.2, &mut known.3)
+        let known = home[key.index()].get_or_insert_with(|| (session, unit, Highest::default()));
+        let highest = if (known.0, known.1) == (session, unit) {
+            &mut known.2
         } else {
-            let known = elsewhere.entry((key, session, unit)).or_insert((position, row));
-            (&mut known.0, &mut known.1)
+            elsewhere.entry((key, session, unit)).or_default()
         };
-        if *before > position {
-            found.push(nonmonotonic_send::overtaken(analysis, *earlier, row, Case::InLog));
-        } else {
-            (*before, *earlier) = (position, row);
+        if let Some((earlier, case)) = highest.behind(position) {
+            found.push(nonmonotonic_send::overtaken(analysis, earlier, row, case));
         }
+        highest.add(position, row, send.acked());
     }
     found.extend(deliveries(analysis));
     found
+}
+
+/// Of one key in one session and unit: position and row of the send that stands highest, and of the highest that was
+/// acknowledged.
+#[derive(Clone, Copy, Default)]
+struct Highest {
+    all: Option<(u64, u32)>,
+    acked: Option<(u64, u32)>,
+}
+
+impl Highest {
+    /// An earlier send that stands behind this position.
+    fn behind(&self, position: u64) -> Option<(u32, Case)> {
+        let of = |high: Option<(u64, u32)>, case: Case| {
+            high.filter(|(at, _)| *at > position).map(|(_, row)| (row, case))
+        };
+        of(self.acked, Case::InLog).or(of(self.all, Case::UnansweredInLog))
+    }
+
+    fn add(&mut self, position: u64, row: u32, acked: bool) {
+        let new = Some((position, row));
+        self.all = self.all.max(new);
+        if acked {
+            self.acked = self.acked.max(new);
+        }
+    }
 }
 
 /// First deliveries behind one of the same key that stands later.
@@ -110,7 +135,7 @@ fn deliveries(analysis: &Analysis<'_>) -> Vec<Found> {
 }
 
 fn tell(analysis: &Analysis<'_>, found: &Found) -> [String; 2] {
-    if found.case == Case::InLog {
+    if matches!(found.case, Case::InLog | Case::UnansweredInLog) {
         return nonmonotonic_send::tell(analysis, found);
     }
     let (Some(row), Some(before), Some(unit), Some(position)) =
@@ -198,5 +223,12 @@ mod tests {
         let mut tale = tale();
         tale.sent(1, 1).sent(2, 0).drain(2, 0).drain(1, 1).drained(2);
         tale.finds(CHECK, &[(2, 0, Case::InLog)]);
+    }
+
+    #[test]
+    fn what_nobody_acknowledged_comes_late() {
+        let mut tale = tale();
+        tale.unknown(1, None).sent(2, 0).drain(2, 0).drain(1, 1).drained(2);
+        tale.finds(CHECK, &[(2, 0, Case::UnansweredInLog)]);
     }
 }

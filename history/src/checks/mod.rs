@@ -96,6 +96,10 @@ pub enum Case {
     /// Nothing in particular.
     #[default]
     Plain,
+    /// What stands too late was never acknowledged.
+    Unanswered,
+    /// The same, and the order of the log is meant for one key.
+    UnansweredInLog,
     /// It had been read before it vanished.
     Vanished,
     /// What is missing is lost, to everybody.

@@ -4,12 +4,13 @@
 //! before the first place of a record that was sent earlier, by another operation: the sends of one transaction are one,
 //! and `int_nonmonotonic_send` tells of them. Only records that are in the log count: places that
 //! were read, or, without a finished drain, that lie behind everything read. A duplicate counts at its first place.
+//! *Unanswered* is the finding when nothing that was acknowledged stands behind the later one.
 //!
-//! **Algorithm.** One walk over the sends with the highest place of each session and unit.
+//! **Algorithm.** One walk over the sends with the highest places of each session and unit.
 //! **Cost.** Linear.
 //!
-//! **Forbidden** when the configuration keeps the order of sends: idempotence, one request in flight, or no retries
-//! ([`Rules::send_order`]). The order per key that a scenario demands is `key_order`.
+//! **Forbidden** when the configuration keeps the order of sends: idempotence; one request in flight, unless what stands too
+//! late was never acknowledged; without retries, besides, while no leader may have changed ([`Rules::send_order`]). The order per key that a scenario demands is `key_order`.
 //!
 //! **Source.** Jepsen's Kafka workload (`nonmonotonic-send`), per session instead of per process.
 
@@ -24,11 +25,11 @@ use crate::{
 pub(super) const CHECK: Check = Check {
     kind: Kind::NonmonotonicSend,
     about: "a later send of one producer stands in the log before an earlier one",
-    forbidden: "idempotent producers; one request in flight; no retries",
+    forbidden: "idempotent producers; what is acknowledged, with one request in flight or without retries",
     source: "Jepsen kafka: nonmonotonic-send",
     find,
     tell,
-    rule: |rules, _| Rules::send_order(rules),
+    rule: |rules, found| Rules::send_order(rules, found.case == Case::Unanswered),
 };
 
 /// A send that stands high, with its operation.
@@ -66,18 +67,32 @@ impl Highest {
     }
 }
 
+/// Of one session in one unit: the highest sends, and the highest of those that were acknowledged.
+#[derive(Clone, Copy, Default)]
+struct Front {
+    all: Highest,
+    acked: Highest,
+}
+
 fn find(analysis: &Analysis<'_>) -> Vec<Found> {
-    let mut highest: Grid<Highest> = Grid::new(analysis.units.len());
+    let mut fronts: Grid<Front> = Grid::new(analysis.units.len());
     let mut found = Vec::new();
     for (row, session) in (0u32..).zip(&analysis.session_of) {
         let Some((unit, position)) = analysis.stands(row) else { continue };
         let send = analysis.send(row);
         let op = send.txn().unwrap_or(send.invoke);
-        let known = highest.at(*session as usize, unit.index());
-        if let Some(before) = known.other_than(op).filter(|before| before.position > position) {
-            found.push(overtaken(analysis, before.row, row, Case::Plain));
+        let front = fronts.at(*session as usize, unit.index());
+        let behind = |known: &Highest| known.other_than(op).filter(|before| before.position > position);
+        match (behind(&front.acked), behind(&front.all)) {
+            (Some(before), _) => found.push(overtaken(analysis, before.row, row, Case::Plain)),
+            (None, Some(before)) => found.push(overtaken(analysis, before.row, row, Case::Unanswered)),
+            (None, None) => {}
         }
-        known.add(High { position, row, op });
+        let new = High { position, row, op };
+        front.all.add(new);
+        if send.acked() {
+            front.acked.add(new);
+        }
     }
     found
 }
@@ -148,6 +163,24 @@ mod tests {
         let mut tale = tale();
         tale.sent(1, 1).sent(2, 0).drain(2, 0).drain(1, 1).drained(2);
         tale.finds(CHECK, &[(2, 0, Case::Plain)]);
+    }
+
+    #[test]
+    fn what_nobody_acknowledged_may_come_late_and_hides_no_disorder() {
+        let mut tale = tale();
+        tale.configure(|meta| meta.configuration.retries = Some(0));
+        tale.unknown(1, None).sent(2, 0).sent(3, 2).sent(4, 1);
+        tale.drain(2, 0).drain(4, 1).drain(3, 2).drain(1, 3).drained(4);
+        let cases = [(2, 0, Case::Unanswered), (3, 2, Case::Unanswered), (4, 1, Case::Plain)];
+        tale.finds(CHECK, &cases);
+        let told = |tale: &crate::checks::testing::Tale| {
+            let report = tale.judged();
+            let of = report.anomalies.iter().filter(|one| one.kind == CHECK.kind);
+            of.map(|one| (one.count, one.forbidden())).collect::<Vec<_>>()
+        };
+        assert_eq!(told(&tale), [(1, true), (2, false)]);
+        tale.fault("kill", &[1]);
+        assert!(told(&tale).iter().all(|(_, forbidden)| !forbidden), "a leader may have refused one of them");
     }
 
     #[test]

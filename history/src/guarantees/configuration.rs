@@ -235,7 +235,7 @@ impl Configuration {
     /// Whether one producer session's records must stand in the order in which they were sent.
     #[must_use]
     pub fn keeps_send_order(&self) -> bool {
-        self.idempotent || self.max_in_flight == Some(1) || self.retries == Some(0)
+        self.idempotent || self.max_in_flight == Some(1)
     }
 
     /// What a topic keeps, and how long.

@@ -45,11 +45,11 @@ fn standing(history: &History, send: &SendRow) -> Option<(UnitId, u64)> {
 }
 
 /// Sends that stand before an earlier one of the same session and unit, and perhaps key.
-fn overtaken(history: &History, same_key: bool, case: Case) -> Vec<Key> {
+fn overtaken(history: &History, same_key: bool, answered: Case, unanswered: Case) -> Vec<Key> {
     let mut found = Vec::new();
     for (row, late) in sends(history) {
         let Some((unit, position)) = standing(history, late) else { continue };
-        let earlier = sends(history).take_while(|(other, _)| *other < row).any(|(_, early)| {
+        let earlier = sends(history).take_while(|(other, _)| *other < row).filter(|(_, early)| {
             (early.process, early.session) == (late.process, late.session)
                 && match same_key {
                     true => early.key().is_some() && early.key() == late.key(),
@@ -58,7 +58,9 @@ fn overtaken(history: &History, same_key: bool, case: Case) -> Vec<Key> {
                 }
                 && standing(history, early).is_some_and(|(other, at)| other == unit && at > position)
         });
-        if earlier {
+        let answers: Vec<Status> = earlier.map(|(_, early)| early.status).collect();
+        if !answers.is_empty() {
+            let case = if answers.contains(&Status::Ok) { answered } else { unanswered };
             found.push(Key::new(unit, position, row, case));
         }
     }
@@ -66,11 +68,11 @@ fn overtaken(history: &History, same_key: bool, case: Case) -> Vec<Key> {
 }
 
 fn nonmonotonic_send(history: &History) -> Vec<Key> {
-    overtaken(history, false, Case::Plain)
+    overtaken(history, false, Case::Plain, Case::Unanswered)
 }
 
 fn key_order(history: &History) -> Vec<Key> {
-    let mut found = overtaken(history, true, Case::InLog);
+    let mut found = overtaken(history, true, Case::InLog, Case::UnansweredInLog);
     let reads: Vec<&DeliverRow> = history.delivers().iter().filter(|read| !read.drained()).collect();
     let is_first = |index: usize| {
         let read = reads[index];

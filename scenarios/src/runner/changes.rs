@@ -65,8 +65,8 @@ async fn persist<'a, T>(
     }
 }
 
-/// The topic is gone from the answer to its deletion on, and begins anew with the answer to its creation: both are
-/// written down, and clients may meet either topic in between.
+/// The topic is gone from the answer to its deletion on, and begins anew when its leaders have heard of its creation: both
+/// are written down, and clients may meet either topic in between.
 async fn recreate(
     cluster: &dyn Cluster,
     plan: &Plan,
@@ -76,6 +76,10 @@ async fn recreate(
 ) -> Result<Deleted, Error> {
     let (admin, clock) = (cluster.admin(), cluster.clock());
     let deleted: Deleted = units(plan, change).map(|unit| (unit, None)).collect();
+    let mut before = Vec::new();
+    for (unit, _) in &deleted {
+        before.push(persist(cluster, deadline, || admin.bounds(unit)).await?.1);
+    }
     persist(cluster, deadline, || admin.delete_topic(&change.topic)).await?;
     notebook.changed(format!("{} is deleted", change.topic), &deleted);
     let spec: Vec<_> = plan.topics().into_iter().filter(|spec| spec.topic == change.topic).collect();
@@ -83,8 +87,24 @@ async fn recreate(
         // Deleting takes its time: until then the name is taken.
         match admin.create_topics(&spec).await {
             Err(_) if clock.now() < deadline => clock.sleep(PAUSE).await,
-            done => return done.map(|()| deleted),
+            Err(error) => return Err(error),
+            Ok(()) => break,
         }
+    }
+    for ((unit, _), before) in deleted.iter().zip(before) {
+        await_anew(cluster, unit, before, deadline).await;
+    }
+    Ok(deleted)
+}
+
+/// Waits until who leads a unit has heard that it is another one: until then it ends where the old one did, or behind.
+async fn await_anew(cluster: &dyn Cluster, unit: &Unit, before: Position, deadline: Time) {
+    let (admin, clock) = (cluster.admin(), cluster.clock());
+    while before > Position(0) && clock.now() < deadline {
+        if admin.bounds(unit).await.is_ok_and(|(_, end)| end < before) {
+            return;
+        }
+        clock.sleep(Duration::from_millis(5)).await;
     }
 }
 

@@ -3,6 +3,14 @@
 //! - A broker has one AlterPartition under way, with everything that was wanted when it left.
 //! - The answer carries what the controller has now. A proposal that was refused for good is dropped; one that
 //!   was out of date waits for the metadata; anything else is proposed again.
+//! - A request that is not answered goes with its connection, and not before: another controller that becomes known
+//!   meanwhile is asked no sooner. That takes `controller.socket.timeout.ms`, 30 s, or, where the connection had to be
+//!   made first, what a connection may take, 10 s. (One that was made to a process that never answers has the 30 s in
+//!   Kafka too: nobody here tells the two apart.)
+//!
+//! Sources of the last: Kafka's AlterPartitionManager (`retryTimeoutMs` without a bound), NodeToControllerChannelManager
+//! (a request's timeout is the lesser of that and `controller.socket.timeout.ms`; the controller is looked up after a
+//! disconnection or NOT_CONTROLLER).
 
 use super::{
     Timer, Touch,
@@ -20,8 +28,17 @@ use squall_bus::Time;
 #[derive(Debug, Default)]
 pub(super) struct IsrChanges {
     wanted: Vec<PartitionId>,
-    under_way: Option<(NodeId, Time, Vec<PartitionId>)>,
+    under_way: Option<UnderWay>,
     armed: bool,
+}
+
+/// The request under way.
+#[derive(Debug)]
+struct UnderWay {
+    controller: NodeId,
+    /// When its connection is given up.
+    until: Time,
+    ids: Vec<PartitionId>,
 }
 
 impl IsrChanges {
@@ -63,12 +80,10 @@ impl Broker {
     /// Sends what is wanted, unless something is under way.
     pub(super) fn propose(&mut self, env: &mut Env<'_, '_>) {
         let now = env.ctx.now();
-        if let Some((controller, since, _)) = &self.isr.under_way {
-            let patient = now.since(*since) < env.rules.controller_request_timeout;
-            if patient && env.controller.is_none_or(|known| known == *controller) {
+        if let Some(UnderWay { controller, until, .. }) = self.isr.under_way {
+            if now < until {
                 return;
             }
-            let controller = *controller;
             env.links.hang_up(controller, Lane::Isr, env.ctx);
             self.proposals_failed();
             self.isr.armed = false;
@@ -82,11 +97,15 @@ impl Broker {
             return;
         };
         // Looks again when the answer should have come.
-        env.ctx.timer(env.rules.controller_request_timeout, Timer::Broker(BrokerTimer::Isr));
+        let patience = match env.links.is_made(controller, Lane::Isr) {
+            true => env.rules.controller_socket_timeout,
+            false => env.rules.connection_setup_timeout,
+        };
+        env.ctx.timer(patience, Timer::Broker(BrokerTimer::Isr));
         let ids = std::mem::take(&mut self.isr.wanted);
         let proposals: Vec<IsrProposal> = ids.iter().filter_map(|id| self.proposal(*id, env)).collect();
         let request = AlterPartitionRequest { broker: self.me, epoch: env.epoch, proposals };
-        self.isr.under_way = Some((controller, now, ids));
+        self.isr.under_way = Some(UnderWay { controller, until: now + patience, ids });
         env.links.ask(controller, Lane::Isr, RequestBody::AlterPartition(request), env.ctx);
     }
 
@@ -103,8 +122,8 @@ impl Broker {
 
     /// The request under way failed as a whole: everything is wanted again.
     fn proposals_failed(&mut self) {
-        if let Some((_, _, ids)) = self.isr.under_way.take() {
-            for id in ids {
+        if let Some(request) = self.isr.under_way.take() {
+            for id in request.ids {
                 let proposed =
                     self.replica(id).and_then(Replica::leading).is_some_and(|l| l.proposed.is_some());
                 if proposed && !self.isr.wanted.contains(&id) {

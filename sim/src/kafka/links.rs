@@ -72,6 +72,11 @@ impl Links {
         self.correlation
     }
 
+    /// Whether a server can be asked without a new connection.
+    pub(super) fn is_made(&self, to: NodeId, lane: Lane) -> bool {
+        to == self.me || self.conns[to.index()][lane as usize].is_some()
+    }
+
     /// Whether this is the connection to a peer for this purpose.
     pub(super) fn is(&self, peer: NodeId, lane: Lane, conn: ConnId) -> bool {
         self.conns[peer.index()][lane as usize] == Some(conn)

@@ -117,6 +117,8 @@ pub fn kafka_4_3() -> Rules {
         session_checks_per_session: 8,
         registration_retry: ms(2_000),
         controller_request_timeout: ms(4_500),
+        controller_socket_timeout: ms(30_000),
+        connection_setup_timeout: ms(10_000),
         refuse_duplicate_registration: true,
         check_broker_epoch: true,
 

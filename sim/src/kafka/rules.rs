@@ -118,8 +118,13 @@ rules! {
     session_checks_per_session: u32,
     /// A refused registration is retried so often.
     registration_retry: Duration,
-    /// How long a broker waits for the controller's answer before it gives the connection up.
+    /// How long a broker waits for the controller's answer to its registration or heartbeat before it gives the connection
+    /// up: half its session (KAFKA-14392).
     controller_request_timeout: Duration,
+    /// `controller.socket.timeout.ms`: how long it waits for the answer to its proposals.
+    controller_socket_timeout: Duration,
+    /// `socket.connection.setup.timeout.ms`: how long the connection for these may take to be made.
+    connection_setup_timeout: Duration,
     /// A second process of a broker is refused while the first one's session lives (101).
     refuse_duplicate_registration: bool,
     /// An ISR member of another broker epoch than the registered one is refused (107).

@@ -8,13 +8,33 @@ use crate::{
     guarantees::{Order, Reading},
 };
 
+/// Why what nobody acknowledged may stand late.
+const UNANSWERED: &str =
+    "a request that its client gave up may still be taken, after what was sent on another connection";
+
 impl Rules<'_> {
-    /// The sends of one session stand in the order in which they were made.
+    /// The sends of one session stand in the order in which they were made. `unanswered`: what stands behind a later one
+    /// was never acknowledged.
+    ///
+    /// A request on a connection that its client gave up may still be taken, after those on the next connection: without
+    /// idempotence what nobody acknowledged may stand anywhere behind its turn. Without retries, with several
+    /// requests in flight, a client may besides send again, uncounted, what was refused for want of a leader (librdkafka's
+    /// `rd_kafka_handle_Produce_error`), or have requests at two leaders, the first of which leads once more.
     #[must_use]
-    pub fn send_order(&self) -> Ruling {
-        match self.order_clause() {
-            Some(clause) => self.unless_power_was_lost(clause),
-            None => allowed("retries with several requests in flight may overtake each other"),
+    pub fn send_order(&self, unanswered: bool) -> Ruling {
+        match (self.order_clause(), self.facts.leader_at_risk()) {
+            (Some(_), _) if unanswered && !self.configuration.idempotent => allowed(UNANSWERED),
+            (Some(clause), _) => self.unless_power_was_lost(clause),
+            (None, _) if self.configuration.retries != Some(0) => {
+                allowed("retries with several requests in flight may overtake each other")
+            }
+            (None, _) if unanswered => allowed(UNANSWERED),
+            (None, Some(risk)) => allowed(format!(
+                "what is refused for want of a leader is sent again without being counted as a retry, and {risk}"
+            )),
+            (None, None) => {
+                forbidden("without retries what is acknowledged keeps its order, and nothing befell a leader")
+            }
         }
     }
 
@@ -24,8 +44,6 @@ impl Rules<'_> {
             Some("an idempotent producer's session keeps the order of its sends")
         } else if configuration.max_in_flight == Some(1) {
             Some("one request in flight keeps the order of sends")
-        } else if configuration.retries == Some(0) {
-            Some("without retries sends keep their order")
         } else {
             None
         }
@@ -33,8 +51,8 @@ impl Rules<'_> {
 
     /// Records of one key stand in the log in the order in which a session sent them.
     #[must_use]
-    pub fn key_order_in_log(&self) -> Ruling {
-        self.key_order().unwrap_or_else(|| self.send_order())
+    pub fn key_order_in_log(&self, unanswered: bool) -> Ruling {
+        self.key_order().unwrap_or_else(|| self.send_order(unanswered))
     }
 
     /// Records of one key are first delivered in log order.

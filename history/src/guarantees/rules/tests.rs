@@ -64,14 +64,20 @@ fn order_by_what_may_overtake() {
     let rule = |configuration: Configuration, order| {
         let expect = Expect { order, ..Expect::default() };
         let rules = Rules { configuration: &configuration, expect: &expect, facts: &facts };
-        (rules.send_order().forbids(), rules.key_order_in_log().forbids())
+        let [acked, unanswered] = [false, true].map(|late| rules.send_order(late).forbids());
+        assert_eq!(unanswered, configuration.idempotent, "only sequence numbers keep a late request out");
+        (acked, rules.key_order_in_log(false).forbids())
     };
     let plain = Configuration::default;
     assert_eq!(rule(plain(), None), (false, false));
     assert_eq!(rule(plain(), Some(Order::PerKey)), (false, true));
     assert_eq!(rule(Configuration { idempotent: true, ..plain() }, None), (true, true));
     assert_eq!(rule(Configuration { max_in_flight: Some(1), ..plain() }, None), (true, true));
-    assert_eq!(rule(Configuration { retries: Some(0), ..plain() }, None), (true, true));
+    let once = Configuration { retries: Some(0), ..plain() };
+    assert_eq!(rule(once.clone(), None), (false, false), "a leader may have refused what is sent again");
+    let calm = Facts::default();
+    let rules = Rules { configuration: &once, expect: &Expect::default(), facts: &calm };
+    assert!(rules.send_order(false).forbids() && !rules.send_order(true).forbids());
 }
 
 #[test]
@@ -107,7 +113,7 @@ fn a_log_that_lost_its_end_is_written_anew_and_that_is_allowed_unless_something_
     let rulings = |expect: &Expect, facts: &Facts| {
         let rules = Rules { configuration: &configuration, expect, facts };
         let processing = rules.processing(true);
-        [rules.single_value(true), rules.send_order(), rules.no_jump(), processing]
+        [rules.single_value(true), rules.send_order(false), rules.no_jump(), processing]
             .map(|ruling| ruling.forbids())
     };
     let demanding = Expect { delivery: Some(Delivery::AtLeastOnce), ..Expect::default() };

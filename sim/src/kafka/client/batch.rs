@@ -138,6 +138,15 @@ impl Queue {
         if at <= now { Due::Now } else { Due::At(at) }
     }
 
+    /// Whether the next batch may leave with another partition's, and how large it may become.
+    pub(crate) fn may_join(&self, limits: &Limits, now: Time) -> Option<u32> {
+        match (self.again.front(), self.waiting.front()) {
+            (Some(attempted), _) if attempted.not_before > now => None,
+            (Some(_), _) => Some(limits.bytes),
+            (None, first) => first.map(|first| self.waiting_bytes.min(limits.bytes).max(first.bytes)),
+        }
+    }
+
     /// Takes the next batch.
     pub(crate) fn take(&mut self, limits: &Limits, timestamp: Time) -> Option<Attempted> {
         if let Some(attempted) = self.again.pop_front() {
@@ -296,6 +305,20 @@ mod tests {
         let sizes: Vec<usize> =
             std::iter::from_fn(|| queue.take(&LIMITS, now)).map(|batch| batch.ops.len()).collect();
         assert_eq!(sizes, [3, 3, 1]);
+    }
+
+    #[test]
+    fn a_batch_that_lingers_may_join_another_and_one_that_backs_off_may_not() {
+        let now = Time::from_millis(2);
+        assert_eq!(queue(0).may_join(&LIMITS, now), None);
+        assert_eq!(queue(2).may_join(&LIMITS, now), Some(44));
+        assert_eq!(queue(9).may_join(&LIMITS, now), Some(LIMITS.bytes));
+        let mut queue = queue(9);
+        let mut attempted = queue.take(&LIMITS, now).expect("a batch");
+        attempted.not_before = Time::from_millis(3);
+        queue.put_back(attempted, Resend::InOrder);
+        assert_eq!(queue.may_join(&LIMITS, now), None, "nor does what stands behind it");
+        assert!(queue.may_join(&LIMITS, Time::from_millis(3)).is_some());
     }
 
     #[test]

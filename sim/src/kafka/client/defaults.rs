@@ -66,6 +66,16 @@ pub(crate) struct Connecting {
     pub(crate) metadata_retry: Backoff,
 }
 
+/// Of which partitions a Produce request carries a batch, once one partition's is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Carries {
+    /// Of that partition: each has its own turn (librdkafka's `rd_kafka_toppar_producer_serve`).
+    OnePartition,
+    /// Of all partitions that the broker leads, lingering or not, if only they need not back off (Java's
+    /// `RecordAccumulator.drainBatchesForOneNode`), up to `max.request.size` bytes.
+    AllOfTheBroker,
+}
+
 /// What a producer does with a batch that is in flight when its records' time is up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum TimedOut {
@@ -112,6 +122,17 @@ pub(crate) enum FencedWrite {
     Abortable,
 }
 
+/// What a transaction makes of the partitions that its coordinator is adding to it (version 1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Adding {
+    /// It has begun with the question, whatever the answer. An abort forgets the partitions and what is said of them, and
+    /// ends at once (librdkafka's `txn_req_cnt`): the coordinator refuses that while it has added nothing yet.
+    Forgotten,
+    /// It has begun with the answer. An abort first adds what it has asked for, however often it takes (Java's
+    /// `transactionStarted` and queue of requests).
+    Finished,
+}
+
 /// Which partitioner a library uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Partitioning {
@@ -140,8 +161,8 @@ pub(crate) struct ProducerDefaults {
     pub(crate) batch_records: u32,
     /// `message.max.bytes`, `max.request.size`: a larger record is refused.
     pub(crate) max_record_bytes: u32,
-    /// Whether a request carries the batches of all partitions that are ready (Java), or of one.
-    pub(crate) many_partitions_a_request: bool,
+    /// Which batches a request carries.
+    pub(crate) carries: Carries,
     /// `retries`.
     pub(crate) retries: u32,
     /// `retry.backoff.ms` and `.max.ms`.
@@ -173,6 +194,8 @@ pub(crate) struct ProducerDefaults {
     pub(crate) delivery_within_transaction: bool,
     /// What a fenced producer's batch does.
     pub(crate) fenced_write: FencedWrite,
+    /// What becomes of partitions that are being added.
+    pub(crate) adding: Adding,
     /// A transactional producer stays connected to its coordinator. So long after the connection is lost, after an attempt
     /// to connect fails and after an answer that names none, it asks who coordinates; not between the attempts
     /// (librdkafka). Otherwise it asks when a request needs to know (Java).
@@ -284,7 +307,7 @@ const RDKAFKA_PRODUCER: ProducerDefaults = ProducerDefaults {
     batch_bytes: 1_000_000,
     batch_records: 10_000,
     max_record_bytes: 1_000_000,
-    many_partitions_a_request: false,
+    carries: Carries::OnePartition,
     retries: i32::MAX as u32,
     retry: RDKAFKA_RETRY,
     delivery_timeout: ms(300_000),
@@ -302,6 +325,7 @@ const RDKAFKA_PRODUCER: ProducerDefaults = ProducerDefaults {
     transaction_version: TransactionVersion::V1,
     delivery_within_transaction: true,
     fenced_write: FencedWrite::Fatal,
+    adding: Adding::Forgotten,
     coordinator_search: Some(ms(500)),
     unknown_topic: ms(30_000),
     timeout_code: "_MSG_TIMED_OUT",
@@ -317,7 +341,7 @@ const JAVA_PRODUCER: ProducerDefaults = ProducerDefaults {
     batch_bytes: 16_384,
     batch_records: u32::MAX,
     max_record_bytes: 1_048_576,
-    many_partitions_a_request: true,
+    carries: Carries::AllOfTheBroker,
     retries: i32::MAX as u32,
     retry: JAVA_RETRY,
     delivery_timeout: ms(120_000),
@@ -335,6 +359,7 @@ const JAVA_PRODUCER: ProducerDefaults = ProducerDefaults {
     transaction_version: TransactionVersion::V2,
     delivery_within_transaction: false,
     fenced_write: FencedWrite::Abortable,
+    adding: Adding::Finished,
     coordinator_search: None,
     unknown_topic: ms(60_000),
     timeout_code: "REQUEST_TIMED_OUT",

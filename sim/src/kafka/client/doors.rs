@@ -147,12 +147,12 @@ impl Consumer {
         self.go_on(io);
     }
 
-    /// A caller that asked for a record when this barrier closed has had its time.
+    /// A caller that asked for a record while this barrier was closed has had its time: it is asking still, since the
+    /// barrier has not been opened.
     pub(super) fn grace_over(&mut self, number: u32, io: &mut dyn Io) {
-        if self.barrier.number == number && self.barrier.is_closed() && self.asking {
+        if self.barrier.number == number {
             self.open_barrier(io);
         }
-        self.barrier.armed = false;
     }
 
     /// Tells the caller that units came or went.

@@ -20,7 +20,7 @@ use super::{
     Io, Timer,
     batch::{Attempted, Due, Identity, Limits, Queue, Waiting},
     connections::{Slot, next_scan},
-    defaults::TimedOut,
+    defaults::{Carries, TimedOut},
     net::{Happened, Net},
     partitioner::{self, Sticky},
     settings::ProducerSettings,
@@ -392,22 +392,32 @@ impl Producer {
         !queue.sequences.draining && !stale && queue.in_flight < IDEMPOTENT_BATCHES
     }
 
-    /// Sends this partition's next batch; in Java together with those of the broker's other partitions.
-    fn send_from(&mut self, number: u32, slot: Slot, io: &mut dyn Io, shared: &Shared) {
+    /// What leaves together with this partition's next batch, in the order of the partitions after it.
+    fn companions(&mut self, number: u32, slot: Slot, now: Time) -> Vec<u32> {
         let mut others = Vec::new();
-        if self.settings.library.many_partitions_a_request {
-            let now = io.now();
-            for other in 0..self.queues.len() as u32 {
-                let queue = &self.queues[other as usize];
-                if other != number
-                    && queue.due(&self.limits, self.flush, now) == Due::Now
-                    && self.net.metadata.leader(queue.id) == Some(slot)
-                    && self.may_send(other)
-                {
-                    others.push(other);
-                }
-            }
+        if self.settings.library.carries == Carries::OnePartition {
+            return others;
         }
+        let mut bytes = self.queues[number as usize].may_join(&self.limits, now).unwrap_or_default();
+        let behind = (number + 1..self.queues.len() as u32).chain(0..number);
+        for other in behind {
+            let queue = &self.queues[other as usize];
+            let Some(more) = queue.may_join(&self.limits, now) else { continue };
+            if self.net.metadata.leader(queue.id) != Some(slot) || !self.may_send(other) {
+                continue;
+            }
+            bytes = bytes.saturating_add(more);
+            if bytes > self.settings.library.max_record_bytes {
+                break;
+            }
+            others.push(other);
+        }
+        others
+    }
+
+    /// Sends this partition's next batch, with what the library sends along.
+    fn send_from(&mut self, number: u32, slot: Slot, io: &mut dyn Io, shared: &Shared) {
+        let others = self.companions(number, slot, io.now());
         let mut batches = self.spare.pop().unwrap_or_default();
         for number in std::iter::once(number).chain(others) {
             let queue = &mut self.queues[number as usize];

@@ -40,7 +40,7 @@ impl Liveness for Proposals {
 
     /// Whoever is proposed has joined, and two requests get no answer.
     fn bound(&self, rules: &Rules) -> Duration {
-        joining(rules) + (rules.controller_request_timeout + rules.controller_retry) * 2
+        joining(rules) + (rules.controller_socket_timeout + rules.controller_retry) * 2
     }
 
     fn remember(&mut self, model: &Kafka) {

@@ -24,6 +24,26 @@ fn restart(world: &mut World<Kafka>, node: NodeId) {
     world.start(node);
 }
 
+/// The answer to a heartbeat that was under way when the wish to stop arose does not put the next one off for two seconds.
+#[test]
+fn a1_a_broker_that_wishes_to_stop_says_so_at_once_whatever_is_under_way() {
+    for phase in 0..20 {
+        let mut lab = Lab::new(1);
+        let controller = lab.controller();
+        let node = (0..3).map(NodeId).find(|node| *node != controller).expect("another");
+        // A heartbeat is under way for a fifth of the time.
+        lab.world.delay(node, controller, millis(400));
+        lab.run(secs(5) + millis(100) * phase);
+        let from = lab.world.now();
+        lab.world.stop(node);
+        while lab.world.life(node) != crate::kernel::Life::Down {
+            lab.run(millis(10));
+        }
+        let took = lab.world.now().since(from);
+        assert!(took < millis(3_900), "phase {phase}: {took:?}");
+    }
+}
+
 #[test]
 fn g1_a1_a_killed_leader_is_replaced_when_its_session_ends() {
     for seed in 0..8 {

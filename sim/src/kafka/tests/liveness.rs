@@ -142,7 +142,7 @@ fn eventually_a_proposal_is_answered_misses_one_that_never_left() {
     let broker = server(&mut bench.lab, leader).data_mut().expect("a broker");
     let all = (0..3).map(NodeId).fold(NodeSet::EMPTY, NodeSet::with);
     broker.replica_mut(id).and_then(|replica| replica.leading_mut()).expect("it leads").proposed = Some(all);
-    let (name, _, what) = broken(&mut bench.lab, secs(60)).expect("it is noticed");
+    let (name, _, what) = broken(&mut bench.lab, secs(150)).expect("it is noticed");
     assert_eq!(name, "AlterPartitionEpochEventuallyReachedOrZero");
     assert!(what.contains("still waits for an answer to the in-sync replicas"), "{what}");
 }

@@ -104,6 +104,31 @@ fn a2_a_fenced_member_or_one_of_a_former_process_is_ineligible_107() {
     assert_eq!(stage.verdict(proposal), ErrorCode::IneligibleReplica, "it is fenced");
 }
 
+/// The controller freezes when the leader proposes to take a follower back in, over a connection that it has already.
+#[test]
+fn a3_a_proposal_waits_30_s_for_its_answer_though_another_controller_is_there() {
+    let mut stage = Stage::new();
+    let (id, leader, controller) = (stage.id, stage.leader, stage.controller);
+    let third =
+        Stage::all().into_iter().find(|node| *node != leader && *node != controller).expect("a third");
+    let is_member = move |kafka: &Kafka| kafka.truth().partition(id).is_some_and(|at| at.isr.contains(third));
+    let proposes = move |kafka: &Kafka| {
+        let broker = kafka.servers[leader.index()].data();
+        let leading = broker.and_then(|broker| broker.replica(id)).and_then(Replica::leading);
+        leading.is_some_and(|leading| leading.proposed.is_some())
+    };
+    stage.lab.world.cut(third, leader);
+    // Without anything to fetch nobody lags.
+    stage.lab.produce(stage.probe, leader, id, Acks::One);
+    stage.lab.until(secs(60), move |kafka| !is_member(kafka));
+    stage.lab.world.uncut(third, leader);
+    stage.lab.until(secs(60), proposes);
+    stage.lab.world.pause(controller);
+    let waited = stage.lab.until(secs(60), is_member).as_millis();
+    // What is asked first then may be out of date.
+    assert!((30_000..33_000).contains(&waited), "{waited} ms");
+}
+
 #[test]
 fn a3_a_proposal_upon_another_partition_epoch_is_refused_with_95() {
     let mut stage = Stage::new();

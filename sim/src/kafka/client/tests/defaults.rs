@@ -71,6 +71,28 @@ fn c1_the_consumers_defaults() {
     assert!(!consumer(ClientProfile::Java3).auto_commit_covers_last);
 }
 
+/// A batch that is due takes those of the broker's other partitions along, however short they have lingered: in Java.
+#[test]
+fn c1_what_lingers_leaves_with_what_is_due_in_java_and_in_its_own_turn_in_librdkafka() {
+    for (profile, requests, apart) in [(ClientProfile::Native, 2, 2..4), (ClientProfile::Java, 1, 0..1)] {
+        let mut stage = Stage::new(1, 1, 2);
+        let producer = stage.producer(config(profile), |_| {});
+        for partition in [0, 1] {
+            stage.send_to(producer, partition, 0);
+        }
+        stage.run(2 * SECOND);
+        let before = stage.world.model().produced.len();
+        let first = stage.send_to(producer, 0, 1);
+        stage.run(Duration::from_millis(3));
+        let second = stage.send_to(producer, 1, 2);
+        stage.run(SECOND);
+        assert_eq!(stage.world.model().produced.len() - before, requests, "{profile:?}");
+        let acked = |op| stage.sent[&op].0;
+        let between = acked(second).since(acked(first)).as_millis();
+        assert!(apart.contains(&between), "{profile:?}: {between} ms");
+    }
+}
+
 /// A record leaves after the linger: 5 ms, and at once in Java 3.
 #[test]
 fn c1_a_record_lingers_for_5_ms_and_not_at_all_in_java_3() {

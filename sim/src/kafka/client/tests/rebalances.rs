@@ -109,6 +109,38 @@ fn e4_a_cooperative_member_reads_on_in_a_rebalance() {
     assert!(!reads(second, 1 - kept).is_empty());
 }
 
+/// What is fetched already of a unit that stays is handed out, and not fetched again, when another unit goes.
+#[test]
+fn e4_what_was_fetched_follows_its_unit() {
+    let mut stage = Stage::new(4, 1, 2);
+    let records = [5, 7];
+    (0..2).for_each(|partition| stage.fill(partition, records[partition as usize]));
+    let first = stage.consumer(cooperative("consumer-1", ClientProfile::Native));
+    stage.run(SECOND);
+    assert!(matches!(stage.event(first), Some(ConsumerEvent::Assigned(units)) if units.len() == 2));
+    while stage.event(first).is_some() {}
+    stage.run(SECOND);
+    // It has all records of both, and its caller takes events only.
+    let second = stage.consumer(cooperative("consumer-2", ClientProfile::Native));
+    let gone = loop {
+        assert!(stage.world.now() < Time::from_millis(20_000), "one unit goes");
+        stage.run(Duration::from_micros(100));
+        while stage.event(second).is_some() {}
+        if let Some(ConsumerEvent::Revoked(units)) = stage.event(first) {
+            break units[0].partition;
+        }
+    };
+    // Nothing can be fetched from now on.
+    stage.world.pause(NodeId(0));
+    while stage.event(first).is_some() {}
+    let read = std::iter::from_fn(|| stage.record(first)).map(|record| {
+        let delivery = record.expect("the consumer lives");
+        (delivery.unit.partition, delivery.position.0)
+    });
+    let kept = (0..records[1 - gone as usize]).map(|offset| (1 - gone, offset));
+    assert_eq!(read.collect::<Vec<_>>(), kept.collect::<Vec<_>>());
+}
+
 /// A cooperative member that was put out has lost everything at once.
 #[test]
 fn e4_a_cooperative_zombie_loses_everything() {

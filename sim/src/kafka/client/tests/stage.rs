@@ -110,9 +110,14 @@ impl Stage {
 
     /// Sends a record whose value is its number.
     pub(super) fn send(&mut self, node: NodeId, value: u64) -> u64 {
+        self.send_to(node, 0, value)
+    }
+
+    /// The same, to this partition.
+    pub(super) fn send_to(&mut self, node: NodeId, partition: u32, value: u64) -> u64 {
         let op = self.op();
         let mut record = Record::new(&Topic::new(TOPIC), None, Bytes::copy_from_slice(&value.to_le_bytes()));
-        record.partition = Some(0);
+        record.partition = Some(partition);
         self.world.call(node, Call::Send(op, record));
         self.take_outputs();
         op.0

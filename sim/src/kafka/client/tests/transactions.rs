@@ -17,14 +17,14 @@ use squall_bus::{
 };
 use std::{collections::BTreeMap, time::Duration};
 
-const SECOND: Duration = Duration::from_secs(1);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 
-struct Stage {
-    world: World<Kafka>,
+pub(super) struct Stage {
+    pub(super) world: World<Kafka>,
     ops: u64,
     sent: BTreeMap<u64, Outcome<Ack>>,
-    done: BTreeMap<u64, Outcome<()>>,
+    pub(super) done: BTreeMap<u64, Outcome<()>>,
 }
 
 fn topic(name: &str) -> Topic {
@@ -32,7 +32,7 @@ fn topic(name: &str) -> Topic {
 }
 
 impl Stage {
-    fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64) -> Self {
         Self::with(seed, kafka_4_3_test_cluster())
     }
 
@@ -43,7 +43,7 @@ impl Stage {
         stage
     }
 
-    fn run(&mut self, span: Duration) {
+    pub(super) fn run(&mut self, span: Duration) {
         let until = self.world.now() + span;
         while step(&mut self.world, until) {
             self.take_outputs();
@@ -84,7 +84,7 @@ impl Stage {
         OpId(self.ops)
     }
 
-    fn ask(&mut self, node: NodeId, call: TxnCall) -> u64 {
+    pub(super) fn ask(&mut self, node: NodeId, call: TxnCall) -> u64 {
         let op = self.op();
         self.world.call(node, Call::Txn(op, call));
         self.take_outputs();
@@ -102,12 +102,12 @@ impl Stage {
     }
 
     /// The outcome in short: `ok`, or the class and code of the error, with `?` if it is unknown.
-    fn call(&mut self, node: NodeId, call: TxnCall) -> String {
+    pub(super) fn call(&mut self, node: NodeId, call: TxnCall) -> String {
         let op = self.ask(node, call);
         short(&self.wait(op))
     }
 
-    fn send_to(&mut self, node: NodeId, name: &str) -> u64 {
+    pub(super) fn send_to(&mut self, node: NodeId, name: &str) -> u64 {
         let op = self.op();
         let mut record = Record::new(&topic(name), None, Bytes::copy_from_slice(&op.0.to_le_bytes()));
         record.partition = Some(0);
@@ -116,7 +116,7 @@ impl Stage {
         op.0
     }
 
-    fn sent(&mut self, op: u64) -> String {
+    pub(super) fn sent(&mut self, op: u64) -> String {
         for _ in 0..20_000 {
             if let Some(outcome) = self.sent.get(&op) {
                 return short(outcome);
@@ -126,13 +126,13 @@ impl Stage {
         panic!("no outcome");
     }
 
-    fn send(&mut self, node: NodeId) -> String {
+    pub(super) fn send(&mut self, node: NodeId) -> String {
         let op = self.send_to(node, "orders");
         self.sent(op)
     }
 
     /// A transaction with two records in each topic.
-    fn transaction(&mut self, node: NodeId, commit: bool) -> Vec<u64> {
+    pub(super) fn transaction(&mut self, node: NodeId, commit: bool) -> Vec<u64> {
         assert_eq!(self.call(node, TxnCall::Begin), "ok");
         let ops: Vec<u64> = ["orders", "orders", "shipments", "shipments"]
             .iter()
@@ -169,7 +169,7 @@ impl Stage {
         read
     }
 
-    fn offsets(&mut self, isolation: Isolation) -> Vec<u64> {
+    pub(super) fn offsets(&mut self, isolation: Isolation) -> Vec<u64> {
         self.read("orders", isolation).into_iter().map(|(offset, _)| offset).collect()
     }
 
@@ -179,7 +179,7 @@ impl Stage {
     }
 }
 
-fn short<T>(outcome: &Outcome<T>) -> String {
+pub(super) fn short<T>(outcome: &Outcome<T>) -> String {
     let class = |error: &squall_bus::Error| match error.class {
         ErrorClass::Fatal => "fatal",
         ErrorClass::Refused => "refused",
@@ -193,7 +193,12 @@ fn short<T>(outcome: &Outcome<T>) -> String {
     }
 }
 
-fn begun(stage: &mut Stage, name: &str, profile: ClientProfile, timeout: Option<Duration>) -> NodeId {
+pub(super) fn begun(
+    stage: &mut Stage,
+    name: &str,
+    profile: ClientProfile,
+    timeout: Option<Duration>,
+) -> NodeId {
     let node = stage.producer(name, profile, timeout);
     assert_eq!(stage.call(node, TxnCall::Init), "ok");
     assert_eq!(stage.call(node, TxnCall::Begin), "ok");

@@ -32,6 +32,9 @@ impl Producer {
         io: &mut dyn Io,
         shared: &Shared,
     ) {
+        if self.is_forgotten(&step) {
+            return;
+        }
         let Some(txn) = &mut self.txn else { return };
         *txn.under_way(&step) = false;
         match (step, body) {
@@ -53,14 +56,18 @@ impl Producer {
                 {
                     txn.to_add.retain(|id| !partitions.contains(id));
                     txn.added.extend(partitions);
+                    (txn.asked, txn.started) = (0, true);
                     self.serve_all(io, shared);
                 }
             }
             (Step::AddOffsets, ResponseBody::Txn(TxnResponse::AddOffsets(error))) => {
                 if self.step_went_well(error, io, shared)
-                    && let Some(positions) = self.txn.as_mut().and_then(|txn| txn.positions.as_mut())
+                    && let Some(txn) = &mut self.txn
                 {
-                    positions.added = true;
+                    txn.started = true;
+                    if let Some(positions) = &mut txn.positions {
+                        positions.added = true;
+                    }
                 }
             }
             (Step::Offsets, ResponseBody::OffsetCommit(results)) => {

@@ -111,6 +111,9 @@ impl Producer {
 
     /// A request about transactions whose connection is gone: it may have gone through.
     pub(in crate::kafka::client) fn txn_unanswered(&mut self, step: &Step, io: &mut dyn Io) {
+        if self.is_forgotten(step) {
+            return;
+        }
         let Some(txn) = &mut self.txn else { return };
         *txn.under_way(step) = false;
         match step {

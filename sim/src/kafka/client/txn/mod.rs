@@ -7,7 +7,8 @@
 //! - One request about transactions is under way at a time. The coordinator is looked for again whenever it says
 //!   that it is none or its connection breaks ([`coordinator`]); what may pass is tried again after a back-off.
 //! - Version 1: a partition's first batch waits until the coordinator has added the partition. Version 2: the
-//!   partition's leader sees to that, and every end brings the next epoch.
+//!   partition's leader sees to that, and every end brings the next epoch. What an abort makes of partitions that are
+//!   still being added is the library's own ([`adding`]).
 //! - A commit first sends everything; an abort drops what was not sent and waits for what is in flight. A
 //!   transaction in which nothing was sent ends without a request.
 //! - A record that was given up, a refusal of a group's positions and 120 leave nothing but an abort. With version 1
@@ -19,6 +20,7 @@
 //!
 //! Sources: librdkafka's `rdkafka_txnmgr.c`, Java's `TransactionManager`, and measurements of both.
 
+mod adding;
 mod answers;
 mod coordinator;
 mod failures;
@@ -99,6 +101,8 @@ pub(crate) struct Transactions {
     started: bool,
     added: Vec<PartitionId>,
     to_add: Vec<PartitionId>,
+    /// The first so many of these were asked for already, and are again until they are added.
+    asked: usize,
     positions: Option<Positions>,
     /// The end may have gone through.
     perhaps: bool,
@@ -130,6 +134,7 @@ impl Transactions {
             started: false,
             added: Vec::new(),
             to_add: Vec::new(),
+            asked: 0,
             positions: None,
             perhaps: false,
             in_flight: false,
@@ -228,6 +233,7 @@ impl Producer {
         (txn.started, txn.needs_bump, txn.failed) = (false, false, None);
         txn.added.clear();
         txn.to_add.clear();
+        txn.asked = 0;
         io.emit(Output::Done(op, Outcome::Ok(())));
         Ok(())
     }
@@ -253,6 +259,8 @@ impl Producer {
         }
         if commit {
             self.flush_all(io, shared);
+        } else {
+            self.abort_adding(io.now());
         }
         Ok(())
     }

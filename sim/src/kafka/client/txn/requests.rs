@@ -48,7 +48,7 @@ impl Producer {
             Phase::Initializing | Phase::Bumping => return Some(Step::Init),
             Phase::Open | Phase::Ending { .. } => {}
         }
-        if !txn.to_add.is_empty() && !txn.is_aborting() {
+        if !txn.to_add.is_empty() && txn.failed.is_none() {
             return Some(Step::AddPartitions(txn.to_add.clone()));
         }
         if let Some(positions) = &txn.positions
@@ -96,6 +96,9 @@ impl Producer {
 
     fn ask_txn(&mut self, slot: Slot, step: Step, io: &mut dyn Io) {
         let producer = self.txn_identity();
+        if matches!(step, Step::AddPartitions(_) | Step::AddOffsets) {
+            self.asked_to_begin();
+        }
         let Some(txn) = &mut self.txn else { return };
         let body = match (&step, txn.phase) {
             (Step::Init, _) => RequestBody::Txn(TxnRequest::InitProducerId {
@@ -104,12 +107,11 @@ impl Producer {
                 current: producer,
             }),
             (Step::AddPartitions(partitions), _) => {
-                txn.started = true;
+                txn.asked = partitions.len();
                 let producer = producer.unwrap_or(ProducerIdAndEpoch::NONE);
                 RequestBody::Txn(TxnRequest::AddPartitions(txn.id, producer, partitions.clone()))
             }
             (Step::AddOffsets, _) => {
-                txn.started = true;
                 let Some(positions) = &txn.positions else { return };
                 let producer = producer.unwrap_or(ProducerIdAndEpoch::NONE);
                 RequestBody::Txn(TxnRequest::AddOffsets(txn.id, producer, positions.group))

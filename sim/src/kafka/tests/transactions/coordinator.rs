@@ -131,6 +131,28 @@ fn d1_a_prepared_transaction_is_completed_by_the_next_coordinator() {
     }
 }
 
+/// The connection for the markers breaks, and nothing else happens: they are sent again after 100 ms.
+#[test]
+fn d1_markers_are_sent_again_when_their_connection_broke() {
+    for seed in 0..6 {
+        let mut txns = Txns::with(seed, v1());
+        let producer = txns.init();
+        let id = txns.ids.into_iter().find(|id| txns.lab.leader(*id) != Some(txns.coordinator));
+        let Some((id, leader)) = id.and_then(|id| Some((id, txns.lab.leader(id)?))) else { continue };
+        txns.added(producer, &[id]);
+        assert_eq!(txns.produce(producer, id, 1, V1), ErrorCode::None);
+        assert_eq!(txns.end(producer, true, V1).0, ErrorCode::None);
+        assert_eq!(txns.state(), TxnState::PrepareCommit);
+        txns.lab.world.enter(leader, |kafka, ctx| {
+            kafka.servers[leader.index()].data_mut().expect("a broker").hang_up(ctx);
+        });
+        txns.lab.run(millis(90));
+        assert_eq!(txns.state(), TxnState::PrepareCommit, "seed {seed}");
+        txns.lab.run(secs(3));
+        assert_eq!(txns.state(), TxnState::CompleteCommit, "seed {seed}");
+    }
+}
+
 #[test]
 fn d1_a_coordinator_reads_its_partition_before_it_answers() {
     let mut txns = Txns::with(4, Rules { group_load_takes: secs(2), ..v1() });
