@@ -11,8 +11,8 @@ use squall_adapters::{
     },
 };
 use squall_bus::{
-    Admin, Bus, ClientProfile, ConsumerConfig, ConsumerEvent, Error, GroupProtocol, Isolation, Outcome,
-    Producer, ProducerConfig, Record, Topic, TopicSpec, Unit,
+    Admin, Bus, ClientProfile, Consumer, ConsumerConfig, ConsumerEvent, Error, GroupProtocol, Isolation,
+    Outcome, Producer, ProducerConfig, Record, Topic, TopicSpec, Unit,
 };
 use std::{collections::BTreeMap, sync::Arc, sync::OnceLock, time::Duration};
 use tokio::time::timeout;
@@ -161,4 +161,31 @@ async fn settings_that_java_refuses_are_refused_with_its_sentence_and_a_crash_cl
     assert!(bus.producer(config).is_err());
     let (_, end) = cluster().0.admin().bounds(&Unit::new(&orders, 0)).await.expect("an answer");
     assert_eq!(end.0, 1);
+}
+
+/// The sessions of these members last 45 s: who takes over sooner has heard of the leave.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_closes_leaves_its_group_even_if_its_handle_is_dropped_meanwhile() {
+    if skips() {
+        return;
+    }
+    let (bus, orders) = (bus(), topic("java-leaves", 2).await);
+    let open = |name: &str| {
+        let config = ConsumerConfig {
+            profile: ClientProfile::Java,
+            ..ConsumerConfig::group(name, "java-leaves", std::slice::from_ref(&orders))
+        };
+        bus.consumer(config).expect("a consumer")
+    };
+    let (first, second) = (open("consumer-1"), open("consumer-2"));
+    // Range, Java's default, hands back everything and assigns anew.
+    let owns = |consumer: Arc<dyn Consumer>, count: usize| async move {
+        while !matches!(consumer.event().await, ConsumerEvent::Assigned(units) if units.len() == count) {}
+    };
+    let both = async { tokio::join!(owns(Arc::clone(&first), 1), owns(Arc::clone(&second), 1)) };
+    timeout(SOON, both).await.expect("each has one in time");
+    let closed = first.close();
+    drop(first);
+    timeout(SOON, closed).await.expect("it leaves in time");
+    timeout(SOON, owns(second, 2)).await.expect("the other takes over in time");
 }

@@ -106,6 +106,12 @@ const ENTRIES: &[Entry] = entries!(
         "java-leader-killed"
         "java-zombie-transactional"
         "java-consumer-protocol-member-killed"
+        "java-transaction-timed-out"
+        "java-response-lost"
+        "java-commit-by-evicted"
+        "java-cooperative-rebalance"
+        "java-exactly-once-member-killed"
+        "java-consumer-protocol"
     ;
 );
 

@@ -68,7 +68,8 @@ pub(super) async fn consume(plan: ConsumerPlan, bus: Arc<dyn Bus>, life: Incarna
     let opened = bus.consumer(plan.config.clone()).and_then(|consumer| {
         let dlq = match &plan.dlq {
             Some(topic) => {
-                let config = ProducerConfig { idempotent: true, ..ProducerConfig::new(plan.name()) };
+                let (profile, name) = (plan.config.profile, plan.name());
+                let config = ProducerConfig { profile, idempotent: true, ..ProducerConfig::new(name) };
                 Some((topic.clone(), bus.producer(config)?))
             }
             None => None,

@@ -109,6 +109,7 @@ pub(super) async fn forward(plan: ConsumerPlan, bus: Arc<dyn Bus>, life: Incarna
 
 fn config(plan: &ConsumerPlan, id: &str) -> ProducerConfig {
     ProducerConfig {
+        profile: plan.config.profile,
         idempotent: true,
         transactional_id: Some(id.to_owned()),
         transaction_timeout: plan.forward.as_ref().and_then(|forward| forward.timeout).map(Period::get),

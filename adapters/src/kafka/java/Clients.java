@@ -374,6 +374,7 @@ final class Reader extends Client implements ConsumerRebalanceListener {
         } catch (InterruptedException over) {
             Thread.currentThread().interrupt();
         }
+        Clients.CLIENTS.remove(handle);
         if (consumer != null && !closed) {
             consumer.close(CloseOptions.groupMembershipOperation(
                             CloseOptions.GroupMembershipOperation.REMAIN_IN_GROUP)

@@ -117,8 +117,12 @@ impl JavaConsumer {
 }
 
 impl Drop for JavaConsumer {
+    /// A consumer that is being closed leaves its group in good order, whoever still holds it.
     fn drop(&mut self) {
-        self.crash();
+        let closes = self.shared.lock().closing.is_some();
+        if !closes {
+            self.crash();
+        }
     }
 }
 
@@ -222,6 +226,7 @@ impl Shared {
 
     fn settle(&self, call: u64, failed: Option<&JavaError>) {
         let mut state = self.lock();
+        let handle = state.handle;
         let opening = if call == 0 { state.opening.take() } else { None };
         let closing = state.closing.take_if(|(number, _)| *number == call);
         let commit = state.commits.remove(&call);
@@ -240,7 +245,10 @@ impl Shared {
             let one_attempt = began.elapsed() < SOONEST_RETRY;
             completer.complete(failed.map_or(Outcome::Ok(()), |error| error.of_commit(one_attempt)))
         });
-        let closed = closing.and_then(|(_, completer)| completer.complete(()));
+        let closed = closing.and_then(|(_, completer)| {
+            self.link.forget(handle);
+            completer.complete(())
+        });
         committed.into_iter().chain(closed).for_each(Waker::wake);
     }
 

@@ -5,7 +5,7 @@
 //!
 //! | what failed | and certainly had no effect when |
 //! |---|---|
-//! | a send | it never left the caller's hands, or the table says so |
+//! | a send | it never left the caller's hands, or it was dropped with its transaction (Java's `RecordAccumulator` drops so only what it never sent: `TransactionAbortedException`), or the table says so |
 //! | a step of a transaction | the producer itself refused it, since the transaction had failed before: 47, 120, a bare `KafkaException`, `IllegalStateException` (Java's `TransactionManager` makes 90 of every 47 that a coordinator answers) |
 //! | a commit of positions | the group refused it at the first attempt |
 
@@ -63,6 +63,7 @@ impl JavaError {
     pub(super) fn of_send<T>(&self) -> Outcome<T> {
         match self.number {
             _ if self.before => Outcome::Fail(self.error()),
+            0 if self.name == "TransactionAbortedException" => Outcome::Fail(self.error()),
             0 => Outcome::Unknown(self.error(), None),
             number => codes::failed_send(number, self.says.clone(), false),
         }
@@ -117,6 +118,8 @@ mod tests {
             let (how, code) = told(error(when, number, "KafkaException").of_send::<()>());
             assert_eq!((how, code.as_str()), expected);
         }
+        let dropped = error("after", "0", "TransactionAbortedException").of_send::<()>();
+        assert_eq!(told(dropped).0, "fail");
     }
 
     #[test]

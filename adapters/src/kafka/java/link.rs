@@ -9,7 +9,7 @@ use std::{
     io::{BufRead, BufReader, Write},
     net::TcpStream,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     thread,
@@ -71,7 +71,7 @@ pub(super) trait Door: Send + Sync {
     fn gone(&self);
 }
 
-type Doors = BTreeMap<u64, Weak<dyn Door>>;
+type Doors = BTreeMap<u64, Arc<dyn Door>>;
 
 /// The connection.
 pub(super) struct Link {
@@ -86,10 +86,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Link {
-    /// Opens a door for a client; the answers to the handle that this returns go there.
+    /// Opens a door for a client; the answers to the handle that this returns go there until the client ends.
     pub(super) fn open<D: Door + 'static>(&self, door: &Arc<D>) -> u64 {
         let handle = self.next.fetch_add(1, Ordering::Relaxed);
-        let door: Weak<D> = Arc::downgrade(door);
+        let door: Arc<D> = Arc::clone(door);
         lock(&self.doors).insert(handle, door);
         handle
     }
@@ -105,9 +105,14 @@ impl Link {
 
     /// Closes a client's door, and ends the client without ceremony.
     pub(super) fn end(&self, handle: u64) {
-        if lock(&self.doors).remove(&handle).is_some() {
+        if self.forget(handle) {
             self.say(handle, "end", 0, []);
         }
+    }
+
+    /// Closes the door of a client that has ended by itself. Whether it was open.
+    pub(super) fn forget(&self, handle: u64) -> bool {
+        lock(&self.doors).remove(&handle).is_some()
     }
 }
 
@@ -117,10 +122,10 @@ fn listen(reader: BufReader<TcpStream>, doors: &Mutex<Doors>) {
         let fields = lines::fields(&line);
         let Some((verb, handle)) = fields.first().zip(fields.get(1)) else { continue };
         let door = handle.parse().ok().and_then(|handle: u64| lock(doors).get(&handle).cloned());
-        if let Some(door) = door.and_then(|door| door.upgrade()) {
+        if let Some(door) = door {
             door.answer(verb, &fields[2..]);
         }
     }
     let open = std::mem::take(&mut *lock(doors));
-    open.into_values().filter_map(|door| door.upgrade()).for_each(|door| door.gone());
+    open.into_values().for_each(|door| door.gone());
 }

@@ -204,6 +204,8 @@ pub(crate) struct ProducerDefaults {
     pub(crate) unknown_topic: Duration,
     /// What the library calls a record whose time was up.
     pub(crate) timeout_code: &'static str,
+    /// What it calls a record that is dropped since its transaction is aborted.
+    pub(crate) purged_code: &'static str,
     /// What it calls a request whose connection broke.
     pub(crate) transport_code: &'static str,
     /// What it calls a topic that is not there.
@@ -251,6 +253,9 @@ pub(crate) struct ConsumerDefaults {
     pub(crate) commit_timeout: Duration,
     /// What a commit gets that is made between the loss of a membership and the next one.
     pub(crate) commit_outside: ErrorCode,
+    /// What a commit is called that the group refused because it does not know the member or not at this epoch; the
+    /// error's own code if not said.
+    pub(crate) commit_failed_code: Option<&'static str>,
     /// Whether a commit goes to the coordinator while the member is rejoining (librdkafka), where the old
     /// generation may still count, or is refused at once (Java).
     pub(crate) commit_while_joining: bool,
@@ -329,6 +334,7 @@ const RDKAFKA_PRODUCER: ProducerDefaults = ProducerDefaults {
     coordinator_search: Some(ms(500)),
     unknown_topic: ms(30_000),
     timeout_code: "_MSG_TIMED_OUT",
+    purged_code: "_PURGE_QUEUE",
     transport_code: "_TRANSPORT",
     unknown_topic_code: "_UNKNOWN_TOPIC",
 };
@@ -363,6 +369,7 @@ const JAVA_PRODUCER: ProducerDefaults = ProducerDefaults {
     coordinator_search: None,
     unknown_topic: ms(60_000),
     timeout_code: "REQUEST_TIMED_OUT",
+    purged_code: "TransactionAbortedException",
     transport_code: "NETWORK_EXCEPTION",
     unknown_topic_code: "UNKNOWN_TOPIC_OR_PARTITION",
 };
@@ -392,6 +399,7 @@ const RDKAFKA_CONSUMER: ConsumerDefaults = ConsumerDefaults {
     coordinator_search: Some(ms(1_000)),
     commit_timeout: ms(60_000),
     commit_outside: ErrorCode::IllegalGeneration,
+    commit_failed_code: None,
     commit_while_joining: true,
     auto_commit_covers_last: true,
     loses_session_itself: true,
@@ -422,6 +430,7 @@ const JAVA_CONSUMER: ConsumerDefaults = ConsumerDefaults {
     coordinator_search: None,
     commit_timeout: ms(60_000),
     commit_outside: ErrorCode::RebalanceInProgress,
+    commit_failed_code: Some("CommitFailedException"),
     commit_while_joining: false,
     auto_commit_covers_last: false,
     loses_session_itself: false,

@@ -2,7 +2,8 @@
 //!
 //! - A commit carries the member and generation it was made under, also when it is sent again: an old one cannot
 //!   become a new one.
-//! - 22, 25 and 27 are refusals: the commit fails, and the member learns what they mean for it. Trouble with the
+//! - 22, 25 and 27 are refusals: the commit fails, and the member learns what they mean for it; Java calls 22, 25 and 113
+//!   `CommitFailedException` (measured). Trouble with the
 //!   coordinator is overcome inside the client: it is looked for and asked again, until the commit's time is up;
 //!   then, or when a later attempt is refused, the outcome is unknown if an attempt may have gone through.
 //! - Between the loss of a membership and the next one a commit fails at once (22 in librdkafka, 27 in Java).
@@ -19,6 +20,7 @@ use super::super::{
 use super::{
     Io, Timer,
     consumer::{Asked, Consumer},
+    defaults::ConsumerDefaults,
     fetcher::Place,
     group::Phase,
     net::What,
@@ -58,12 +60,20 @@ impl Commit {
 }
 
 /// A refusal; it says nothing of an attempt before it that may have gone through (`before`).
-fn refusal(code: ErrorCode, message: &str, before: bool) -> Outcome<()> {
+fn refusal(library: &ConsumerDefaults, code: ErrorCode, message: &str, before: bool) -> Outcome<()> {
     let class = match code {
         ErrorCode::RebalanceInProgress | ErrorCode::StaleMemberEpoch => ErrorClass::Retriable,
         _ => ErrorClass::Refused,
     };
-    outcome::given_up(outcome::error(code, class, message), Appended::NotThisTime, before)
+    let mut error = outcome::error(code, class, message);
+    let foreign = matches!(
+        code,
+        ErrorCode::IllegalGeneration | ErrorCode::UnknownMemberId | ErrorCode::StaleMemberEpoch
+    );
+    if let Some(name) = library.commit_failed_code.filter(|_| foreign) {
+        error = Error { class: ErrorClass::Refused, code: name.into(), ..error };
+    }
+    outcome::given_up(error, Appended::NotThisTime, before)
 }
 
 /// Whether a commit that was answered like this may be in the group's log all the same: the coordinator gave up
@@ -104,7 +114,7 @@ impl Consumer {
         let Some(credentials) = member.credentials().filter(|_| settled || library.commit_while_joining)
         else {
             let outcome =
-                refusal(library.commit_outside, "the consumer is no member of its group now", false);
+                refusal(library, library.commit_outside, "the consumer is no member of its group now", false);
             return io.emit(Output::Done(op, outcome));
         };
         let mut offsets = Few::with_capacity(positions.len());
@@ -224,7 +234,8 @@ impl Consumer {
             | Coordination::Unknown
             | Coordination::Stale
             | Coordination::Fenced => {
-                let outcome = refusal(code, "the group did not take the commit", commit.perhaps);
+                let library = &self.settings.library;
+                let outcome = refusal(library, code, "the group did not take the commit", commit.perhaps);
                 commit.tell(outcome, io);
             }
             _ => {

@@ -497,8 +497,8 @@ impl Producer {
 
     /// Drops everything that is not in flight: its transaction will be aborted.
     pub(super) fn purge(&mut self, io: &mut dyn Io) {
-        let error =
-            Error::new(ErrorClass::Retriable, "_PURGE_QUEUE", "the transaction of the record is aborted");
+        let code = self.settings.library.purged_code;
+        let error = Error::new(ErrorClass::Retriable, code, "the transaction of the record is aborted");
         for number in 0..self.queues.len() {
             let waiting = self.queues[number].expire_waiting(Time::MAX);
             let ops: Vec<OpId> = waiting.iter().map(|waiting| waiting.op).collect();
