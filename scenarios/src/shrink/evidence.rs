@@ -124,3 +124,20 @@ fn windows(own: u64, sent: &[(u64, Time)]) -> Vec<BTreeSet<u64>> {
     };
     WINDOWS.iter().map(about).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What was delivered 900 microseconds late and is now delivered after 100 is struck 800 sooner, or about then; what
+    /// was delivered twice, as after either.
+    #[test]
+    fn faults_follow_what_happened_to_the_record() {
+        let life = |acked, delivered: &[i64]| Life { acked, delivered: delivered.to_vec() };
+        let aims = life(Some(500), &[900]).aims(&life(Some(500), &[100]));
+        assert_eq!(aims[..6], [-800, 0, -900, -100, -700, 100]);
+        assert_eq!(aims.len(), 2 * ABOUT.len());
+        assert_eq!(life(None, &[900, 5_000]).aims(&life(Some(7), &[100]))[..2], [-4_900, -800]);
+        assert!(life(None, &[900]).aims(&life(Some(500), &[])).is_empty(), "nothing is known of both");
+    }
+}
