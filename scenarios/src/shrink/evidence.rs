@@ -8,7 +8,7 @@
 
 use super::{candidate::Case, passes::Work};
 use squall_bus::Time;
-use squall_history::{Example, History};
+use squall_history::{Example, History, history::SendRow};
 use std::{collections::BTreeSet, time::Duration};
 
 /// The guess may take one part in so many of the effort that is left.
@@ -81,11 +81,11 @@ impl Guess {
 impl Life {
     fn of(value: u64, history: &History) -> Self {
         let send = history.sends().iter().find(|send| send.value == value);
-        let meant = send.and_then(|send| send.intended()).unwrap_or(Time::ZERO);
+        let meant = send.and_then(SendRow::intended).unwrap_or(Time::ZERO);
         let since = |event: u32| (history.time(event).0.cast_signed() - meant.0.cast_signed()) / MICROSECOND;
         let to_group = history.delivers().iter().filter(|row| row.group().is_some());
         Self {
-            acked: send.and_then(|send| send.completion()).map(since),
+            acked: send.and_then(SendRow::completion).map(since),
             delivered: to_group
                 .filter(|row| row.value() == Some(value))
                 .map(|row| since(row.event))
