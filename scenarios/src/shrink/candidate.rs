@@ -9,6 +9,7 @@ use crate::{
     Capsule, Plan, Scenario,
     capsule::{Edits, Expected, ValueRange},
     format::FaultSpec,
+    plan::ProducerPlan,
     runner::Sink,
     runs::{How, simulate, unjudged},
 };
@@ -78,7 +79,7 @@ impl Case {
     /// The records that it sends, each with when it is meant to be sent.
     pub(super) fn sent(&self) -> Vec<(u64, Time)> {
         let plan = self.plan();
-        let records = plan.producers().iter().flat_map(|producer| producer.records());
+        let records = plan.producers().iter().flat_map(ProducerPlan::records);
         records.map(|record| (record.value, record.at)).collect()
     }
 

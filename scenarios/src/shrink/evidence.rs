@@ -8,7 +8,7 @@
 
 use super::{candidate::Case, passes::Work};
 use squall_bus::Time;
-use squall_history::{Example, History};
+use squall_history::{Example, History, history::SendRow};
 use std::{collections::BTreeSet, time::Duration};
 
 /// The guess may take one part in so many of the effort that is left.
@@ -81,11 +81,11 @@ impl Guess {
 impl Life {
     fn of(value: u64, history: &History) -> Self {
         let send = history.sends().iter().find(|send| send.value == value);
-        let meant = send.and_then(|send| send.intended()).unwrap_or(Time::ZERO);
+        let meant = send.and_then(SendRow::intended).unwrap_or(Time::ZERO);
         let since = |event: u32| (history.time(event).0.cast_signed() - meant.0.cast_signed()) / MICROSECOND;
         let to_group = history.delivers().iter().filter(|row| row.group().is_some());
         Self {
-            acked: send.and_then(|send| send.completion()).map(since),
+            acked: send.and_then(SendRow::completion).map(since),
             delivered: to_group
                 .filter(|row| row.value() == Some(value))
                 .map(|row| since(row.event))
@@ -123,4 +123,21 @@ fn windows(own: u64, sent: &[(u64, Time)]) -> Vec<BTreeSet<u64>> {
         sent.iter().filter(|(_, at)| near(*at)).map(|(value, _)| *value).collect()
     };
     WINDOWS.iter().map(about).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What was delivered 900 microseconds late and is now delivered after 100 is struck 800 sooner, or about then; what
+    /// was delivered twice, as after either.
+    #[test]
+    fn faults_follow_what_happened_to_the_record() {
+        let life = |acked, delivered: &[i64]| Life { acked, delivered: delivered.to_vec() };
+        let aims = life(Some(500), &[900]).aims(&life(Some(500), &[100]));
+        assert_eq!(aims[..6], [-800, 0, -900, -100, -700, 100]);
+        assert_eq!(aims.len(), 2 * ABOUT.len());
+        assert_eq!(life(None, &[900, 5_000]).aims(&life(Some(7), &[100]))[..2], [-4_900, -800]);
+        assert!(life(None, &[900]).aims(&life(Some(500), &[])).is_empty(), "nothing is known of both");
+    }
 }

@@ -69,6 +69,25 @@ fn the_records_that_the_finding_names_are_the_first_guess() {
     assert!(capsule.expected.is_shown_by(&work.bench.run(&work.case).report));
 }
 
+/// A consumer that commits before it processes loses what it has in hand, for some milliseconds of each record. It has
+/// another one in hand when the others are left out, so the fault is aimed anew.
+#[test]
+fn faults_are_aimed_at_the_records_that_are_left() {
+    let set = [
+        "workload.for=6s",
+        "workload.producers.rate=500/s",
+        "workload.consumers.commit=before-processing",
+        "faults=[{ at: 4s..5s, kill: client(consumer-1), for: 1s }]",
+    ];
+    let capsule = failing("consumer-crash", "sim:kafka", &set);
+    let mut work = work(&capsule, EFFORT);
+    let before = work.case.faults.clone();
+    work.only_the_evidence();
+    assert!(Size::of(&work.case).records <= 7, "{}", Size::of(&work.case));
+    assert_ne!(work.case.faults, before, "it is another moment");
+    assert!(capsule.expected.is_shown_by(&work.bench.run(&work.case).report));
+}
+
 /// The guess takes its share, found or not.
 #[test]
 fn a_guess_takes_a_quarter_of_the_effort_at_most() {

@@ -246,6 +246,24 @@ fn a5_librdkafkas_back_off_doubles_twice_for_each_attempt_that_is_refused() {
     assert!(waits.iter().all(|wait| (10_600..=16_400).contains(wait)), "{waits:?}");
 }
 
+/// A frozen broker accepts a connection and says nothing: a second later the client asks another one.
+#[test]
+fn a5_a_frozen_broker_is_waited_for_a_second_before_another_is_asked() {
+    let mut waits = Vec::new();
+    for seed in 0..8 {
+        let mut stage = Stage::new(seed, 2, 1);
+        stage.world.model_mut().partitions[0].leader = 1;
+        stage.world.pause(NodeId(0));
+        let producer = stage.producer(config(), |_| ());
+        let (took, outcome) = stage.send_and_wait(producer, 0);
+        assert!(outcome.is_ok());
+        waits.push(took.as_millis());
+    }
+    waits.sort_unstable();
+    assert!(waits[0] < 100, "the other one came first: {waits:?}");
+    assert!((1_000..1_600).contains(&waits[7]), "{waits:?}");
+}
+
 /// A lost connection is reason enough to ask who leads now, also when there is nothing to send.
 #[test]
 fn a5_an_idle_producer_learns_of_a_new_leader() {

@@ -14,6 +14,7 @@ mod lost_responses;
 mod membership;
 mod positions;
 mod rebalances;
+mod searches;
 mod stage;
 mod transactions;
 mod truncations;
