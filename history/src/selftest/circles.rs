@@ -1,5 +1,5 @@
-//! Circles among transactions from their definition: all edges, those of time between every two operations, and every
-//! simple circle walked.
+//! Circles among transactions from their definition: all edges, those of time between every two operations, and ways walked
+//! from each until one is a simple circle.
 
 use super::{Key, naive};
 use crate::{
@@ -80,7 +80,8 @@ pub(super) fn g2(history: &History) -> Vec<Key> {
     keys(history, &[(UNSEEN_TWICE, &seen, Case::Plain), (UNSEEN_TWICE_TIME, &timed, Case::InTime)])
 }
 
-/// A key for each component that has a circle of one kind and none of a weaker one.
+/// A key for each component that has a circle of one kind and none of a weaker one. A weaker circle is made of the same
+/// edges or fewer, so it lies in one component as a whole.
 fn keys(history: &History, kinds: &[(Meant, &[Meant], Case)]) -> Vec<Key> {
     let ordered = history.meta.configuration.txn_order != TxnOrder::Any;
     if history.txns().is_empty() && !ordered {
@@ -249,30 +250,34 @@ fn read_whole(history: &History, process: ProcessId, end: u32) -> Option<UnitId>
     .next()
 }
 
-/// All simple circles of a kind, as their nodes.
+/// For each first edge a simple circle of a kind, if there is one, as its nodes. Not all of them: where time orders
+/// everything they are as many as there are sets of operations.
 fn circles(nodes: usize, edges: &BTreeSet<Edge>, meant: Meant) -> Vec<Vec<usize>> {
     let mut found = Vec::new();
     for first in edges.iter().filter(|edge| meant.first.contains(&edge.2)) {
         if component(nodes, edges, meant, first.0).contains(&first.1) {
             let met = meant.needs.is_empty() || meant.needs.contains(&first.2);
-            walk(edges, meant, &mut vec![first.0, first.1], met, &mut found);
+            found.extend(walk(edges, meant, &mut vec![first.0, first.1], met));
         }
     }
     found
 }
 
-fn walk(edges: &BTreeSet<Edge>, meant: Meant, way: &mut Vec<usize>, met: bool, found: &mut Vec<Vec<usize>>) {
+fn walk(edges: &BTreeSet<Edge>, meant: Meant, way: &mut Vec<usize>, met: bool) -> Option<Vec<usize>> {
     let (start, at) = (way[0], way[way.len() - 1]);
     for (_, to, dependency) in edges.iter().filter(|edge| edge.0 == at && meant.rest.contains(&edge.2)) {
         let met = met || meant.needs.contains(dependency);
         if *to == start && met {
-            found.push(way.clone());
+            return Some(way.clone());
         } else if !way.contains(to) {
             way.push(*to);
-            walk(edges, meant, way, met, found);
+            if let Some(circle) = walk(edges, meant, way, met) {
+                return Some(circle);
+            }
             way.pop();
         }
     }
+    None
 }
 
 /// The nodes that a node reaches and that reach it, by the edges of a kind.
