@@ -2,7 +2,7 @@
 //! version 2) or does otherwise (its defaults, how it follows its group) is seen with the real thing.
 //!
 //! [`JavaClients`] is a process that holds all Java clients of a run: `Clients.java`, compiled as it starts
-//! ([`crate::providers::java_program`]). One talks to it in lines ([`lines`]): a verb, the client's handle, the number of
+//! ([`crate::providers::java_program`]). One talks to it in lines (`lines`): a verb, the client's handle, the number of
 //! the call, and the rest.
 //!
 //! | to a producer | the rest | | to a consumer | the rest |
@@ -25,7 +25,7 @@
 //! - Each client has a thread, as Java's consumer wants it; what it is told it does one after the other.
 //! - A consumer polls only while its reader, or before the first record its listener, waits: a reader that is busy is not
 //!   polled for, as in the loop that Java's users write. A revocation waits for the listener's last word
-//!   ([`super::consumer::LAST_WORD`]).
+//!   (`LAST_WORD` of librdkafka's consumer).
 //! - A process that crashes ends its clients without a word to their group; its connections have to be cut, as with
 //!   librdkafka. While it is frozen its clients' threads run on, with nobody to talk to.
 //! - `Reset` is told when a position goes back; Java tells of none.

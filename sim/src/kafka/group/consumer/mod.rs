@@ -12,7 +12,7 @@
 //! - A member that is silent for the session, or takes longer to give up than its own rebalance timeout, is out.
 //! - Whatever changes is kept in the log before anybody hears of it. What the log refuses is undone: the group is as it
 //!   was last written, which may be on its way still. Time goes on for who is a member then; who was to be put out is
-//!   so again after [`RETRY_BACKOFF`].
+//!   so again after `RETRY_BACKOFF`.
 //!
 //! Source: KIP-848, `GroupMetadataManager`, `ConsumerGroup` and `CurrentAssignmentBuilder` of Apache Kafka 4; its
 //! `CoordinatorRuntime` goes back to the last written offset when an append fails, and leaves timers as they are.
