@@ -7,7 +7,8 @@
 //! When it does so before processing, that alone proves nothing while the run goes on: the record may be in a
 //! handler. A record that an administrator deleted before the group had passed it is nobody's to process.
 //!
-//! **Algorithm.** One walk over the sends per consumer. **Cost.** Linear.
+//! **Algorithm.** One walk over the sends per consumer, and one over its commits for each deletion that took one of its
+//! records. **Cost.** Linear but for that.
 //!
 //! **Forbidden** by `delivery: at-least-once`, and without expectations where commits follow processing
 //! ([`Rules::processing`]); undecided while the group has not passed the record.
@@ -22,8 +23,12 @@ use crate::{
     Kind,
     analysis::{Analysis, Consumer, commits_in_force},
     guarantees::{CommitPolicy, Rules},
-    history::{Observation, UnitId, What},
+    history::{Observation, What},
 };
+use std::collections::BTreeMap;
+
+/// By a deletion's event: the place in each unit up to which the group had committed by then.
+type Fronts = BTreeMap<u32, Vec<u64>>;
 
 pub(super) const CHECK: Check = Check {
     kind: Kind::Unprocessed,
@@ -53,11 +58,12 @@ pub(super) fn unhandled(analysis: &Analysis<'_>, poison: bool) -> Vec<Found> {
         if poison && skipping.iter().any(|skips| name == Some(skips)) {
             continue;
         }
+        let mut fronts = Fronts::new();
         for (row, send) in analysis.work_of(consumer) {
             let there = analysis.happened(row) && analysis.seen[row as usize] && analysis.is_work(send);
             let done = consumer.touches[row as usize].handled > 0 || dead[row as usize];
             if there && !done && analysis.is_poison(row) == poison {
-                found.extend(finding(analysis, consumer, row));
+                found.extend(finding(analysis, consumer, row, &mut fronts));
             }
         }
     }
@@ -65,7 +71,7 @@ pub(super) fn unhandled(analysis: &Analysis<'_>, poison: bool) -> Vec<Found> {
 }
 
 /// Nothing when an administrator deleted the record before the group was past it.
-fn finding(analysis: &Analysis<'_>, consumer: &Consumer, row: u32) -> Option<Found> {
+fn finding(analysis: &Analysis<'_>, consumer: &Consumer, row: u32, fronts: &mut Fronts) -> Option<Found> {
     let place = analysis.first_place[row as usize];
     let (unit, position) = place.map_or((analysis.unit_of[row as usize], None), |(unit, index)| {
         (Some(unit), Some(analysis.units[unit.index()].places[index as usize].position))
@@ -76,9 +82,10 @@ fn finding(analysis: &Analysis<'_>, consumer: &Consumer, row: u32) -> Option<Fou
     let acked = consumer.touches[row as usize].acked;
     let committed = committed.or(acked);
     if let Some(deletion) = analysis.deletions.took(row)
-        && !passed_before(analysis, consumer, unit.zip(position), acked, deletion)
+        && acked.is_none_or(|event| event >= deletion)
     {
-        return None;
+        let front = fronts.entry(deletion).or_insert_with(|| front_before(analysis, consumer, deletion));
+        unit.zip(position).filter(|(unit, position)| front[unit.index()] > *position)?;
     }
     let proves = analysis.history.meta.configuration.commit != CommitPolicy::BeforeProcessing;
     let passed = analysis.facts.caught_up || (committed.is_some() && proves);
@@ -93,21 +100,16 @@ fn finding(analysis: &Analysis<'_>, consumer: &Consumer, row: u32) -> Option<Fou
     })
 }
 
-/// Whether a group had passed a record before an administrator's deletion ended.
-fn passed_before(
-    analysis: &Analysis<'_>,
-    consumer: &Consumer,
-    place: Option<(UnitId, u64)>,
-    acked: Option<u32>,
-    deletion: u32,
-) -> bool {
-    let behind = |(unit, at): &(UnitId, u64)| {
-        place.is_some_and(|(of_unit, position)| of_unit == *unit && *at > position)
-    };
-    let mut commits = commits_in_force(analysis.history).filter(|commit| {
-        Some(commit.group) == consumer.group && commit.completion().is_some_and(|event| event < deletion)
+/// Up to where a group had committed in each unit before an event.
+fn front_before(analysis: &Analysis<'_>, consumer: &Consumer, event: u32) -> Vec<u64> {
+    let mut front = vec![0; analysis.units.len()];
+    let commits = commits_in_force(analysis.history).filter(|commit| {
+        Some(commit.group) == consumer.group && commit.completion().is_some_and(|end| end < event)
     });
-    acked.is_some_and(|event| event < deletion) || commits.any(|commit| commit.positions.iter().any(behind))
+    for (unit, at) in commits.flat_map(|commit| &commit.positions) {
+        front[unit.index()] = front[unit.index()].max(*at);
+    }
+    front
 }
 
 /// How far the group came, in words.
