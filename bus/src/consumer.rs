@@ -275,18 +275,28 @@ pub trait Consumer: Send + Sync + 'static {
     /// Done with this delivery. On a bus whose acks are prefixes this commits behind it. When the outcome is not ok,
     /// the record may be delivered again.
     fn ack(&self, delivery: &Delivery) -> Pending<Outcome<()>>;
-    /// Deliver it again, after a delay.
-    fn nack(&self, delivery: &Delivery, delay: Duration) -> Pending<Outcome<()>>;
+    /// Deliver it again, after a delay. Refused without [`Capability::Redelivery`], like the two below.
+    fn nack(&self, _delivery: &Delivery, _delay: Duration) -> Pending<Outcome<()>> {
+        without_redelivery()
+    }
     /// Never deliver it again.
-    fn term(&self, delivery: &Delivery, reason: &str) -> Pending<Outcome<()>>;
+    fn term(&self, _delivery: &Delivery, _reason: &str) -> Pending<Outcome<()>> {
+        without_redelivery()
+    }
     /// Still working on it.
-    fn extend(&self, delivery: &Delivery) -> Pending<Outcome<()>>;
+    fn extend(&self, _delivery: &Delivery) -> Pending<Outcome<()>> {
+        without_redelivery()
+    }
     /// The group goes on at these places: the position of the next record to read, per unit.
     fn commit(&self, positions: Vec<(Unit, Position)>) -> Pending<Outcome<()>>;
     /// Reads on at this place.
     fn seek(&self, unit: &Unit, position: Position) -> Result<(), Error>;
     /// Leaves the group in good order. Dropping the last handle without it is a crash.
     fn close(&self) -> Pending<()>;
+}
+
+fn without_redelivery() -> Pending<Outcome<()>> {
+    Pending::done(Outcome::Fail(Error::unsupported(Capability::Redelivery)))
 }
 
 impl dyn Consumer {

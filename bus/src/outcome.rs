@@ -86,6 +86,13 @@ impl Error {
             format!("the target lacks the capability {capability}"),
         )
     }
+
+    /// Transactions were asked of a producer without a transactional id.
+    #[must_use]
+    pub fn not_transactional() -> Self {
+        let message = "the producer has no transactional id: set one in its configuration";
+        Self::new(ErrorClass::Refused, "INVALID_CONFIG", message)
+    }
 }
 
 impl fmt::Display for Error {

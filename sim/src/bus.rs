@@ -225,11 +225,7 @@ impl<M: BusModel> Producer for SimProducer<M> {
         if !self.client.capabilities.has(Capability::Transactions) {
             return Err(Error::unsupported(Capability::Transactions));
         }
-        if self.transactional {
-            return Ok(self);
-        }
-        let message = "the producer has no transactional id: set one in its configuration";
-        Err(Error::new(ErrorClass::Refused, "INVALID_CONFIG", message))
+        if self.transactional { Ok(self) } else { Err(Error::not_transactional()) }
     }
 }
 

@@ -26,8 +26,8 @@ use rdkafka::{
     producer::{BaseRecord, Producer as _, ThreadedProducer},
 };
 use squall_bus::{
-    Acks, BoxFuture, Capability, Error, ErrorClass, Outcome, Pending, Position, Producer, ProducerConfig,
-    Record, Sending, Topic, Transaction, Unit,
+    Acks, BoxFuture, Error, ErrorClass, Outcome, Pending, Position, Producer, ProducerConfig, Record,
+    Sending, Topic, Transaction, Unit,
 };
 use std::{
     fmt,
@@ -166,12 +166,7 @@ impl Producer for KafkaProducer {
     }
 
     fn transaction(&self) -> Result<&dyn Transaction, Error> {
-        if self.transactional {
-            return Ok(self);
-        }
-        let mut error = Error::unsupported(Capability::Transactions);
-        "the producer has no transactional id: set one in its configuration".clone_into(&mut error.message);
-        Err(error)
+        if self.transactional { Ok(self) } else { Err(Error::not_transactional()) }
     }
 }
 

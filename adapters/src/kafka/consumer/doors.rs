@@ -4,11 +4,10 @@
 use super::{Commit, End, FEW, KafkaConsumer};
 use crate::{handles::Crash, wire::codes};
 use rdkafka::consumer::Consumer as _;
-use squall_bus::{Capability, Consumer, ConsumerEvent, Delivery, Error, Outcome, Pending, Position, Unit};
+use squall_bus::{Consumer, ConsumerEvent, Delivery, Error, Outcome, Pending, Position, Unit};
 use std::{
     sync::PoisonError,
     task::{Context, Poll},
-    time::Duration,
 };
 
 impl Crash for KafkaConsumer {
@@ -60,18 +59,6 @@ impl Consumer for KafkaConsumer {
 
     fn ack(&self, delivery: &Delivery) -> Pending<Outcome<()>> {
         self.commit(vec![(delivery.unit.clone(), delivery.position.next())])
-    }
-
-    fn nack(&self, _delivery: &Delivery, _delay: Duration) -> Pending<Outcome<()>> {
-        Pending::done(Outcome::Fail(Error::unsupported(Capability::Redelivery)))
-    }
-
-    fn term(&self, _delivery: &Delivery, _reason: &str) -> Pending<Outcome<()>> {
-        Pending::done(Outcome::Fail(Error::unsupported(Capability::Redelivery)))
-    }
-
-    fn extend(&self, _delivery: &Delivery) -> Pending<Outcome<()>> {
-        Pending::done(Outcome::Fail(Error::unsupported(Capability::Redelivery)))
     }
 
     fn commit(&self, positions: Vec<(Unit, Position)>) -> Pending<Outcome<()>> {

@@ -9,8 +9,8 @@ use super::{
 };
 use crate::{handles::Crash, kafka::KafkaConfig, wire::codes};
 use squall_bus::{
-    Capability, Completer, Consumer, ConsumerConfig, ConsumerEvent, Delivery, Error, Header, Outcome,
-    Pending, Position, Record, Subscription, Topic, Unit,
+    Completer, Consumer, ConsumerConfig, ConsumerEvent, Delivery, Error, Header, Outcome, Pending, Position,
+    Record, Subscription, Topic, Unit,
 };
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -353,18 +353,6 @@ impl Consumer for JavaConsumer {
 
     fn ack(&self, delivery: &Delivery) -> Pending<Outcome<()>> {
         self.commit(vec![(delivery.unit.clone(), delivery.position.next())])
-    }
-
-    fn nack(&self, _delivery: &Delivery, _delay: Duration) -> Pending<Outcome<()>> {
-        Pending::done(Outcome::Fail(Error::unsupported(Capability::Redelivery)))
-    }
-
-    fn term(&self, _delivery: &Delivery, _reason: &str) -> Pending<Outcome<()>> {
-        Pending::done(Outcome::Fail(Error::unsupported(Capability::Redelivery)))
-    }
-
-    fn extend(&self, _delivery: &Delivery) -> Pending<Outcome<()>> {
-        Pending::done(Outcome::Fail(Error::unsupported(Capability::Redelivery)))
     }
 
     fn commit(&self, positions: Vec<(Unit, Position)>) -> Pending<Outcome<()>> {

@@ -15,8 +15,8 @@ use crate::{
     kafka::KafkaConfig,
 };
 use squall_bus::{
-    Ack, Acks, BoxFuture, Capability, Completer, Error, ErrorClass, Outcome, Pending, Position, Producer,
-    ProducerConfig, Record, Sending, Topic, Transaction, Unit,
+    Ack, Acks, BoxFuture, Completer, Error, ErrorClass, Outcome, Pending, Position, Producer, ProducerConfig,
+    Record, Sending, Topic, Transaction, Unit,
 };
 use std::{
     collections::BTreeMap,
@@ -227,12 +227,7 @@ impl Producer for JavaProducer {
     }
 
     fn transaction(&self) -> Result<&dyn Transaction, Error> {
-        if self.transactional {
-            return Ok(self);
-        }
-        let mut error = Error::unsupported(Capability::Transactions);
-        "the producer has no transactional id: set one in its configuration".clone_into(&mut error.message);
-        Err(error)
+        if self.transactional { Ok(self) } else { Err(Error::not_transactional()) }
     }
 }
 
