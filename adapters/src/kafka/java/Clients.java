@@ -1,5 +1,6 @@
 // Clients of Kafka's own Java library, driven line by line: see mod.rs, which says what the lines mean.
 
+import com.fasterxml.jackson.databind.ObjectMapper;
 import java.io.BufferedReader;
 import java.io.BufferedWriter;
 import java.io.IOException;
@@ -7,8 +8,6 @@ import java.io.InputStreamReader;
 import java.io.OutputStreamWriter;
 import java.net.InetAddress;
 import java.net.Socket;
-import java.net.URLDecoder;
-import java.net.URLEncoder;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -45,6 +44,9 @@ import org.apache.kafka.common.serialization.ByteArraySerializer;
 final class Clients {
     private Clients() {}
 
+    /** A line is a list of texts. */
+    static final ObjectMapper JSON = new ObjectMapper();
+
     static final Map<String, Client> CLIENTS = new ConcurrentHashMap<>();
 
     /** Arguments: the port to connect to, and the brokers. */
@@ -57,11 +59,7 @@ final class Clients {
         BufferedReader lines =
                 new BufferedReader(new InputStreamReader(socket.getInputStream(), StandardCharsets.UTF_8));
         for (String line = lines.readLine(); line != null; line = lines.readLine()) {
-            String[] fields = line.split("\t", -1);
-            for (int place = 0; place < fields.length; place++) {
-                fields[place] = URLDecoder.decode(fields[place], StandardCharsets.UTF_8);
-            }
-            take(new Command(fields));
+            take(new Command(JSON.readValue(line, String[].class)));
         }
         // Whoever drove the clients is gone: so are they, and nobody is told.
         Runtime.getRuntime().halt(0);
@@ -156,13 +154,9 @@ final class Answers {
     }
 
     static void say(String... fields) {
-        StringBuilder line = new StringBuilder();
-        for (String field : fields) {
-            line.append(line.length() == 0 ? "" : "\t").append(URLEncoder.encode(field, StandardCharsets.UTF_8));
-        }
         synchronized (Answers.class) {
             try {
-                writer.write(line.append('\n').toString());
+                writer.write(Clients.JSON.writeValueAsString(fields) + '\n');
                 writer.flush();
             } catch (IOException gone) {
                 Runtime.getRuntime().halt(0);
