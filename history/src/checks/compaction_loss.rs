@@ -62,7 +62,8 @@ fn lost(analysis: &Analysis<'_>, unit: UnitId, log: &UnitLog) -> Vec<Found> {
     found
 }
 
-/// Whether the drain covers the latest record of a key and did not find it, it deletes nothing, and no administrator deleted it.
+/// Whether the drain covers the latest record of a key and did not find it, it deletes nothing, and no administrator
+/// deleted it.
 fn is_lost(analysis: &Analysis<'_>, row: u32, place: &Place, drain: &Drain) -> bool {
     place.drained().is_none()
         && (drain.from..drain.to).contains(&place.position)

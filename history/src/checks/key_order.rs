@@ -1,9 +1,9 @@
 //! `key_order`: records of one key are out of order, in the log or as first delivered.
 //!
 //! **Definition.** *In the log*: per producer session, record key and unit, a later send stands before an earlier one
-//! (as in `nonmonotonic_send`, for one key; *unanswered* is the finding like there). *As delivered*: to one logical consumer (a group) a record is delivered
-//! for the first time after one of the same key and unit that stands behind it in the log. Redeliveries count for
-//! nothing, and a record that stands twice counts where it is delivered first: after a rebalance everything since the
+//! (as in `nonmonotonic_send`, for one key; *unanswered* is the finding like there). *As delivered*: to one logical
+//! consumer (a group) a record is delivered for the first time after one of the same key and unit that stands behind it
+//! in the log. Redeliveries count for nothing, and a record that stands twice counts where it is delivered first: after a rebalance everything since the
 //! last commit comes again, and that is at least once, not disorder.
 //!
 //! **Algorithm.** One walk over the sends with the highest place of each key; one over the deliveries of each consumer.

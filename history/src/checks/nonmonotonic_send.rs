@@ -9,8 +9,9 @@
 //! **Algorithm.** One walk over the sends with the highest places of each session and unit.
 //! **Cost.** Linear.
 //!
-//! **Forbidden** when the configuration keeps the order of sends: idempotence; one request in flight, unless what stands too
-//! late was never acknowledged; without retries, besides, while no leader may have changed ([`Rules::send_order`]). The order per key that a scenario demands is `key_order`.
+//! **Forbidden** when the configuration keeps the order of sends: idempotence; one request in flight, unless what stands
+//! too late was never acknowledged; without retries, besides, while no leader may have changed ([`Rules::send_order`]).
+//! The order per key that a scenario demands is `key_order`.
 //!
 //! **Source.** Jepsen's Kafka workload (`nonmonotonic-send`), per session instead of per process.
 

@@ -1,5 +1,5 @@
-//! Circles among transactions from their definition: all edges, those of time between every two operations, and ways walked
-//! from each until one is a simple circle.
+//! Circles among transactions from their definition: all edges, those of time between every two operations, and ways
+//! walked from each until one is a simple circle.
 
 use super::{Key, naive};
 use crate::{

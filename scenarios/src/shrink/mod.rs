@@ -12,8 +12,8 @@
 //! producers and, as a first guess, no records but those that the finding names; then fewer consumers, simpler handlers,
 //! fewer topics, partitions and nodes; then fewer records; then simple figures for all times. Time and rate come first
 //! because they make every later candidate cheap; producers come before records because a record is named by its
-//! producer, and sooner before records because they are sent when they are. The passes are repeated until nothing changes, [`ROUNDS`] times at most. Copies of a
-//! partition are left alone: with fewer of them, other promises would hold.
+//! producer, and sooner before records because they are sent when they are. The passes are repeated until nothing
+//! changes, [`ROUNDS`] times at most. Copies of a partition are left alone: with fewer of them, other promises would hold.
 //!
 //! The result depends on the capsule alone: not on time, not on the number of cores. Effort is counted in events of the
 //! kernel, which take about a microsecond each: a person waits for the result, and the longer the scenario, the longer it
