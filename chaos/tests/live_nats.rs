@@ -33,8 +33,19 @@ fn member(topic: &Topic, name: &str, read: &UnboundedSender<Read>) -> Main {
         Box::pin(async move {
             let consumer =
                 bus.consumer(ConsumerConfig::group(&name, "billing", &[topic])).expect("a consumer");
-            while let Ok(delivery) = consumer.next().await {
-                while !consumer.ack(&delivery).await.is_ok() {
+            loop {
+                let delivery = tokio::select! {
+                    delivery = consumer.next() => delivery,
+                    event = consumer.event() => {
+                        eprintln!("{name} hears {event:?}");
+                        continue;
+                    }
+                };
+                let Ok(delivery) = delivery.inspect_err(|error| eprintln!("{name} ends: {error}")) else {
+                    return;
+                };
+                while let Some(error) = consumer.ack(&delivery).await.error() {
+                    eprintln!("{name}'s ack failed: {error}");
                     sleep(Duration::from_millis(100)).await;
                 }
                 if read.send((name.clone(), delivery)).is_err() {

@@ -1,8 +1,8 @@
 //! What the tests on live clusters share.
 
 use squall_bus::{
-    Bus, Cluster, ConsumerConfig, Fault, FaultKind, Main, ProducerConfig, Record, Role, Strike, StruckFault,
-    Time, Topic, TopicSpec, Unit,
+    Bus, Cluster, ConsumerConfig, Error, ErrorClass, Fault, FaultKind, Main, ProducerConfig, Record, Role,
+    Strike, StruckFault, Time, Topic, TopicSpec, TopicState, Unit,
 };
 use squall_chaos::live::LiveCluster;
 use std::{
@@ -32,13 +32,30 @@ pub(crate) async fn topic(cluster: &LiveCluster, name: &str, partitions: u32) ->
     let topic = Topic::new(name);
     let spec =
         TopicSpec { topic: topic.clone(), partitions, replicas: 3, min_insync: 2, config: BTreeMap::new() };
-    cluster.admin().create_topics(&[spec]).await.expect("it is created");
+    let specs = [spec];
+    answered("it is created", async || cluster.admin().create_topics(&specs).await).await;
     topic
+}
+
+/// What the cluster says to a question, asked again while it has nobody to answer it: a fault that has just been healed
+/// may cost one more election.
+async fn answered<T>(question: &str, ask: impl AsyncFn() -> Result<T, Error>) -> T {
+    let end = Instant::now() + SOON;
+    loop {
+        match ask().await {
+            Ok(answer) => return answer,
+            Err(error) if error.class == ErrorClass::Retriable && Instant::now() < end => {
+                eprintln!("asked again: {question}: {error}");
+                sleep(Duration::from_millis(100)).await;
+            }
+            Err(error) => panic!("{question}: {error}"),
+        }
+    }
 }
 
 /// The values in a unit, read by the harness past every fault on clients.
 pub(crate) async fn drain(cluster: &LiveCluster, unit: &Unit) -> Vec<String> {
-    let (first, end) = cluster.admin().bounds(unit).await.expect("it has ends");
+    let (first, end) = answered("it has ends", async || cluster.admin().bounds(unit).await).await;
     let config = ConsumerConfig::assign("drain", vec![(unit.clone(), Some(first))]);
     let reader = cluster.bus().consumer(config).expect("a reader");
     let (mut values, mut next) = (Vec::new(), first);
@@ -77,9 +94,16 @@ pub(crate) async fn some(acked: &mut UnboundedReceiver<String>, count: usize) ->
     values
 }
 
+async fn described(cluster: &LiveCluster, topic: &Topic) -> Vec<TopicState> {
+    answered("it is described", async || cluster.admin().describe(topic).await).await
+}
+
 pub(crate) async fn leader(cluster: &LiveCluster, unit: &Unit) -> Option<u32> {
-    let units = cluster.admin().describe(&unit.topic).await.expect("an answer");
-    units.into_iter().find(|state| state.unit == *unit).and_then(|state| state.leader)
+    described(cluster, &unit.topic)
+        .await
+        .into_iter()
+        .find(|state| state.unit == *unit)
+        .and_then(|state| state.leader)
 }
 
 pub(crate) async fn leader_is_not(cluster: &LiveCluster, unit: &Unit, old: u32) {
@@ -92,7 +116,7 @@ pub(crate) async fn leader_is_not(cluster: &LiveCluster, unit: &Unit, old: u32) 
 
 pub(crate) async fn all_insync(cluster: &LiveCluster, unit: &Unit) {
     let end = Instant::now() + SOON;
-    while cluster.admin().describe(&unit.topic).await.expect("an answer")[0].insync.len() < 3 {
+    while described(cluster, &unit.topic).await[0].insync.len() < 3 {
         assert!(Instant::now() < end, "not all are in sync again");
         sleep(Duration::from_millis(100)).await;
     }
