@@ -1,10 +1,12 @@
 //! Client processes: tasks that can be crashed, frozen and started again.
 //!
 //! - A process' clients call themselves `name@process.life`, so the proxies know its connections.
-//! - A crash first refuses the connections of that life for good, then drops the task and the clients: so
-//!   nothing that a client library does on its way out (leaving a group, sending what waits) reaches a broker. A
-//!   main that returns ends its process the same way: what it wanted to close it closed.
-//! - A stop drops the task and ends the clients in good order.
+//! - A crash first refuses the connections of that life for good, then drops the task, and the clients when that is
+//!   done: so nothing that a client library does on its way out (leaving a group, sending what waits) reaches a
+//!   broker. A main that returns ends its process the same way: what it wanted to close it closed.
+//! - A stop drops the task and then ends the clients in good order.
+//! - The clients outlive the task, since a main that tries again whatever it is told would never wait for anything
+//!   once they answered that they are closed, and what never waits cannot be dropped.
 //! - A pause stops polling the main and holds the process' connections in both directions. The client library's own
 //!   threads run on: timers inside the client go by, as they do not in a frozen process.
 //! - Tasks that a main spawned besides are not dropped with it; their handles answer that they are closed.
@@ -23,7 +25,7 @@ use std::{
     task::{Context, Poll, Waker},
     time::Duration,
 };
-use tokio::{runtime::Handle, task::AbortHandle};
+use tokio::{runtime::Handle, sync::watch, task::AbortHandle, time::timeout};
 
 /// How long a process may take to stop in good order.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -57,8 +59,19 @@ struct Process {
 struct Life {
     number: u32,
     task: AbortHandle,
+    /// Says so when the task is dropped, or has returned.
+    over: watch::Receiver<bool>,
     bus: Arc<dyn ProcessBus>,
     gate: Arc<Gate>,
+}
+
+impl Life {
+    /// Drops the task, and answers when that is done.
+    async fn dropped(&mut self) {
+        self.task.abort();
+        // Who would say so is gone only with the runtime, and the task with it.
+        let _ = self.over.wait_for(|over| *over).await;
+    }
 }
 
 /// Holds a main back.
@@ -132,12 +145,14 @@ impl Clients {
         });
         let task = main.abort_handle();
         let (clients, name) = (self.clone(), name.to_owned());
+        let (ended, over) = watch::channel(false);
         self.0.runtime.spawn(async move {
             // Whether it returned, panicked or was aborted: this life is over.
             let _ = main.await;
+            ended.send_replace(true);
             clients.over(&name, number);
         });
-        process.life = Some(Life { number, task, bus, gate });
+        process.life = Some(Life { number, task, over, bus, gate });
     }
 
     fn over(&self, name: &str, number: u32) {
@@ -145,16 +160,18 @@ impl Clients {
             && process.life.as_ref().is_some_and(|life| life.number == number)
             && let Some(life) = process.life.take()
         {
-            self.bury(name, &life);
+            self.bury(name, life);
         }
     }
 
     /// Ends a life without ceremony.
-    fn bury(&self, name: &str, life: &Life) {
+    fn bury(&self, name: &str, mut life: Life) {
         let aim = Aim::Life(name.to_owned(), life.number);
         self.0.links.strike(self.0.links.new_fault(), is_for_clients, &aim, &LinkFault::Refuse);
-        life.task.abort();
-        life.bus.crash();
+        self.0.runtime.spawn(async move {
+            life.dropped().await;
+            life.bus.crash();
+        });
     }
 
     pub(super) fn knows(&self, name: &str) -> bool {
@@ -175,7 +192,7 @@ impl Clients {
         process.frozen.clear();
         process.down.clear();
         if let Some(life) = process.life.take() {
-            self.bury(name, &life);
+            self.bury(name, life);
         }
     }
 
@@ -189,7 +206,7 @@ impl Clients {
         if let Some(process) = self.lock().get_mut(name) {
             process.down.insert(fault);
             if let Some(life) = process.life.take() {
-                self.bury(name, &life);
+                self.bury(name, life);
             }
         }
     }
@@ -200,10 +217,11 @@ impl Clients {
             process.down.insert(fault);
             process.life.take()
         });
-        if let Some(life) = life {
-            life.task.abort();
+        if let Some(mut life) = life {
+            // One that never waits is not waited for.
+            let _ = timeout(PATIENCE, life.dropped()).await;
             life.bus.stop(PATIENCE).await;
-            self.bury(name, &life);
+            self.bury(name, life);
         }
     }
 
@@ -241,6 +259,148 @@ impl Clients {
             if let Some(life) = &process.life {
                 life.gate.set(!process.frozen.is_empty());
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{live::broker::Look, protocol::Protocol};
+    use squall_bus::{
+        AckModel, Admin, Capabilities, Capability, Clock, Consumer, ConsumerConfig, Error, Producer,
+        ProducerConfig,
+    };
+    use std::{
+        sync::{
+            atomic::{AtomicBool, Ordering},
+            mpsc::{Sender, channel},
+        },
+        thread,
+        time::Instant,
+    };
+
+    /// A bus that answers after a while, as one that is at work, and at once when it has crashed.
+    struct Slow {
+        works: Capabilities,
+        closed: Capabilities,
+        crashed: AtomicBool,
+        asked: Sender<&'static str>,
+    }
+
+    impl Bus for Slow {
+        fn capabilities(&self) -> &Capabilities {
+            let _ = self.asked.send("asked");
+            let end = Instant::now() + Duration::from_millis(200);
+            while Instant::now() < end && !self.crashed.load(Ordering::SeqCst) {
+                thread::sleep(Duration::from_millis(1));
+            }
+            if self.crashed.load(Ordering::SeqCst) { &self.closed } else { &self.works }
+        }
+
+        fn clock(&self) -> Arc<dyn Clock> {
+            unreachable!()
+        }
+
+        fn producer(&self, _: ProducerConfig) -> Result<Arc<dyn Producer>, Error> {
+            unreachable!()
+        }
+
+        fn consumer(&self, _: ConsumerConfig) -> Result<Arc<dyn Consumer>, Error> {
+            unreachable!()
+        }
+
+        fn admin(&self) -> Arc<dyn Admin> {
+            unreachable!()
+        }
+    }
+
+    impl ProcessBus for Slow {
+        fn crash(&self) {
+            self.crashed.store(true, Ordering::SeqCst);
+            let _ = self.asked.send("crashed");
+        }
+
+        fn stop(&self, _: Duration) -> BoxFuture<'_, ()> {
+            let _ = self.asked.send("stopped");
+            Box::pin(std::future::ready(()))
+        }
+    }
+
+    struct OneBus(Sender<&'static str>);
+
+    impl Broker for OneBus {
+        fn bus(&self, _: &str, _: u32) -> Arc<dyn ProcessBus> {
+            let with = |present: &[Capability]| Capabilities::new(AckModel::Prefix, true, present);
+            let (works, closed) = (with(&[Capability::Redelivery]), with(&[]));
+            Arc::new(Slow { works, closed, crashed: AtomicBool::new(false), asked: self.0.clone() })
+        }
+
+        fn admin(&self) -> Arc<dyn Admin> {
+            unreachable!()
+        }
+
+        fn look(&self) -> BoxFuture<'static, Result<Look, Error>> {
+            unreachable!()
+        }
+
+        fn relays(&self) -> bool {
+            false
+        }
+
+        fn produce(&self) -> i16 {
+            0
+        }
+    }
+
+    /// Tells that it is dropped.
+    struct Told(Sender<&'static str>);
+
+    impl Drop for Told {
+        fn drop(&mut self) {
+            let _ = self.0.send("dropped");
+        }
+    }
+
+    #[test]
+    fn a_main_that_never_gives_up_is_dropped_before_its_clients_crash() {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+        let runtime = runtime.expect("a runtime");
+        let protocol: Arc<dyn Protocol> = Arc::new(crate::kafka::Kafka);
+        let links = Arc::new(Links::bind(&[], &protocol).expect("no links"));
+        let (tell, told) = channel();
+        let clients = Clients::new(Arc::new(OneBus(tell.clone())), links, runtime.handle().clone());
+        let next = || told.recv_timeout(Duration::from_secs(10)).expect("it goes on");
+        for (number, stops) in [(0, false), (1, true)] {
+            let tell = tell.clone();
+            let main: Main = Arc::new(move |bus: Arc<dyn Bus>, _| {
+                let told = Told(tell.clone());
+                Box::pin(async move {
+                    let _told = told;
+                    let end = Instant::now() + Duration::from_secs(5);
+                    // Who is told that the handle is closed asks again, at once.
+                    while Instant::now() < end {
+                        if bus.capabilities().has(Capability::Redelivery) {
+                            tokio::time::sleep(Duration::from_millis(1)).await;
+                        }
+                    }
+                })
+            });
+            clients.start("stubborn", main);
+            assert_eq!(next(), "asked");
+            let mut heard = Vec::new();
+            if stops {
+                runtime.block_on(clients.stop(number, "stubborn"));
+            } else {
+                clients.kill(number, "stubborn");
+            }
+            while heard.last() != Some(&"crashed") {
+                heard.push(next());
+            }
+            heard.retain(|word| *word != "asked");
+            let expected: &[_] =
+                if stops { &["dropped", "stopped", "crashed"] } else { &["dropped", "crashed"] };
+            assert_eq!(heard, expected);
         }
     }
 }
