@@ -23,6 +23,12 @@ fn start() -> LiveCluster {
     LiveCluster::nats(Default::default(), &|line| eprintln!("{line}")).expect("the cluster starts")
 }
 
+/// How long the server waits for an ack of what may have died on its way to a member.
+const ACK_WAIT: Duration = Duration::from_secs(5);
+/// A member's puller misses the server that died only after two heartbeats, 30 s; before and after that may be an
+/// election, and an ack wait.
+const READ_AGAIN: Duration = Duration::from_secs(90);
+
 type Read = (String, Delivery);
 
 /// A member of a group that acknowledges what it gets.
@@ -31,8 +37,11 @@ fn member(topic: &Topic, name: &str, read: &UnboundedSender<Read>) -> Main {
     Arc::new(move |bus: Arc<dyn Bus>, _| {
         let (topic, name, read) = (topic.clone(), name.clone(), read.clone());
         Box::pin(async move {
-            let consumer =
-                bus.consumer(ConsumerConfig::group(&name, "billing", &[topic])).expect("a consumer");
+            let like = ConsumerConfig {
+                ack_wait: Some(ACK_WAIT),
+                ..ConsumerConfig::group(&name, "billing", &[topic])
+            };
+            let consumer = bus.consumer(like).expect("a consumer");
             loop {
                 let delivery = tokio::select! {
                     delivery = consumer.next() => delivery,
@@ -59,7 +68,7 @@ fn member(topic: &Topic, name: &str, read: &UnboundedSender<Read>) -> Main {
 async fn read_by(name: &str, read: &mut UnboundedReceiver<Read>, count: usize) -> Vec<Delivery> {
     let mut deliveries = Vec::new();
     while deliveries.len() < count {
-        let (by, delivery) = timeout(SOON, read.recv()).await.expect("in time").expect("they live");
+        let (by, delivery) = timeout(READ_AGAIN, read.recv()).await.expect("in time").expect("they live");
         if by == name {
             deliveries.push(delivery);
         }
