@@ -42,6 +42,11 @@ impl<P: Producer + Crash, C: Consumer + Crash> Process<P, C> {
         self.consumers.live().iter().for_each(|consumer| consumer.crash());
     }
 
+    /// Keeps what is open from ending with its last handle, until this is dropped.
+    pub(crate) fn hold(&self) -> (Vec<Arc<P>>, Vec<Arc<C>>) {
+        (self.producers.live(), self.consumers.live())
+    }
+
     /// Ends every client in good order: consumers close, and what was sent gets its outcome if it comes within
     /// `patience`.
     pub(crate) async fn stop(&self, clock: &dyn Clock, patience: Duration) {

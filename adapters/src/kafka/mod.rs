@@ -36,7 +36,7 @@ use squall_bus::{
     AckModel, Admin, Bus, Capabilities, Capability, ClientProfile, Clock, Consumer, ConsumerConfig, Error,
     ErrorClass, Producer, ProducerConfig,
 };
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use std::{any::Any, collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 /// How a client process reaches a Kafka cluster.
 #[derive(Clone)]
@@ -102,6 +102,12 @@ impl KafkaBus {
         if let Some(java) = &self.java {
             java.crash();
         }
+    }
+
+    /// Keeps the clients that are open from ending with their last handles, until this is dropped.
+    #[must_use]
+    pub fn hold(&self) -> Box<dyn Any + Send> {
+        Box::new((self.handles.hold(), self.java.as_ref().map(JavaBus::hold)))
     }
 
     /// Ends every client in good order: what was sent gets its outcome if it comes within `patience`, groups

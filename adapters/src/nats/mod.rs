@@ -28,7 +28,7 @@ use squall_bus::{
     ProducerConfig,
     lowering::{DEDUP_WINDOW, Lowering},
 };
-use std::{fmt, sync::Arc, time::Duration};
+use std::{any::Any, fmt, sync::Arc, time::Duration};
 
 /// How a client process reaches a NATS cluster.
 #[derive(Clone)]
@@ -95,6 +95,12 @@ impl NatsBus {
     pub fn crash(&self) {
         self.handles.crash();
         self.worker.end();
+    }
+
+    /// Keeps the clients that are open from ending with their last handles, until this is dropped.
+    #[must_use]
+    pub fn hold(&self) -> Box<dyn Any + Send> {
+        Box::new(self.handles.hold())
     }
 
     /// Ends every client in good order: what was sent gets its outcome if it comes within `patience`, what was

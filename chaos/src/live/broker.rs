@@ -6,7 +6,7 @@ use squall_adapters::{
     timer::RealClock,
 };
 use squall_bus::{Admin, BoxFuture, Bus, Capabilities, Capability, Error, Unit};
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{any::Any, collections::BTreeMap, sync::Arc, time::Duration};
 
 /// What a live cluster can do besides what its bus and its client can.
 const BESIDES: [Capability; 5] = [
@@ -39,6 +39,8 @@ pub(super) fn started(own_disks: bool, bus: impl Fn(&[Capability]) -> Capabiliti
 pub(super) trait ProcessBus: Bus {
     /// Ends every client without ceremony.
     fn crash(&self);
+    /// Keeps the clients that are open from ending with their last handles, until this is dropped.
+    fn hold(&self) -> Box<dyn Any + Send>;
     /// Ends every client in good order, within `patience` as far as that goes.
     fn stop(&self, patience: Duration) -> BoxFuture<'_, ()>;
 }

@@ -218,6 +218,8 @@ impl Clients {
             process.life.take()
         });
         if let Some(mut life) = life {
+            // With the task go its handles, and a client without a handle leaves without a word.
+            let _held = life.bus.hold();
             // One that never waits is not waited for.
             let _ = timeout(PATIENCE, life.dropped()).await;
             life.bus.stop(PATIENCE).await;
@@ -272,6 +274,7 @@ mod tests {
         ProducerConfig,
     };
     use std::{
+        any::Any,
         sync::{
             atomic::{AtomicBool, Ordering},
             mpsc::{Sender, channel},
@@ -319,6 +322,11 @@ mod tests {
         fn crash(&self) {
             self.crashed.store(true, Ordering::SeqCst);
             let _ = self.asked.send("crashed");
+        }
+
+        fn hold(&self) -> Box<dyn Any + Send> {
+            let _ = self.asked.send("held");
+            Box::new(())
         }
 
         fn stop(&self, _: Duration) -> BoxFuture<'_, ()> {
@@ -399,7 +407,7 @@ mod tests {
             }
             heard.retain(|word| *word != "asked");
             let expected: &[_] =
-                if stops { &["dropped", "stopped", "crashed"] } else { &["dropped", "crashed"] };
+                if stops { &["held", "dropped", "stopped", "crashed"] } else { &["dropped", "crashed"] };
             assert_eq!(heard, expected);
         }
     }

@@ -17,7 +17,7 @@ use squall_adapters::{
     wire::{MetadataUnit, WireAdmin},
 };
 use squall_bus::{Admin, BoxFuture, Capabilities, Error};
-use std::{sync::Arc, time::Duration};
+use std::{any::Any, sync::Arc, time::Duration};
 
 pub(crate) fn live_capabilities() -> Capabilities {
     here(capabilities)
@@ -97,6 +97,10 @@ fn leadership(state: &MetadataUnit) -> Leadership {
 impl ProcessBus for KafkaBus {
     fn crash(&self) {
         self.crash();
+    }
+
+    fn hold(&self) -> Box<dyn Any + Send> {
+        self.hold()
     }
 
     fn stop(&self, patience: Duration) -> BoxFuture<'_, ()> {

@@ -20,7 +20,7 @@ use squall_adapters::{
     timer::RealClock,
 };
 use squall_bus::{Admin, BoxFuture, Capabilities, Error};
-use std::{sync::Arc, time::Duration};
+use std::{any::Any, sync::Arc, time::Duration};
 
 pub(crate) fn live_capabilities() -> Capabilities {
     here(capabilities)
@@ -100,6 +100,10 @@ fn leadership(copies: Copies) -> Leadership {
 impl ProcessBus for NatsBus {
     fn crash(&self) {
         self.crash();
+    }
+
+    fn hold(&self) -> Box<dyn Any + Send> {
+        self.hold()
     }
 
     fn stop(&self, patience: Duration) -> BoxFuture<'_, ()> {

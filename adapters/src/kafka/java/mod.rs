@@ -44,7 +44,7 @@ use crate::handles::Process;
 use consumer::JavaConsumer;
 use producer::JavaProducer;
 use squall_bus::{Clock, Consumer, ConsumerConfig, Error, Producer, ProducerConfig};
-use std::{sync::Arc, time::Duration};
+use std::{any::Any, sync::Arc, time::Duration};
 
 /// The Java clients of one process.
 #[derive(Debug)]
@@ -82,6 +82,10 @@ impl JavaBus {
         let consumer = Arc::new(JavaConsumer::open(self.clients.link(), bus, config)?);
         self.handles.consumers.remember(&consumer);
         Ok(consumer)
+    }
+
+    pub(super) fn hold(&self) -> impl Any + Send {
+        self.handles.hold()
     }
 
     pub(super) fn crash(&self) {
