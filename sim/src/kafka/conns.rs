@@ -40,6 +40,8 @@ pub(super) struct Conn {
     pub(super) gone: bool,
     /// The partitions of the Fetch that waited here last: it watches them.
     pub(super) watched: Vec<PartitionId>,
+    /// That Fetch was a follower's.
+    pub(super) follows: bool,
     /// The topic ids that its last Fetch named, if they were all known.
     pub(super) known_ids: Option<KnownIds>,
 }

@@ -17,7 +17,7 @@ use super::{
     fetch::Occasion,
     metadata::Image,
     protocol::{FetchRequest, FetchedPartition, PartitionId, TopicIx},
-    replica::Role,
+    replica::{Role, Watcher},
 };
 use std::sync::Arc;
 
@@ -39,7 +39,7 @@ impl Broker {
         for conn in deletions {
             self.answer_deletion(conn, false, env);
         }
-        for conn in watchers {
+        for Watcher { conn, .. } in watchers {
             if let Some(known) = self.conns.get_mut(conn) {
                 known.watched.clear();
             }
