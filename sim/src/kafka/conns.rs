@@ -28,6 +28,9 @@ pub(super) enum Busy {
 pub(super) struct KnownIds {
     pub(super) ids: Arc<[(TopicIx, TopicId)]>,
     pub(super) end: u64,
+    /// It was a follower that named them, and all that it reads is watched: were it to read other partitions, it would
+    /// name them anew.
+    pub(super) watched: bool,
 }
 
 /// A connection that somebody opened to this broker.

@@ -42,6 +42,7 @@ impl Broker {
         for Watcher { conn, .. } in watchers {
             if let Some(known) = self.conns.get_mut(conn) {
                 known.watched.clear();
+                known.known_ids = None;
             }
             self.answer_fetch(conn, None, Occasion::Asked, env);
         }
@@ -78,7 +79,7 @@ pub(super) fn unknown_ids(
         return None;
     }
     if ids.iter().all(|(topic, id)| image.topic(*topic).is_some_and(|image| image.id == *id)) {
-        known.known_ids = Some(KnownIds { ids: Arc::clone(ids), end: image.end });
+        known.known_ids = Some(KnownIds { ids: Arc::clone(ids), end: image.end, watched: false });
         return None;
     }
     let known = |topic: TopicIx| {

@@ -104,6 +104,11 @@ impl Broker {
     /// A Fetch for these partitions is going to wait, mostly for the same as the one before.
     fn watch(&mut self, watcher: Watcher, partitions: &[FetchPartition]) {
         let Some(known) = self.conns.get_mut(watcher.conn) else { return };
+        if let Some(ids) = known.known_ids.as_mut().filter(|_| watcher.follows)
+            && std::mem::replace(&mut ids.watched, true)
+        {
+            return;
+        }
         if known.follows == watcher.follows && known.watched.iter().eq(partitions.iter().map(|at| &at.id)) {
             return;
         }
