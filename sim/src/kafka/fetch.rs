@@ -178,7 +178,7 @@ impl Broker {
         if self.has_more(at, request, env) {
             let mut open = std::mem::take(&mut self.open);
             if let Some(node) = follower {
-                self.follower_awaits(node, id, &request.partitions, &mut open);
+                self.follower_awaits(node, at, &request.partitions, &mut open);
             }
             let among = follower.map(|_| &open[..]);
             self.answer_fetch(conn, among, Occasion::More, env);
@@ -194,15 +194,18 @@ impl Broker {
     fn follower_awaits(
         &self,
         node: NodeId,
-        grown: PartitionId,
+        grown: &FetchPartition,
         partitions: &[FetchPartition],
         open: &mut Vec<FetchPartition>,
     ) {
+        open.push(*grown);
         let also_grown = self.grown.iter().map(|(id, _)| id);
-        let news = std::iter::once(&grown).chain(also_grown).chain(&self.untold[node.index()]);
-        open.extend(news.filter_map(|id| partitions.iter().find(|at| at.id == *id)));
-        open.sort_unstable_by_key(|at| at.id);
-        open.dedup_by_key(|at| at.id);
+        let others = also_grown.chain(&self.untold[node.index()]).filter(|id| **id != grown.id);
+        open.extend(others.filter_map(|id| partitions.iter().find(|at| at.id == *id)));
+        if open.len() > 1 {
+            open.sort_unstable_by_key(|at| at.id);
+            open.dedup_by_key(|at| at.id);
+        }
     }
 
     /// Whether there is more to say of a partition than its high watermark.
