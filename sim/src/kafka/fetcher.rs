@@ -95,11 +95,6 @@ impl Fetcher {
         self.asked.is_none() && !self.partitions.is_empty()
     }
 
-    /// Whether it may ask now.
-    fn may_ask(&self, now: Time) -> bool {
-        self.is_unasked() && self.rests_until <= now
-    }
-
     fn answered(&mut self) {
         (self.asked, self.lull) = (None, None);
     }
@@ -149,11 +144,16 @@ impl Broker {
         if !self.unasked {
             return;
         }
+        self.unasked = false;
         let now = env.ctx.now();
-        while let Some(leader) = self.fetchers.iter().position(|fetcher| fetcher.may_ask(now)) {
-            self.fetch_from(NodeId(leader as u32), env);
+        for leader in 0..self.fetchers.len() {
+            let fetcher = &self.fetchers[leader];
+            if fetcher.is_unasked() && fetcher.rests_until <= now {
+                self.fetch_from(NodeId(leader as u32), env);
+            } else {
+                self.unasked |= fetcher.is_unasked();
+            }
         }
-        self.unasked = self.fetchers.iter().any(Fetcher::is_unasked);
     }
 
     /// This replica is fetched from its leader, from here on.
