@@ -28,6 +28,7 @@ use super::{
     replica::{Leading, Replica, Role, Waiter},
     rules::{Rules, Truncate},
     txn::coordinator::TxnCoordinator,
+    voter::Voter,
 };
 use crate::kernel::{ConnId, Ctx, Digest, FileId, Mark, NodeId};
 use squall_bus::Time;
@@ -81,6 +82,15 @@ impl Digest for BrokerTimer {
     }
 }
 
+/// By what a replica grew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Growth {
+    /// Its log is longer, or it does not lead any more: whoever reads it is to look.
+    End,
+    /// Its high watermark alone, up to which consumers read.
+    HighWatermark,
+}
+
 /// What a broker needs to handle an event.
 pub(super) struct Env<'a, 'k> {
     pub(super) rules: &'a Rules,
@@ -89,8 +99,8 @@ pub(super) struct Env<'a, 'k> {
     pub(super) image: &'a Image,
     /// Its broker epoch.
     pub(super) epoch: u64,
-    /// The active controller, as far as it knows.
-    pub(super) controller: Option<NodeId>,
+    /// The node's part in the quorum, which knows the active controller.
+    pub(super) voter: &'a Voter,
     pub(super) links: &'a mut Links,
     pub(super) ctx: &'a mut Ctx<'k, Kafka>,
 }
@@ -103,11 +113,13 @@ pub(super) struct Broker {
     next_file: u32,
     pub(super) conns: Conns,
     pub(super) fetchers: Vec<Fetcher>,
+    /// Some fetcher may have something to ask, and no request under way.
+    pub(super) unasked: bool,
     pub(super) isr: IsrChanges,
     pub(super) coordinator: Coordinator,
     pub(super) txns: TxnCoordinator,
-    /// Replicas that grew during this event.
-    pub(super) grown: Vec<PartitionId>,
+    /// Replicas that grew during this event, and by what.
+    pub(super) grown: Vec<(PartitionId, Growth)>,
     /// Which partitions have a high watermark that a follower was not told, by node.
     pub(super) untold: Vec<Vec<PartitionId>>,
     /// Of which partitions of a Fetch there may be something to say; kept for its memory.
@@ -138,6 +150,7 @@ impl Broker {
             next_file: 0,
             conns: Conns::default(),
             fetchers: (0..servers).map(|node| Fetcher::new(NodeId(node))).collect(),
+            unasked: false,
             isr: IsrChanges::default(),
             coordinator: Coordinator::default(),
             txns: TxnCoordinator::default(),
@@ -316,7 +329,7 @@ impl Broker {
             self.waited(waiter, id, error, env);
         }
         self.isr.forget(id);
-        self.grown.push(id);
+        self.grown.push((id, Growth::End));
         self.deletions_deposed(id, env);
     }
 
@@ -329,7 +342,7 @@ impl Broker {
             return;
         }
         env.ctx.touch(Touch::Replica(me, id));
-        self.grown.push(id);
+        self.grown.push((id, Growth::HighWatermark));
         self.has_untold(id);
         while let Some(replica) = self.replica_mut(id)
             && let high_watermark = replica.high_watermark
@@ -535,8 +548,8 @@ impl Broker {
                 self.coordinate(work, env);
             } else if let Some((token, error)) = self.txns.next_appended() {
                 self.txn_appended(token, error, env);
-            } else if let Some(id) = self.grown.pop() {
-                self.answer_watchers(id, env);
+            } else if let Some((id, growth)) = self.grown.pop() {
+                self.answer_watchers(id, growth, env);
             } else if let Some(conn) = self.ready.pop_front() {
                 self.read(conn, env);
             } else {
@@ -547,13 +560,17 @@ impl Broker {
         self.fetch_from_all(env);
     }
 
-    fn answer_watchers(&mut self, id: PartitionId, env: &mut Env<'_, '_>) {
+    fn answer_watchers(&mut self, id: PartitionId, growth: Growth, env: &mut Env<'_, '_>) {
+        let longer = growth == Growth::End || self.grown.contains(&(id, Growth::End));
         let Some(replica) = self.replica_mut(id) else { return };
         if replica.watchers.is_empty() {
             return;
         }
         let mut watchers = std::mem::take(&mut replica.watchers);
-        watchers.retain(|conn| self.answer_grown_fetch(*conn, id, env));
+        watchers.retain(|watcher| {
+            // A follower has what lies below a new high watermark, and hears of that with the next records.
+            watcher.follows && !longer || self.answer_grown_fetch(watcher.conn, id, env)
+        });
         if let Some(replica) = self.replica_mut(id) {
             replica.watchers = watchers;
         }

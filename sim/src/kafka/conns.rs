@@ -28,6 +28,9 @@ pub(super) enum Busy {
 pub(super) struct KnownIds {
     pub(super) ids: Arc<[(TopicIx, TopicId)]>,
     pub(super) end: u64,
+    /// It was a follower that named them, and all that it reads is watched: were it to read other partitions, it would
+    /// name them anew.
+    pub(super) watched: bool,
 }
 
 /// A connection that somebody opened to this broker.
@@ -40,6 +43,8 @@ pub(super) struct Conn {
     pub(super) gone: bool,
     /// The partitions of the Fetch that waited here last: it watches them.
     pub(super) watched: Vec<PartitionId>,
+    /// That Fetch was a follower's.
+    pub(super) follows: bool,
     /// The topic ids that its last Fetch named, if they were all known.
     pub(super) known_ids: Option<KnownIds>,
 }

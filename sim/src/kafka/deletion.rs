@@ -17,7 +17,7 @@ use super::{
     fetch::Occasion,
     metadata::Image,
     protocol::{FetchRequest, FetchedPartition, PartitionId, TopicIx},
-    replica::Role,
+    replica::{Role, Watcher},
 };
 use std::sync::Arc;
 
@@ -39,9 +39,10 @@ impl Broker {
         for conn in deletions {
             self.answer_deletion(conn, false, env);
         }
-        for conn in watchers {
+        for Watcher { conn, .. } in watchers {
             if let Some(known) = self.conns.get_mut(conn) {
                 known.watched.clear();
+                known.known_ids = None;
             }
             self.answer_fetch(conn, None, Occasion::Asked, env);
         }
@@ -78,7 +79,7 @@ pub(super) fn unknown_ids(
         return None;
     }
     if ids.iter().all(|(topic, id)| image.topic(*topic).is_some_and(|image| image.id == *id)) {
-        known.known_ids = Some(KnownIds { ids: Arc::clone(ids), end: image.end });
+        known.known_ids = Some(KnownIds { ids: Arc::clone(ids), end: image.end, watched: false });
         return None;
     }
     let known = |topic: TopicIx| {

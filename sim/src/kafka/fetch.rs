@@ -14,7 +14,7 @@ use super::{
     error::ErrorCode,
     lull::{Asked, Lull, Proposal},
     protocol::{Entry, FetchPartition, FetchRequest, FetchedPartition, Few, PartitionId, ResponseBody},
-    replica::Replica,
+    replica::{Replica, Watcher},
     txn::partition::Aborted,
 };
 use crate::kernel::{ConnId, Ctx, NodeId};
@@ -93,7 +93,7 @@ impl Broker {
             return Some(ResponseBody::Fetch(said));
         }
         let until = env.ctx.now() + request.max_wait;
-        self.watch(conn, &request.partitions);
+        self.watch(Watcher { conn, follows: request.replica.is_some() }, &request.partitions);
         if let Some(known) = self.conns.get_mut(conn) {
             known.busy = Busy::Fetch(ParkedFetch { correlation, wait: Wait::Until(until), request });
             self.wake_at(until, env);
@@ -102,15 +102,21 @@ impl Broker {
     }
 
     /// A Fetch for these partitions is going to wait, mostly for the same as the one before.
-    fn watch(&mut self, conn: ConnId, partitions: &[FetchPartition]) {
-        let Some(known) = self.conns.get_mut(conn) else { return };
-        if known.watched.iter().eq(partitions.iter().map(|at| &at.id)) {
+    fn watch(&mut self, watcher: Watcher, partitions: &[FetchPartition]) {
+        let Some(known) = self.conns.get_mut(watcher.conn) else { return };
+        if let Some(ids) = known.known_ids.as_mut().filter(|_| watcher.follows)
+            && std::mem::replace(&mut ids.watched, true)
+        {
+            return;
+        }
+        if known.follows == watcher.follows && known.watched.iter().eq(partitions.iter().map(|at| &at.id)) {
             return;
         }
         known.watched = partitions.iter().map(|at| at.id).collect();
+        known.follows = watcher.follows;
         for at in partitions {
             if let Some(replica) = self.replica_mut(at.id) {
-                replica.watch(conn);
+                replica.watch(watcher);
             }
         }
     }
@@ -138,18 +144,23 @@ impl Broker {
 
     /// A follower has everything before this: what follows for the ISR and the high watermark.
     fn follower_at(&mut self, node: NodeId, epoch: u64, at: &FetchPartition, env: &mut Env<'_, '_>) {
-        let Ok(replica) = self.check_leader(at.id, at.current_leader_epoch) else { return };
-        if replica.divergence(at).is_some() || at.offset > replica.log.end() {
-            return;
-        }
         let now = env.ctx.now();
         let Some(replica) = self.replica_mut(at.id) else { return };
+        if replica.check_leads(at.current_leader_epoch).is_err()
+            || replica.divergence(at).is_some()
+            || at.offset > replica.log.end()
+        {
+            return;
+        }
         replica.follower_fetched(node, epoch, at, now);
+        let awaited = !replica.deletions.is_empty();
         if let Some(isr) = replica.expanded_isr(node, env.image, env.rules) {
             self.want_isr(at.id, isr);
         }
         self.raise_high_watermark(at.id, env);
-        self.answer_deletions(at.id, env);
+        if awaited {
+            self.answer_deletions(at.id, env);
+        }
     }
 
     /// A replica grew: answers a Fetch that waits for it, if that is enough to say. Whether the connection goes on
@@ -167,7 +178,7 @@ impl Broker {
         if self.has_more(at, request, env) {
             let mut open = std::mem::take(&mut self.open);
             if let Some(node) = follower {
-                self.follower_awaits(node, id, &request.partitions, &mut open);
+                self.follower_awaits(node, at, &request.partitions, &mut open);
             }
             let among = follower.map(|_| &open[..]);
             self.answer_fetch(conn, among, Occasion::More, env);
@@ -183,14 +194,18 @@ impl Broker {
     fn follower_awaits(
         &self,
         node: NodeId,
-        grown: PartitionId,
+        grown: &FetchPartition,
         partitions: &[FetchPartition],
         open: &mut Vec<FetchPartition>,
     ) {
-        let news = std::iter::once(&grown).chain(&self.grown).chain(&self.untold[node.index()]);
-        open.extend(news.filter_map(|id| partitions.iter().find(|at| at.id == *id)));
-        open.sort_unstable_by_key(|at| at.id);
-        open.dedup_by_key(|at| at.id);
+        open.push(*grown);
+        let also_grown = self.grown.iter().map(|(id, _)| id);
+        let others = also_grown.chain(&self.untold[node.index()]).filter(|id| **id != grown.id);
+        open.extend(others.filter_map(|id| partitions.iter().find(|at| at.id == *id)));
+        if open.len() > 1 {
+            open.sort_unstable_by_key(|at| at.id);
+            open.dedup_by_key(|at| at.id);
+        }
     }
 
     /// Whether there is more to say of a partition than its high watermark.
@@ -340,11 +355,12 @@ impl Broker {
         let mut urgent = false;
         for at in partitions {
             let left = request.max_bytes.saturating_sub(bytes);
-            if let Some(fetched) = self.read_partition(at, request, left, bytes == 0, env) {
+            let before = said.len();
+            self.read_partition(at, request, left, bytes == 0, env, &mut said);
+            if let Some(fetched) = said.get(before) {
                 let read = fetched.entries.iter().map(Entry::bytes);
                 bytes = read.fold(bytes, u32::saturating_add);
                 urgent |= fetched.is_urgent();
-                said.push(fetched);
             }
         }
         if !expired && !urgent && (bytes == 0 || bytes < request.min_bytes) {
@@ -383,7 +399,7 @@ impl Broker {
         }
     }
 
-    /// What there is to say of one partition.
+    /// Says what there is to say of one partition, if there is something.
     fn read_partition(
         &self,
         at: &FetchPartition,
@@ -391,11 +407,12 @@ impl Broker {
         max_bytes: u32,
         first: bool,
         env: &Env<'_, '_>,
-    ) -> Option<FetchedPartition> {
+        said: &mut Vec<FetchedPartition>,
+    ) {
         let preferred = self.preferred(at, request, env);
         let replica = match self.check_reader(at, request, env.rules) {
             Ok(replica) => replica,
-            Err(error) => return Some(refused(at.id, error, env)),
+            Err(error) => return said.push(refused(at.id, error, env)),
         };
         let diverging = replica.divergence(at);
         let (start, end) = (replica.log.start(), replica.log.end());
@@ -403,35 +420,26 @@ impl Broker {
         let limit = if follower.is_some() { end } else { replica.readable(request.isolation, env.rules) };
         let in_range = (start..=end).contains(&at.offset);
         let news = follower.is_some_and(|node| replica.has_news_for(node));
-        if diverging.is_none() && in_range && at.offset >= limit && !news && preferred.is_none() {
-            return None;
+        let elsewhere = diverging.is_some() || preferred.is_some();
+        let reads = !elsewhere && in_range && at.offset < limit && (first || max_bytes > 0);
+        let entries =
+            if reads { replica.log.read(at.offset, limit, at.max_bytes.min(max_bytes)) } else { &[] };
+        if !elsewhere && in_range && !news && entries.is_empty() {
+            return;
         }
-        let mut fetched = FetchedPartition {
+        let error = if elsewhere || in_range { ErrorCode::None } else { ErrorCode::OffsetOutOfRange };
+        let transactions = follower.is_none() && request.isolation == Isolation::ReadCommitted;
+        said.push(FetchedPartition {
             id: at.id,
-            error: ErrorCode::None,
+            error,
             high_watermark: replica.high_watermark,
             log_start: start,
-            aborted: Vec::new(),
-            entries: Few::new(),
+            aborted: if transactions { aborted(replica, at.offset, entries) } else { Vec::new() },
+            entries: Few::from(entries),
             diverging,
             leader: None,
             preferred,
-        };
-        if diverging.is_some() || preferred.is_some() {
-            return Some(fetched);
-        }
-        if !in_range {
-            fetched.error = ErrorCode::OffsetOutOfRange;
-            return Some(fetched);
-        }
-        if at.offset < limit && (first || max_bytes > 0) {
-            let entries = replica.log.read(at.offset, limit, at.max_bytes.min(max_bytes));
-            fetched.entries = Few::from(entries);
-            if follower.is_none() && request.isolation == Isolation::ReadCommitted {
-                fetched.aborted = aborted(replica, at.offset, &fetched.entries);
-            }
-        }
-        (news || !fetched.entries.is_empty()).then_some(fetched)
+        });
     }
 }
 

@@ -6,7 +6,7 @@
 
 use super::{
     Timer, Touch, answers,
-    broker::{Broker, BrokerTimer, Env},
+    broker::{Broker, BrokerTimer, Env, Growth},
     error::ErrorCode,
     links::Lane,
     lull::Lull,
@@ -91,8 +91,8 @@ impl Fetcher {
     }
 
     /// Whether there is something to ask, and no request under way.
-    fn may_ask(&self, now: Time) -> bool {
-        self.asked.is_none() && !self.partitions.is_empty() && self.rests_until <= now
+    fn is_unasked(&self) -> bool {
+        self.asked.is_none() && !self.partitions.is_empty()
     }
 
     fn answered(&mut self) {
@@ -135,17 +135,31 @@ impl Broker {
         let Some(replica) = self.replica(id) else { return };
         if let (Role::Follower, Some(leader)) = (&replica.role, replica.leader) {
             let at = place(replica, env.rules.replica_fetch_max_bytes, env.rules.truncate);
-            self.fetchers[leader.index()].put(at);
+            self.go_on_fetching(leader, at);
         }
     }
 
-    /// Sends what each fetcher has to ask.
+    /// Sends what each fetcher has to ask. Mostly each has asked.
     pub(super) fn fetch_from_all(&mut self, env: &mut Env<'_, '_>) {
-        let now = env.ctx.now();
-        // Mostly there is none.
-        while let Some(leader) = self.fetchers.iter().position(|fetcher| fetcher.may_ask(now)) {
-            self.fetch_from(NodeId(leader as u32), env);
+        if !self.unasked {
+            return;
         }
+        self.unasked = false;
+        let now = env.ctx.now();
+        for leader in 0..self.fetchers.len() {
+            let fetcher = &self.fetchers[leader];
+            if fetcher.is_unasked() && fetcher.rests_until <= now {
+                self.fetch_from(NodeId(leader as u32), env);
+            } else {
+                self.unasked |= fetcher.is_unasked();
+            }
+        }
+    }
+
+    /// This replica is fetched from its leader, from here on.
+    fn go_on_fetching(&mut self, leader: NodeId, at: FetchPartition) {
+        self.fetchers[leader.index()].put(at);
+        self.unasked = true;
     }
 
     /// Sends the next request to a leader.
@@ -201,6 +215,7 @@ impl Broker {
     /// A leader answered.
     pub(super) fn fetched(&mut self, leader: NodeId, mut said: Vec<FetchedPartition>, env: &mut Env<'_, '_>) {
         self.fetchers[leader.index()].answered();
+        self.unasked = true;
         for fetched in &mut said {
             if !self.fetchers[leader.index()].stale.contains(&fetched.id) {
                 self.take_in(leader, fetched, env);
@@ -266,7 +281,7 @@ impl Broker {
         let at = place(replica, env.rules.replica_fetch_max_bytes, env.rules.truncate);
         if replica.high_watermark > high_watermark && !replica.watchers.is_empty() {
             // A consumer reads here.
-            self.grown.push(id);
+            self.grown.push((id, Growth::HighWatermark));
         }
         self.fetchers[leader.index()].put(at);
     }
@@ -289,7 +304,7 @@ impl Broker {
                 self.fetchers[leader.index()].resting.push((until, id));
             } else if let Some(replica) = self.replica(id) {
                 let at = place(replica, env.rules.replica_fetch_max_bytes, env.rules.truncate);
-                self.fetchers[leader.index()].put(at);
+                self.go_on_fetching(leader, at);
             }
         }
     }
@@ -299,6 +314,7 @@ impl Broker {
         let fetcher = &mut self.fetchers[leader.index()];
         fetcher.answered();
         fetcher.rests_until = env.ctx.now() + env.rules.replica_fetch_backoff;
+        self.unasked = true;
         env.ctx.timer(env.rules.replica_fetch_backoff, Timer::Broker(BrokerTimer::Fetch(leader)));
     }
 

@@ -92,7 +92,7 @@ impl Broker {
             return;
         }
         self.isr.armed = true;
-        let Some(controller) = env.controller else {
+        let Some(controller) = env.voter.leader() else {
             env.ctx.timer(env.rules.controller_retry, Timer::Broker(BrokerTimer::Isr));
             return;
         };

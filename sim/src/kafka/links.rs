@@ -104,8 +104,12 @@ impl Links {
 
     /// Whom and what for a connection of this server is.
     pub(super) fn whose(&self, conn: ConnId) -> Option<(NodeId, Lane)> {
+        // Mostly it is a follower's fetch.
+        if let Some(peer) = self.conns.iter().position(|lanes| lanes[Lane::Fetch as usize] == Some(conn)) {
+            return Some((NodeId(peer as u32), Lane::Fetch));
+        }
         for (peer, lanes) in self.conns.iter().enumerate() {
-            for lane in [Lane::Quorum, Lane::Lifecycle, Lane::Isr, Lane::Fetch, Lane::Verify, Lane::Markers] {
+            for lane in [Lane::Quorum, Lane::Lifecycle, Lane::Isr, Lane::Verify, Lane::Markers] {
                 if lanes[lane as usize] == Some(conn) {
                     return Some((NodeId(peer as u32), lane));
                 }

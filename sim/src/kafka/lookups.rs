@@ -22,15 +22,7 @@ impl Broker {
     /// The replica that leads, if the client's idea of the leader's epoch is right (rule A3).
     pub(super) fn check_leader(&self, id: PartitionId, epoch: Option<u32>) -> Result<&Replica, ErrorCode> {
         let replica = self.replica(id).ok_or(ErrorCode::NotLeaderOrFollower)?;
-        match epoch {
-            Some(epoch) if epoch < replica.leader_epoch => return Err(ErrorCode::FencedLeaderEpoch),
-            Some(epoch) if epoch > replica.leader_epoch => return Err(ErrorCode::UnknownLeaderEpoch),
-            _ => {}
-        }
-        if replica.leading().is_none() {
-            return Err(ErrorCode::NotLeaderOrFollower);
-        }
-        Ok(replica)
+        replica.check_leads(epoch).map(|()| replica)
     }
 
     pub(super) fn list_offset(&self, at: &ListOffsetsPartition, rules: &Rules) -> ListedOffset {

@@ -345,16 +345,22 @@ impl Kafka {
         &self.truth
     }
 
-    /// Takes what a server committed into the truth, and tells of it.
+    /// Looks whether a server controls the cluster, and has committed what nobody has yet. Mostly it has not.
+    #[inline]
     fn observe(&mut self, node: NodeId, ctx: &mut Ctx<'_, Self>) {
         let voter = &self.servers[node.index()].voter;
         if voter.is_active() && self.controller != Some(node) {
             self.controller = Some(node);
             ctx.emit(Output::Note(Note::Controller { node: node.0 + 1 }));
         }
-        if voter.committed() <= self.truth.end {
-            return;
+        if voter.committed() > self.truth.end {
+            self.observe_committed(node, ctx);
         }
+    }
+
+    /// Takes what a server committed into the truth, and tells of it.
+    fn observe_committed(&mut self, node: NodeId, ctx: &mut Ctx<'_, Self>) {
+        let voter = &self.servers[node.index()].voter;
         for batch in &voter.log()[self.truth.end as usize..voter.committed() as usize] {
             for record in batch.records.iter() {
                 if let MetadataRecord::Partition(id, image) = record {

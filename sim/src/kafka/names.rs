@@ -14,11 +14,18 @@ pub const CONSUMER_OFFSETS: &str = "__consumer_offsets";
 /// The name of the topic that keeps transactions.
 pub const TRANSACTION_STATE: &str = "__transaction_state";
 
+/// Java's hash of a string.
+pub(super) fn java_hash(name: &str) -> u32 {
+    name.encode_utf16().fold(0, |hash: u32, unit| hash.wrapping_mul(31).wrapping_add(u32::from(unit)))
+}
+
 /// Every name that was ever spoken of. A name being here does not mean that the topic exists.
 #[derive(Clone, Debug)]
 pub struct Names {
     topics: Interner<Topic>,
     groups: Interner<Arc<str>>,
+    /// Java's hash of each group's name, by which groups are dealt to partitions.
+    group_hashes: Vec<u32>,
     transactions: Interner<Arc<str>>,
     transaction_state: Option<TopicIx>,
 }
@@ -28,6 +35,7 @@ impl Default for Names {
         let mut names = Self {
             topics: Interner::default(),
             groups: Interner::default(),
+            group_hashes: Vec::new(),
             transactions: Interner::default(),
             transaction_state: None,
         };
@@ -45,7 +53,11 @@ impl Names {
 
     /// The group of this name, interned now if it is new.
     pub fn intern_group(&mut self, name: &str) -> GroupIx {
-        GroupIx(self.groups.intern(Arc::from(name)))
+        let group = self.groups.intern(Arc::from(name));
+        if group as usize == self.group_hashes.len() {
+            self.group_hashes.push(java_hash(name));
+        }
+        GroupIx(group)
     }
 
     /// The transactional id of this name, interned now if it is new.
@@ -100,6 +112,12 @@ impl Names {
     #[must_use]
     pub fn group(&self, group: GroupIx) -> &str {
         self.groups.name(group.0)
+    }
+
+    /// Java's hash of a group's name.
+    #[must_use]
+    pub fn group_hash(&self, group: GroupIx) -> u32 {
+        self.group_hashes[group.0 as usize]
     }
 
     /// A partition in the words of the bus.

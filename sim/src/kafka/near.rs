@@ -36,15 +36,20 @@ impl Broker {
     }
 
     /// The replica in the consumer's rack that it is to read from instead of this one.
+    #[inline]
     pub(super) fn preferred(
         &self,
         at: &FetchPartition,
         request: &FetchRequest,
         env: &Env<'_, '_>,
     ) -> Option<NodeId> {
-        if env.rules.replica_selector == ReplicaSelector::Leader {
-            return None;
+        match env.rules.replica_selector {
+            ReplicaSelector::Leader => None,
+            ReplicaSelector::RackAware => self.nearest(at, request, env),
         }
+    }
+
+    fn nearest(&self, at: &FetchPartition, request: &FetchRequest, env: &Env<'_, '_>) -> Option<NodeId> {
         let near = request.rack.filter(|near| *near != self.me && env.image.is_active(*near))?;
         let replica = self.replica(at.id)?;
         replica.has_in_sync(near, at.offset).then_some(near)

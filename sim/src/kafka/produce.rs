@@ -10,7 +10,7 @@
 
 use super::{
     Touch,
-    broker::{Broker, Env},
+    broker::{Broker, Env, Growth},
     conns::Busy,
     error::ErrorCode,
     producers::Checked,
@@ -157,7 +157,7 @@ impl Broker {
             self.log_rolled(id, env);
         }
         env.ctx.touch(Touch::Replica(me, id));
-        self.grown.push(id);
+        self.grown.push((id, Growth::End));
         self.raise_high_watermark(id, env);
         Ok((base, base + u64::from(count)))
     }

@@ -11,6 +11,7 @@
 
 use super::{
     broker::Env,
+    error::ErrorCode,
     log::Log,
     metadata::{Image, PartitionImage, TopicId, TopicImage, TopicSettings},
     producers::Producers,
@@ -62,6 +63,14 @@ pub(super) enum Waiter {
     Transactions(u64),
 }
 
+/// A connection whose fetch waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Watcher {
+    pub(super) conn: ConnId,
+    /// It is a follower's, which reads up to the end of the log.
+    pub(super) follows: bool,
+}
+
 /// What a leader keeps.
 #[derive(Debug)]
 pub(super) struct Leading {
@@ -107,8 +116,8 @@ pub(super) struct Replica {
     pub(super) settings: Arc<TopicSettings>,
     /// What producers were remembered by where the log begins, if something was deleted before that.
     producers_before: Option<Box<Producers>>,
-    /// Connections whose fetch waits for this replica to grow.
-    pub(super) watchers: Vec<ConnId>,
+    /// Whose fetch waits for this replica to grow.
+    pub(super) watchers: Vec<Watcher>,
     /// Batches that this replica took as leader, where some of them are dropped ([`Rules::drop_appends`]).
     taken: u32,
     /// It follows and has asked its leader where its last epoch ends ([`ByFirstEpoch`](super::rules::Truncate::ByFirstEpoch)).
@@ -183,6 +192,16 @@ impl Replica {
         match &mut self.role {
             Role::Leader(leading) => Some(leading),
             Role::Idle | Role::Follower => None,
+        }
+    }
+
+    /// Whether it leads, in the epoch that somebody has in mind (rule A3).
+    pub(super) fn check_leads(&self, epoch: Option<u32>) -> Result<(), ErrorCode> {
+        match epoch {
+            Some(epoch) if epoch < self.leader_epoch => Err(ErrorCode::FencedLeaderEpoch),
+            Some(epoch) if epoch > self.leader_epoch => Err(ErrorCode::UnknownLeaderEpoch),
+            _ if self.leading().is_none() => Err(ErrorCode::NotLeaderOrFollower),
+            _ => Ok(()),
         }
     }
 
@@ -334,9 +353,6 @@ impl Replica {
         if self.high_watermark >= self.log.end() {
             return false;
         }
-        if rules.freeze_below_min_isr && self.is_under_min_isr() {
-            return false;
-        }
         let counted = match rules.watermark_over {
             WatermarkOver::MaximalIsr => self.maximal_isr(),
             WatermarkOver::CommittedIsr => self.isr,
@@ -355,7 +371,8 @@ impl Replica {
                 least = end;
             }
         }
-        let rose = least > self.high_watermark;
+        let frozen = || rules.freeze_below_min_isr && self.is_under_min_isr();
+        let rose = least > self.high_watermark && !frozen();
         if rose {
             self.high_watermark = least;
         }
@@ -502,9 +519,10 @@ impl Replica {
     }
 
     /// Lets a connection know when the replica grows.
-    pub(super) fn watch(&mut self, conn: ConnId) {
-        if !self.watchers.contains(&conn) {
-            self.watchers.push(conn);
+    pub(super) fn watch(&mut self, watcher: Watcher) {
+        match self.watchers.iter_mut().find(|known| known.conn == watcher.conn) {
+            Some(known) => *known = watcher,
+            None => self.watchers.push(watcher),
         }
     }
 }

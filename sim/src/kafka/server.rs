@@ -139,17 +139,29 @@ impl Server {
         shared: &Shared,
         run: impl FnOnce(&mut Broker, &mut Env<'_, '_>),
     ) {
-        let Some(broker) = &mut self.broker else { return };
-        let mut env = Env {
+        if let Some((broker, mut env)) = self.broker_with_env(ctx, shared) {
+            run(broker, &mut env);
+        }
+    }
+
+    /// The broker, with all that it needs.
+    #[inline]
+    fn broker_with_env<'a, 'k>(
+        &'a mut self,
+        ctx: &'a mut Ctx<'k, Kafka>,
+        shared: &'a Shared,
+    ) -> Option<(&'a mut Broker, Env<'a, 'k>)> {
+        let broker = self.broker.as_mut()?;
+        let env = Env {
             rules: &shared.rules,
             names: &shared.names,
             image: &self.image,
             epoch: broker.life.epoch,
-            controller: self.voter.leader(),
+            voter: &self.voter,
             links: &mut self.links,
             ctx,
         };
-        run(&mut broker.data, &mut env);
+        Some((&mut broker.data, env))
     }
 
     // Connections.
@@ -199,7 +211,11 @@ impl Server {
             | RequestBody::BrokerHeartbeat(_)
             | RequestBody::AlterPartition(_)
             | RequestBody::Admin(_) => self.control(request.client, request.body, to, ctx, shared),
-            _ => self.with_broker(ctx, shared, |broker, env| broker.request(conn, request, env)),
+            _ => {
+                if let Some((broker, mut env)) = self.broker_with_env(ctx, shared) {
+                    broker.request(conn, request, &mut env);
+                }
+            }
         }
     }
 

@@ -67,6 +67,8 @@ pub struct Consumer {
     pub(super) ready_records: u32,
     /// Whether a fetch is in flight, by slot.
     pub(super) fetching: Vec<bool>,
+    /// Everything is asked for that may be: there is nothing to fetch until more happens than a commit.
+    pub(super) all_asked: bool,
     pub(super) fetch_at: Option<Time>,
     pub(super) spare: Spare,
     pub(super) member: Option<Member>,
@@ -125,6 +127,7 @@ impl Consumer {
         }
         Ok(Self {
             fetching: vec![false; shared.brokers as usize],
+            all_asked: false,
             settings,
             net,
             units,
@@ -157,7 +160,11 @@ impl Consumer {
             Event::Timer(timer) => self.timer(timer, io, shared),
             event => {
                 let happened = self.net.on(event, io);
+                let committed = is_commit(&happened);
                 self.happened(happened, io, shared);
+                if committed {
+                    return self.go_on_after_commit(io);
+                }
             }
         }
         self.go_on(io);
@@ -287,17 +294,28 @@ impl Consumer {
 
     /// Whatever can go on now does.
     pub(super) fn go_on(&mut self, io: &mut dyn Io) {
+        self.all_asked = false;
+        self.go_on_after_commit(io);
+    }
+
+    /// Whatever can go on does, now that nothing happened but a commit: that is no news to what is read.
+    fn go_on_after_commit(&mut self, io: &mut dyn Io) {
         if self.fatal.is_some() {
             return self.close_step(io);
         }
         self.member_step(io);
-        self.fetch(io);
+        if !self.all_asked {
+            self.fetch(io);
+        }
         self.close_step(io);
     }
 
     pub(super) fn call(&mut self, call: Call, io: &mut dyn Io, shared: &Shared) {
         match call {
-            Call::Commit(op, positions) => self.commit(op, &positions, io, shared),
+            Call::Commit(op, positions) => {
+                self.commit(op, &positions, io, shared);
+                return self.go_on_after_commit(io);
+            }
             Call::Seek(unit, position) => self.seek(&unit, position, shared),
             Call::Close(op) => self.close(Some(op), io),
             Call::Ack(op, _) | Call::Nack(op, ..) | Call::Term(op, _) | Call::Extend(op, _) => {
@@ -426,5 +444,15 @@ impl Consumer {
     /// The same, where it is not committed yet.
     pub(super) fn covered(&self, reading: &Reading) -> Option<(PartitionId, u64)> {
         self.progress(reading).filter(|(_, offset)| reading.committed != Some(*offset))
+    }
+}
+
+/// Whether a commit was answered, and no more than that: all of it was taken.
+fn is_commit(happened: &Happened<Asked>) -> bool {
+    match happened {
+        Happened::Answered(_, Asked::Commit(_), ResponseBody::OffsetCommit(results)) => {
+            results.iter().all(|(_, code)| !code.is_error())
+        }
+        _ => false,
     }
 }

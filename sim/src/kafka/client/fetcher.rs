@@ -173,6 +173,7 @@ impl Consumer {
         let mut later: Option<Time> = None;
         let mut wanted = std::mem::take(&mut self.spare.wanted);
         let has_room = self.ready_records < self.settings.config.prefetch;
+        let mut all_asked = true;
         for place in 0..self.units.len() {
             let reading = &self.units[place];
             let (id, version) = (reading.id, reading.version);
@@ -181,14 +182,19 @@ impl Consumer {
             }
             if reading.not_before > now {
                 later = Some(later.map_or(reading.not_before, |at| at.min(reading.not_before)));
+                all_asked = false;
                 continue;
             }
+            // A replica in its rack is read from for a while only.
+            all_asked &= reading.near.is_none();
             let Some(PartitionView { leader: Some(NodeId(leader)), epoch }) = self.net.metadata.partition(id)
             else {
                 self.net.refresh(io);
+                all_asked = false;
                 continue;
             };
             if !self.net.conns.is_up(leader) {
+                all_asked = false;
                 self.net.leader_unreachable(leader, io);
                 self.net.conns.want(leader, io);
                 continue;
@@ -199,10 +205,9 @@ impl Consumer {
                 Place::At(_) => match self.units[place].to_validate(epoch) {
                     Some(asked) => self.validate(place as u32, leader, epoch, asked, io),
                     None => match self.read_from(place, leader, io) {
-                        Ok(from) if has_room && !self.fetching[from as usize] => {
-                            wanted.push((from, place as u32));
-                        }
-                        Ok(_) => {}
+                        Ok(from) if self.fetching[from as usize] => {}
+                        Ok(from) if has_room => wanted.push((from, place as u32)),
+                        Ok(_) => all_asked = false,
                         Err(at) => later = Some(later.map_or(at, |known| known.min(at))),
                     },
                 },
@@ -215,6 +220,7 @@ impl Consumer {
             wanted.clear();
         }
         self.spare.wanted = wanted;
+        self.all_asked = all_asked;
         if let Some(at) = later
             && self.fetch_at.is_none_or(|armed| at < armed)
         {

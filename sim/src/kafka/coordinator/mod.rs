@@ -11,6 +11,7 @@
 
 mod commits;
 mod loading;
+mod pending;
 mod retention;
 mod timers;
 mod transactions;
@@ -22,21 +23,19 @@ use super::{
     error::ErrorCode,
     group::{Effect, Group, consumer::ConsumerGroupRecord, consumer_refused, join_failed, sync_failed},
     metadata::Image,
-    names::Names,
+    names::{Names, java_hash},
     protocol::{
-        BATCH_OVERHEAD, Batch, CommittedOffset, Entry, Few, GroupIx, MemberId, PartitionId, Payload,
-        RequestBody, ResponseBody, TopicIx,
+        BATCH_OVERHEAD, Batch, Entry, GroupIx, MemberId, PartitionId, Payload, RequestBody, ResponseBody,
+        TopicIx,
     },
-    txn::{
-        messages::{Marker, ProducerIdAndEpoch},
-        offsets::TxnOffsets,
-    },
+    txn::{messages::Marker, offsets::TxnOffsets},
 };
 use crate::{
     kernel::{ConnId, Mark, Site, mix},
     model::{Note, Output},
 };
-use commits::{Answer, commit_answer, commit_answered, committed};
+use commits::{commit_answer, commit_answered, committed};
+use pending::{OnTheWay, Pending};
 use squall_bus::{Acks, Time};
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -58,33 +57,6 @@ pub(super) enum Work {
     Load(u32),
 }
 
-#[derive(Debug)]
-enum Pending {
-    /// Offsets on their way, and who waits for which answer if all goes well.
-    Offsets { group: GroupIx, answer: Option<Answer>, offsets: Few<CommittedOffset>, at: Time, until: Time },
-    /// Offsets of a transaction on their way.
-    TxnOffsets { conn: ConnId, producer: ProducerIdAndEpoch, group: GroupIx, offsets: Vec<CommittedOffset> },
-    /// A generation on its way.
-    Generation(GroupIx, i32),
-    /// A group of the consumer protocol on its way, and who waits for which answer.
-    Consumer(Arc<ConsumerGroupRecord>, Option<(ConnId, ResponseBody)>),
-    /// A tombstone on its way.
-    Tombstone,
-}
-
-impl Pending {
-    /// Whether it will change this group.
-    fn concerns(&self, id: GroupIx) -> bool {
-        match self {
-            Self::Offsets { group, .. } | Self::TxnOffsets { group, .. } | Self::Generation(group, _) => {
-                *group == id
-            }
-            Self::Consumer(record, _) => record.group == id,
-            Self::Tombstone => false,
-        }
-    }
-}
-
 /// The groups of one partition.
 #[derive(Debug)]
 struct Shard {
@@ -92,7 +64,7 @@ struct Shard {
     /// Still reading, until then.
     loading: Option<Time>,
     groups: BTreeMap<GroupIx, Group>,
-    pending: BTreeMap<u64, Pending>,
+    pending: OnTheWay,
     /// Offsets of transactions that are not over.
     unstable: TxnOffsets,
     /// Member ids given out under this leadership.
@@ -127,8 +99,11 @@ pub(super) struct Coordinator {
 
 /// The partition of a group: Java's hash of its name.
 pub(super) fn partition_of(name: &str, partitions: u32) -> u32 {
-    let hash =
-        name.encode_utf16().fold(0_u32, |hash, unit| hash.wrapping_mul(31).wrapping_add(u32::from(unit)));
+    partition_of_hash(java_hash(name), partitions)
+}
+
+/// The partition of a name with this hash.
+pub(super) fn partition_of_hash(hash: u32, partitions: u32) -> u32 {
     (hash & i32::MAX as u32).checked_rem(partitions).unwrap_or(0)
 }
 
@@ -138,7 +113,7 @@ fn offsets_partition(partition: u32) -> PartitionId {
 
 /// The partition of the offsets topic that keeps this group.
 pub(super) fn offsets_partition_of(group: GroupIx, names: &Names, image: &Image) -> PartitionId {
-    offsets_partition(partition_of(names.group(group), offsets_partitions(image)))
+    offsets_partition(partition_of_hash(names.group_hash(group), offsets_partitions(image)))
 }
 
 /// How many partitions the offsets topic has.
@@ -198,7 +173,7 @@ impl Coordinator {
                 leader_epoch,
                 loading: Some(until),
                 groups: BTreeMap::new(),
-                pending: BTreeMap::new(),
+                pending: OnTheWay::default(),
                 unstable: TxnOffsets::default(),
                 ids: 0,
             });
@@ -244,7 +219,7 @@ impl Coordinator {
             RequestBody::OffsetCommit(request) => request.group,
             _ => return,
         };
-        let partition = partition_of(env.names.group(group), offsets_partitions(env.image));
+        let partition = partition_of_hash(env.names.group_hash(group), offsets_partitions(env.image));
         if let RequestBody::FindCoordinator(_) = body {
             let leader = env.image.partition(offsets_partition(partition)).and_then(|image| image.leader);
             let error = if leader.is_some() { ErrorCode::None } else { ErrorCode::CoordinatorNotAvailable };
@@ -336,7 +311,7 @@ impl Coordinator {
         let timestamp = env.ctx.wall();
         let batch = Batch { payload, stamp: None, bytes, timestamp, intact: true };
         if let Some(shard) = self.shard(partition) {
-            shard.pending.insert(token, pending);
+            shard.pending.push(token, pending);
             self.work.push_back(Work::Append(partition, Arc::new(batch), token));
         }
     }
@@ -376,7 +351,7 @@ impl Coordinator {
     fn settled(&mut self, partition: u32, token: u64, error: ErrorCode, env: &mut Env<'_, '_>) {
         let (rules, now) = (env.rules, env.ctx.now());
         let Some(shard) = self.shard(partition) else { return };
-        let Some(pending) = shard.pending.remove(&token) else { return };
+        let Some(pending) = shard.pending.take(token) else { return };
         let error = coordinator_error(error);
         match pending {
             Pending::Offsets { group: id, answer, offsets, at, .. } => {
@@ -425,7 +400,7 @@ impl Coordinator {
 }
 
 /// A group of the consumer protocol as the log has it last, if that is not committed yet.
-fn last_written(pending: &BTreeMap<u64, Pending>, id: GroupIx) -> Option<&ConsumerGroupRecord> {
+fn last_written(pending: &OnTheWay, id: GroupIx) -> Option<&ConsumerGroupRecord> {
     pending.values().rev().find_map(|pending| match pending {
         Pending::Consumer(record, _) if record.group == id => Some(&**record),
         _ => None,

@@ -113,6 +113,8 @@ pub(in crate::kafka) struct CommittedLogs {
     pub(super) partitions: ByPartition<Partition>,
     /// The replicas that the event touched.
     pub(super) touched: Vec<Touched>,
+    /// The event touched a partition in the metadata, or a replica that leaves out somebody.
+    pub(super) isr_in_doubt: bool,
     /// The partitions that the event touched, and the node if it is one replica alone, of which it is not known yet
     /// that those in sync have all that is committed.
     pub(super) doubtful: Vec<(PartitionId, Option<NodeId>)>,

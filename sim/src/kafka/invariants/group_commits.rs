@@ -4,6 +4,7 @@
 use crate::{
     kafka::{
         Kafka, Touch,
+        coordinator::offsets_partition_of,
         group::{Group, GroupState},
         server::Server,
     },
@@ -56,7 +57,7 @@ impl Invariant<Kafka> for GroupCommits {
     fn after(&mut self, model: &Kafka, touched: &[Touch], _: Time) -> Result<(), String> {
         for touch in touched {
             let Touch::Commit(id) = *touch else { continue };
-            let partition = model.offsets_partition(model.shared.names.group(id));
+            let partition = offsets_partition_of(id, &model.shared.names, model.truth()).partition;
             let mut brokers = model.servers.iter().filter_map(Server::data);
             brokers.try_for_each(|broker| {
                 let group = broker.coordinator.group_in(partition, id);

@@ -50,18 +50,19 @@ impl Invariant<Kafka> for HighWatermark {
             let Touched { node, id, topic, boots, leads: Some(epoch), high_watermark, .. } = *touched else {
                 continue;
             };
-            let now = ((node, boots, topic, epoch), high_watermark);
-            if let Some(before) = self.seen.place(id).replace(now)
-                && before.0 == now.0
-                && before.1 > now.1
-            {
-                let unit = name(model, id);
-                return Err(format!(
-                    "{unit}: the high watermark of leader {} fell from {} to {}",
-                    node.0 + 1,
-                    before.1,
-                    now.1
-                ));
+            let leading = (node, boots, topic, epoch);
+            match self.seen.place(id) {
+                Some((before, seen)) if *before == leading => {
+                    let before = std::mem::replace(seen, high_watermark);
+                    if before > high_watermark {
+                        let unit = name(model, id);
+                        return Err(format!(
+                            "{unit}: the high watermark of leader {} fell from {before} to {high_watermark}",
+                            node.0 + 1
+                        ));
+                    }
+                }
+                seen => *seen = Some((leading, high_watermark)),
             }
         }
         Ok(())

@@ -25,6 +25,7 @@ fn check(
         logs.doubtful.push((id, only));
         return Ok(());
     };
+    logs.isr_in_doubt |= touched.leaves_out;
     logs.touched.push(touched);
     if !committed.is_had_by_all(node, replica) {
         logs.doubtful.push((id, only));
@@ -67,12 +68,14 @@ impl Invariant<Kafka> for LogMatching {
         let mut logs = model.committed.borrow_mut();
         logs.touched.clear();
         logs.doubtful.clear();
+        logs.isr_in_doubt = false;
         for touch in touched {
             match touch {
                 Touch::Replica(node, id) => check(&mut logs, model, *node, *id, Some(*node))?,
                 Touch::Partition(id) => {
                     logs.update(model, *id, None);
                     logs.doubtful.push((*id, None));
+                    logs.isr_in_doubt = true;
                 }
                 Touch::Group(_) | Touch::Commit(_) | Touch::Transaction(_) => {}
             }

@@ -23,6 +23,19 @@ fn check(model: &Kafka, id: PartitionId) -> Result<(), String> {
     Ok(())
 }
 
+#[inline(never)]
+fn check_touched(model: &Kafka, touched: &[Touch]) -> Result<(), String> {
+    for replica in model.committed.borrow().touched.iter().filter(|replica| replica.leaves_out) {
+        check(model, replica.id)?;
+    }
+    for touch in touched {
+        if let Touch::Partition(id) = *touch {
+            check(model, id)?;
+        }
+    }
+    Ok(())
+}
+
 impl Invariant<Kafka> for MaximalIsr {
     fn name(&self) -> &'static str {
         "ReplicationQuorumSuperset"
@@ -37,15 +50,7 @@ impl Invariant<Kafka> for MaximalIsr {
     }
 
     fn after(&mut self, model: &Kafka, touched: &[Touch], _: Time) -> Result<(), String> {
-        for replica in model.committed.borrow().touched.iter().filter(|replica| replica.leaves_out) {
-            check(model, replica.id)?;
-        }
-        for touch in touched {
-            if let Touch::Partition(id) = *touch {
-                check(model, id)?;
-            }
-        }
-        Ok(())
+        if model.committed.borrow().isr_in_doubt { check_touched(model, touched) } else { Ok(()) }
     }
 
     fn full(&self, model: &Kafka) -> Result<(), String> {
