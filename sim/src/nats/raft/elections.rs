@@ -1,6 +1,6 @@
 //! Elections: who stands when, who votes for whom, and terms.
 
-use super::{Env, GroupId, NodeId, NodeSet, Raft, RaftMsg, RaftRole, ServerTimer, Timer};
+use super::{Env, GroupId, NodeId, NodeSet, Raft, RaftMsg, RaftRole, ServerTimer, Timer, Touch};
 use crate::kernel::{Mark, Site, mix};
 use std::time::Duration;
 
@@ -79,7 +79,7 @@ impl Raft {
         for peer in self.others() {
             self.send(peer, RaftMsg::RequestVote { term: self.term, last_term, last_index }, env);
         }
-        self.changed(env);
+        self.changed(Touch::TERM, env);
     }
 
     pub(super) fn asked_for_vote(
@@ -107,7 +107,7 @@ impl Raft {
             }
         }
         self.send(from, RaftMsg::Vote { term: self.term, granted, empty }, env);
-        self.changed(env);
+        self.changed(Touch::TERM, env);
     }
 
     pub(super) fn voted(
@@ -149,7 +149,7 @@ impl Raft {
         self.leader = leader;
         self.taking_over = false;
         self.arm_election(env);
-        self.changed(env);
+        self.changed(Touch::TERM, env);
     }
 
     /// A stream's leader that is one no more, with messages that nobody was told of.

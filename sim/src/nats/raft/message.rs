@@ -5,6 +5,7 @@ use super::super::{
     protocol::{ConsumerId, MsgId, ReplyTo, StreamIx},
 };
 use crate::kernel::mix;
+use smallvec::SmallVec;
 use squall_bus::{Record, Time};
 use std::{cmp::Ordering, sync::Arc};
 
@@ -138,6 +139,9 @@ pub struct Entry {
     pub op: Op,
 }
 
+/// Entries in one message, shared by all who have them. Mostly there are one or two.
+pub type Entries = SmallVec<[Arc<Entry>; 2]>;
+
 /// How a leader's entries fit a member's log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fit {
@@ -166,7 +170,7 @@ pub enum RaftMsg {
         /// The index of the entry before these.
         prev_index: u64,
         /// The entries.
-        entries: Arc<[Entry]>,
+        entries: Entries,
     },
     /// The answer: the term and index of the member's last entry (`Refused`: the member's own term).
     Appended {
