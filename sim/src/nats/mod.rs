@@ -29,6 +29,7 @@ pub mod consumer;
 mod env;
 pub mod error;
 pub mod invariants;
+pub mod lookup;
 pub mod meta;
 mod model;
 pub mod names;

@@ -10,6 +10,7 @@ use super::{
     Env, Touch,
     config::{Discard, StreamAssignment},
     error::ApiError,
+    lookup::{Lookup, LookupSet},
     protocol::{MsgId, PubAck, Publish, Reply, ReplyTo, StoredMessage, StreamInfo, StreamIx, record_bytes},
     raft::{
         Raft,
@@ -19,10 +20,7 @@ use super::{
 };
 use crate::kernel::{FileId, Mark};
 use squall_bus::Time;
-use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
-    sync::Arc,
-};
+use std::{collections::VecDeque, sync::Arc};
 
 /// The messages of one partition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -90,11 +88,11 @@ pub struct Stream {
     messages: VecDeque<Arc<StoredMessage>>,
     first_seq: u64,
     partitions: Vec<Partition>,
-    ids: BTreeMap<MsgId, (u64, Time)>,
+    ids: Lookup<MsgId, (u64, Time)>,
     /// Ids in the order of their messages.
     remembered: VecDeque<(Time, MsgId)>,
     /// Ids that the leader has proposed.
-    staged: BTreeSet<MsgId>,
+    staged: LookupSet<MsgId>,
 }
 
 impl Stream {
@@ -112,9 +110,9 @@ impl Stream {
             messages: VecDeque::new(),
             first_seq: 1,
             partitions,
-            ids: BTreeMap::new(),
+            ids: Lookup::default(),
             remembered: VecDeque::new(),
-            staged: BTreeSet::new(),
+            staged: LookupSet::default(),
         }
     }
 

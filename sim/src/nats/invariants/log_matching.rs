@@ -17,7 +17,7 @@ use crate::{
     },
 };
 use squall_bus::Time;
-use std::{ops::RangeInclusive, sync::Arc};
+use std::sync::Arc;
 
 /// An entry that was seen at an index, and the term of the one before.
 type Follows = (Arc<Entry>, u64);
@@ -40,16 +40,19 @@ pub(super) struct LogMatching {
     seen: Seen<Vec<Place>, Looked>,
 }
 
-fn look(seen: &mut Vec<Place>, raft: &Raft, indices: RangeInclusive<u64>) -> Result<(), String> {
-    for index in indices {
-        let (Some(entry), Some(before)) = (raft.log().entry(index), raft.log().term_at(index - 1)) else {
-            break;
-        };
+fn look(seen: &mut Vec<Place>, raft: &Raft, known: u64) -> Result<(), String> {
+    let mut last = raft.log().term_at(known).unwrap_or(0);
+    for (index, entry) in (known + 1..).zip(raft.log().behind(known)) {
+        let before = std::mem::replace(&mut last, entry.term);
         // Every log is looked at from its first entry on.
         let Some(here) = seen.get_mut(index as usize - 1) else {
             seen.push(Place { first: (Arc::clone(entry), before), others: Vec::new() });
             continue;
         };
+        let (first, first_before) = &here.first;
+        if Arc::ptr_eq(first, entry) && *first_before == before {
+            continue;
+        }
         match here.of_term(entry.term) {
             None => here.others.push((Arc::clone(entry), before)),
             Some((known, known_before)) if *known_before == before && known == entry => {}
@@ -73,11 +76,10 @@ fn differ(raft: &Raft, index: u64, one: (u64, u64, &Op), other: (u64, u64, &Op))
 
 /// Compares two logs entry by entry.
 fn compare(one: &Raft, other: &Raft) -> Result<(), String> {
-    let last = one.log().last().min(other.log().last());
-    let at = |raft: &Raft, index: u64| raft.log().term_at(index).unwrap_or_default();
-    for index in 1..=last {
-        let (Some(here), Some(there)) = (one.log().entry(index), other.log().entry(index)) else { break };
-        let (before, other_before) = (at(one, index - 1), at(other, index - 1));
+    let (mut last, mut other_last) = (0, 0);
+    for (index, (here, there)) in (1..).zip(one.log().behind(0).zip(other.log().behind(0))) {
+        let before = std::mem::replace(&mut last, here.term);
+        let other_before = std::mem::replace(&mut other_last, there.term);
         if here.term == there.term && (before != other_before || here != there) {
             let entries = ((here.term, before, &here.op), (there.term, other_before, &there.op));
             return Err(differ(one, index, entries.0, entries.1));

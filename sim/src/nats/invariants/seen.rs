@@ -62,11 +62,11 @@ pub(super) struct Looked {
 }
 
 impl Looked {
-    /// The indices that are new if `upto` is looked at now: what was cut may be new from the first one on.
-    pub(super) fn news(&mut self, upto: u64, raft: &Raft) -> std::ops::RangeInclusive<u64> {
+    /// The index behind which everything is new if `upto` is looked at now: what was cut may be new from the first on.
+    pub(super) fn news(&mut self, upto: u64, raft: &Raft) -> u64 {
         let cuts = raft.log().cuts();
         let from = if self.cuts == cuts { self.upto.min(upto) } else { 0 };
         *self = Self { upto, cuts };
-        from + 1..=upto
+        from
     }
 }

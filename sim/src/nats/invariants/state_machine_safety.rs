@@ -22,8 +22,9 @@ pub(super) struct StateMachineSafety {
 
 /// Takes in what a member knows to be committed; the first index where it contradicts another.
 fn take(committed: &mut Vec<Arc<Entry>>, looked: &mut Looked, raft: &Raft) -> Option<u64> {
-    for index in looked.news(raft.commit().min(raft.log().last()), raft) {
-        let entry = raft.log().entry(index)?;
+    let upto = raft.commit().min(raft.log().last());
+    let known = looked.news(upto, raft);
+    for (index, entry) in (known + 1..=upto).zip(raft.log().behind(known)) {
         match committed.get(index as usize - 1) {
             None => committed.push(Arc::clone(entry)),
             Some(known) if known == entry => {}

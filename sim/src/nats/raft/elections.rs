@@ -21,7 +21,7 @@ impl Raft {
 
     /// Drawn by group, member and term, so that no message more or less changes it.
     fn drawn(&self, site: Site, least: Duration, most: Duration, env: &Env<'_, '_>) -> Duration {
-        let entity = mix(self.group.word(), u64::from(self.me.0));
+        let entity = mix(self.word, u64::from(self.me.0));
         let (least, most) = (least.as_nanos() as u64, most.as_nanos() as u64);
         Duration::from_nanos(env.ctx.between(site, entity, self.term, least, most))
     }

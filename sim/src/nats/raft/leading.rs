@@ -139,7 +139,7 @@ impl Raft {
             Fit::Stored if term == self.term => {
                 let confirmed = &mut self.confirmed[from.index()];
                 *confirmed = (*confirmed).max(index);
-                if self.try_commit(env) {
+                if index > self.commit && self.try_commit(env) {
                     self.beat(env);
                 }
             }

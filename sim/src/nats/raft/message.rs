@@ -7,7 +7,7 @@ use super::super::{
 use crate::kernel::mix;
 use smallvec::SmallVec;
 use squall_bus::{Record, Time};
-use std::{cmp::Ordering, sync::Arc};
+use std::{cmp::Ordering, fmt, sync::Arc};
 
 /// A Raft group. The meta group comes first, then the streams, then the consumers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -52,6 +52,27 @@ impl GroupId {
             Self::Stream(stream) => mix(2, stream.0 as u64),
             Self::Consumer(consumer) => mix(3, consumer.word()),
         }
+    }
+}
+
+/// A group as it is named in messages: with its word, which the hash of events and the receiver ask for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Named {
+    /// The group.
+    pub group: GroupId,
+    /// Its [word](GroupId::word).
+    pub word: u64,
+}
+
+impl From<GroupId> for Named {
+    fn from(group: GroupId) -> Self {
+        Self { group, word: group.word() }
+    }
+}
+
+impl fmt::Debug for Named {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.group.fmt(f)
     }
 }
 

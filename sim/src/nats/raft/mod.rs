@@ -32,7 +32,7 @@ use super::{Env, Timer, Touch, protocol::RouteMsg, rules::Sync, server::ServerTi
 use crate::kernel::{Boot, FileId, NodeId};
 use crate::nodes::NodeSet;
 use following::{Append, Catchup, Told};
-use message::{Entries, Entry, Fit, GroupId, Op, RaftMsg};
+use message::{Entries, Entry, Fit, GroupId, Named, Op, RaftMsg};
 use squall_bus::Time;
 use std::{sync::Arc, time::Duration};
 
@@ -59,6 +59,8 @@ pub struct Raft {
     pub group: GroupId,
     /// Which group of this name it is.
     pub incarnation: u64,
+    /// The group's word.
+    word: u64,
     me: NodeId,
     peers: NodeSet,
 
@@ -119,6 +121,7 @@ impl Raft {
         Self {
             group,
             incarnation,
+            word: group.word(),
             me,
             peers,
             term: 0,
@@ -146,6 +149,11 @@ impl Raft {
             owes: None,
             failed: false,
         }
+    }
+
+    /// The group, as messages name it.
+    pub(super) const fn named(&self) -> Named {
+        Named { group: self.group, word: self.word }
     }
 
     /// The term.
@@ -338,7 +346,7 @@ impl Raft {
     }
 
     fn send(&self, to: NodeId, message: RaftMsg, env: &mut Env<'_, '_>) {
-        env.routes.send(to, RouteMsg::Raft(self.group, message), env.rules, env.ctx);
+        env.routes.send(to, RouteMsg::Raft(self.named(), message), env.rules, env.ctx);
     }
 
     /// Whether everything that it knows to be committed is applied.

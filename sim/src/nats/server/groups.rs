@@ -40,7 +40,7 @@ impl Server {
 
     /// The meta leader proposes.
     pub(in crate::nats) fn decide(&mut self, op: Op, ctx: &mut Ctx<'_, Nats>, shared: &Shared) {
-        self.with_raft(GroupId::Meta, ctx, shared, |raft, env| {
+        self.with_raft(GroupId::Meta.into(), ctx, shared, |raft, env| {
             raft.propose(op, env);
         });
     }

@@ -21,7 +21,7 @@ use super::{
     protocol::{Advisory, Audience, ConsumerId, Msg, RouteMsg},
     raft::{
         Members, Raft,
-        message::{GroupId, Op},
+        message::{GroupId, Named, Op},
     },
     routes::Routes,
     rules::Sync,
@@ -315,13 +315,13 @@ impl Server {
             }
             ServerTimer::Sync => self.sync_files(ctx, shared),
             ServerTimer::Election(group, turn) => {
-                self.with_raft(group, ctx, shared, |raft, env| raft.on_election(turn, env));
+                self.with_raft(group.into(), ctx, shared, |raft, env| raft.on_election(turn, env));
             }
             ServerTimer::Heartbeat(group, term) => {
-                self.with_raft(group, ctx, shared, |raft, env| raft.on_heartbeat(term, env));
+                self.with_raft(group.into(), ctx, shared, |raft, env| raft.on_heartbeat(term, env));
             }
             ServerTimer::Quorum(group, term) => {
-                self.with_raft(group, ctx, shared, |raft, env| raft.on_quorum_check(term, env));
+                self.with_raft(group.into(), ctx, shared, |raft, env| raft.on_quorum_check(term, env));
             }
             ServerTimer::Consumer(id, turn) => {
                 let mut inactive = false;
@@ -338,12 +338,14 @@ impl Server {
 
     fn with_raft(
         &mut self,
-        group: GroupId,
+        group: Named,
         ctx: &mut Ctx<'_, Nats>,
         shared: &Shared,
         run: impl FnOnce(&mut Raft, &mut Env<'_, '_>),
     ) {
-        if let Some(raft) = self.rafts.get_mut(&group).filter(|_| !self.stopping) {
+        if let Some(file) = self.rafts.file(group).filter(|_| !self.stopping)
+            && let Some(raft) = self.rafts.of_file_mut(file)
+        {
             run(raft, &mut env!(self, ctx, shared));
         }
     }
