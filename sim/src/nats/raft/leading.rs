@@ -164,15 +164,14 @@ impl Raft {
         let index = match env.rules.commit_by {
             CommitBy::LeaderOnly => own,
             CommitBy::Majority => {
-                // Mostly no majority has anything new.
-                let news = |index: u64| u32::from(index > self.commit);
-                let others = self.others().map(|peer| news(self.confirmed[peer.index()]));
-                if others.sum::<u32>() + news(own) < self.quorum() {
-                    return false;
-                }
+                let quorum = self.quorum();
                 let indices = || self.others().map(|peer| self.confirmed[peer.index()]).chain([own]);
                 let has_majority =
-                    |index: &u64| indices().filter(|other| other >= index).count() as u32 >= self.quorum();
+                    |index: &u64| indices().filter(|other| other >= index).count() as u32 >= quorum;
+                // Mostly no majority has anything new.
+                if !has_majority(&(self.commit + 1)) {
+                    return false;
+                }
                 indices().filter(has_majority).max().unwrap_or(0)
             }
         };

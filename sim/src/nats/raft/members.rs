@@ -4,33 +4,22 @@ use super::{
     Raft,
     message::{GroupId, Named},
 };
-use crate::kernel::FileId;
+use crate::{kernel::FileId, nats::lookup::Lookup};
 
-/// Members by their groups. Every message of a member asks for one, and a server has few: a sorted list of words is
-/// searched faster than a tree of ids. A file of a server belongs to one member, and to no other afterwards:
-/// where the file is known there is nothing to search.
+/// Members by their groups: every message of a member asks for one. A file of a server belongs to one member, and to no
+/// other afterwards: where the file is known there is nothing to search.
 #[derive(Clone, Debug, Default)]
 pub struct Members {
-    /// The words of the groups, in order, with the members' files.
-    groups: Vec<(u64, FileId)>,
+    files: Lookup<Named, FileId>,
     /// By file.
     rafts: Vec<Option<Raft>>,
 }
 
 impl Members {
-    fn place(&self, Named { group, word }: Named) -> Result<usize, usize> {
-        let first = self.groups.partition_point(|(known, _)| *known < word);
-        // Two groups may have the same word.
-        let same = self.groups[first..].iter().take_while(|(known, _)| *known == word);
-        let found = |file: FileId| self.of_file(file).is_some_and(|raft| raft.group == group);
-        let place = same.map(|(_, file)| *file).position(found);
-        place.map(|place| first + place).ok_or(first)
-    }
-
     /// The file of the member of this group.
     #[must_use]
     pub fn file(&self, group: Named) -> Option<FileId> {
-        self.place(group).ok().map(|place| self.groups[place].1)
+        self.files.get(&group).copied()
     }
 
     /// The member with this file.
@@ -59,9 +48,7 @@ impl Members {
     pub fn insert(&mut self, raft: Raft) -> Option<Raft> {
         let old = self.remove(&raft.group);
         let file = raft.log().file();
-        if let Err(place) = self.place(raft.named()) {
-            self.groups.insert(place, (raft.word, file));
-        }
+        self.files.insert(raft.named(), file);
         let slot = file.0 as usize;
         if slot >= self.rafts.len() {
             self.rafts.resize_with(slot + 1, || None);
@@ -72,8 +59,7 @@ impl Members {
 
     /// Takes the member of this group out.
     pub fn remove(&mut self, group: &GroupId) -> Option<Raft> {
-        let place = self.place((*group).into()).ok()?;
-        let (_, file) = self.groups.remove(place);
+        let file = self.files.remove(&(*group).into())?;
         self.rafts[file.0 as usize].take()
     }
 

@@ -7,7 +7,12 @@ use super::super::{
 use crate::kernel::mix;
 use smallvec::SmallVec;
 use squall_bus::{Record, Time};
-use std::{cmp::Ordering, fmt, sync::Arc};
+use std::{
+    cmp::Ordering,
+    fmt,
+    hash::{Hash, Hasher},
+    sync::Arc,
+};
 
 /// A Raft group. The meta group comes first, then the streams, then the consumers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -67,6 +72,12 @@ pub struct Named {
 impl From<GroupId> for Named {
     fn from(group: GroupId) -> Self {
         Self { group, word: group.word() }
+    }
+}
+
+impl Hash for Named {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.word);
     }
 }
 
