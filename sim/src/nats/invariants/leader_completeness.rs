@@ -55,8 +55,11 @@ impl Invariant<Nats> for LeaderCompleteness {
                 complete(committed, raft)?;
             }
             // Whether members agree on what is committed is another question (StateMachineSafety).
-            let news = committed.len() as u64 + 1..=raft.commit();
-            committed.extend(news.map_while(|index| raft.log().entry(index)).map(|entry| entry.term));
+            let known = committed.len() as u64;
+            if raft.commit() > known {
+                let news = raft.log().behind(known).take((raft.commit() - known) as usize);
+                committed.extend(news.map(|entry| entry.term));
+            }
         }
         Ok(())
     }

@@ -23,7 +23,7 @@ impl<G: Default, M: Default> Seen<G, M> {
     /// What is remembered of a member's group, and of the member.
     pub(super) fn of(&mut self, node: NodeId, raft: &Raft) -> (&mut G, &mut M) {
         let (node, file) = (node.index(), raft.log().file().0 as usize);
-        if !self.members.get(node).is_some_and(|files| files.get(file).is_some_and(Option::is_some)) {
+        if self.members.get(node).is_none_or(|files| file >= files.len()) {
             self.make_room(node, file);
         }
         let (place, member) = self.members[node][file].get_or_insert_with(|| {

@@ -24,7 +24,7 @@ pub(super) struct StateMachineSafety {
 fn take(committed: &mut Vec<Arc<Entry>>, looked: &mut Looked, raft: &Raft) -> Option<u64> {
     let upto = raft.commit().min(raft.log().last());
     let known = looked.news(upto, raft);
-    for (index, entry) in (known + 1..=upto).zip(raft.log().behind(known)) {
+    for (index, entry) in (known + 1..).zip(raft.log().behind(known).take((upto - known) as usize)) {
         match committed.get(index as usize - 1) {
             None => committed.push(Arc::clone(entry)),
             Some(known) if known == entry => {}

@@ -165,14 +165,17 @@ impl Raft {
             CommitBy::LeaderOnly => own,
             CommitBy::Majority => {
                 let quorum = self.quorum();
-                let indices = || self.others().map(|peer| self.confirmed[peer.index()]).chain([own]);
-                let has_majority =
-                    |index: &u64| indices().filter(|other| other >= index).count() as u32 >= quorum;
+                let confirmed = |peer: NodeId| self.confirmed[peer.index()];
+                let has_majority = |index: u64| {
+                    let others = self.others().filter(|peer| confirmed(*peer) >= index).count();
+                    others as u32 + u32::from(own >= index) >= quorum
+                };
                 // Mostly no majority has anything new.
-                if !has_majority(&(self.commit + 1)) {
+                if !has_majority(self.commit + 1) {
                     return false;
                 }
-                indices().filter(has_majority).max().unwrap_or(0)
+                let indices = self.others().map(confirmed).chain([own]);
+                indices.filter(|index| has_majority(*index)).max().unwrap_or(0)
             }
         };
         // Nothing of its own term, nothing to count (Raft, 5.4.2).
