@@ -3,7 +3,6 @@
 use super::{
     Names, Nats, Rules,
     protocol::{Advisory, Audience, Msg, Reply, ReplyTo, RouteMsg, Subject},
-    raft::message::GroupId,
     routes::Routes,
 };
 use crate::kernel::{Ctx, FileId, NodeId, Site};
@@ -20,8 +19,8 @@ pub struct Env<'a, 'c> {
     pub names: &'a Names,
     /// The routes to the other servers.
     pub(super) routes: &'a mut Routes,
-    /// Groups whose member here changed: to be looked at before the event is over.
-    pub dirty: &'a mut Vec<GroupId>,
+    /// Files of members that changed: to be looked at before the event is over.
+    pub dirty: &'a mut Vec<FileId>,
     /// Files of leaders that proposed something: to be sent when the event is over.
     pub unsent: &'a mut Vec<FileId>,
     /// Advisories for this server's own clients.

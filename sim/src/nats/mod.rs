@@ -29,6 +29,7 @@ pub mod consumer;
 mod env;
 pub mod error;
 pub mod invariants;
+pub mod lookup;
 pub mod meta;
 mod model;
 pub mod names;
@@ -96,8 +97,8 @@ impl Digest for Timer {
 /// What an event changed, for the invariants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Touch {
-    /// A member of a Raft group on this node, by its file: its term, role, log or commit index.
-    Member(NodeId, FileId),
+    /// A member of a Raft group on this node, by its file: of which kinds, what of it.
+    Member(NodeId, FileId, u8),
     /// A message of this sequence was stored on this node.
     Stored(NodeId, StreamIx, u64),
     /// This node acknowledged a publish with this sequence; whether as a duplicate.
@@ -107,14 +108,18 @@ pub enum Touch {
 }
 
 impl Touch {
-    /// The kind of a change of a member of a Raft group.
-    pub const MEMBER: u8 = 1;
+    /// The kind of a change of a member's term, vote or role.
+    pub const TERM: u8 = 1;
     /// The kind of a message that was stored.
     pub const STORED: u8 = 2;
     /// The kind of a publish that was acknowledged.
     pub const ACKED: u8 = 4;
     /// The kind of a change of leader.
     pub const OFFICE: u8 = 8;
+    /// The kind of a change of a member's log.
+    pub const LOG: u8 = 16;
+    /// The kind of a change of what a member knows to be committed.
+    pub const COMMIT: u8 = 32;
 }
 
 const FIRST_META_LEADER: Site = Site::new("nats.first-meta-leader");
@@ -202,7 +207,7 @@ impl Model for Nats {
 
     fn kind(&self, touch: &Touch) -> u8 {
         match touch {
-            Touch::Member(..) => Touch::MEMBER,
+            Touch::Member(.., kinds) => *kinds,
             Touch::Stored(..) => Touch::STORED,
             Touch::Acked(..) => Touch::ACKED,
             Touch::Office(..) => Touch::OFFICE,

@@ -151,12 +151,13 @@ impl Routes {
 
     /// The server at the other end of a route; a dialled one is established by the first word from there.
     pub(super) fn whose(&mut self, conn: ConnId, ctx: &mut Ctx<'_, Nats>) -> Option<NodeId> {
-        let owns = |route: &Route| route.conn == Some(conn) || route.dialling == Some(conn);
-        let peer = NodeId(self.routes.iter().position(owns)? as u32);
-        if self.routes[peer.index()].dialling == Some(conn) {
-            self.routes[peer.index()].dialling = None;
-            self.establish(peer, conn, ctx);
+        let place = |place: usize| NodeId(place as u32);
+        if let Some(peer) = self.routes.iter().position(|route| route.conn == Some(conn)) {
+            return Some(place(peer));
         }
+        let peer = place(self.routes.iter().position(|route| route.dialling == Some(conn))?);
+        self.routes[peer.index()].dialling = None;
+        self.establish(peer, conn, ctx);
         Some(peer)
     }
 
@@ -184,14 +185,14 @@ impl Routes {
         }
     }
 
-    /// A message of the routes themselves; gives back what is none.
+    /// A message of the routes themselves.
     pub(super) fn on_message(
         &mut self,
         from: NodeId,
         message: RouteMsg,
         rules: &Rules,
         ctx: &mut Ctx<'_, Nats>,
-    ) -> Option<RouteMsg> {
+    ) {
         let route = &mut self.routes[from.index()];
         match message {
             RouteMsg::Hello(subjects) => route.listens = subjects.into_iter().collect(),
@@ -203,9 +204,8 @@ impl Routes {
             }
             RouteMsg::Ping => self.send(from, RouteMsg::Pong, rules, ctx),
             RouteMsg::Pong => route.probed = None,
-            other => return Some(other),
+            _ => {}
         }
-        None
     }
 
     // Interest.

@@ -10,19 +10,17 @@ use super::{
     Env, Touch,
     config::{Discard, StreamAssignment},
     error::ApiError,
-    protocol::{MsgId, PubAck, Publish, Reply, ReplyTo, StoredMessage, StreamInfo, record_bytes},
+    lookup::{Lookup, LookupSet},
+    protocol::{MsgId, PubAck, Publish, Reply, ReplyTo, StoredMessage, StreamInfo, StreamIx, record_bytes},
     raft::{
         Raft,
         message::{Op, Proposal},
     },
     rules::Dedup,
 };
-use crate::kernel::Mark;
+use crate::kernel::{FileId, Mark};
 use squall_bus::Time;
-use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
-    sync::Arc,
-};
+use std::{collections::VecDeque, sync::Arc};
 
 /// The messages of one partition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,11 +31,56 @@ struct Partition {
     end: u64,
 }
 
+impl Partition {
+    /// The place of the first sequence that is not before this one. Mostly somebody asks whether there is anything new.
+    fn place(&self, seq: u64) -> usize {
+        if seq >= self.end { self.seqs.len() } else { self.seqs.partition_point(|known| *known < seq) }
+    }
+}
+
+/// The streams that a server holds, by their numbers: those are dense.
+#[derive(Clone, Debug, Default)]
+pub struct Streams(Vec<Option<Stream>>);
+
+impl Streams {
+    /// The stream of this number.
+    #[must_use]
+    pub fn get(&self, id: &StreamIx) -> Option<&Stream> {
+        self.0.get(id.0 as usize)?.as_ref()
+    }
+
+    /// The stream of this number, to change it.
+    pub fn get_mut(&mut self, id: &StreamIx) -> Option<&mut Stream> {
+        self.0.get_mut(id.0 as usize)?.as_mut()
+    }
+
+    /// Puts a stream in, in place of one of its number.
+    pub fn insert(&mut self, stream: Stream) {
+        let place = stream.assignment.stream.0 as usize;
+        if place >= self.0.len() {
+            self.0.resize_with(place + 1, || None);
+        }
+        self.0[place] = Some(stream);
+    }
+
+    /// Takes all out.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// All streams, in order.
+    pub fn values(&self) -> impl Iterator<Item = &Stream> {
+        self.0.iter().flatten()
+    }
+}
+
 /// A stream's replica on one server.
 #[derive(Clone, Debug)]
 pub struct Stream {
     /// What it is and where.
     pub assignment: Arc<StreamAssignment>,
+    /// The file of its log.
+    pub file: FileId,
     /// Whether this server leads it.
     pub leads: bool,
     /// Who waits to hear that it is there.
@@ -45,30 +88,31 @@ pub struct Stream {
     messages: VecDeque<Arc<StoredMessage>>,
     first_seq: u64,
     partitions: Vec<Partition>,
-    ids: BTreeMap<MsgId, (u64, Time)>,
+    ids: Lookup<MsgId, (u64, Time)>,
     /// Ids in the order of their messages.
     remembered: VecDeque<(Time, MsgId)>,
     /// Ids that the leader has proposed.
-    staged: BTreeSet<MsgId>,
+    staged: LookupSet<MsgId>,
 }
 
 impl Stream {
     /// An empty stream.
     #[must_use]
-    pub fn new(assignment: Arc<StreamAssignment>) -> Self {
+    pub fn new(assignment: Arc<StreamAssignment>, file: FileId) -> Self {
         let partitions =
             vec![Partition { seqs: VecDeque::new(), end: 1 }; assignment.config.partitions as usize];
         let creators = assignment.reply.into_iter().collect();
         Self {
             assignment,
+            file,
             leads: false,
             creators,
             messages: VecDeque::new(),
             first_seq: 1,
             partitions,
-            ids: BTreeMap::new(),
+            ids: Lookup::default(),
             remembered: VecDeque::new(),
-            staged: BTreeSet::new(),
+            staged: LookupSet::default(),
         }
     }
 
@@ -97,8 +141,8 @@ impl Stream {
         match partition {
             None => self.message(seq),
             Some(partition) => {
-                let seqs = &self.partitions.get(partition as usize)?.seqs;
-                self.message(*seqs.get(seqs.partition_point(|known| *known < seq))?)
+                let partition = self.partitions.get(partition as usize)?;
+                self.message(*partition.seqs.get(partition.place(seq))?)
             }
         }
     }
@@ -108,9 +152,10 @@ impl Stream {
     pub fn count_from(&self, partition: Option<u32>, seq: u64) -> u64 {
         match partition {
             None => (self.last_seq() + 1).saturating_sub(seq.max(self.first_seq)),
-            Some(partition) => self.partitions.get(partition as usize).map_or(0, |partition| {
-                (partition.seqs.len() - partition.seqs.partition_point(|known| *known < seq)) as u64
-            }),
+            Some(partition) => self
+                .partitions
+                .get(partition as usize)
+                .map_or(0, |partition| (partition.seqs.len() - partition.place(seq)) as u64),
         }
     }
 

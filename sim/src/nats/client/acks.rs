@@ -12,10 +12,12 @@ use super::{
 };
 use crate::{
     model::{OpId, Output},
-    nats::protocol::{AckBody, AckToken, ClientMsg, ConsumerId},
+    nats::{
+        lookup::Lookup,
+        protocol::{AckBody, AckToken, ClientMsg, ConsumerId},
+    },
 };
 use squall_bus::{Error, ErrorClass, Outcome, Time};
-use std::collections::BTreeMap;
 
 /// An ack that waits for its confirmation.
 #[derive(Clone, Copy, Debug)]
@@ -32,14 +34,14 @@ struct Waiting {
 pub(crate) struct Acks {
     confirm: bool,
     tags: u64,
-    deliveries: BTreeMap<u64, (ConsumerId, AckToken)>,
-    waiting: BTreeMap<u64, Waiting>,
+    deliveries: Lookup<u64, (ConsumerId, AckToken)>,
+    waiting: Lookup<u64, Waiting>,
 }
 
 impl Acks {
     /// With `confirm`, an ack is done when the server confirms it.
-    pub(crate) const fn new(confirm: bool) -> Self {
-        Self { confirm, tags: 0, deliveries: BTreeMap::new(), waiting: BTreeMap::new() }
+    pub(crate) fn new(confirm: bool) -> Self {
+        Self { confirm, tags: 0, deliveries: Lookup::default(), waiting: Lookup::default() }
     }
 
     /// A tag for a delivery that is handed out. Only one that `wants_ack` is remembered.

@@ -285,10 +285,11 @@ impl Consumer {
         if self.closing.is_some() || self.fatal.is_some() || (self.group.is_some() && !self.assigned) {
             return;
         }
+        let now = io.now();
         for place in 0..self.pulls.len() {
             let pull = &mut self.pulls[place];
-            if pull.should_ask(io.now()) {
-                let request = pull.request(io.now());
+            if pull.should_ask(now) {
+                let request = pull.request(now);
                 let message = ClientMsg::Pull(pull.consumer, request, pull.inbox);
                 self.link.send(message, io);
                 self.watch(place, io);

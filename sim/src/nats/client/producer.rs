@@ -22,6 +22,7 @@ use crate::{
     model::{Call, OpId, Output},
     nats::{
         Shared,
+        lookup::Lookup,
         protocol::{
             ApiRequest, ApiResponse, ClientMsg, Msg, MsgId, PubAck, Publish, ServerMsg, Status, StreamIx,
             record_bytes,
@@ -84,9 +85,9 @@ pub struct Producer {
     ready: VecDeque<LaneId>,
     /// Records to be sent again.
     again: VecDeque<u64>,
-    records: BTreeMap<u64, Underway>,
+    records: Lookup<u64, Underway>,
     /// Records by the inbox of their attempt.
-    attempts: BTreeMap<u64, u64>,
+    attempts: Lookup<u64, u64>,
     taken: u64,
     session: u64,
     started: bool,
@@ -102,8 +103,8 @@ impl Producer {
             lanes: BTreeMap::new(),
             ready: VecDeque::new(),
             again: VecDeque::new(),
-            records: BTreeMap::new(),
-            attempts: BTreeMap::new(),
+            records: Lookup::default(),
+            attempts: Lookup::default(),
             taken: 0,
             session: 0,
             started: false,

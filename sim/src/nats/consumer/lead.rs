@@ -15,6 +15,7 @@
 use super::super::{
     Env, Timer,
     config::{AckPolicy, ConsumerAssignment, DeliverPolicy},
+    lookup::{Lookup, LookupSet},
     protocol::{
         AckBody, AckToken, Advisory, ConsumerName, Delivery, PullRequest, Reply, ReplyTo, Status,
         StoredMessage,
@@ -31,7 +32,7 @@ use super::state::{ConsumerState, Pending};
 use crate::kernel::{ConnId, Mark, NodeId};
 use squall_bus::Time;
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -88,8 +89,8 @@ pub(super) struct Lead {
     waiting: VecDeque<Waiting>,
     /// What is to be delivered again, in order.
     again: VecDeque<u64>,
-    queued: BTreeSet<u64>,
-    pending: BTreeMap<u64, Pending>,
+    queued: LookupSet<u64>,
+    pending: Lookup<u64, Pending>,
     /// When ack waits end, by the wall clock.
     deadlines: BTreeSet<(Time, u64)>,
     /// The first stream sequence that was not looked at.
@@ -120,8 +121,8 @@ impl Lead {
         let mut lead = Self {
             waiting: VecDeque::new(),
             again: VecDeque::new(),
-            queued: BTreeSet::new(),
-            pending: state.pending.clone(),
+            queued: LookupSet::default(),
+            pending: state.pending.iter().map(|(seq, pending)| (*seq, *pending)).collect(),
             deadlines,
             next_seq: state.stream_seq + 1,
             consumer_seq: state.consumer_seq,

@@ -21,7 +21,7 @@ use super::{
     },
     stream::Stream,
 };
-use crate::kernel::{ConnId, NodeId};
+use crate::kernel::{ConnId, FileId, NodeId};
 use lead::Lead;
 use std::sync::Arc;
 
@@ -30,6 +30,8 @@ use std::sync::Arc;
 pub struct Consumer {
     /// What it is and where.
     pub assignment: Arc<ConsumerAssignment>,
+    /// The file of its log.
+    pub file: FileId,
     /// Who waits to hear that it is there.
     pub creators: Vec<ReplyTo>,
     /// What all replicas know.
@@ -40,9 +42,9 @@ pub struct Consumer {
 impl Consumer {
     /// A new consumer.
     #[must_use]
-    pub fn new(assignment: Arc<ConsumerAssignment>) -> Self {
+    pub fn new(assignment: Arc<ConsumerAssignment>, file: FileId) -> Self {
         let creators = assignment.reply.into_iter().collect();
-        Self { assignment, creators, state: ConsumerState::default(), lead: None }
+        Self { assignment, file, creators, state: ConsumerState::default(), lead: None }
     }
 
     /// Whether this server leads it.
@@ -83,16 +85,28 @@ impl Consumer {
         self.lead = None;
     }
 
-    /// A committed entry.
-    pub fn apply(&mut self, index: u64, op: &Op, stream: &Stream, raft: &mut Raft, env: &mut Env<'_, '_>) {
+    /// A committed entry: who waits to hear of it.
+    pub fn apply(&mut self, op: &Op) -> Option<ReplyTo> {
         self.state.apply(op, self.is_explicit());
-        if self.lead.is_none() {
-            return;
+        match op {
+            Op::Acked(Acked { reply, .. }) => *reply,
+            _ => None,
         }
-        if let Op::Acked(Acked { reply: Some(reply), .. }) = op {
-            env.reply(*reply, Reply::AckReply);
+    }
+
+    /// The entry of this index is applied: who waits for that hears of it, if this server leads.
+    pub fn applied(
+        &mut self,
+        index: u64,
+        reply: Option<ReplyTo>,
+        stream: &Stream,
+        raft: &mut Raft,
+        env: &mut Env<'_, '_>,
+    ) {
+        if self.lead.is_some() {
+            env.reply_if(reply, Reply::AckReply);
+            self.with_lead(stream, raft, env, |lead, around| lead.applied(index, around));
         }
-        self.with_lead(stream, raft, env, |lead, around| lead.applied(index, around));
     }
 
     /// A pull request reached the leader.

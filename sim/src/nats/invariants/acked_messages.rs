@@ -86,7 +86,8 @@ impl Invariant<Nats> for AckedMessages {
         if nats.lost_writes() {
             return Ok(());
         }
-        for id in nats.servers.iter().flat_map(|server| server.streams.keys()) {
+        let streams = nats.servers.iter().flat_map(|server| server.streams.values());
+        for id in streams.map(|stream| &stream.assignment.stream) {
             let term = |node: &NodeId| {
                 let group = crate::nats::raft::message::GroupId::Stream(*id);
                 nats.servers[node.index()].rafts.get(&group).map_or(0, crate::nats::raft::Raft::term)

@@ -4,6 +4,7 @@ use crate::{
     kernel::Invariant,
     nats::{
         Nats, Touch,
+        lookup::Lookup,
         protocol::{MsgId, StreamIx},
         stream::Stream,
     },
@@ -12,7 +13,7 @@ use squall_bus::Time;
 use std::{collections::BTreeMap, time::Duration};
 
 /// The latest message of each id: its sequence and time.
-type Ids = BTreeMap<MsgId, (u64, Time)>;
+type Ids = Lookup<MsgId, (u64, Time)>;
 
 /// The latest message of each id, by stream.
 #[derive(Default)]

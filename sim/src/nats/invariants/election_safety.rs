@@ -1,6 +1,6 @@
 //! At most one leader is elected in a term.
 
-use super::{GroupKey, key, member, members, seen::Members};
+use super::{GroupKey, changed, key, members, seen::Seen};
 use crate::{
     kernel::{Invariant, NodeId},
     nats::{
@@ -11,12 +11,10 @@ use crate::{
 use squall_bus::Time;
 use std::collections::BTreeMap;
 
-/// Who led which group in which term.
+/// Who led which group in which term, and the term in which each member was last seen to lead.
 #[derive(Default)]
 pub(super) struct ElectionSafety {
-    leaders: BTreeMap<(GroupKey, u64), NodeId>,
-    /// The term in which each member was last seen to lead.
-    elected: Members<u64>,
+    seen: Seen<BTreeMap<u64, NodeId>, u64>,
 }
 
 fn two(raft: &Raft, a: NodeId, b: NodeId) -> String {
@@ -33,22 +31,22 @@ impl Invariant<Nats> for ElectionSafety {
     }
 
     fn kinds(&self) -> u8 {
-        Touch::MEMBER
+        Touch::TERM
     }
 
     fn after(&mut self, nats: &Nats, touched: &[Touch], _: Time) -> Result<(), String> {
         if nats.lost_votes() {
             return Ok(());
         }
-        for touch in touched {
-            let Touch::Member(node, file) = *touch else { continue };
-            let Some(raft) = member(nats, node, file).filter(|raft| raft.role() == RaftRole::Leader) else {
-                continue;
-            };
-            if std::mem::replace(self.elected.of(node, raft), raft.term()) == raft.term() {
+        for (node, raft) in changed(nats, touched, Touch::TERM) {
+            if raft.role() != RaftRole::Leader {
                 continue;
             }
-            let leader = *self.leaders.entry((key(raft), raft.term())).or_insert(node);
+            let (leaders, elected) = self.seen.of(node, raft);
+            if std::mem::replace(elected, raft.term()) == raft.term() {
+                continue;
+            }
+            let leader = *leaders.entry(raft.term()).or_insert(node);
             if leader != node {
                 return Err(two(raft, leader, node));
             }

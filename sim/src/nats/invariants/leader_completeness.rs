@@ -1,6 +1,6 @@
 //! A leader has everything that was committed before it was elected.
 
-use super::{committed::Committed, key, member, members, seen::Members};
+use super::{changed, key, members, seen::Seen};
 use crate::{
     kernel::Invariant,
     nats::{
@@ -10,17 +10,15 @@ use crate::{
 };
 use squall_bus::Time;
 
-/// What is known to be committed, and up to which term each member's elections were looked at.
+/// The terms of what is committed in each group, and up to which term each member's elections were looked at.
 #[derive(Default)]
 pub(super) struct LeaderCompleteness {
-    /// The terms of what is committed.
-    committed: Committed<u64>,
-    elections: Members<u64>,
+    seen: Seen<Vec<u64>, u64>,
 }
 
 /// What a new leader lacks.
-fn complete(committed: &Committed<u64>, raft: &Raft) -> Result<(), String> {
-    for (index, term) in (1..).zip(committed.entries(raft)) {
+fn complete(committed: &[u64], raft: &Raft) -> Result<(), String> {
+    for (index, term) in (1..).zip(committed) {
         let has = raft.log().term_at(index);
         if *term < raft.term() && has != Some(*term) {
             return Err(format!(
@@ -44,23 +42,24 @@ impl Invariant<Nats> for LeaderCompleteness {
     }
 
     fn kinds(&self) -> u8 {
-        Touch::MEMBER
+        Touch::TERM | Touch::COMMIT
     }
 
     fn after(&mut self, nats: &Nats, touched: &[Touch], _: Time) -> Result<(), String> {
         if nats.lost_writes() {
             return Ok(());
         }
-        for touch in touched {
-            let Touch::Member(node, file) = *touch else { continue };
-            let Some(raft) = member(nats, node, file) else { continue };
-            if raft.role() == RaftRole::Leader {
-                let elected = std::mem::replace(self.elections.of(node, raft), raft.term());
-                if elected != raft.term() {
-                    complete(&self.committed, raft)?;
-                }
+        for (node, raft) in changed(nats, touched, Touch::TERM | Touch::COMMIT) {
+            let (committed, elected) = self.seen.of(node, raft);
+            if raft.role() == RaftRole::Leader && std::mem::replace(elected, raft.term()) != raft.term() {
+                complete(committed, raft)?;
             }
-            self.committed.take(node, raft);
+            // Whether members agree on what is committed is another question (StateMachineSafety).
+            let known = committed.len() as u64;
+            if raft.commit() > known {
+                let news = raft.log().behind(known).take((raft.commit() - known) as usize);
+                committed.extend(news.map(|entry| entry.term));
+            }
         }
         Ok(())
     }
@@ -74,6 +73,6 @@ impl Invariant<Nats> for LeaderCompleteness {
         };
         members(nats)
             .filter(|(_, raft)| raft.role() == RaftRole::Leader && latest(raft))
-            .try_for_each(|(_, raft)| complete(&self.committed, raft))
+            .try_for_each(|(_, raft)| complete(self.seen.group(raft).map_or(&[], Vec::as_slice), raft))
     }
 }

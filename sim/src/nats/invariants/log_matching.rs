@@ -3,68 +3,62 @@
 //! Equivalent, and cheaper to watch: an index and a term name one entry, and the term of the one before.
 
 use super::{
-    GroupKey, groups, key, member,
-    seen::{Looked, Members},
+    changed, groups,
+    seen::{Looked, Seen},
 };
 use crate::{
     kernel::Invariant,
     nats::{
         Nats, Touch,
-        raft::{Raft, message::Op},
+        raft::{
+            Raft,
+            message::{Entry, Op},
+        },
     },
 };
 use squall_bus::Time;
-use std::{collections::BTreeMap, ops::RangeInclusive};
+use std::sync::Arc;
 
-/// An entry that was seen at an index: term, term before, what it does.
-type Entry = (u64, u64, Op);
+/// An entry that was seen at an index, and the term of the one before.
+type Follows = (Arc<Entry>, u64);
 
 /// What was ever seen at an index: mostly one entry.
-#[derive(Debug)]
-struct Seen {
-    first: Entry,
-    others: Vec<Entry>,
+struct Place {
+    first: Follows,
+    others: Vec<Follows>,
 }
 
-impl Seen {
-    fn of_term(&self, term: u64) -> Option<&Entry> {
-        std::iter::once(&self.first).chain(&self.others).find(|(known, ..)| *known == term)
+impl Place {
+    fn of_term(&self, term: u64) -> Option<&Follows> {
+        std::iter::once(&self.first).chain(&self.others).find(|(known, _)| known.term == term)
     }
 }
 
-/// Every entry that was ever in a log.
+/// Every entry that was ever in a log of each group, and up to where each member was looked at.
 #[derive(Default)]
 pub(super) struct LogMatching {
-    /// By the group's place.
-    seen: Vec<Vec<Seen>>,
-    places: BTreeMap<GroupKey, usize>,
-    members: Members<Known>,
+    seen: Seen<Vec<Place>, Looked>,
 }
 
-/// What is known of one member.
-#[derive(Clone, Copy, Default)]
-struct Known {
-    looked: Looked,
-    /// The place of its group.
-    group: Option<usize>,
-}
-
-fn look(seen: &mut Vec<Seen>, raft: &Raft, indices: RangeInclusive<u64>) -> Result<(), String> {
-    for index in indices {
-        let (Some(entry), Some(before)) = (raft.log().entry(index), raft.log().term_at(index - 1)) else {
-            break;
-        };
+fn look(seen: &mut Vec<Place>, raft: &Raft, known: u64) -> Result<(), String> {
+    let mut last = raft.log().term_at(known).unwrap_or(0);
+    for (index, entry) in (known + 1..).zip(raft.log().behind(known)) {
+        let before = std::mem::replace(&mut last, entry.term);
         // Every log is looked at from its first entry on.
         let Some(here) = seen.get_mut(index as usize - 1) else {
-            let first = (entry.term, before, entry.op.clone());
-            seen.push(Seen { first, others: Vec::new() });
+            seen.push(Place { first: (Arc::clone(entry), before), others: Vec::new() });
             continue;
         };
+        let (first, first_before) = &here.first;
+        if Arc::ptr_eq(first, entry) && *first_before == before {
+            continue;
+        }
         match here.of_term(entry.term) {
-            None => here.others.push((entry.term, before, entry.op.clone())),
-            Some((_, known, op)) if *known == before && *op == entry.op => {}
-            Some((_, known, op)) => {
-                return Err(differ(raft, index, (entry.term, *known, op), (entry.term, before, &entry.op)));
+            None => here.others.push((Arc::clone(entry), before)),
+            Some((known, known_before)) if *known_before == before && known == entry => {}
+            Some((known, known_before)) => {
+                let seen = (entry.term, *known_before, &known.op);
+                return Err(differ(raft, index, seen, (entry.term, before, &entry.op)));
             }
         }
     }
@@ -82,12 +76,11 @@ fn differ(raft: &Raft, index: u64, one: (u64, u64, &Op), other: (u64, u64, &Op))
 
 /// Compares two logs entry by entry.
 fn compare(one: &Raft, other: &Raft) -> Result<(), String> {
-    let last = one.log().last().min(other.log().last());
-    let at = |raft: &Raft, index: u64| raft.log().term_at(index).unwrap_or_default();
-    for index in 1..=last {
-        let (Some(here), Some(there)) = (one.log().entry(index), other.log().entry(index)) else { break };
-        let (before, other_before) = (at(one, index - 1), at(other, index - 1));
-        if here.term == there.term && (before != other_before || here.op != there.op) {
+    let (mut last, mut other_last) = (0, 0);
+    for (index, (here, there)) in (1..).zip(one.log().behind(0).zip(other.log().behind(0))) {
+        let before = std::mem::replace(&mut last, here.term);
+        let other_before = std::mem::replace(&mut other_last, there.term);
+        if here.term == there.term && (before != other_before || here != there) {
             let entries = ((here.term, before, &here.op), (there.term, other_before, &there.op));
             return Err(differ(one, index, entries.0, entries.1));
         }
@@ -105,30 +98,16 @@ impl Invariant<Nats> for LogMatching {
     }
 
     fn kinds(&self) -> u8 {
-        Touch::MEMBER
+        Touch::LOG
     }
 
     fn after(&mut self, nats: &Nats, touched: &[Touch], _: Time) -> Result<(), String> {
         if nats.lost_writes() {
             return Ok(());
         }
-        for touch in touched {
-            let Touch::Member(node, file) = *touch else { continue };
-            let Some(raft) = member(nats, node, file) else { continue };
-            let Self { seen, places, members } = self;
-            let known = members.of(node, raft);
-            let news = known.looked.news(raft.log().last(), raft);
-            if news.is_empty() {
-                continue;
-            }
-            let place = *known.group.get_or_insert_with(|| {
-                let next = places.len();
-                *places.entry(key(raft)).or_insert(next)
-            });
-            if place == seen.len() {
-                seen.push(Vec::new());
-            }
-            look(&mut seen[place], raft, news)?;
+        for (node, raft) in changed(nats, touched, Touch::LOG) {
+            let (seen, looked) = self.seen.of(node, raft);
+            look(seen, raft, looked.news(raft.log().last(), raft))?;
         }
         Ok(())
     }

@@ -5,7 +5,6 @@
 //! nothing.
 
 mod acked_messages;
-mod committed;
 mod deduplication;
 mod election_safety;
 mod leader_completeness;
@@ -14,10 +13,10 @@ mod seen;
 mod state_machine_safety;
 
 use super::{
-    Nats,
+    Nats, Touch,
     raft::{Raft, message::GroupId},
 };
-use crate::kernel::{FileId, Invariant, NodeId};
+use crate::kernel::{Invariant, NodeId};
 use std::collections::BTreeMap;
 
 /// Every invariant of the model.
@@ -36,9 +35,18 @@ pub fn all() -> Vec<Box<dyn Invariant<Nats>>> {
 /// A group; one of the same name that came later is another one.
 type GroupKey = (GroupId, u64);
 
-/// The member with this file of a node.
-fn member(nats: &Nats, node: NodeId, file: FileId) -> Option<&Raft> {
-    nats.servers.get(node.index())?.rafts.of_file(file)
+/// Members that changed in one of these kinds, with their nodes.
+fn changed<'a>(
+    nats: &'a Nats,
+    touched: &'a [Touch],
+    concerned: u8,
+) -> impl Iterator<Item = (NodeId, &'a Raft)> {
+    touched.iter().filter_map(move |touch| match *touch {
+        Touch::Member(node, file, kinds) if kinds & concerned != 0 => {
+            Some((node, nats.servers.get(node.index())?.rafts.of_file(file)?))
+        }
+        _ => None,
+    })
 }
 
 /// Every member there is, with its node.

@@ -1,6 +1,9 @@
 //! No two members apply different entries at an index.
 
-use super::{committed::Committed, groups, member};
+use super::{
+    changed, groups,
+    seen::{Looked, Seen},
+};
 use crate::{
     kernel::{Invariant, NodeId},
     nats::{
@@ -9,11 +12,26 @@ use crate::{
     },
 };
 use squall_bus::Time;
+use std::sync::Arc;
 
-/// What is committed.
+/// What is committed in each group, as its members find out, and up to where each member was looked at.
 #[derive(Default)]
 pub(super) struct StateMachineSafety {
-    committed: Committed<Entry>,
+    seen: Seen<Vec<Arc<Entry>>, Looked>,
+}
+
+/// Takes in what a member knows to be committed; the first index where it contradicts another.
+fn take(committed: &mut Vec<Arc<Entry>>, looked: &mut Looked, raft: &Raft) -> Option<u64> {
+    let upto = raft.commit().min(raft.log().last());
+    let known = looked.news(upto, raft);
+    for (index, entry) in (known + 1..).zip(raft.log().behind(known).take((upto - known) as usize)) {
+        match committed.get(index as usize - 1) {
+            None => committed.push(Arc::clone(entry)),
+            Some(known) if known == entry => {}
+            Some(_) => return Some(index),
+        }
+    }
+    None
 }
 
 fn differs(node: NodeId, raft: &Raft, index: u64) -> String {
@@ -34,18 +52,16 @@ impl Invariant<Nats> for StateMachineSafety {
     }
 
     fn kinds(&self) -> u8 {
-        Touch::MEMBER
+        Touch::COMMIT
     }
 
     fn after(&mut self, nats: &Nats, touched: &[Touch], _: Time) -> Result<(), String> {
         if nats.lost_writes() {
             return Ok(());
         }
-        for touch in touched {
-            let Touch::Member(node, file) = *touch else { continue };
-            if let Some(raft) = member(nats, node, file)
-                && let Some(index) = self.committed.take(node, raft)
-            {
+        for (node, raft) in changed(nats, touched, Touch::COMMIT) {
+            let (committed, looked) = self.seen.of(node, raft);
+            if let Some(index) = take(committed, looked, raft) {
                 return Err(differs(node, raft, index));
             }
         }

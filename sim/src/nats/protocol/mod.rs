@@ -18,7 +18,7 @@ pub use ids::{ConsumerId, ConsumerName, GroupIx, MsgId, ReplyTo, StreamIx, Subje
 use super::{
     config::{ConsumerConfig, StreamConfig},
     error::ApiError,
-    raft::message::{GroupId, RaftMsg},
+    raft::message::{Named, RaftMsg},
 };
 use crate::kernel::{ConnId, NodeId};
 use crate::nodes::NodeSet;
@@ -426,7 +426,7 @@ pub enum RouteMsg {
     /// To the meta leader: a consumer that nobody used for its inactive threshold.
     Inactive(ConsumerId),
     /// Between members of a Raft group.
-    Raft(GroupId, RaftMsg),
+    Raft(Named, RaftMsg),
     /// For the receiver's clients that asked for it: all, or one of a queue.
     Advisory(Advisory, Audience),
 }

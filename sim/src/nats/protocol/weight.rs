@@ -188,7 +188,7 @@ impl Weigh for RouteMsg {
             Self::ClientGone(conn) => mix(6, u64::from(conn.0)),
             Self::Request(routed) => mix(7, routed.digest()),
             Self::Reply(to, reply) => mix(mix(8, to.word()), reply.digest()),
-            Self::Raft(group, message) => mix(mix(9, group.word()), message.digest()),
+            Self::Raft(group, message) => mix(mix(9, group.word), message.digest()),
             Self::Advisory(advisory, Audience::All) => mix(10, advisory.digest()),
             Self::Advisory(advisory, Audience::Queue) => mix(12, advisory.digest()),
             Self::Inactive(consumer) => mix(11, consumer.word()),

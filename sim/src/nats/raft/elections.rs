@@ -1,6 +1,6 @@
 //! Elections: who stands when, who votes for whom, and terms.
 
-use super::{Env, GroupId, NodeId, NodeSet, Raft, RaftMsg, RaftRole, ServerTimer, Timer};
+use super::{Env, GroupId, NodeId, NodeSet, Raft, RaftMsg, RaftRole, ServerTimer, Timer, Touch};
 use crate::kernel::{Mark, Site, mix};
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ impl Raft {
 
     /// Drawn by group, member and term, so that no message more or less changes it.
     fn drawn(&self, site: Site, least: Duration, most: Duration, env: &Env<'_, '_>) -> Duration {
-        let entity = mix(self.group.word(), u64::from(self.me.0));
+        let entity = mix(self.word, u64::from(self.me.0));
         let (least, most) = (least.as_nanos() as u64, most.as_nanos() as u64);
         Duration::from_nanos(env.ctx.between(site, entity, self.term, least, most))
     }
@@ -79,7 +79,7 @@ impl Raft {
         for peer in self.others() {
             self.send(peer, RaftMsg::RequestVote { term: self.term, last_term, last_index }, env);
         }
-        self.changed(env);
+        self.changed(Touch::TERM, env);
     }
 
     pub(super) fn asked_for_vote(
@@ -107,7 +107,7 @@ impl Raft {
             }
         }
         self.send(from, RaftMsg::Vote { term: self.term, granted, empty }, env);
-        self.changed(env);
+        self.changed(Touch::TERM, env);
     }
 
     pub(super) fn voted(
@@ -149,7 +149,7 @@ impl Raft {
         self.leader = leader;
         self.taking_over = false;
         self.arm_election(env);
-        self.changed(env);
+        self.changed(Touch::TERM, env);
     }
 
     /// A stream's leader that is one no more, with messages that nobody was told of.

@@ -1,9 +1,9 @@
 //! Following: a leader's entries, and being caught up.
 
-use super::{Entry, Env, Fit, NodeId, Raft, RaftMsg, RaftRole};
+use super::{Entries, Env, Fit, NodeId, Raft, RaftMsg, RaftRole, Touch};
 use crate::{kernel::Mark, nats::rules::Sync};
 use squall_bus::Time;
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 /// A catch-up that brought nothing for so long is asked for again.
 const CATCHUP_STALLED: Duration = Duration::from_secs(2);
@@ -34,7 +34,7 @@ pub(super) struct Append {
     pub(super) commit: u64,
     /// Term and index of the entry before.
     pub(super) prev: (u64, u64),
-    pub(super) entries: Arc<[Entry]>,
+    pub(super) entries: Entries,
 }
 
 impl Raft {
@@ -61,23 +61,27 @@ impl Raft {
         }
         if !append.catchup && self.leader != Some(from) {
             self.leader = Some(from);
-            self.changed(env);
+            self.changed(Touch::TERM, env);
         }
         self.heard[from.index()] = env.ctx.now();
         if append.prev != (self.log.last_term(), self.log.last()) && !self.align(from, &append, env) {
             return;
         }
-        for entry in append.entries.iter() {
-            if !self.store(entry.clone(), env) {
+        let empty = append.entries.is_empty();
+        for entry in append.entries {
+            if !self.store(entry, env) {
                 return;
             }
         }
+        let grew = if empty { 0 } else { Touch::LOG };
         let commit = append.commit.min(self.log.last());
-        if commit > self.commit || !append.entries.is_empty() {
-            self.commit = self.commit.max(commit);
-            self.changed(env);
+        if commit > self.commit {
+            self.commit = commit;
+            self.changed(grew | Touch::COMMIT, env);
+        } else if !empty {
+            self.changed(grew, env);
         }
-        let knows = append.entries.is_empty() && self.has_just_told(from, env);
+        let knows = empty && self.has_just_told(from, env);
         if !append.catchup && !knows {
             self.respond(from, env);
         }
@@ -155,7 +159,7 @@ impl Raft {
             env.ctx.mark(Mark::FollowerTruncated);
         }
         self.log.truncate(index, env.ctx.disk());
-        self.changed(env);
+        self.changed(Touch::LOG | Touch::COMMIT, env);
     }
 
     pub(super) fn respond(&mut self, leader: NodeId, env: &mut Env<'_, '_>) {

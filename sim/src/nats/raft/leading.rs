@@ -1,6 +1,8 @@
 //! Leading: proposals, signs of life, commits, members that lag behind, and handing over.
 
-use super::{Entry, Env, Fit, NodeId, NodeSet, Op, Raft, RaftMsg, RaftRole, ServerTimer, Timer};
+use super::{
+    Entries, Entry, Env, Fit, NodeId, NodeSet, Op, Raft, RaftMsg, RaftRole, ServerTimer, Timer, Touch,
+};
 use crate::nats::rules::{CommitBy, Sync};
 use std::sync::Arc;
 
@@ -12,7 +14,7 @@ impl Raft {
         self.confirmed.fill(0);
         self.first = self.log.last() + 1;
         self.start_leading(env);
-        self.changed(env);
+        self.changed(Touch::TERM, env);
         self.propose(Op::PeerState, env);
     }
 
@@ -29,13 +31,13 @@ impl Raft {
             return None;
         }
         let last = self.log.last();
-        self.store(Entry { term: self.term, op }, env).then_some(())?;
+        self.store(Arc::new(Entry { term: self.term, op }), env).then_some(())?;
         if self.unsent.is_none() {
             self.unsent = Some(last);
             env.unsent.push(self.log.file());
         }
         self.try_commit(env);
-        self.changed(env);
+        self.changed(Touch::LOG, env);
         Some(self.log.last())
     }
 
@@ -52,22 +54,22 @@ impl Raft {
         let mut prev = index;
         while prev < self.log.last() {
             let mut bytes = 0;
-            let fits = |entry: &&Entry| {
+            let fits = |entry: &&Arc<Entry>| {
                 let room = bytes < env.rules.append_bytes;
                 bytes += entry.op.bytes();
                 room
             };
-            let entries: Arc<[Entry]> = self.log.behind(prev).iter().take_while(fits).cloned().collect();
+            let entries: Entries = self.log.behind(prev).take_while(fits).cloned().collect();
             let prev_term = self.log.term_at(prev).unwrap_or(0);
             let count = entries.len() as u64;
             for peer in peers.iter() {
-                self.send(peer, self.append_of(prev_term, prev, Arc::clone(&entries), catchup), env);
+                self.send(peer, self.append_of(prev_term, prev, entries.clone(), catchup), env);
             }
             prev += count;
         }
     }
 
-    fn append_of(&self, prev_term: u64, prev_index: u64, entries: Arc<[Entry]>, catchup: bool) -> RaftMsg {
+    fn append_of(&self, prev_term: u64, prev_index: u64, entries: Entries, catchup: bool) -> RaftMsg {
         RaftMsg::Append { term: self.term, catchup, commit: self.commit, prev_term, prev_index, entries }
     }
 
@@ -87,9 +89,8 @@ impl Raft {
             // The entries that follow at the end of the event say it all.
             return;
         }
-        let none: Arc<[Entry]> = Arc::default();
         for peer in self.others() {
-            let message = self.append_of(self.log.last_term(), self.log.last(), Arc::clone(&none), false);
+            let message = self.append_of(self.log.last_term(), self.log.last(), Entries::new(), false);
             self.send(peer, message, env);
         }
     }
@@ -138,7 +139,7 @@ impl Raft {
             Fit::Stored if term == self.term => {
                 let confirmed = &mut self.confirmed[from.index()];
                 *confirmed = (*confirmed).max(index);
-                if self.try_commit(env) {
+                if index > self.commit && self.try_commit(env) {
                     self.beat(env);
                 }
             }
@@ -163,10 +164,18 @@ impl Raft {
         let index = match env.rules.commit_by {
             CommitBy::LeaderOnly => own,
             CommitBy::Majority => {
-                let indices = || self.others().map(|peer| self.confirmed[peer.index()]).chain([own]);
-                let has_majority =
-                    |index: &u64| indices().filter(|other| other >= index).count() as u32 >= self.quorum();
-                indices().filter(has_majority).max().unwrap_or(0)
+                let quorum = self.quorum();
+                let confirmed = |peer: NodeId| self.confirmed[peer.index()];
+                let has_majority = |index: u64| {
+                    let others = self.others().filter(|peer| confirmed(*peer) >= index).count();
+                    others as u32 + u32::from(own >= index) >= quorum
+                };
+                // Mostly no majority has anything new.
+                if !has_majority(self.commit + 1) {
+                    return false;
+                }
+                let indices = self.others().map(confirmed).chain([own]);
+                indices.filter(|index| has_majority(*index)).max().unwrap_or(0)
             }
         };
         // Nothing of its own term, nothing to count (Raft, 5.4.2).
@@ -174,7 +183,7 @@ impl Raft {
             return false;
         }
         self.commit = index;
-        self.changed(env);
+        self.changed(Touch::COMMIT, env);
         true
     }
 }

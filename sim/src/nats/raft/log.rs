@@ -2,19 +2,29 @@
 
 use super::message::{Entry, Op};
 use crate::kernel::{Boot, Disk, DiskError, FileId};
+use std::sync::Arc;
 
 /// A log that is begun has room for so many entries.
 const FIRST_ROOM: usize = 32;
 
-/// A log. Indices count from 1; 0 is before the first entry.
+/// Where an entry ends that is yet to be written.
+const UNWRITTEN: u64 = u64::MAX;
+
+/// An entry in a file.
+#[derive(Clone, Debug)]
+struct Written {
+    entry: Arc<Entry>,
+    /// Where it ends in the file.
+    end: u64,
+    /// What was known to be committed when it was written; it is written along.
+    commit: u64,
+}
+
+/// A log. Indices count from 1; 0 is before the first entry. The members of a group share their entries.
 #[derive(Clone, Debug)]
 pub struct Log {
     file: FileId,
-    entries: Vec<Entry>,
-    /// Where each entry ends in the file.
-    ends: Vec<u64>,
-    /// What was known to be committed when each entry was written; it is written along.
-    commits: Vec<u64>,
+    entries: Vec<Written>,
     /// How often something was cut off.
     cuts: u64,
 }
@@ -23,7 +33,7 @@ impl Log {
     /// An empty log in this file.
     #[must_use]
     pub const fn new(file: FileId) -> Self {
-        Self { file, entries: Vec::new(), ends: Vec::new(), commits: Vec::new(), cuts: 0 }
+        Self { file, entries: Vec::new(), cuts: 0 }
     }
 
     /// The file.
@@ -41,7 +51,7 @@ impl Log {
     /// The term of the last entry; 0 if there is none.
     #[must_use]
     pub fn last_term(&self) -> u64 {
-        self.entries.last().map_or(0, |entry| entry.term)
+        self.entries.last().map_or(0, |last| last.entry.term)
     }
 
     /// The term of the entry at this index; 0 before the first, `None` behind the last.
@@ -52,26 +62,25 @@ impl Log {
 
     /// The entry at this index.
     #[must_use]
-    pub fn entry(&self, index: u64) -> Option<&Entry> {
-        self.entries.get((index as usize).checked_sub(1)?)
+    pub fn entry(&self, index: u64) -> Option<&Arc<Entry>> {
+        self.entries.get((index as usize).checked_sub(1)?).map(|written| &written.entry)
     }
 
     /// The entries behind this index.
-    #[must_use]
-    pub fn behind(&self, index: u64) -> &[Entry] {
-        self.entries.get(index as usize..).unwrap_or_default()
+    pub fn behind(&self, index: u64) -> impl Iterator<Item = &Arc<Entry>> {
+        self.entries.get(index as usize..).unwrap_or_default().iter().map(|written| &written.entry)
     }
 
     /// What the log itself says to be committed.
     #[must_use]
     pub fn known_commit(&self) -> u64 {
-        self.commits.last().copied().unwrap_or(0).min(self.last())
+        self.entries.last().map_or(0, |last| last.commit).min(self.last())
     }
 
     /// A process that stops in good order leaves a snapshot: what it knows to be committed.
     pub fn note_commit(&mut self, commit: u64) {
-        if let Some(last) = self.commits.last_mut() {
-            *last = (*last).max(commit);
+        if let Some(last) = self.entries.last_mut() {
+            last.commit = last.commit.max(commit);
         }
     }
 
@@ -86,23 +95,19 @@ impl Log {
     /// # Errors
     ///
     /// What the disk says; the entry is not in the log then.
-    pub fn append(&mut self, entry: Entry, commit: u64, disk: &mut Disk) -> Result<(), DiskError> {
+    pub fn append(&mut self, entry: Arc<Entry>, commit: u64, disk: &mut Disk) -> Result<(), DiskError> {
         disk.append(self.file, u64::from(entry.op.bytes()))?;
         if self.entries.capacity() == 0 {
             self.entries.reserve_exact(FIRST_ROOM);
-            self.commits.reserve_exact(FIRST_ROOM);
-            self.ends.reserve_exact(FIRST_ROOM);
         }
-        self.ends.push(disk.written(self.file));
-        self.commits.push(commit);
-        self.entries.push(entry);
+        self.entries.push(Written { entry, end: disk.written(self.file), commit });
         Ok(())
     }
 
     /// Puts a committed entry there before any process ran; [`settle`](Self::settle) writes it to the disk.
     pub fn preset(&mut self, term: u64, op: Op) {
-        self.entries.push(Entry { term, op });
-        self.commits.push(self.entries.len() as u64);
+        let commit = self.last() + 1;
+        self.entries.push(Written { entry: Arc::new(Entry { term, op }), end: UNWRITTEN, commit });
     }
 
     /// Writes what was [preset](Self::preset).
@@ -111,9 +116,9 @@ impl Log {
     ///
     /// What the disk says.
     pub fn settle(&mut self, disk: &mut Disk) -> Result<(), DiskError> {
-        for entry in &self.entries[self.ends.len()..] {
-            disk.append(self.file, u64::from(entry.op.bytes()))?;
-            self.ends.push(disk.written(self.file));
+        for preset in self.entries.iter_mut().filter(|written| written.end == UNWRITTEN) {
+            disk.append(self.file, u64::from(preset.entry.op.bytes()))?;
+            preset.end = disk.written(self.file);
         }
         Ok(())
     }
@@ -123,16 +128,19 @@ impl Log {
         let keep = (index as usize).min(self.entries.len());
         self.cuts += 1;
         self.entries.truncate(keep);
-        self.ends.truncate(keep);
-        self.commits.truncate(keep);
-        disk.truncate(self.file, self.ends.last().copied().unwrap_or(0));
+        disk.truncate(self.file, self.entries.last().map_or(0, |last| last.end));
     }
 
     /// The index up to which everything is synced.
     #[must_use]
     pub fn synced(&self, disk: &Disk) -> u64 {
         let synced = disk.synced(self.file);
-        self.ends.partition_point(|end| *end <= synced) as u64
+        self.written_upto(synced)
+    }
+
+    /// The index of the last entry that ends there or before.
+    fn written_upto(&self, place: u64) -> u64 {
+        self.entries.partition_point(|written| written.end <= place) as u64
     }
 
     /// A new process reads the log: whole entries up to the first rotten one.
@@ -140,13 +148,10 @@ impl Log {
         if boot == Boot::Fresh {
             self.cuts += 1;
             self.entries.clear();
-            self.ends.clear();
-            self.commits.clear();
             return;
         }
         let found = disk.recovered(self.file);
         let sound = found.rotten.first().copied().unwrap_or(u64::MAX).min(found.len);
-        let keep = self.ends.partition_point(|end| *end <= sound) as u64;
-        self.truncate(keep, disk);
+        self.truncate(self.written_upto(sound), disk);
     }
 }

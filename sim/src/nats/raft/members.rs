@@ -1,29 +1,25 @@
 //! A server's part in its groups, by group and by file.
 
-use super::{Raft, message::GroupId};
-use crate::kernel::FileId;
+use super::{
+    Raft,
+    message::{GroupId, Named},
+};
+use crate::{kernel::FileId, nats::lookup::Lookup};
 
-/// Members by their groups. Every event of a server asks for one several times, and a server has few: a sorted list of
-/// numbers is searched faster than a tree of ids. A file of a server belongs to one member, and to no other afterwards:
-/// where the file is known there is nothing to search.
+/// Members by their groups: every message of a member asks for one. A file of a server belongs to one member, and to no
+/// other afterwards: where the file is known there is nothing to search.
 #[derive(Clone, Debug, Default)]
 pub struct Members {
-    /// In order, with the member's file.
-    groups: Vec<(u128, FileId)>,
+    files: Lookup<Named, FileId>,
     /// By file.
     rafts: Vec<Option<Raft>>,
 }
 
 impl Members {
-    fn place(&self, group: GroupId) -> Result<usize, usize> {
-        let packed = group.packed();
-        self.groups.binary_search_by(|(known, _)| known.cmp(&packed))
-    }
-
     /// The file of the member of this group.
     #[must_use]
-    pub fn file(&self, group: &GroupId) -> Option<FileId> {
-        self.place(*group).ok().map(|place| self.groups[place].1)
+    pub fn file(&self, group: Named) -> Option<FileId> {
+        self.files.get(&group).copied()
     }
 
     /// The member with this file.
@@ -40,21 +36,19 @@ impl Members {
     /// The member of this group.
     #[must_use]
     pub fn get(&self, group: &GroupId) -> Option<&Raft> {
-        self.of_file(self.file(group)?)
+        self.of_file(self.file((*group).into())?)
     }
 
     /// The member of this group, to change it.
     pub fn get_mut(&mut self, group: &GroupId) -> Option<&mut Raft> {
-        self.of_file_mut(self.file(group)?)
+        self.of_file_mut(self.file((*group).into())?)
     }
 
     /// Puts a member in; gives back the one of this group that was there.
     pub fn insert(&mut self, raft: Raft) -> Option<Raft> {
         let old = self.remove(&raft.group);
         let file = raft.log().file();
-        if let Err(place) = self.place(raft.group) {
-            self.groups.insert(place, (raft.group.packed(), file));
-        }
+        self.files.insert(raft.named(), file);
         let slot = file.0 as usize;
         if slot >= self.rafts.len() {
             self.rafts.resize_with(slot + 1, || None);
@@ -65,8 +59,7 @@ impl Members {
 
     /// Takes the member of this group out.
     pub fn remove(&mut self, group: &GroupId) -> Option<Raft> {
-        let place = self.place(*group).ok()?;
-        let (_, file) = self.groups.remove(place);
+        let file = self.files.remove(&(*group).into())?;
         self.rafts[file.0 as usize].take()
     }
 

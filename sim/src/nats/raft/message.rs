@@ -5,8 +5,14 @@ use super::super::{
     protocol::{ConsumerId, MsgId, ReplyTo, StreamIx},
 };
 use crate::kernel::mix;
+use smallvec::SmallVec;
 use squall_bus::{Record, Time};
-use std::{cmp::Ordering, sync::Arc};
+use std::{
+    cmp::Ordering,
+    fmt,
+    hash::{Hash, Hasher},
+    sync::Arc,
+};
 
 /// A Raft group. The meta group comes first, then the streams, then the consumers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -51,6 +57,33 @@ impl GroupId {
             Self::Stream(stream) => mix(2, stream.0 as u64),
             Self::Consumer(consumer) => mix(3, consumer.word()),
         }
+    }
+}
+
+/// A group as it is named in messages: with its word, which the hash of events and the receiver ask for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Named {
+    /// The group.
+    pub group: GroupId,
+    /// Its [word](GroupId::word).
+    pub word: u64,
+}
+
+impl From<GroupId> for Named {
+    fn from(group: GroupId) -> Self {
+        Self { group, word: group.word() }
+    }
+}
+
+impl Hash for Named {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.word);
+    }
+}
+
+impl fmt::Debug for Named {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.group.fmt(f)
     }
 }
 
@@ -138,6 +171,9 @@ pub struct Entry {
     pub op: Op,
 }
 
+/// Entries in one message, shared by all who have them. Mostly there are one or two.
+pub type Entries = SmallVec<[Arc<Entry>; 2]>;
+
 /// How a leader's entries fit a member's log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fit {
@@ -166,7 +202,7 @@ pub enum RaftMsg {
         /// The index of the entry before these.
         prev_index: u64,
         /// The entries.
-        entries: Arc<[Entry]>,
+        entries: Entries,
     },
     /// The answer: the term and index of the member's last entry (`Refused`: the member's own term).
     Appended {

@@ -28,13 +28,13 @@ pub mod message;
 pub use log::Log;
 pub use members::Members;
 
-use super::{Env, Timer, protocol::RouteMsg, rules::Sync, server::ServerTimer};
+use super::{Env, Timer, Touch, protocol::RouteMsg, rules::Sync, server::ServerTimer};
 use crate::kernel::{Boot, FileId, NodeId};
 use crate::nodes::NodeSet;
 use following::{Append, Catchup, Told};
-use message::{Entry, Fit, GroupId, Op, RaftMsg};
+use message::{Entries, Entry, Fit, GroupId, Named, Op, RaftMsg};
 use squall_bus::Time;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 /// How long a member that was told to take over waits.
 const TRANSFER_DELAY: Duration = Duration::from_millis(10);
@@ -59,6 +59,8 @@ pub struct Raft {
     pub group: GroupId,
     /// Which group of this name it is.
     pub incarnation: u64,
+    /// The group's word.
+    word: u64,
     me: NodeId,
     peers: NodeSet,
 
@@ -119,6 +121,7 @@ impl Raft {
         Self {
             group,
             incarnation,
+            word: group.word(),
             me,
             peers,
             term: 0,
@@ -146,6 +149,11 @@ impl Raft {
             owes: None,
             failed: false,
         }
+    }
+
+    /// The group, as messages name it.
+    pub(super) const fn named(&self) -> Named {
+        Named { group: self.group, word: self.word }
     }
 
     /// The term.
@@ -235,7 +243,7 @@ impl Raft {
         } else {
             self.arm_election(env);
         }
-        self.changed(env);
+        self.changed(Touch::TERM | Touch::LOG | Touch::COMMIT, env);
     }
 
     /// A new process finds what the last one left on its disk.
@@ -250,7 +258,7 @@ impl Raft {
         (self.catchup, self.taking_over, self.owes, self.failed) = (None, false, None, false);
         (self.timer_at, self.initializing, self.unsent, self.told) = (None, false, None, None);
         self.heard.fill(Time::ZERO);
-        self.changed(env);
+        self.changed(Touch::TERM | Touch::LOG | Touch::COMMIT, env);
     }
 
     /// A process that stops in good order leaves a snapshot behind.
@@ -271,12 +279,13 @@ impl Raft {
         }
     }
 
-    /// Its term, role, log or commit index changed.
-    fn changed(&self, env: &mut Env<'_, '_>) {
-        if env.dirty.last() != Some(&self.group) {
-            env.dirty.push(self.group);
+    /// It changed, in what these [kinds](Touch) say.
+    fn changed(&self, kinds: u8, env: &mut Env<'_, '_>) {
+        let file = self.log.file();
+        if env.dirty.last() != Some(&file) {
+            env.dirty.push(file);
         }
-        env.ctx.touch(super::Touch::Member(self.me, self.log.file()));
+        env.ctx.touch(Touch::Member(self.me, file, kinds));
     }
 
     // Messages and the log.
@@ -305,7 +314,7 @@ impl Raft {
         }
     }
 
-    fn store(&mut self, entry: Entry, env: &mut Env<'_, '_>) -> bool {
+    fn store(&mut self, entry: Arc<Entry>, env: &mut Env<'_, '_>) -> bool {
         self.initializing = false;
         let stored = self.log.append(entry, self.commit, env.ctx.disk()).is_ok();
         let asked = match env.rules.sync {
@@ -316,7 +325,7 @@ impl Raft {
             // It can keep nothing any more, so it takes no part (`setWriteErr`).
             self.failed = true;
             (self.role, self.leader) = (RaftRole::Follower, None);
-            self.changed(env);
+            self.changed(Touch::TERM | Touch::LOG, env);
         }
         asked
     }
@@ -326,7 +335,7 @@ impl Raft {
         if !ok {
             self.failed = true;
             (self.role, self.leader) = (RaftRole::Follower, None);
-            self.changed(env);
+            self.changed(Touch::TERM, env);
         } else if self.role == RaftRole::Leader {
             if self.try_commit(env) {
                 self.beat(env);
@@ -337,7 +346,7 @@ impl Raft {
     }
 
     fn send(&self, to: NodeId, message: RaftMsg, env: &mut Env<'_, '_>) {
-        env.routes.send(to, RouteMsg::Raft(self.group, message), env.rules, env.ctx);
+        env.routes.send(to, RouteMsg::Raft(self.named(), message), env.rules, env.ctx);
     }
 
     /// Whether everything that it knows to be committed is applied.
@@ -347,11 +356,11 @@ impl Raft {
     }
 
     /// The next committed entry that is not applied yet, with its index.
-    pub fn next_committed(&mut self) -> Option<(u64, Op)> {
+    pub fn next_committed(&mut self) -> Option<(u64, &Entry)> {
         if self.has_applied_all() {
             return None;
         }
         self.applied += 1;
-        self.log.entry(self.applied).map(|entry| (self.applied, entry.op.clone()))
+        self.log.entry(self.applied).map(|entry| (self.applied, &**entry))
     }
 }

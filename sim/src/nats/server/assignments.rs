@@ -27,13 +27,13 @@ impl Server {
             MetaChange::SameStream(assignment) => {
                 if let Some(stream) = self.streams.get_mut(&assignment.stream) {
                     stream.creators.extend(assignment.reply);
-                    self.dirty.push(GroupId::Stream(assignment.stream));
+                    self.dirty.push(stream.file);
                 }
             }
             MetaChange::SameConsumer(assignment) => {
                 if let Some(consumer) = self.consumers.get_mut(&assignment.consumer) {
                     consumer.creators.extend(assignment.reply);
-                    self.dirty.push(GroupId::Consumer(assignment.consumer));
+                    self.dirty.push(consumer.file);
                 }
             }
             MetaChange::NoConsumer(id, reply) => {
@@ -50,8 +50,8 @@ impl Server {
         if assignment.peers.contains(self.me) {
             let group = GroupId::Stream(assignment.stream);
             let place = (assignment.incarnation, assignment.peers, assignment.preferred);
-            self.streams.insert(assignment.stream, Stream::new(assignment));
-            self.join(group, place, ctx, shared);
+            let file = self.join(group, place, ctx, shared);
+            self.streams.insert(Stream::new(assignment, file));
         }
     }
 
@@ -64,19 +64,19 @@ impl Server {
         if assignment.peers.contains(self.me) {
             let group = GroupId::Consumer(assignment.consumer);
             let place = (assignment.incarnation, assignment.peers, assignment.preferred);
-            self.consumers.insert(Consumer::new(assignment));
-            self.join(group, place, ctx, shared);
+            let file = self.join(group, place, ctx, shared);
+            self.consumers.insert(Consumer::new(assignment, file));
         }
     }
 
-    /// Takes part in a group from now on.
+    /// Takes part in a group from now on: the file of its log.
     fn join(
         &mut self,
         group: GroupId,
         (incarnation, peers, preferred): (u64, NodeSet, NodeId),
         ctx: &mut Ctx<'_, Nats>,
         shared: &Shared,
-    ) {
+    ) -> FileId {
         let known = self.stored.remove(&group);
         let mut raft = match known {
             Some(raft) if raft.incarnation == incarnation && !is_in_memory(group) => raft,
@@ -95,8 +95,10 @@ impl Server {
         } else {
             raft.start(preferred == self.me, !self.recovering, &mut env);
         }
+        let file = raft.log().file();
         self.rafts.insert(raft);
-        self.dirty.push(group);
+        self.dirty.push(file);
+        file
     }
 
     /// A consumer is no more.

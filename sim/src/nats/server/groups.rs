@@ -3,7 +3,7 @@
 
 use super::{Server, env};
 use crate::{
-    kernel::{Ctx, NodeId},
+    kernel::{Ctx, FileId, NodeId},
     model::{Note, Output},
     nats::{
         Env, Nats, Shared, Touch,
@@ -23,8 +23,8 @@ impl Server {
                 self.decide(op, ctx, shared);
             }
         }
-        while let Some(group) = self.dirty.pop() {
-            self.settle(group, ctx, shared);
+        while let Some(file) = self.dirty.pop() {
+            self.settle(file, ctx, shared);
         }
         while let Some(file) = self.unsent.pop() {
             if let Some(raft) = self.rafts.of_file_mut(file) {
@@ -40,52 +40,64 @@ impl Server {
 
     /// The meta leader proposes.
     pub(in crate::nats) fn decide(&mut self, op: Op, ctx: &mut Ctx<'_, Nats>, shared: &Shared) {
-        self.with_raft(GroupId::Meta, ctx, shared, |raft, env| {
+        self.with_raft(GroupId::Meta.into(), ctx, shared, |raft, env| {
             raft.propose(op, env);
         });
     }
 
-    fn settle(&mut self, group: GroupId, ctx: &mut Ctx<'_, Nats>, shared: &Shared) {
-        let Some(file) = self.rafts.file(&group) else { return self.leave_office(group, ctx, shared) };
-        let (active, applied) =
-            self.rafts.of_file(file).map_or((false, true), |raft| (raft.is_active(), raft.has_applied_all()));
+    fn settle(&mut self, file: FileId, ctx: &mut Ctx<'_, Nats>, shared: &Shared) {
+        // A group that is gone has laid its office down.
+        let Some(raft) = self.rafts.of_file(file) else { return };
+        let (group, active, applied) = (raft.group, raft.is_active(), raft.has_applied_all());
         if !active {
-            self.leave_office(group, ctx, shared);
+            self.leave_office(group, file, ctx, shared);
+            if applied {
+                return;
+            }
         }
-        if applied && !active {
-            return;
-        }
-        let mut grew = false;
-        while let Some((index, op)) = self.rafts.of_file_mut(file).and_then(Raft::next_committed) {
-            grew |= matches!(op, Op::Store(_));
-            self.apply(group, index, &op, ctx, shared);
-        }
-        if let GroupId::Stream(stream) = group
-            && grew
-        {
-            self.stream_grew(stream, ctx, shared);
+        match group {
+            GroupId::Meta => self.apply_to_meta(file, ctx, shared),
+            GroupId::Stream(stream) => self.apply_to_stream(stream, file, ctx, shared),
+            GroupId::Consumer(consumer) => self.apply_to_consumer(consumer.stream, file, ctx, shared),
         }
         if self.rafts.of_file(file).is_some_and(Raft::is_active) {
-            self.take_office(group, ctx, shared);
+            self.take_office(group, file, ctx, shared);
         }
     }
 
-    fn apply(&mut self, group: GroupId, index: u64, op: &Op, ctx: &mut Ctx<'_, Nats>, shared: &Shared) {
-        match (group, op) {
-            (GroupId::Meta, op) => {
-                let change = self.meta.apply(op);
-                self.assigned(change, ctx, shared);
+    fn apply_to_meta(&mut self, file: FileId, ctx: &mut Ctx<'_, Nats>, shared: &Shared) {
+        while let Some((_, entry)) = self.rafts.of_file_mut(file).and_then(Raft::next_committed) {
+            let change = self.meta.apply(&entry.op);
+            self.assigned(change, ctx, shared);
+        }
+    }
+
+    fn apply_to_stream(&mut self, id: StreamIx, file: FileId, ctx: &mut Ctx<'_, Nats>, shared: &Shared) {
+        let (Some(stream), Some(raft)) = (self.streams.get_mut(&id), self.rafts.of_file_mut(file)) else {
+            return;
+        };
+        let mut env = env!(self, ctx, shared);
+        let mut grew = false;
+        while let Some((_, entry)) = raft.next_committed() {
+            if let Op::Store(proposal) = &entry.op {
+                grew = true;
+                stream.apply(proposal, &mut env);
             }
-            (GroupId::Stream(stream), Op::Store(proposal)) => {
-                if let Some(stream) = self.streams.get_mut(&stream) {
-                    stream.apply(proposal, &mut env!(self, ctx, shared));
-                }
-            }
-            (GroupId::Stream(_), _) => {}
-            (GroupId::Consumer(id), op) => {
-                self.with_consumer(id, ctx, shared, |consumer, stream, raft, env| {
-                    consumer.apply(index, op, stream, raft, env);
-                });
+        }
+        if grew {
+            self.stream_grew(id, ctx, shared);
+        }
+    }
+
+    fn apply_to_consumer(&mut self, id: StreamIx, file: FileId, ctx: &mut Ctx<'_, Nats>, shared: &Shared) {
+        if let Some(consumer) = self.consumers.of_file_mut(file)
+            && let Some(stream) = self.streams.get(&id)
+            && let Some(raft) = self.rafts.of_file_mut(file)
+        {
+            let mut env = env!(self, ctx, shared);
+            while let Some((index, entry)) = raft.next_committed() {
+                let reply = consumer.apply(&entry.op);
+                consumer.applied(index, reply, stream, raft, &mut env);
             }
         }
     }
@@ -96,7 +108,7 @@ impl Server {
         let mut env = env!(self, ctx, shared);
         for consumer in self.consumers.of_stream_mut(id) {
             if consumer.has_work(stream)
-                && let Some(raft) = self.rafts.get_mut(&GroupId::Consumer(consumer.assignment.consumer))
+                && let Some(raft) = self.rafts.of_file_mut(consumer.file)
             {
                 consumer.stream_grew(stream, raft, &mut env);
             }
@@ -105,38 +117,41 @@ impl Server {
 
     // Offices.
 
-    fn leave_office(&mut self, group: GroupId, ctx: &mut Ctx<'_, Nats>, shared: &Shared) {
-        let mut env = env!(self, ctx, shared);
+    fn leave_office(&mut self, group: GroupId, file: FileId, ctx: &mut Ctx<'_, Nats>, shared: &Shared) {
         match group {
             GroupId::Meta => self.meta.leads = false,
             GroupId::Stream(id) => {
                 if let Some(stream) = self.streams.get_mut(&id).filter(|stream| stream.leads) {
+                    let mut env = env!(self, ctx, shared);
                     stream.take_office(false);
                     env.listen(Subject::Stream(id), false);
-                    let term = self.rafts.get(&group).map_or(0, Raft::term);
+                    let term = self.rafts.of_file(file).map_or(0, Raft::term);
                     tell(stream, None, term, &mut env);
                 }
             }
             GroupId::Consumer(id) => {
-                if let Some(consumer) = self.consumers.get_mut(&id).filter(|consumer| consumer.leads()) {
+                if let Some(consumer) = self.consumers.of_file_mut(file).filter(|consumer| consumer.leads()) {
                     consumer.leave_office();
-                    env.listen(Subject::Consumer(id), false);
+                    env!(self, ctx, shared).listen(Subject::Consumer(id), false);
                 }
             }
         }
     }
 
-    fn take_office(&mut self, group: GroupId, ctx: &mut Ctx<'_, Nats>, shared: &Shared) {
+    fn take_office(&mut self, group: GroupId, file: FileId, ctx: &mut Ctx<'_, Nats>, shared: &Shared) {
         match group {
             GroupId::Meta => self.meta.leads = true,
             GroupId::Stream(id) => {
-                let mut env = env!(self, ctx, shared);
                 let Some(stream) = self.streams.get_mut(&id) else { return };
+                if stream.leads && stream.creators.is_empty() {
+                    return;
+                }
+                let mut env = env!(self, ctx, shared);
                 if !stream.leads {
                     stream.take_office(true);
                     env.listen(Subject::Stream(id), true);
                     env.ctx.touch(Touch::Office(env.me, id));
-                    let term = self.rafts.get(&group).map_or(0, Raft::term);
+                    let term = self.rafts.of_file(file).map_or(0, Raft::term);
                     if !self.settling {
                         tell(stream, Some(env.me), term, &mut env);
                     }
@@ -147,7 +162,8 @@ impl Server {
                 }
             }
             GroupId::Consumer(id) => {
-                if self.consumers.get(&id).is_some_and(|known| known.leads() && known.creators.is_empty()) {
+                let Some(consumer) = self.consumers.of_file_mut(file) else { return };
+                if consumer.leads() && consumer.creators.is_empty() {
                     return;
                 }
                 self.with_consumer(id, ctx, shared, |consumer, stream, raft, env| {

@@ -8,7 +8,6 @@ use crate::{
         protocol::{
             ClientMsg, Msg, Reply, ReplyTo, RouteMsg, Routed, ServerInfo, ServerMsg, Status, Subject,
         },
-        raft::message::GroupId,
     },
     nodes::NodeSet,
 };
@@ -57,7 +56,7 @@ impl Server {
     ) {
         let mut env = env!(self, ctx, shared);
         for consumer in self.consumers.values_mut() {
-            if let Some(raft) = self.rafts.get_mut(&GroupId::Consumer(consumer.assignment.consumer)) {
+            if let Some(raft) = self.rafts.of_file_mut(consumer.file) {
                 consumer.client_gone(server, conn, raft, &mut env);
             }
         }
@@ -136,7 +135,6 @@ impl Server {
         ctx: &mut Ctx<'_, Nats>,
         shared: &Shared,
     ) {
-        let Some(message) = self.routes.on_message(from, message, &shared.rules, ctx) else { return };
         match message {
             RouteMsg::Request(routed) => self.request(routed, ctx, shared),
             RouteMsg::Reply(to, reply) => ctx.send(to.conn, Msg::Server(reply.to_client(to.inbox))),
@@ -152,7 +150,7 @@ impl Server {
             | RouteMsg::Ping
             | RouteMsg::Pong
             | RouteMsg::Listens(_)
-            | RouteMsg::Leaves(_) => {}
+            | RouteMsg::Leaves(_) => self.routes.on_message(from, message, &shared.rules, ctx),
         }
     }
 
@@ -161,7 +159,7 @@ impl Server {
             Routed::Publish(publish, reply) => {
                 if let Some(stream) = self.streams.get_mut(&publish.stream)
                     && stream.leads
-                    && let Some(raft) = self.rafts.get_mut(&GroupId::Stream(publish.stream))
+                    && let Some(raft) = self.rafts.of_file_mut(stream.file)
                 {
                     stream.receive(publish, reply, raft, &mut env!(self, ctx, shared));
                 }

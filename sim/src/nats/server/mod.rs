@@ -18,18 +18,18 @@ use super::{
     clients::ClientConns,
     consumer::{Consumer, Consumers},
     meta::Meta,
-    protocol::{Advisory, Audience, ConsumerId, Msg, RouteMsg, StreamIx},
+    protocol::{Advisory, Audience, ConsumerId, Msg, RouteMsg},
     raft::{
         Members, Raft,
-        message::{GroupId, Op},
+        message::{GroupId, Named, Op},
     },
     routes::Routes,
     rules::Sync,
-    stream::Stream,
+    stream::{Stream, Streams},
 };
 use crate::kernel::{Boot, Ctx, Digest, Event, FileId, NodeId, Site, mix};
 use crate::nodes::NodeSet;
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 const STARTUP: Site = Site::new("nats.server.startup");
 const FIRST_SYNC: Site = Site::new("nats.server.first-sync");
@@ -86,7 +86,7 @@ pub struct Server {
     /// Which streams and consumers there are, as far as it knows.
     pub meta: Meta,
     /// The streams that it holds.
-    pub streams: BTreeMap<StreamIx, Stream>,
+    pub streams: Streams,
     /// The consumers that it holds.
     pub consumers: Consumers,
     /// Its part in the Raft groups that it takes part in.
@@ -105,7 +105,8 @@ pub struct Server {
     boots: u32,
     /// What an administrator wants decided.
     pub(super) outside: Vec<Op>,
-    pub(super) dirty: Vec<GroupId>,
+    /// Members that changed during the present event, by their files.
+    pub(super) dirty: Vec<FileId>,
     /// Leaders that proposed something during the present event, by their files.
     pub(super) unsent: Vec<FileId>,
     pub(super) advisories: Vec<(Advisory, Audience)>,
@@ -141,7 +142,7 @@ impl Server {
             routes: Routes::new(me, servers),
             clients: ClientConns::default(),
             meta: Meta::default(),
-            streams: BTreeMap::new(),
+            streams: Streams::default(),
             consumers: Consumers::default(),
             rafts: Members::default(),
             stored,
@@ -252,8 +253,8 @@ impl Server {
         self.recovering = true;
         if let Some(mut raft) = self.stored.remove(&GroupId::Meta) {
             raft.start(false, false, &mut env!(self, ctx, shared));
+            self.dirty.push(raft.log().file());
             self.rafts.insert(raft);
-            self.dirty.push(GroupId::Meta);
         }
         self.react(ctx, shared);
         self.recovering = false;
@@ -314,13 +315,13 @@ impl Server {
             }
             ServerTimer::Sync => self.sync_files(ctx, shared),
             ServerTimer::Election(group, turn) => {
-                self.with_raft(group, ctx, shared, |raft, env| raft.on_election(turn, env));
+                self.with_raft(group.into(), ctx, shared, |raft, env| raft.on_election(turn, env));
             }
             ServerTimer::Heartbeat(group, term) => {
-                self.with_raft(group, ctx, shared, |raft, env| raft.on_heartbeat(term, env));
+                self.with_raft(group.into(), ctx, shared, |raft, env| raft.on_heartbeat(term, env));
             }
             ServerTimer::Quorum(group, term) => {
-                self.with_raft(group, ctx, shared, |raft, env| raft.on_quorum_check(term, env));
+                self.with_raft(group.into(), ctx, shared, |raft, env| raft.on_quorum_check(term, env));
             }
             ServerTimer::Consumer(id, turn) => {
                 let mut inactive = false;
@@ -337,12 +338,14 @@ impl Server {
 
     fn with_raft(
         &mut self,
-        group: GroupId,
+        group: Named,
         ctx: &mut Ctx<'_, Nats>,
         shared: &Shared,
         run: impl FnOnce(&mut Raft, &mut Env<'_, '_>),
     ) {
-        if let Some(raft) = self.rafts.get_mut(&group).filter(|_| !self.stopping) {
+        if let Some(file) = self.rafts.file(group).filter(|_| !self.stopping)
+            && let Some(raft) = self.rafts.of_file_mut(file)
+        {
             run(raft, &mut env!(self, ctx, shared));
         }
     }
@@ -356,7 +359,7 @@ impl Server {
     ) {
         if let Some(consumer) = self.consumers.get_mut(&id)
             && let Some(stream) = self.streams.get(&id.stream)
-            && let Some(raft) = self.rafts.get_mut(&GroupId::Consumer(id))
+            && let Some(raft) = self.rafts.of_file_mut(consumer.file)
         {
             run(consumer, stream, raft, &mut env!(self, ctx, shared));
         }
