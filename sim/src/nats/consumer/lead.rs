@@ -296,7 +296,7 @@ impl Lead {
     }
 
     fn wait_for_ack(&mut self, seq: u64, consumer_seq: u64, due: Time, count: u32) {
-        let pending = self.pending.entry(seq).or_insert(Pending { consumer_seq, due, count });
+        let pending = self.pending.get_or_insert(seq, Pending { consumer_seq, due, count });
         self.deadlines.remove(&(pending.due, seq));
         (pending.due, pending.count) = (due, count);
         self.deadlines.insert((due, seq));

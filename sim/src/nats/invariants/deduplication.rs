@@ -34,7 +34,7 @@ fn take(ids: &mut Ids, stream: &Stream, seq: u64) -> Result<(), String> {
     let Some(message) = stream.message(seq) else { return Ok(()) };
     let Some(id) = message.msg_id else { return Ok(()) };
     let window = stream.assignment.config.duplicate_window;
-    let (known, at) = ids.entry(id).or_insert((seq, message.timestamp));
+    let (known, at) = ids.get_or_insert(id, (seq, message.timestamp));
     if *known >= seq {
         return Ok(());
     }
