@@ -118,6 +118,12 @@ const AROUND_RUNS: [&str; 5] = [
     "sim/src/storm/sweep.rs",
 ];
 
+/// The one file of the simulator that has maps without an order, which cannot be walked through.
+const WITHOUT_ORDER: &str = "sim/src/nats/lookup.rs";
+/// What walks through a map.
+const WALKS: [&str; 8] =
+    [".iter", ".keys(", ".values", ".into_keys(", ".into_values(", ".drain(", ".retain(", "Deref"];
+
 /// What of this stands in a source, its tests and comments left out.
 fn reaches_outside(text: &str) -> Vec<&'static str> {
     let code = text.split("#[cfg(test)]").next().unwrap_or_default();
@@ -138,7 +144,11 @@ fn nothing_inside_a_simulated_run_reaches_outside() {
         if !path.starts_with("sim/src/") || !path.ends_with(".rs") || is_test {
             continue;
         }
-        let found = reaches_outside(&text);
+        let mut found = reaches_outside(&text);
+        if path == WITHOUT_ORDER {
+            found.retain(|word| !word.starts_with("Hash"));
+            found.extend(WALKS.iter().filter(|walk| text.contains(**walk)));
+        }
         match AROUND_RUNS.iter().find(|around| path.starts_with(**around)) {
             Some(around) => seen.extend((!found.is_empty()).then_some(*around)),
             None => assert_eq!(found, [""; 0], "{path}"),
