@@ -4,7 +4,8 @@
 //!   become a new one.
 //! - 22, 25 and 27 are refusals: the commit fails, and the member learns what they mean for it; Java calls 22, 25 and 113
 //!   `CommitFailedException` (measured). Trouble with the coordinator is overcome inside the client: it is looked for
-//!   and asked again, until the commit's time is up; then, or when a later attempt is refused, the outcome is unknown if an attempt may have gone through.
+//!   and asked again, until the commit's time is up; then, or when a later attempt is refused, the outcome is unknown
+//!   if an attempt may have gone through.
 //! - Between the loss of a membership and the next one a commit fails at once (22 in librdkafka, 27 in Java).
 //!   While rejoining librdkafka still sends it, with the old generation: behind its JoinGroup on the same connection,
 //!   so that in a cooperative rebalance it is refused with 22 (measured).
