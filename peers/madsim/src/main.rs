@@ -13,13 +13,13 @@
 //! three with three copies, a group, an idempotent producer with acks from all, and all invariants on. Each side has its
 //! own latencies of the network, which cost no time that passes here.
 //!
-//! Runs of the two sides alternate, after one of each that does not count. A rate is the median over the runs, in
-//! seconds of processor time of the one thread that a run has: it never waits, so this is the time that passes where
-//! nobody else wants the processor. A ratio is the median of the ratios of neighbours.
+//! Runs of the two sides alternate, each in a process of its own and after one that does not count. A rate is the
+//! median over the runs, in seconds of processor time of the one thread that a run has: it never waits, so this is the
+//! time that passes where nobody else wants the processor. A ratio is the median of the ratios of neighbours.
 //!
 //! ```text
 //! cd peers/madsim && cargo run --release
-//! cd peers/madsim && cargo run --release -- --row 'one by one' --side squall --runs 1 --messages 100000
+//! cd peers/madsim && cargo run --release -- --row 'one by one' --once squall --messages 100000
 //! ```
 
 #[cfg(not(madsim))]
@@ -38,14 +38,21 @@ mod work;
 #[cfg(madsim)]
 fn main() -> std::process::ExitCode {
     use std::process::ExitCode;
-    match arguments::Arguments::parse(std::env::args().skip(1)) {
-        Ok(arguments) => {
-            measure::print(&arguments, rival::run, squall::run);
-            ExitCode::SUCCESS
-        }
+    let arguments = match arguments::Arguments::parse(std::env::args().skip(1)) {
+        Ok(arguments) => arguments,
         Err(message) => {
             eprintln!("{message}");
-            ExitCode::from(2)
+            return ExitCode::from(2);
         }
+    };
+    let measured = match arguments.once.as_deref() {
+        Some("madsim") => measure::once(&arguments, rival::run),
+        Some(_) => measure::once(&arguments, squall::run),
+        None => measure::print(&arguments),
+    };
+    if let Err(message) = measured {
+        eprintln!("{message}");
+        return ExitCode::from(2);
     }
+    ExitCode::SUCCESS
 }

@@ -82,7 +82,8 @@ impl Records {
     pub fn new(messages: u64) -> Self {
         let keys = (0..KEYS).flat_map(u64::to_be_bytes).collect();
         let filling = [b'.'; VALUE - size_of::<u64>()];
-        let values = (0..messages).flat_map(|number| number.to_be_bytes().into_iter().chain(filling)).collect();
+        let values =
+            (0..messages).flat_map(|number| number.to_be_bytes().into_iter().chain(filling)).collect();
         Self { keys, values }
     }
 
