@@ -60,6 +60,26 @@ pub(super) fn read(path: &Path) -> Result<Filed, String> {
     Ok(Filed { path: path.to_path_buf(), capsule })
 }
 
+/// Reads the capsule that the environment names: cargo runs a test in the folder of its package, and people name files
+/// from the folder where they type, which is mostly one above it.
+pub(super) fn read_named(path: &Path) -> Result<Filed, String> {
+    let here = env::current_dir().unwrap_or_default();
+    match above(path, &here) {
+        Some(found) => read(&found),
+        None if path.is_relative() => Err(format!(
+            "there is no file {} in {} or a folder above it; name the file in full",
+            path.display(),
+            here.display()
+        )),
+        None => read(path),
+    }
+}
+
+/// Where a relative path leads to a file from this folder or the nearest one above it.
+fn above(path: &Path, folder: &Path) -> Option<PathBuf> {
+    folder.ancestors().map(|folder| folder.join(path)).find(|path| path.is_file())
+}
+
 /// Reads every capsule of a folder, the shortest run first.
 pub(super) fn read_folder(folder: &Path) -> Result<Vec<Filed>, String> {
     let named = |error: io::Error| {
@@ -83,7 +103,8 @@ pub(super) fn read_folder(folder: &Path) -> Result<Vec<Filed>, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::plain;
+    use super::{above, plain};
+    use std::{env, fs, path::Path};
 
     #[test]
     fn a_name_becomes_part_of_a_files_name() {
@@ -94,5 +115,27 @@ mod tests {
         ] {
             assert_eq!(plain(name), file);
         }
+    }
+
+    #[test]
+    fn a_relative_path_is_looked_for_in_this_folder_and_those_above_it() {
+        let root = env::temp_dir().join(format!("squall-files-{}", std::process::id()));
+        let package = root.join("services/billing");
+        fs::create_dir_all(root.join("target/squall")).expect("a folder");
+        fs::create_dir_all(package.join("target/squall")).expect("a folder");
+        let names =
+            ["one.capsule.yaml", "two.capsule.yaml"].map(|name| Path::new("target/squall").join(name));
+        for file in [root.join(&names[0]), root.join(&names[1]), package.join(&names[1])] {
+            fs::write(file, "").expect("a file");
+        }
+        assert_eq!(above(&names[0], &package), Some(root.join(&names[0])));
+        assert_eq!(above(&names[1], &package), Some(package.join(&names[1])), "the nearest");
+        assert_eq!(
+            above(&root.join(&names[1]), &package),
+            Some(root.join(&names[1])),
+            "a whole path as it is"
+        );
+        assert_eq!(above(Path::new("three.capsule.yaml"), &package), None);
+        fs::remove_dir_all(root).expect("it was made here");
     }
 }

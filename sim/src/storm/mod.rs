@@ -314,7 +314,7 @@ impl Storm {
     /// The capsule that the environment asks for, if it is one of this storm.
     fn asked(&self) -> Result<Option<files::Filed>, String> {
         let Some(path) = std::env::var_os(CAPSULE_VARIABLE) else { return Ok(None) };
-        let filed = files::read(path.as_ref()).map_err(|why| format!("{CAPSULE_VARIABLE}: {why}"))?;
+        let filed = files::read_named(path.as_ref()).map_err(|why| format!("{CAPSULE_VARIABLE}: {why}"))?;
         Ok(Some(filed).filter(|filed| self.is_of(&filed.capsule)))
     }
 
