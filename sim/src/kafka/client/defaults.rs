@@ -50,8 +50,11 @@ pub(crate) struct Connecting {
     /// attempt at once, and once more from the failure of an attempt, so that it doubles twice (librdkafka); or from
     /// the loss alone (Java).
     pub(crate) reconnect_from_attempt: bool,
-    /// `socket.connection.setup.timeout.ms`: how long until a connection is established.
-    pub(crate) setup_timeout: Duration,
+    /// `socket.connection.setup.timeout.ms` and `.max.ms`: how long until a connection is established. Java doubles it with
+    /// each attempt that failed before that; librdkafka has no maximum, and no jitter.
+    pub(crate) setup: Backoff,
+    /// Whether that includes the first answer of the broker's process (librdkafka: until the connection can be used).
+    pub(crate) setup_includes_greeting: bool,
     /// `api.version.request.timeout.ms` (librdkafka), `request.timeout.ms` (Java): how long the broker's process
     /// may take for the first answer on a connection.
     pub(crate) greeting_timeout: Duration,
@@ -280,12 +283,13 @@ pub(crate) struct ConsumerDefaults {
 const RDKAFKA_RETRY: Backoff =
     Backoff { first: ms(100), most: ms(1_000), jitter: (80, 120), capped_after_jitter: true };
 const JAVA_RETRY: Backoff =
-    Backoff { first: ms(100), most: ms(1_000), jitter: (80, 120), capped_after_jitter: false };
+    Backoff { first: ms(100), most: ms(1_000), jitter: (80, 120), capped_after_jitter: true };
 
 const RDKAFKA_CONNECTING: Connecting = Connecting {
     reconnect: Backoff { first: ms(100), most: ms(10_000), jitter: (75, 150), capped_after_jitter: true },
     reconnect_from_attempt: true,
-    setup_timeout: ms(30_000),
+    setup: Backoff { first: ms(30_000), most: ms(30_000), jitter: (100, 100), capped_after_jitter: true },
+    setup_includes_greeting: true,
     greeting_timeout: ms(10_000),
     request_timeout: ms(60_000),
     timeout_scan: ms(1_000),
@@ -294,9 +298,10 @@ const RDKAFKA_CONNECTING: Connecting = Connecting {
 };
 
 const JAVA_CONNECTING: Connecting = Connecting {
-    reconnect: Backoff { first: ms(50), most: ms(1_000), jitter: (80, 120), capped_after_jitter: false },
+    reconnect: Backoff { first: ms(50), most: ms(1_000), jitter: (80, 120), capped_after_jitter: true },
     reconnect_from_attempt: false,
-    setup_timeout: ms(10_000),
+    setup: Backoff { first: ms(10_000), most: ms(30_000), jitter: (80, 120), capped_after_jitter: true },
+    setup_includes_greeting: false,
     greeting_timeout: ms(30_000),
     request_timeout: ms(30_000),
     timeout_scan: Duration::ZERO,
@@ -467,8 +472,9 @@ mod tests {
     fn a_delay_doubles_within_its_bounds() {
         let plain = |attempt| RDKAFKA_RETRY.delay(attempt, u32::MAX / 2).as_millis();
         assert_eq!((0..6).map(plain).collect::<Vec<_>>(), [99, 198, 396, 792, 990, 990]);
-        assert_eq!(RDKAFKA_RETRY.delay(9, u32::MAX), ms(1_000), "librdkafka bounds the jittered delay");
-        assert_eq!(JAVA_RETRY.delay(9, u32::MAX), ms(1_200), "Java bounds the delay before its jitter");
+        assert_eq!(RDKAFKA_RETRY.delay(9, u32::MAX), ms(1_000), "both bound the jittered delay");
+        assert_eq!(JAVA_RETRY.delay(9, u32::MAX), ms(1_000), "`ExponentialBackoff` of Java 4");
+        assert_eq!(JAVA_CONNECTING.reconnect.delay(9, u32::MAX), ms(1_000));
         assert_eq!(JAVA_RETRY.delay(0, 0), ms(80));
         assert_eq!(RDKAFKA_CONNECTING.reconnect.delay(0, 0), ms(75));
     }

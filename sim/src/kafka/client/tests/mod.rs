@@ -4,6 +4,7 @@
 mod adding;
 mod brokers;
 mod closing;
+mod connecting;
 mod consuming;
 mod coordinator;
 mod defaults;
