@@ -265,6 +265,9 @@ pub(crate) struct ConsumerDefaults {
     /// Whether automatic commits cover the record that was handed out last (librdkafka stores its position
     /// then) or only those before it (Java commits when it is asked for more).
     pub(crate) auto_commit_covers_last: bool,
+    /// Whether a heartbeat that failed is repeated after a back-off (Java), or the next one waits for its interval
+    /// (librdkafka).
+    pub(crate) repeats_failed_heartbeat: bool,
     /// Whether the client itself declares its membership lost when no heartbeat was answered for a session.
     pub(crate) loses_session_itself: bool,
     /// Whether only metadata that was asked for because of its age tells a group's leader of more partitions (librdkafka),
@@ -407,6 +410,7 @@ const RDKAFKA_CONSUMER: ConsumerDefaults = ConsumerDefaults {
     commit_failed_code: None,
     commit_while_joining: true,
     auto_commit_covers_last: true,
+    repeats_failed_heartbeat: false,
     loses_session_itself: true,
     counts_partitions_by_age: true,
     reports_transport: true,
@@ -438,6 +442,7 @@ const JAVA_CONSUMER: ConsumerDefaults = ConsumerDefaults {
     commit_failed_code: Some("CommitFailedException"),
     commit_while_joining: false,
     auto_commit_covers_last: false,
+    repeats_failed_heartbeat: true,
     loses_session_itself: false,
     counts_partitions_by_age: false,
     reports_transport: false,

@@ -2,6 +2,7 @@
 //! Outcomes and times are those measured on a real Kafka 4.3.0 with librdkafka 2.12.1 and the Java client 4.3.0.
 
 mod adding;
+mod beats;
 mod brokers;
 mod closing;
 mod connecting;
