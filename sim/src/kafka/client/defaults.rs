@@ -156,6 +156,12 @@ pub(crate) struct ProducerDefaults {
     pub(crate) max_in_flight: u32,
     /// The same with idempotence.
     pub(crate) max_in_flight_idempotent: u32,
+    /// Whether a single request in flight is one of each partition too, wherever that is led (Java's
+    /// `Sender.guaranteeMessageOrder`), or of the connection alone (librdkafka).
+    pub(crate) one_in_flight_by_partition: bool,
+    /// Whether an idempotent producer sends nothing to a new leader before all that it sent to the old one is answered
+    /// (librdkafka's `rd_kafka_idemp_drain_toppar`).
+    pub(crate) drains_before_new_leader: bool,
     /// `linger.ms`.
     pub(crate) linger: Duration,
     /// `batch.size`: bytes of records.
@@ -316,6 +322,8 @@ const RDKAFKA_PRODUCER: ProducerDefaults = ProducerDefaults {
     connecting: RDKAFKA_CONNECTING,
     max_in_flight: 1_000_000,
     max_in_flight_idempotent: 5,
+    one_in_flight_by_partition: false,
+    drains_before_new_leader: true,
     linger: ms(5),
     batch_bytes: 1_000_000,
     batch_records: 10_000,
@@ -351,6 +359,8 @@ const JAVA_PRODUCER: ProducerDefaults = ProducerDefaults {
     connecting: JAVA_CONNECTING,
     max_in_flight: 5,
     max_in_flight_idempotent: 5,
+    one_in_flight_by_partition: true,
+    drains_before_new_leader: false,
     linger: ms(5),
     batch_bytes: 16_384,
     batch_records: u32::MAX,

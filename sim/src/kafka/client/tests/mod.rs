@@ -14,6 +14,7 @@ mod idempotence;
 mod late_answers;
 mod lost_responses;
 mod membership;
+mod moves;
 mod positions;
 mod rebalances;
 mod searches;
