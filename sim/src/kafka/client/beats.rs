@@ -33,7 +33,9 @@ pub(crate) struct Beats {
 impl Member {
     /// Whether a sign of life is to go out.
     pub(super) fn has_to_beat(&self) -> bool {
-        self.beats.due && !self.beat_in_flight && matches!(self.phase, Phase::Stable | Phase::Releasing)
+        let is_member = self.id.is_some() && self.generation >= 0;
+        let beats = is_member && matches!(self.phase, Phase::Stable | Phase::Releasing);
+        self.beats.due && !self.beat_in_flight && beats
     }
 }
 
@@ -43,9 +45,9 @@ impl Consumer {
         let every = self.settings.library.heartbeat_interval;
         let Some(member) = &mut self.member else { return };
         member.last_beat = io.now();
+        member.beats.due = false;
         if member.beats.next.is_none() {
-            member.beats =
-                Beats { next: Some((io.now() + every, io.timer(every, Timer::Heartbeat))), due: false };
+            member.beats.next = Some((io.now() + every, io.timer(every, Timer::Heartbeat)));
         }
     }
 
