@@ -379,11 +379,16 @@ impl Broker {
             if let Some(leading) = self.replica_mut(fetched.id).and_then(Replica::leading_mut)
                 && let Some(follower) = leading.followers.iter_mut().find(|follower| follower.node == node)
             {
-                follower.told = fetched.high_watermark;
+                follower.told = (!fetched.error.is_error()).then_some(fetched.high_watermark);
                 follower.told_start = fetched.log_start;
             }
         }
         let mut untold = std::mem::take(&mut self.untold[node.index()]);
+        for fetched in said.iter().filter(|fetched| fetched.error.is_error()) {
+            if !untold.contains(&fetched.id) {
+                untold.push(fetched.id);
+            }
+        }
         untold.retain(|id| self.replica(*id).is_some_and(|replica| replica.has_news_for(node)));
         self.untold[node.index()] = untold;
     }

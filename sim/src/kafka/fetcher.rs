@@ -99,6 +99,15 @@ impl Fetcher {
         (self.asked, self.lull) = (None, None);
     }
 
+    /// A log begins there now; what is under way says so of where it began before.
+    fn begins_at(&mut self, id: PartitionId, start: u64) {
+        if let Ok(place) = self.partitions.binary_search_by_key(&id, |at| at.id)
+            && self.partitions[place].log_start != start
+        {
+            Arc::make_mut(&mut self.partitions)[place].log_start = start;
+        }
+    }
+
     fn put(&mut self, at: FetchPartition) {
         match self.partitions.binary_search_by_key(&at.id, |at| at.id) {
             Ok(place) if self.partitions[place] == at => {}
@@ -203,6 +212,16 @@ impl Broker {
             }
         }
         ids.into()
+    }
+
+    /// The log of a replica lost its beginning: if it follows, its next fetch says so (`LocalLeaderEndPoint.buildFetch` asks
+    /// the log).
+    pub(super) fn follower_begins(&mut self, id: PartitionId) {
+        let Some(replica) = self.replica(id) else { return };
+        if let (Role::Follower, Some(leader)) = (&replica.role, replica.leader) {
+            let start = replica.log.start();
+            self.fetchers[leader.index()].begins_at(id, start);
+        }
     }
 
     /// A replica is gone.

@@ -216,8 +216,8 @@ pub struct Kafka {
     wanted: Vec<Wanted>,
     /// How many topics of each name were created, by number.
     creations: Vec<u64>,
-    /// The controller that a history was last told of.
-    controller: Option<NodeId>,
+    /// The controller that a history was last told of, and the latest epoch of which it heard.
+    controller: (NodeId, u32),
     /// Who controls the cluster when it starts.
     first_controller: NodeId,
     /// The run's choices, for what the harness asks outside of any event.
@@ -257,7 +257,7 @@ impl Kafka {
             committed: RefCell::default(),
             wanted: Vec::new(),
             creations: Vec::new(),
-            controller: Some(first_controller),
+            controller: (first_controller, 0),
             first_controller,
             choices: choices.clone(),
             #[cfg(test)]
@@ -349,9 +349,12 @@ impl Kafka {
     #[inline]
     fn observe(&mut self, node: NodeId, ctx: &mut Ctx<'_, Self>) {
         let voter = &self.servers[node.index()].voter;
-        if voter.is_active() && self.controller != Some(node) {
-            self.controller = Some(node);
-            ctx.emit(Output::Note(Note::Controller { node: node.0 + 1 }));
+        // One that was cut off believes for a while to be what another has become.
+        if voter.is_active() && voter.epoch() > self.controller.1 {
+            let before = std::mem::replace(&mut self.controller, (node, voter.epoch()));
+            if before.0 != node {
+                ctx.emit(Output::Note(Note::Controller { node: node.0 + 1 }));
+            }
         }
         if voter.committed() > self.truth.end {
             self.observe_committed(node, ctx);

@@ -37,8 +37,8 @@ pub(super) struct Follower {
     last_fetch: Time,
     /// The leader's log end at its last fetch.
     end_at_last_fetch: u64,
-    /// The high watermark it was told last.
-    pub(super) told: u64,
+    /// The high watermark it was told last; nothing after an error, as in a new fetch session (`CachedPartition`).
+    pub(super) told: Option<u64>,
     /// The start of the log that it was told last.
     pub(super) told_start: u64,
     /// Where its own log begins.
@@ -226,7 +226,7 @@ impl Replica {
             caught_up: if image.isr.contains(*node) { now } else { Time::ZERO },
             last_fetch: Time::ZERO,
             end_at_last_fetch: 0,
-            told: 0,
+            told: None,
             told_start: 0,
             start: 0,
         });
@@ -260,7 +260,7 @@ impl Replica {
         let Some(leading) = self.leading_mut() else { return false };
         let follower = leading.followers.iter_mut().find(|follower| follower.node == node);
         let known =
-            |follower: &&mut Follower| follower.told == high_watermark && follower.told_start == start;
+            |follower: &&mut Follower| follower.told == Some(high_watermark) && follower.told_start == start;
         let Some(follower) = follower.filter(known) else { return false };
         if follower.start != at.log_start {
             return false;
@@ -282,7 +282,7 @@ impl Replica {
                 let mut followers = leading.followers.iter();
                 let starts = (self.log.start(), at.log_start);
                 followers.any(|known| {
-                    (known.node, known.end, known.told) == (node, Some(end), end)
+                    (known.node, known.end, known.told) == (node, Some(end), Some(end))
                         && (known.told_start, known.start) == starts
                 })
             })
@@ -302,7 +302,7 @@ impl Replica {
         let followers = self.leading().map_or(&[][..], |leading| &leading.followers[..]);
         followers.iter().any(|follower| {
             follower.node == node
-                && (follower.told != self.high_watermark || follower.told_start != self.log.start())
+                && (follower.told != Some(self.high_watermark) || follower.told_start != self.log.start())
         })
     }
 

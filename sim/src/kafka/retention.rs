@@ -69,6 +69,7 @@ impl Broker {
         env.ctx.disk().discard(replica.file, bytes);
         env.ctx.touch(Touch::Replica(me, id));
         self.start_raised(id, env);
+        self.follower_begins(id);
     }
 
     /// Forgets producers that have written nothing for long, and comes back for the next ones.

@@ -28,8 +28,6 @@ const MOST_EVENTS: usize = 1_000;
 
 /// A consumer of Java's.
 pub(super) struct JavaConsumer {
-    link: Arc<Link>,
-    handle: u64,
     group: Option<String>,
     shared: Arc<Shared>,
 }
@@ -37,12 +35,13 @@ pub(super) struct JavaConsumer {
 /// What the handle and the answers share.
 struct Shared {
     link: Arc<Link>,
+    /// What the program knows it by.
+    handle: u64,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
-    handle: u64,
     records: VecDeque<Delivery>,
     events: VecDeque<ConsumerEvent>,
     reader: Option<Waker>,
@@ -94,13 +93,13 @@ impl JavaConsumer {
                 (None, units.iter().map(|(unit, at)| format!("place:{unit}/{}", place(at))).collect())
             }
         };
-        let shared = Arc::new(Shared { link: Arc::clone(&link), state: Mutex::new(state) });
-        let handle = link.open(&shared);
-        shared.lock().handle = handle;
+        let handle = link.handle();
+        let shared = Arc::new(Shared { link, handle, state: Mutex::new(state) });
+        shared.link.open(handle, &shared);
         let settings = settings::consumer(bus, config);
         let settings = settings.into_iter().map(|(name, value)| format!("{name}={value}"));
-        link.say(handle, "consumer", 0, what.into_iter().chain(settings));
-        let consumer = Self { link, handle, group, shared };
+        shared.say("consumer", 0, what.into_iter().chain(settings));
+        let consumer = Self { group, shared };
         opened_within(&opened)?;
         Ok(consumer)
     }
@@ -112,7 +111,7 @@ impl JavaConsumer {
 
     /// What the program knows it by.
     pub(super) fn handle(&self) -> u64 {
-        self.handle
+        self.shared.handle
     }
 }
 
@@ -134,7 +133,7 @@ impl Crash for JavaConsumer {
         state.commits.clear();
         let (wakers, closing) = (state.wakers(), state.closing.take());
         drop(state);
-        self.link.end(self.handle);
+        self.shared.link.end(self.shared.handle);
         let closed = closing.and_then(|(_, completer)| completer.complete(()));
         wakers.into_iter().chain(closed).for_each(Waker::wake);
     }
@@ -189,10 +188,15 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Says something to the program.
+    fn say(&self, verb: &str, call: u64, rest: impl IntoIterator<Item = String>) {
+        self.link.say(self.handle, verb, call, rest);
+    }
+
     /// Has the program poll, if somebody waits.
     fn poll_if_waited_for(&self, mut state: MutexGuard<'_, State>) {
         if state.begins_to_poll() {
-            self.link.say(state.handle, "poll", 0, []);
+            self.say("poll", 0, []);
         }
     }
 
@@ -215,7 +219,7 @@ impl Shared {
                 state.event(ConsumerEvent::Revoked(names));
                 state.owes = state.listens && !state.ended;
                 if !state.owes {
-                    self.link.say(state.handle, "heard", 0, []);
+                    self.say("heard", 0, []);
                 }
             }
         }
@@ -226,7 +230,6 @@ impl Shared {
 
     fn settle(&self, call: u64, failed: Option<&JavaError>) {
         let mut state = self.lock();
-        let handle = state.handle;
         let opening = if call == 0 { state.opening.take() } else { None };
         let closing = state.closing.take_if(|(number, _)| *number == call);
         let commit = state.commits.remove(&call);
@@ -246,7 +249,7 @@ impl Shared {
             completer.complete(failed.map_or(Outcome::Ok(()), |error| error.of_commit(one_attempt)))
         });
         let closed = closing.and_then(|(_, completer)| {
-            self.link.forget(handle);
+            self.link.forget(self.handle);
             completer.complete(())
         });
         committed.into_iter().chain(closed).for_each(Waker::wake);
@@ -345,7 +348,7 @@ impl Consumer for JavaConsumer {
         }
         state.listener = Some(cx.waker().clone());
         if std::mem::take(&mut state.owes) {
-            self.link.say(self.handle, "heard", 0, []);
+            self.shared.say("heard", 0, []);
         }
         self.shared.poll_if_waited_for(state);
         Poll::Pending
@@ -369,7 +372,7 @@ impl Consumer for JavaConsumer {
         let call = state.calls;
         state.commits.insert(call, (Instant::now(), completer));
         let places = positions.iter().map(|(unit, position)| format!("{unit}/{}", position.0));
-        self.link.say(self.handle, "commit", call, places);
+        self.shared.say("commit", call, places);
         pending
     }
 
@@ -385,7 +388,7 @@ impl Consumer for JavaConsumer {
         state.calls += 1;
         let call = state.calls;
         state.seeks.insert(call, (unit.clone(), position));
-        self.link.say(self.handle, "seek", call, [format!("{unit}/{}", position.0)]);
+        self.shared.say("seek", call, [format!("{unit}/{}", position.0)]);
         Ok(())
     }
 
@@ -402,8 +405,8 @@ impl Consumer for JavaConsumer {
         state.owes = false;
         state.ended = true;
         let wakers = state.wakers();
-        self.link.say(self.handle, "heard", 0, []);
-        self.link.say(self.handle, "close", call, []);
+        self.shared.say("heard", 0, []);
+        self.shared.say("close", call, []);
         drop(state);
         wakers.into_iter().for_each(Waker::wake);
         pending

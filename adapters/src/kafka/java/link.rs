@@ -86,12 +86,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Link {
-    /// Opens a door for a client; the answers to the handle that this returns go there until the client ends.
-    pub(super) fn open<D: Door + 'static>(&self, door: &Arc<D>) -> u64 {
-        let handle = self.next.fetch_add(1, Ordering::Relaxed);
+    /// The handle of another client.
+    pub(super) fn handle(&self) -> u64 {
+        self.next.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Opens a door for the client of a handle: the answers to it go there until the client ends.
+    pub(super) fn open<D: Door + 'static>(&self, handle: u64, door: &Arc<D>) {
         let door: Arc<D> = Arc::clone(door);
         lock(&self.doors).insert(handle, door);
-        handle
     }
 
     /// Says something to a client: what it is to do, the number of the call, and the rest.

@@ -74,7 +74,8 @@ impl JavaProducer {
         let state = State { opening: Some(opening), ..State::default() };
         let flight = Flight::new(config.buffer);
         let shared = Arc::new(Shared { flight, acked: config.acks != Acks::None, state: Mutex::new(state) });
-        let handle = link.open(&shared);
+        let handle = link.handle();
+        link.open(handle, &shared);
         let settings = settings::producer(bus, config);
         link.say(handle, "producer", 0, settings.into_iter().map(|(name, value)| format!("{name}={value}")));
         let producer =

@@ -93,6 +93,8 @@ pub(crate) struct Queue {
     waiting_bytes: u32,
     pub(crate) again: VecDeque<Attempted>,
     pub(crate) in_flight: u32,
+    /// Where its last batch went.
+    pub(crate) sent_to: Option<u32>,
     pub(crate) sequences: Sequences,
     /// When this partition's timer fires next, if it is armed.
     pub(crate) wake_at: Option<Time>,
@@ -108,6 +110,7 @@ impl Queue {
             waiting_bytes: 0,
             again: VecDeque::new(),
             in_flight: 0,
+            sent_to: None,
             sequences: Sequences::default(),
             wake_at: None,
             blocked: false,

@@ -17,6 +17,7 @@ use squall_bus::Time;
 use std::{collections::VecDeque, time::Duration};
 
 const RECONNECT: Site = Site::new("kafka.client.reconnect");
+const SETUP: Site = Site::new("kafka.client.setup");
 
 const A_MOMENT: Duration = Duration::from_secs(1);
 
@@ -48,6 +49,8 @@ struct Connection<W> {
     wanted: bool,
     /// Attempts since the back-off was last reset, and in all.
     attempts: u32,
+    /// Attempts in a row that failed before the connection was established.
+    not_established: u32,
     drawn: u64,
     last_attempt: Time,
     not_before: Time,
@@ -85,6 +88,7 @@ impl<W> Connections<W> {
                 state: State::Down,
                 wanted: false,
                 attempts: 0,
+                not_established: 0,
                 drawn: 0,
                 last_attempt: Time::ZERO,
                 not_before: Time::ZERO,
@@ -158,7 +162,9 @@ impl<W> Connections<W> {
         connection.last_attempt = now;
         connection.conn = Some(io.connect(connection.broker));
         connection.state = State::Connecting;
-        connection.setup = Some(io.timer(self.rules.setup_timeout, Timer::Setup(slot)));
+        let drawn = io.choices().draw(SETUP, entity(slot, io), connection.drawn) as u32;
+        let setup = self.rules.setup.delay(connection.not_established, drawn);
+        connection.setup = Some(io.timer(setup, Timer::Setup(slot)));
         if self.rules.reconnect_from_attempt {
             self.back_off(slot, io);
         }
@@ -170,9 +176,8 @@ impl<W> Connections<W> {
         if self.rules.reconnect_from_attempt && quiet {
             connection.attempts = 0;
         }
-        let entity = mix(u64::from(io.node().0), u64::from(slot));
         connection.drawn += 1;
-        let drawn = io.choices().draw(RECONNECT, entity, connection.drawn) as u32;
+        let drawn = io.choices().draw(RECONNECT, entity(slot, io), connection.drawn) as u32;
         connection.not_before = io.now() + self.rules.reconnect.delay(connection.attempts, drawn);
         connection.attempts += 1;
     }
@@ -241,6 +246,7 @@ impl<W> Connections<W> {
             return None;
         }
         connection.state = State::Greeting;
+        connection.not_established = 0;
         Some(slot)
     }
 
@@ -281,6 +287,7 @@ impl<W> Connections<W> {
     fn ended(&mut self, slot: Slot, io: &mut dyn Io) -> Lost<W> {
         let connection = &mut self.slots[slot as usize];
         let was_up = connection.state == State::Up;
+        connection.not_established += u32::from(connection.state == State::Connecting);
         let failed = matches!(connection.state, State::Connecting | State::Greeting);
         connection.conn = None;
         connection.state = State::Down;
@@ -308,7 +315,12 @@ impl<W> Connections<W> {
     pub(crate) fn setup_over(&mut self, slot: Slot, io: &mut dyn Io) -> Option<Lost<W>> {
         let connection = &mut self.slots[slot as usize];
         connection.setup = None;
-        matches!(connection.state, State::Connecting | State::Greeting).then(|| self.disconnect(slot, io))
+        let over = match connection.state {
+            State::Connecting => true,
+            State::Greeting => self.rules.setup_includes_greeting,
+            State::Down | State::Up => false,
+        };
+        over.then(|| self.disconnect(slot, io))
     }
 
     /// Time to look for requests that waited too long.
@@ -330,6 +342,11 @@ impl<W> Connections<W> {
     fn slot_of(&self, conn: ConnId) -> Option<Slot> {
         self.slots.iter().position(|slot| slot.conn == Some(conn)).map(|slot| slot as Slot)
     }
+}
+
+/// What choices about a slot are drawn by.
+fn entity(slot: Slot, io: &dyn Io) -> u64 {
+    mix(u64::from(io.node().0), u64::from(slot))
 }
 
 /// The first moment of a grid at or after `at`; `at` itself without a grid.

@@ -50,8 +50,11 @@ pub(crate) struct Connecting {
     /// attempt at once, and once more from the failure of an attempt, so that it doubles twice (librdkafka); or from
     /// the loss alone (Java).
     pub(crate) reconnect_from_attempt: bool,
-    /// `socket.connection.setup.timeout.ms`: how long until a connection is established.
-    pub(crate) setup_timeout: Duration,
+    /// `socket.connection.setup.timeout.ms` and `.max.ms`: how long until a connection is established. Java doubles it with
+    /// each attempt that failed before that; librdkafka has no maximum, and no jitter.
+    pub(crate) setup: Backoff,
+    /// Whether that includes the first answer of the broker's process (librdkafka: until the connection can be used).
+    pub(crate) setup_includes_greeting: bool,
     /// `api.version.request.timeout.ms` (librdkafka), `request.timeout.ms` (Java): how long the broker's process
     /// may take for the first answer on a connection.
     pub(crate) greeting_timeout: Duration,
@@ -153,6 +156,12 @@ pub(crate) struct ProducerDefaults {
     pub(crate) max_in_flight: u32,
     /// The same with idempotence.
     pub(crate) max_in_flight_idempotent: u32,
+    /// Whether a single request in flight is one of each partition too, wherever that is led (Java's
+    /// `Sender.guaranteeMessageOrder`), or of the connection alone (librdkafka).
+    pub(crate) one_in_flight_by_partition: bool,
+    /// Whether an idempotent producer sends nothing to a new leader before all that it sent to the old one is answered
+    /// (librdkafka's `rd_kafka_idemp_drain_toppar`).
+    pub(crate) drains_before_new_leader: bool,
     /// `linger.ms`.
     pub(crate) linger: Duration,
     /// `batch.size`: bytes of records.
@@ -262,6 +271,9 @@ pub(crate) struct ConsumerDefaults {
     /// Whether automatic commits cover the record that was handed out last (librdkafka stores its position
     /// then) or only those before it (Java commits when it is asked for more).
     pub(crate) auto_commit_covers_last: bool,
+    /// Whether a heartbeat that failed is repeated after a back-off (Java), or the next one waits for its interval
+    /// (librdkafka).
+    pub(crate) repeats_failed_heartbeat: bool,
     /// Whether the client itself declares its membership lost when no heartbeat was answered for a session.
     pub(crate) loses_session_itself: bool,
     /// Whether only metadata that was asked for because of its age tells a group's leader of more partitions (librdkafka),
@@ -280,12 +292,13 @@ pub(crate) struct ConsumerDefaults {
 const RDKAFKA_RETRY: Backoff =
     Backoff { first: ms(100), most: ms(1_000), jitter: (80, 120), capped_after_jitter: true };
 const JAVA_RETRY: Backoff =
-    Backoff { first: ms(100), most: ms(1_000), jitter: (80, 120), capped_after_jitter: false };
+    Backoff { first: ms(100), most: ms(1_000), jitter: (80, 120), capped_after_jitter: true };
 
 const RDKAFKA_CONNECTING: Connecting = Connecting {
     reconnect: Backoff { first: ms(100), most: ms(10_000), jitter: (75, 150), capped_after_jitter: true },
     reconnect_from_attempt: true,
-    setup_timeout: ms(30_000),
+    setup: Backoff { first: ms(30_000), most: ms(30_000), jitter: (100, 100), capped_after_jitter: true },
+    setup_includes_greeting: true,
     greeting_timeout: ms(10_000),
     request_timeout: ms(60_000),
     timeout_scan: ms(1_000),
@@ -294,9 +307,10 @@ const RDKAFKA_CONNECTING: Connecting = Connecting {
 };
 
 const JAVA_CONNECTING: Connecting = Connecting {
-    reconnect: Backoff { first: ms(50), most: ms(1_000), jitter: (80, 120), capped_after_jitter: false },
+    reconnect: Backoff { first: ms(50), most: ms(1_000), jitter: (80, 120), capped_after_jitter: true },
     reconnect_from_attempt: false,
-    setup_timeout: ms(10_000),
+    setup: Backoff { first: ms(10_000), most: ms(30_000), jitter: (80, 120), capped_after_jitter: true },
+    setup_includes_greeting: false,
     greeting_timeout: ms(30_000),
     request_timeout: ms(30_000),
     timeout_scan: Duration::ZERO,
@@ -308,6 +322,8 @@ const RDKAFKA_PRODUCER: ProducerDefaults = ProducerDefaults {
     connecting: RDKAFKA_CONNECTING,
     max_in_flight: 1_000_000,
     max_in_flight_idempotent: 5,
+    one_in_flight_by_partition: false,
+    drains_before_new_leader: true,
     linger: ms(5),
     batch_bytes: 1_000_000,
     batch_records: 10_000,
@@ -343,6 +359,8 @@ const JAVA_PRODUCER: ProducerDefaults = ProducerDefaults {
     connecting: JAVA_CONNECTING,
     max_in_flight: 5,
     max_in_flight_idempotent: 5,
+    one_in_flight_by_partition: true,
+    drains_before_new_leader: false,
     linger: ms(5),
     batch_bytes: 16_384,
     batch_records: u32::MAX,
@@ -402,6 +420,7 @@ const RDKAFKA_CONSUMER: ConsumerDefaults = ConsumerDefaults {
     commit_failed_code: None,
     commit_while_joining: true,
     auto_commit_covers_last: true,
+    repeats_failed_heartbeat: false,
     loses_session_itself: true,
     counts_partitions_by_age: true,
     reports_transport: true,
@@ -433,6 +452,7 @@ const JAVA_CONSUMER: ConsumerDefaults = ConsumerDefaults {
     commit_failed_code: Some("CommitFailedException"),
     commit_while_joining: false,
     auto_commit_covers_last: false,
+    repeats_failed_heartbeat: true,
     loses_session_itself: false,
     counts_partitions_by_age: false,
     reports_transport: false,
@@ -467,8 +487,9 @@ mod tests {
     fn a_delay_doubles_within_its_bounds() {
         let plain = |attempt| RDKAFKA_RETRY.delay(attempt, u32::MAX / 2).as_millis();
         assert_eq!((0..6).map(plain).collect::<Vec<_>>(), [99, 198, 396, 792, 990, 990]);
-        assert_eq!(RDKAFKA_RETRY.delay(9, u32::MAX), ms(1_000), "librdkafka bounds the jittered delay");
-        assert_eq!(JAVA_RETRY.delay(9, u32::MAX), ms(1_200), "Java bounds the delay before its jitter");
+        assert_eq!(RDKAFKA_RETRY.delay(9, u32::MAX), ms(1_000), "both bound the jittered delay");
+        assert_eq!(JAVA_RETRY.delay(9, u32::MAX), ms(1_000), "`ExponentialBackoff` of Java 4");
+        assert_eq!(JAVA_CONNECTING.reconnect.delay(9, u32::MAX), ms(1_000));
         assert_eq!(JAVA_RETRY.delay(0, 0), ms(80));
         assert_eq!(RDKAFKA_CONNECTING.reconnect.delay(0, 0), ms(75));
     }

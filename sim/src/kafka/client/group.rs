@@ -11,7 +11,7 @@
 //! - The group's leader deals partitions by the [assignor](super::super::assign) that the group chose and hands the
 //!   result in with SyncGroup ([`dealing`](super::dealing)).
 //! - What a rebalance means for the units, eager or cooperative, is in [`handover`](super::handover).
-//! - Heartbeats go on from assignment to the next JoinGroup. Their answer says what to do:
+//! - Heartbeats go on from assignment to the next JoinGroup ([`beats`](super::beats)). Their answer says what to do:
 //!
 //! | code | meaning |
 //! |---|---|
@@ -37,6 +37,7 @@ use super::super::{
 };
 use super::{
     Io, Timer,
+    beats::Beats,
     consumer::{Asked, Consumer},
     epochs::Epochs,
     fetcher::Place,
@@ -95,7 +96,10 @@ pub(crate) struct Member {
     pub(super) to_deal: Option<(Assignor, Vec<JoinedMember>)>,
     /// As the group's leader: the topics dealt, and how many partitions each had.
     pub(super) dealt: Vec<(TopicIx, u32)>,
+    /// Whether heartbeats of the consumer protocol have begun.
     pub(super) beating: bool,
+    /// Heartbeats of the classic one.
+    pub(super) beats: Beats,
     pub(super) beat_in_flight: bool,
     pub(super) last_beat: Time,
     /// What a member of the consumer protocol knows.
@@ -126,6 +130,7 @@ impl Member {
             to_deal: None,
             dealt: Vec::new(),
             beating: false,
+            beats: Beats::default(),
             beat_in_flight: false,
             last_beat: Time::ZERO,
             epochs: consumer.then(|| Epochs::new(settings.config.assignors.first().copied())),
@@ -254,7 +259,7 @@ impl Consumer {
             Asked::Join(attempt) | Asked::Sync(attempt) if *attempt == member.attempt => {
                 member.phase = Phase::Join;
             }
-            Asked::Heartbeat(_) => member.beat_in_flight = false,
+            Asked::Heartbeat(_) => self.beat_failed(),
             Asked::Epoch(_) => self.epoch_unanswered(),
             Asked::OffsetFetch(_) => member.fetching_offsets = false,
             _ => {}
@@ -272,10 +277,14 @@ impl Consumer {
         let asks = member.phase == Phase::Stable
             && !member.fetching_offsets
             && self.units.iter().any(|reading| reading.place == Place::Unknown);
-        if !joins && !asks && !self.has_unsent_commits(io.now()) {
+        let beats = member.has_to_beat() && self.closing.is_none();
+        if !joins && !asks && !beats && !self.has_unsent_commits(io.now()) {
             return;
         }
         let Some(slot) = self.coordinator(io) else { return };
+        if beats {
+            self.beat(slot, io);
+        }
         self.send_commits(slot, io);
         match self.member.as_ref().map(|member| member.phase) {
             Some(Phase::Join) if joins => self.join(slot, io),
@@ -381,7 +390,6 @@ impl Consumer {
         io: &mut dyn Io,
         shared: &Shared,
     ) {
-        let beat_every = self.settings.library.heartbeat_interval;
         let Some(member) = self.member.as_mut().filter(|member| member.attempt == attempt) else { return };
         member.phase = Phase::Join;
         match outcome::of_coordinator(error) {
@@ -396,67 +404,15 @@ impl Consumer {
         }
         member.phase = Phase::Stable;
         member.fetching_offsets = false;
-        member.last_beat = io.now();
-        if !std::mem::replace(&mut member.beating, true) {
-            io.timer(beat_every, Timer::Heartbeat);
-        }
         member.remembered = (partitions.to_vec(), Some(member.generation));
-        if member.cooperative {
+        let cooperative = member.cooperative;
+        self.begin_to_beat(io);
+        if cooperative {
             return self.adjust(partitions, io, shared);
         }
         self.take_on(partitions, io);
         let units = self.unit_names(shared).into_iter().map(|unit| (unit, None)).collect();
         self.tell_assignment(ConsumerEvent::Assigned(units), io);
-    }
-
-    /// Time for a sign of life.
-    pub(super) fn heartbeat(&mut self, io: &mut dyn Io, shared: &Shared) {
-        let library = self.settings.library;
-        let Some(member) = &mut self.member else { return };
-        if member.epochs.is_some() {
-            return self.epoch_due(io);
-        }
-        let lives = self.closing.is_none() && self.fatal.is_none();
-        member.beating = matches!(member.phase, Phase::Stable | Phase::Releasing) && lives;
-        if !member.beating {
-            return;
-        }
-        io.timer(library.heartbeat_interval, Timer::Heartbeat);
-        if library.loses_session_itself
-            && member.phase == Phase::Stable
-            && io.now().since(member.last_beat) > library.session_timeout
-        {
-            return self.lose(true, io, shared);
-        }
-        let (Some(credentials), false) = (member.credentials(), member.beat_in_flight) else { return };
-        let (group, attempt) = (member.group, member.attempt);
-        if let Some(slot) = self.coordinator(io) {
-            let what = What::Client(Asked::Heartbeat(attempt));
-            let timeout = self.net.request_timeout();
-            self.net.conns.send(slot, RequestBody::Heartbeat(group, credentials), what, timeout, io);
-            if let Some(member) = &mut self.member {
-                member.beat_in_flight = true;
-            }
-        }
-    }
-
-    pub(super) fn heartbeat_answered(
-        &mut self,
-        attempt: u32,
-        error: ErrorCode,
-        io: &mut dyn Io,
-        shared: &Shared,
-    ) {
-        let Some(member) = &mut self.member else { return };
-        member.beat_in_flight = false;
-        if member.attempt != attempt {
-            return;
-        }
-        if !error.is_error() {
-            member.last_beat = io.now();
-            member.failures = 0;
-        }
-        self.coordinator_says(outcome::of_coordinator(error), io, shared);
     }
 
     /// What the coordinator's answer to a heartbeat or commit means for the membership.

@@ -22,6 +22,7 @@
 //! a Kafka 4.3.0 cluster.
 
 mod batch;
+mod beats;
 mod connections;
 mod consumer;
 mod dealing;

@@ -355,7 +355,7 @@ impl Producer {
                 self.net.leader_unreachable(slot, io);
                 return self.net.conns.want(slot, io);
             }
-            if !self.may_send(number) {
+            if !self.may_send(number, slot) {
                 return;
             }
             if self.windows[slot as usize] >= self.settings.library.max_in_flight {
@@ -369,8 +369,17 @@ impl Producer {
         }
     }
 
-    /// Whether idempotence lets this partition send now.
-    fn may_send(&mut self, number: u32) -> bool {
+    /// Whether idempotence, or the order of its batches, lets this partition send to this leader now.
+    fn may_send(&mut self, number: u32, slot: Slot) -> bool {
+        let library = &self.settings.library;
+        let queue = &mut self.queues[number as usize];
+        if queue.in_flight > 0 {
+            if library.one_in_flight_by_partition && library.max_in_flight == 1 {
+                return false;
+            }
+            let moved = queue.sent_to != Some(slot);
+            queue.sequences.draining |= moved && library.drains_before_new_leader;
+        }
         let identity = match self.standing {
             Standing::Plain => return true,
             Standing::Have(identity) => identity,
@@ -403,7 +412,7 @@ impl Producer {
         for other in behind {
             let queue = &self.queues[other as usize];
             let Some(more) = queue.may_join(&self.limits, now) else { continue };
-            if self.net.metadata.leader(queue.id) != Some(slot) || !self.may_send(other) {
+            if self.net.metadata.leader(queue.id) != Some(slot) || !self.may_send(other, slot) {
                 continue;
             }
             bytes = bytes.saturating_add(more);
@@ -423,6 +432,7 @@ impl Producer {
             let queue = &mut self.queues[number as usize];
             if let Some(attempted) = queue.take(&self.limits, io.wall()) {
                 queue.in_flight += 1;
+                queue.sent_to = Some(slot);
                 batches.push((number, attempted));
             }
         }

@@ -1,15 +1,15 @@
-//! Commits: what of them is appended, and what is answered.
+//! Commits: what of them is appended, what is answered, and where a group goes on.
 
-use super::{Coordinator, Pending, Work};
+use super::{Coordinator, Pending, Shard, Work};
 use crate::{
     kafka::{
         Touch,
         broker::Env,
         error::ErrorCode,
-        group::{Group, check_metadata},
+        group::check_metadata,
         protocol::{
-            BATCH_OVERHEAD, CommittedOffset, Few, OffsetCommitRequest, OffsetFetchRequest, PartitionId,
-            Payload, ResponseBody,
+            BATCH_OVERHEAD, CommittedOffset, Few, GroupIx, OffsetCommitRequest, OffsetFetchRequest,
+            PartitionId, Payload, ResponseBody,
         },
     },
     kernel::{ConnId, Mark},
@@ -39,6 +39,17 @@ impl Coordinator {
         self.commit(partition, conn, request, env);
     }
 
+    /// Says where a group goes on; stable positions once they are committed.
+    pub(super) fn say_positions(&mut self, partition: u32, conn: ConnId, request: &OffsetFetchRequest) {
+        let Some(shard) = self.shard(partition) else { return };
+        let positions = shard.positions(request);
+        self.work.push_back(match positions {
+            Err(error) => Work::Reply(conn, ResponseBody::OffsetFetch(error, Vec::new())),
+            Ok(body) if request.stable => Work::Answer(partition, conn, body),
+            Ok(body) => Work::Reply(conn, body),
+        });
+    }
+
     /// Appends what may be committed; the rest is answered with it.
     fn commit(&mut self, partition: u32, conn: ConnId, request: OffsetCommitRequest, env: &mut Env<'_, '_>) {
         let OffsetCommitRequest { group, mut offsets, .. } = request;
@@ -57,24 +68,51 @@ impl Coordinator {
             offsets = Few::new();
         }
         if offsets.is_empty() {
-            return self.work.push_back(Work::Reply(conn, ResponseBody::OffsetCommit(results)));
+            return self.work.push_back(Work::Answer(partition, conn, ResponseBody::OffsetCommit(results)));
         }
-        let until = env.ctx.now() + env.rules.offsets_commit_timeout;
         let payload = Payload::Offsets(group, offsets.clone());
         let (at, answer) = (env.ctx.wall(), Some((conn, results)));
-        let pending = Pending::Offsets { group, answer, offsets, at, until };
+        let pending = Pending::Offsets { group, answer, offsets, at };
         self.append(partition, payload, bytes, pending, env);
-        self.arm(until, env);
     }
 }
 
-/// Where a group goes on, if who asks may know.
-pub(super) fn committed(group: &Group, request: &OffsetFetchRequest) -> ResponseBody {
-    if let Err(error) = group.check_fetch(request.member.as_ref()) {
-        return ResponseBody::OffsetFetch(error, Vec::new());
+impl Shard {
+    /// Where a group goes on, if who asks may know: by what is written if stable positions are asked for, else by what is
+    /// committed.
+    fn positions(&self, request: &OffsetFetchRequest) -> Result<ResponseBody, ErrorCode> {
+        let OffsetFetchRequest { group: id, member, partitions, stable } = request;
+        let group = self.groups.get(id);
+        group.map_or(Ok(()), |group| group.check_fetch(member.as_ref(), *stable))?;
+        if *stable && self.is_unstable(*id, partitions) {
+            return Ok(ResponseBody::OffsetFetch(ErrorCode::UnstableOffsetCommit, Vec::new()));
+        }
+        let find = |id: &PartitionId| {
+            let written = if *stable { self.on_its_way(request.group, *id) } else { None };
+            (*id, written.or_else(|| group?.offsets.get(id)).copied())
+        };
+        Ok(ResponseBody::OffsetFetch(ErrorCode::None, partitions.iter().map(find).collect()))
     }
-    let find = |id: &PartitionId| (*id, group.offsets.get(id).copied());
-    ResponseBody::OffsetFetch(ErrorCode::None, request.partitions.iter().map(find).collect())
+
+    /// The last offset of a group in this partition that is written and not committed.
+    fn on_its_way(&self, id: GroupIx, partition: PartitionId) -> Option<&CommittedOffset> {
+        let offsets = self.pending.values().rev().filter_map(|pending| match pending {
+            Pending::Offsets { group, offsets, .. } if *group == id => Some(offsets),
+            _ => None,
+        });
+        offsets.flatten().find(|offset| offset.partition == partition)
+    }
+
+    /// Whether a transaction may still change one of these positions of a group.
+    fn is_unstable(&self, id: GroupIx, partitions: &[PartitionId]) -> bool {
+        let written = |pending: &Pending| match pending {
+            Pending::TxnOffsets { group, offsets, .. } if *group == id => {
+                offsets.iter().any(|offset| partitions.contains(&offset.partition))
+            }
+            _ => false,
+        };
+        self.unstable.is_unstable(id, partitions) || self.pending.values().any(written)
+    }
 }
 
 /// The answer to a commit of which these offsets were appended, with this result.

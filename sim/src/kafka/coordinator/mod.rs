@@ -2,9 +2,13 @@
 //!
 //! - A group lives in the partition that its name hashes to. Whoever leads that partition reads it (14 until it
 //!   has) and coordinates; anybody else says 16.
-//! - Offsets and new generations are appended with acks=all and answered, and shown, once they are committed; an
-//!   append that fails or takes longer than `offsets_commit_timeout` is answered 15 (16 if the leadership was
-//!   lost), and may still take effect.
+//! - Offsets and new generations are appended at the leader (`CoordinatorPartitionWriter` asks for acks=1, so that too
+//!   few replicas in sync refuse nothing) and answered, and shown, once they are committed; an append that fails or takes
+//!   longer than `offsets_commit_timeout` is answered 15 (16 if the leadership was lost), and may still take effect.
+//! - A heartbeat, a leave or a question for stable positions is decided by what is written. What it has nothing to write
+//!   for is answered once everything written before it is committed ([`Work::Answer`]); an error that is thrown at it
+//!   is answered at once. A question for other positions is decided by what is committed, and answered at once
+//!   (`CoordinatorRuntime`, `GroupCoordinatorService` of Apache Kafka 4.0 and 4.3).
 //! - Every `offsets.retention.check.interval.ms` expired offsets and forgotten groups are put to rest: tombstones in
 //!   the log.
 //! - Groups are numbered work for the broker to do ([`Work`]), so that the coordinator touches no replica.
@@ -34,7 +38,7 @@ use crate::{
     kernel::{ConnId, Mark, Site, mix},
     model::{Note, Output},
 };
-use commits::{commit_answer, commit_answered, committed};
+use commits::{commit_answer, commit_answered};
 use pending::{OnTheWay, Pending};
 use squall_bus::{Acks, Time};
 use std::{
@@ -50,6 +54,8 @@ const MEMBER_BYTES: u32 = 160;
 #[derive(Debug)]
 pub(super) enum Work {
     Reply(ConnId, ResponseBody),
+    /// Answer once everything that is written to this partition now is committed.
+    Answer(u32, ConnId, ResponseBody),
     /// Append to this partition, then say how it went.
     Append(u32, Arc<Batch>, u64),
     Appended(u32, u64, ErrorCode),
@@ -189,19 +195,8 @@ impl Coordinator {
                 }
             }
         }
-        for pending in shard.pending.into_values() {
-            match pending {
-                Pending::TxnOffsets { conn, offsets, .. } => {
-                    self.work.push_back(commit_answer(conn, &offsets, ErrorCode::NotCoordinator));
-                }
-                Pending::Offsets { answer: Some(answer), .. } => {
-                    self.work.push_back(commit_answered(answer, ErrorCode::NotCoordinator));
-                }
-                Pending::Consumer(_, Some((conn, _))) => {
-                    self.work.push_back(heartbeat_refused(conn, ErrorCode::NotCoordinator));
-                }
-                _ => {}
-            }
+        for mut pending in shard.pending.into_values() {
+            self.work.extend(pending.give_up(ErrorCode::NotCoordinator));
         }
     }
 
@@ -245,6 +240,9 @@ impl Coordinator {
         env: &mut Env<'_, '_>,
     ) {
         let (rules, now) = (env.rules, env.ctx.now());
+        if let RequestBody::OffsetFetch(request) = &body {
+            return self.say_positions(partition, conn, request);
+        }
         let Some(shard) = self.shard(partition) else { return };
         let commits = matches!(body, RequestBody::JoinGroup(_)) && shard.commits(id);
         let group = shard.groups.entry(id).or_insert_with(|| Group::new(id));
@@ -261,7 +259,12 @@ impl Coordinator {
             }
             RequestBody::SyncGroup(request) => group.sync(conn, request, now),
             RequestBody::Heartbeat(_, member) => {
-                answer = Some(ResponseBody::Heartbeat(group.heartbeat(&member, now)));
+                let error = group.heartbeat(&member, now);
+                let body = ResponseBody::Heartbeat(error);
+                if !matches!(error, ErrorCode::None | ErrorCode::RebalanceInProgress) {
+                    return self.work.push_back(Work::Reply(conn, body));
+                }
+                answer = Some(body);
                 Vec::new()
             }
             RequestBody::LeaveGroup(_, member, instance) => {
@@ -275,15 +278,6 @@ impl Coordinator {
                     |topic: TopicIx| image.topic(topic).map_or(0, |topic| topic.partitions.len() as u32);
                 group.consumer_heartbeat(conn, &request, &partitions, rules, now)
             }
-            RequestBody::OffsetFetch(request) => {
-                let unstable = request.stable && shard.unstable.is_unstable(id, &request.partitions);
-                answer = Some(if unstable {
-                    ResponseBody::OffsetFetch(ErrorCode::UnstableOffsetCommit, Vec::new())
-                } else {
-                    committed(group, &request)
-                });
-                Vec::new()
-            }
             RequestBody::OffsetCommit(request) => {
                 let allowed = group.check_commit(request.member.as_ref(), rules, now);
                 self.take_commit(partition, conn, request, allowed, env);
@@ -292,9 +286,7 @@ impl Coordinator {
             _ => return,
         };
         self.carry_out(partition, id, effects, env);
-        if let Some(body) = answer {
-            self.work.push_back(Work::Reply(conn, body));
-        }
+        self.work.extend(answer.map(|body| Work::Answer(partition, conn, body)));
         self.arm_group(partition, id, env);
     }
 
@@ -306,14 +298,21 @@ impl Coordinator {
         pending: Pending,
         env: &mut Env<'_, '_>,
     ) {
-        self.tokens += 1;
-        let token = self.tokens;
         let timestamp = env.ctx.wall();
         let batch = Batch { payload, stamp: None, bytes, timestamp, intact: true };
-        if let Some(shard) = self.shard(partition) {
-            shard.pending.push(token, pending);
+        if let Some(token) = self.wait(partition, pending, env) {
             self.work.push_back(Work::Append(partition, Arc::new(batch), token));
         }
+    }
+
+    /// This waits for a commit in this partition, by the token that it gets.
+    fn wait(&mut self, partition: u32, pending: Pending, env: &mut Env<'_, '_>) -> Option<u64> {
+        let until = env.ctx.now() + env.rules.offsets_commit_timeout;
+        self.tokens += 1;
+        let token = self.tokens;
+        self.shard(partition)?.pending.push(token, until, pending);
+        self.arm(until, env);
+        Some(token)
     }
 
     fn carry_out(&mut self, partition: u32, id: GroupIx, effects: Vec<Effect>, env: &mut Env<'_, '_>) {
@@ -328,6 +327,7 @@ impl Coordinator {
         for effect in effects {
             match effect {
                 Effect::Reply(conn, body) => self.work.push_back(Work::Reply(conn, body)),
+                Effect::Answer(conn, body) => self.work.push_back(Work::Answer(partition, conn, body)),
                 Effect::Persist(snapshot) => {
                     let bytes = BATCH_OVERHEAD + MEMBER_BYTES * snapshot.members.len() as u32;
                     let pending = Pending::Generation(id, snapshot.generation);
@@ -368,7 +368,7 @@ impl Coordinator {
                 if !error.is_error() {
                     shard.unstable.wrote(producer, group, &offsets);
                 }
-                self.work.push_back(commit_answer(conn, &offsets, error));
+                self.work.extend(conn.map(|conn| commit_answer(conn, &offsets, error)));
             }
             Pending::Consumer(record, answer) => {
                 let id = record.group;
@@ -388,6 +388,9 @@ impl Coordinator {
                 self.arm_group(partition, id, env);
             }
             Pending::Tombstone => {}
+            Pending::Answer(answer) => {
+                self.work.extend(answer.map(|(conn, body)| Work::Reply(conn, body)));
+            }
             Pending::Generation(id, generation) => {
                 let Some(group) = shard.groups.get_mut(&id) else { return };
                 let effects = group.persisted(generation, error, rules, now);
@@ -448,10 +451,21 @@ impl Broker {
                     self.answer(conn, correlation, body, env);
                 }
             }
+            Work::Answer(partition, conn, body) => {
+                let id = offsets_partition(partition);
+                let end = self.replica(id).map_or(0, |replica| replica.log.end());
+                if self.replica(id).is_none_or(|replica| replica.high_watermark >= end) {
+                    return self.coordinate(Work::Reply(conn, body), env);
+                }
+                let pending = Pending::Answer(Some((conn, body)));
+                if let Some(token) = self.coordinator.wait(partition, pending, env) {
+                    self.wait_for(id, end, super::replica::Waiter::Coordinator(token));
+                }
+            }
             Work::Append(partition, batch, token) => {
                 let id = offsets_partition(partition);
                 let waiter = super::replica::Waiter::Coordinator(token);
-                match self.append_as_leader(id, batch, Acks::All, env) {
+                match self.append_as_leader(id, batch, Acks::One, env) {
                     Ok((_, end)) if self.wait_for(id, end, waiter) => {}
                     Ok(_) => self.coordinator.appended(partition, token, ErrorCode::None),
                     Err(error) => self.coordinator.appended(partition, token, error),

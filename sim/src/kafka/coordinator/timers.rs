@@ -1,12 +1,11 @@
-//! When the coordinator wakes: for what is due in a group, a commit whose time is up, a log that is read, or offsets
-//! that expire. One timer serves all of them.
+//! When the coordinator wakes: for what is due in a group, somebody who has waited long enough, a log that is read, or
+//! offsets that expire. One timer serves all of them.
 
-use super::{Coordinator, Pending, Work, commits::commit_answered};
+use super::{Coordinator, Work};
 use crate::{
     kafka::{
         Timer,
         broker::{BrokerTimer, Env},
-        error::ErrorCode,
         group::Group,
         protocol::GroupIx,
     },
@@ -41,12 +40,8 @@ impl Coordinator {
         for partition in 0..self.shards.len() as u32 {
             self.due_in(partition, env);
             let Some(shard) = self.shard(partition) else { continue };
-            let commits = shard.pending.values().filter_map(|pending| match pending {
-                Pending::Offsets { answer: Some(_), until, .. } => Some(*until),
-                _ => None,
-            });
-            let soonest =
-                shard.groups.values().filter_map(Group::due_at).chain(commits).chain(shard.loading).min();
+            let waits = shard.pending.due_at().into_iter().chain(shard.loading);
+            let soonest = shard.groups.values().filter_map(Group::due_at).chain(waits).min();
             next = next.into_iter().chain(soonest).min();
         }
         if let Some(next) = next {
@@ -63,15 +58,7 @@ impl Coordinator {
             }
             return;
         }
-        let mut late = Vec::new();
-        for pending in shard.pending.values_mut() {
-            if let Pending::Offsets { answer, until, .. } = pending
-                && *until <= now
-                && let Some(answer) = answer.take()
-            {
-                late.push(commit_answered(answer, ErrorCode::CoordinatorNotAvailable));
-            }
-        }
+        let late = shard.pending.late(now);
         let mut effects = Vec::new();
         for (id, group) in &mut shard.groups {
             if group.due_at().is_some_and(|due| due <= now) {

@@ -59,7 +59,7 @@ impl Coordinator {
         }
         let bytes = BATCH_OVERHEAD + OFFSET_BYTES * offsets.len() as u32;
         let payload = Payload::TxnOffsets(producer, group, offsets.clone());
-        let pending = Pending::TxnOffsets { conn, producer, group, offsets };
+        let pending = Pending::TxnOffsets { conn: Some(conn), producer, group, offsets };
         self.append(partition, payload, bytes, pending, env);
     }
 

@@ -115,6 +115,8 @@ impl Member {
 pub(super) enum Effect {
     /// Answer.
     Reply(ConnId, ResponseBody),
+    /// Answer once everything that is written now is committed.
+    Answer(ConnId, ResponseBody),
     /// Keep the group as it is in its log, then tell it.
     Persist(Arc<GroupSnapshot>),
     /// Keep the group of the consumer protocol as it is in its log, then answer.
@@ -378,9 +380,11 @@ impl Group {
         let id = self.id;
         let group = self.consumer.get_or_insert_with(|| Box::new(ConsumerGroup::new(id)));
         let before = group.record.clone();
-        let body = ResponseBody::ConsumerGroupHeartbeat(group.heartbeat(request, partitions, rules, now));
+        let response = group.heartbeat(request, partitions, rules, now);
+        let refused = response.error.is_error();
+        let body = ResponseBody::ConsumerGroupHeartbeat(response);
         if group.record == before {
-            return vec![Effect::Reply(conn, body)];
+            return vec![if refused { Effect::Reply(conn, body) } else { Effect::Answer(conn, body) }];
         }
         let mut effects = Vec::new();
         if group.record.epoch != before.epoch {

@@ -110,10 +110,16 @@ impl Group {
         Ok(())
     }
 
-    /// Whether this member may be told where the group goes on; the consumer protocol asks that, the classic does not.
-    pub(in crate::kafka) fn check_fetch(&self, member: Option<&MemberEpoch>) -> Result<(), ErrorCode> {
+    /// Whether this member may be told where the group goes on; the consumer protocol asks that, the classic does not. By
+    /// what is `written`, or by what is committed.
+    pub(in crate::kafka) fn check_fetch(
+        &self,
+        member: Option<&MemberEpoch>,
+        written: bool,
+    ) -> Result<(), ErrorCode> {
         match &self.consumer {
-            Some(group) if member.is_some() => group.check_member(member),
+            Some(group) if member.is_some() && written => group.check_member(member),
+            Some(group) if member.is_some() => group.kept().check_member(member),
             _ => Ok(()),
         }
     }

@@ -518,6 +518,32 @@ fn a1_the_run_is_told_of_a_new_leader_and_of_who_is_in_sync() {
     assert!(notes.contains(&Note::Insync { unit, nodes: rest }), "{notes:?}");
 }
 
+/// One that was cut off believes to be the controller until it has heard nothing for long enough; that it does so is no
+/// news.
+#[test]
+fn a5_a_controller_is_noted_once_while_another_believes_to_be_it() {
+    let mut lab = Lab::new(6);
+    lab.run(secs(3));
+    let old = lab.controller();
+    lab.world.take_outputs().for_each(drop);
+    for other in (0..3).map(NodeId).filter(|node| *node != old) {
+        lab.world.cut(old, other);
+        lab.world.cut(other, old);
+    }
+    let active = |lab: &Lab| lab.kafka().servers.iter().filter(|server| server.voter.is_active()).count();
+    let mut both = 0;
+    for _ in 0..2_000 {
+        lab.run(millis(10));
+        both += u32::from(active(&lab) > 1);
+    }
+    assert!(both > 0, "there are two for a while");
+    let outputs = lab.world.take_outputs();
+    let noted: Vec<u32> = outputs
+        .filter_map(|it| if let Output::Note(Note::Controller { node }) = it { Some(node) } else { None })
+        .collect();
+    assert_eq!(noted, [lab.controller().0 + 1]);
+}
+
 /// Of five voters two elect nobody, however long they hear nothing.
 #[test]
 fn a5_a_minority_of_voters_elects_no_leader() {

@@ -105,6 +105,26 @@ fn b11_a_segment_stays_for_its_youngest_record() {
     assert_eq!(bench.earliest(), 3, "offsets 3 and 4 are as old as the others, 5 keeps them");
 }
 
+/// A follower looks for old segments by its own time, and its next fetch says where its log begins now
+/// (`LocalLeaderEndPoint.buildFetch`), though nothing else is new.
+#[test]
+fn b11_a_leader_hears_where_a_followers_log_begins_with_its_next_fetch() {
+    let mut bench = Bench::new(&[("internal.segment.bytes", "250"), ("retention.ms", "60000")]);
+    let (id, leader) = (bench.id, bench.leader);
+    let follower = (0..3).map(NodeId).find(|node| *node != leader).expect("three brokers");
+    bench.write(6);
+    bench.lab.run(secs(100));
+    // Its next look is at 30 s of its process's time, the leader's at 330 s of its own.
+    bench.lab.world.kill(follower);
+    bench.lab.world.start(follower);
+    bench.lab.run(secs(60));
+    let starts = bench.starts();
+    assert!(starts[follower.index()] > starts[leader.index()], "{starts:?}");
+    let leading = bench.lab.replica(leader, id).leading().expect("it leads");
+    let known = leading.followers.iter().find(|known| known.node == follower).expect("it follows");
+    assert_eq!(known.start, starts[follower.index()]);
+}
+
 #[test]
 fn b11_retention_bytes_leave_no_less_than_the_limit() {
     let mut bench = Bench::new(&[("internal.segment.bytes", "250"), ("retention.bytes", "400")]);

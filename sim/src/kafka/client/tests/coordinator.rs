@@ -49,6 +49,8 @@ pub(super) struct Coordinator {
     pub(super) refuse_commits: Option<(u32, ErrorCode)>,
     /// JoinGroups seen.
     pub(super) joins: u32,
+    /// When heartbeats came.
+    pub(super) beats: Vec<Time>,
 }
 
 impl Coordinator {
@@ -66,6 +68,7 @@ impl Coordinator {
             RequestBody::JoinGroup(request) => self.join(conn, number, request, now),
             RequestBody::SyncGroup(request) => self.sync(conn, number, request),
             RequestBody::Heartbeat(_, who) => {
+                self.beats.push(now);
                 let error = self.check(&who);
                 if let Some(member) = self.member(who.id) {
                     member.seen = now;

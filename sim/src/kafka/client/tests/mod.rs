@@ -2,8 +2,10 @@
 //! Outcomes and times are those measured on a real Kafka 4.3.0 with librdkafka 2.12.1 and the Java client 4.3.0.
 
 mod adding;
+mod beats;
 mod brokers;
 mod closing;
+mod connecting;
 mod consuming;
 mod coordinator;
 mod defaults;
@@ -12,6 +14,7 @@ mod idempotence;
 mod late_answers;
 mod lost_responses;
 mod membership;
+mod moves;
 mod positions;
 mod rebalances;
 mod searches;

@@ -91,6 +91,20 @@ pub struct ConsumerGroupRecord {
     pub members: BTreeMap<MemberId, ConsumerMember>,
 }
 
+impl ConsumerGroupRecord {
+    /// Whether this is a member of this epoch, by this record of the group.
+    pub(in crate::kafka) fn check_member(&self, member: Option<&MemberEpoch>) -> Result<(), ErrorCode> {
+        let Some(who) = member else {
+            return if self.members.is_empty() { Ok(()) } else { Err(ErrorCode::UnknownMemberId) };
+        };
+        match self.members.get(&who.id) {
+            None => Err(ErrorCode::UnknownMemberId),
+            Some(member) if member.epoch != who.epoch => Err(ErrorCode::StaleMemberEpoch),
+            Some(_) => Ok(()),
+        }
+    }
+}
+
 /// What a member's time is up for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
@@ -184,14 +198,7 @@ impl ConsumerGroup {
 
     /// Whether this is a member of this epoch: 25 for a stranger, 113 for another epoch.
     pub(in crate::kafka) fn check_member(&self, member: Option<&MemberEpoch>) -> Result<(), ErrorCode> {
-        let Some(who) = member else {
-            return if self.has_members() { Err(ErrorCode::UnknownMemberId) } else { Ok(()) };
-        };
-        match self.record.members.get(&who.id) {
-            None => Err(ErrorCode::UnknownMemberId),
-            Some(member) if member.epoch != who.epoch => Err(ErrorCode::StaleMemberEpoch),
-            Some(_) => Ok(()),
-        }
+        self.record.check_member(member)
     }
 
     // Time.

@@ -8,6 +8,7 @@ mod protocols;
 mod refused;
 mod rest;
 mod statics;
+mod waiting;
 
 use super::*;
 use crate::kafka::protocol::{
@@ -340,7 +341,9 @@ fn e7_a_coordinator_that_cannot_commit_says_so() {
     let error = groups.commit(member.probe, Some((member.id, generation)), 5);
     assert_eq!(error, ErrorCode::CoordinatorNotAvailable);
     assert_between(groups.lab.now().since(begin), 5_000, 5_010);
-    assert_eq!(groups.committed(member.probe), Ok(None), "it is not shown before it is committed");
+    let asked = groups.ask_committed(member.probe, None, false);
+    groups.lab.run(millis(10));
+    assert_eq!(groups.found(asked), Some(Ok(None)), "it is not shown before it is committed");
 }
 
 #[test]
