@@ -60,7 +60,8 @@ impl Pending {
             Self::Offsets { answer, .. } => answer.is_some(),
             Self::TxnOffsets { conn, .. } => conn.is_some(),
             Self::Consumer(_, answer) | Self::Answer(answer) => answer.is_some(),
-            Self::Generation(..) | Self::Tombstone => false,
+            Self::Generation(..) => true,
+            Self::Tombstone => false,
         }
     }
 
@@ -121,9 +122,13 @@ impl OnTheWay {
         awaited.map(|(_, until, _)| *until).min()
     }
 
-    /// The answers to those whose time is up.
-    pub(super) fn late(&mut self, now: Time) -> Vec<Work> {
+    /// What is to be done for those whose time is up. A generation's members all wait for it: it has failed.
+    pub(super) fn late(&mut self, partition: u32, now: Time) -> Vec<Work> {
         let late = self.0.iter_mut().filter(|(_, until, _)| *until <= now);
-        late.filter_map(|(.., pending)| pending.give_up(ErrorCode::CoordinatorNotAvailable)).collect()
+        let done = late.filter_map(|(token, _, pending)| match pending {
+            Pending::Generation(..) => Some(Work::Appended(partition, *token, ErrorCode::RequestTimedOut)),
+            pending => pending.give_up(ErrorCode::CoordinatorNotAvailable),
+        });
+        done.collect()
     }
 }

@@ -58,7 +58,7 @@ impl Coordinator {
             }
             return;
         }
-        let late = shard.pending.late(now);
+        let late = shard.pending.late(partition, now);
         let mut effects = Vec::new();
         for (id, group) in &mut shard.groups {
             if group.due_at().is_some_and(|due| due <= now) {

@@ -186,6 +186,28 @@ fn e6_a_join_that_cannot_be_committed_is_told_so_after_5_s() {
     assert_eq!(groups.told(beat).map(|told| (told.error, told.epoch)), Some((ErrorCode::None, 1)));
 }
 
+/// Whoever waits for a generation that cannot be committed is told so, and the group begins the next round.
+#[test]
+fn e1_a_generation_that_cannot_be_committed_is_given_up_after_5_s() {
+    let mut groups = Groups::new(68);
+    groups.session = secs(45);
+    let (member, joining) = groups.begin_join();
+    let generation = groups.joined(joining).generation;
+    groups.lab.run(secs(1));
+    groups.pause_followers();
+    let begin = groups.lab.now();
+    let asked = groups.sync(member, generation, vec![(member.id, vec![groups.topic])]);
+    groups.lab.run(secs(6));
+    let (at, body) = groups.lab.answer(asked).expect("its time is up");
+    assert_between(at.since(begin), 5_000, 5_010);
+    assert!(matches!(body, ResponseBody::SyncGroup(ErrorCode::CoordinatorNotAvailable, _)), "{body:?}");
+    groups.resume_followers();
+    groups.lab.run(secs(1));
+    assert_eq!(groups.heartbeat(member, generation), ErrorCode::RebalanceInProgress);
+    let asked = groups.ask_join(member.probe, Some(member.id));
+    assert_eq!(groups.joined(asked).generation, generation + 1);
+}
+
 /// Stable positions are the latest, told once they are committed; others are what is committed now.
 #[test]
 fn e7_stable_positions_are_the_latest_and_others_the_committed_ones() {
