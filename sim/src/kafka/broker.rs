@@ -31,6 +31,7 @@ use super::{
     voter::Voter,
 };
 use crate::kernel::{ConnId, Ctx, Digest, FileId, Mark, NodeId};
+use smallvec::SmallVec;
 use squall_bus::Time;
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -105,6 +106,9 @@ pub(super) struct Env<'a, 'k> {
     pub(super) ctx: &'a mut Ctx<'k, Kafka>,
 }
 
+/// Partitions with a high watermark that a follower was not told: seldom many at a time.
+pub(super) type Untold = SmallVec<[PartitionId; 8]>;
+
 /// A broker's data plane. Replicas' logs and checkpoints survive the process.
 #[derive(Debug)]
 pub(super) struct Broker {
@@ -121,7 +125,7 @@ pub(super) struct Broker {
     /// Replicas that grew during this event, and by what.
     pub(super) grown: Vec<(PartitionId, Growth)>,
     /// Which partitions have a high watermark that a follower was not told, by node.
-    pub(super) untold: Vec<Vec<PartitionId>>,
+    pub(super) untold: Vec<Untold>,
     /// Of which partitions of a Fetch there may be something to say; kept for its memory.
     pub(super) open: Vec<FetchPartition>,
     /// Lulls that this event proposes.
@@ -155,7 +159,7 @@ impl Broker {
             coordinator: Coordinator::default(),
             txns: TxnCoordinator::default(),
             grown: Vec::new(),
-            untold: vec![Vec::new(); servers as usize],
+            untold: vec![Untold::new(); servers as usize],
             open: Vec::new(),
             lulls: Vec::new(),
             roused: false,
@@ -183,7 +187,7 @@ impl Broker {
         self.coordinator = Coordinator::default();
         self.txns = TxnCoordinator::default();
         self.grown.clear();
-        self.untold.iter_mut().for_each(Vec::clear);
+        self.untold.iter_mut().for_each(Untold::clear);
         self.lulls.clear();
         self.ready.clear();
         self.purgatory_at = None;
@@ -558,21 +562,5 @@ impl Broker {
         }
         self.propose(env);
         self.fetch_from_all(env);
-    }
-
-    fn answer_watchers(&mut self, id: PartitionId, growth: Growth, env: &mut Env<'_, '_>) {
-        let longer = growth == Growth::End || self.grown.contains(&(id, Growth::End));
-        let Some(replica) = self.replica_mut(id) else { return };
-        if replica.watchers.is_empty() {
-            return;
-        }
-        let mut watchers = std::mem::take(&mut replica.watchers);
-        watchers.retain(|watcher| {
-            // A follower has what lies below a new high watermark, and hears of that with the next records.
-            watcher.follows && !longer || self.answer_grown_fetch(watcher.conn, id, env)
-        });
-        if let Some(replica) = self.replica_mut(id) {
-            replica.watchers = watchers;
-        }
     }
 }

@@ -2,6 +2,9 @@
 
 use super::protocol::{PartitionId, TopicIx};
 
+/// A topic that is begun has room for so many partitions.
+const FIRST_ROOM: usize = 10;
+
 /// A map from partitions, which are dense numbers within dense numbers.
 #[derive(Clone, Debug)]
 pub(super) struct ByPartition<T>(Vec<Vec<Option<T>>>);
@@ -24,16 +27,23 @@ impl<T> ByPartition<T> {
     }
 
     /// The place of this partition, with something in it or not.
+    #[inline]
     pub(super) fn place(&mut self, id: PartitionId) -> &mut Option<T> {
         let (topic, partition) = (id.topic.0 as usize, id.partition as usize);
+        if self.0.get(topic).is_none_or(|partitions| partition >= partitions.len()) {
+            self.make_room(topic, partition);
+        }
+        &mut self.0[topic][partition]
+    }
+
+    #[inline(never)]
+    fn make_room(&mut self, topic: usize, partition: usize) {
         if topic >= self.0.len() {
             self.0.resize_with(topic + 1, Vec::new);
         }
         let partitions = &mut self.0[topic];
-        if partition >= partitions.len() {
-            partitions.resize_with(partition + 1, || None);
-        }
-        &mut partitions[partition]
+        let room = if partitions.is_empty() { FIRST_ROOM } else { 2 * partitions.len() };
+        partitions.resize_with(room.max(partition + 1), || None);
     }
 
     /// Takes out what there is for this partition.

@@ -49,6 +49,9 @@ pub(super) struct Conn {
     pub(super) known_ids: Option<KnownIds>,
 }
 
+/// A broker that was just begun has room for so many connections of its cluster.
+const FIRST_ROOM: usize = 32;
+
 /// All open connections of a broker.
 #[derive(Debug, Default)]
 pub(super) struct Conns {
@@ -71,6 +74,10 @@ impl Conns {
     pub(super) fn insert(&mut self, conn: ConnId) {
         let place = conn.0 as usize;
         if place >= self.places.len() {
+            if self.places.capacity() == 0 {
+                self.places.reserve_exact(FIRST_ROOM);
+                self.open.reserve_exact(FIRST_ROOM);
+            }
             self.places.resize_with(place + 1, || None);
         }
         self.places[place] = Some(Box::default());

@@ -302,17 +302,17 @@ impl Controller {
 
 /// A new topic's partitions: every active replica is in sync, the first of them leads.
 pub(super) fn new_partitions(
-    placed: &[Vec<NodeId>],
+    placed: &[Arc<[NodeId]>],
     active: impl Fn(NodeId) -> bool,
 ) -> Arc<[PartitionImage]> {
-    let partition = |replicas: &Vec<NodeId>| {
-        let insync: Vec<NodeId> = replicas.iter().copied().filter(|node| active(*node)).collect();
+    let partition = |replicas: &Arc<[NodeId]>| {
+        let insync = || replicas.iter().copied().filter(|node| active(*node));
         PartitionImage {
-            replicas: replicas[..].into(),
-            isr: NodeSet::of(&insync),
+            replicas: Arc::clone(replicas),
+            isr: insync().fold(NodeSet::EMPTY, NodeSet::with),
             elr: NodeSet::EMPTY,
             last_known_leader: None,
-            leader: insync.first().copied(),
+            leader: insync().next(),
             leader_epoch: 0,
             partition_epoch: 0,
             recovering: false,

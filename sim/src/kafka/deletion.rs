@@ -67,17 +67,25 @@ impl Broker {
     }
 }
 
+/// Whether all topic ids that a Fetch names are known to be right, as its connection named the same last.
+#[inline]
+pub(super) fn knows_ids(known: &Conn, request: &FetchRequest, image: &Image) -> bool {
+    let same = |ids: &Arc<_>| {
+        known.known_ids.as_ref().is_some_and(|known| known.end == image.end && Arc::ptr_eq(&known.ids, ids))
+    };
+    request.topic_ids.as_ref().is_none_or(same)
+}
+
 /// The answer to a Fetch that names a topic by an id that is not the topic's here; `None` if all are.
 pub(super) fn unknown_ids(
     known: &mut Conn,
     request: &FetchRequest,
     image: &Image,
 ) -> Option<Vec<FetchedPartition>> {
-    let ids = request.topic_ids.as_ref()?;
-    let same = |known: &KnownIds| known.end == image.end && Arc::ptr_eq(&known.ids, ids);
-    if known.known_ids.as_ref().is_some_and(same) {
+    if knows_ids(known, request, image) {
         return None;
     }
+    let ids = request.topic_ids.as_ref()?;
     if ids.iter().all(|(topic, id)| image.topic(*topic).is_some_and(|image| image.id == *id)) {
         known.known_ids = Some(KnownIds { ids: Arc::clone(ids), end: image.end, watched: false });
         return None;

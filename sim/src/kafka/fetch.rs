@@ -6,15 +6,19 @@
 //! - A follower's fetch offset is its log end: it moves the leader's view, the ISR and the high watermark first.
 //! - Where the reader's last epoch ends earlier here than at the reader, the answer says so and nothing else.
 
+mod growth;
+
 use super::{
     Kafka, answers,
-    broker::{Broker, Env},
+    broker::{Broker, Env, Untold},
+    by_partition::ByPartition,
     conns::{Busy, Conn},
     deletion::unknown_ids,
     error::ErrorCode,
     lull::{Asked, Lull, Proposal},
     protocol::{Entry, FetchPartition, FetchRequest, FetchedPartition, Few, PartitionId, ResponseBody},
     replica::{Replica, Watcher},
+    rules::{ReplicaSelector, Rules},
     txn::partition::Aborted,
 };
 use crate::kernel::{ConnId, Ctx, NodeId};
@@ -163,59 +167,28 @@ impl Broker {
         }
     }
 
-    /// A replica grew: answers a Fetch that waits for it, if that is enough to say. Whether the connection goes on
-    /// watching the replica.
-    pub(super) fn answer_grown_fetch(
-        &mut self,
-        conn: ConnId,
-        id: PartitionId,
-        env: &mut Env<'_, '_>,
-    ) -> bool {
-        let Some(known) = self.conns.get(conn) else { return false };
-        let Busy::Fetch(ParkedFetch { request, .. }) = &known.busy else { return true };
-        let follower = request.replica.map(|(node, _)| node);
-        let Some(at) = request.partitions.iter().find(|at| at.id == id) else { return false };
-        if self.has_more(at, request, env) {
-            let mut open = std::mem::take(&mut self.open);
-            if let Some(node) = follower {
-                self.follower_awaits(node, at, &request.partitions, &mut open);
-            }
-            let among = follower.map(|_| &open[..]);
-            self.answer_fetch(conn, among, Occasion::More, env);
-            open.clear();
-            self.open = open;
-        }
-        true
-    }
-
-    /// The partitions of a follower's waiting Fetch of which there is something to say, now that this one grew: those
-    /// that grew in the same event, and those with a high watermark that it was not told. Nothing could be said of the
-    /// others before.
-    fn follower_awaits(
-        &self,
-        node: NodeId,
-        grown: &FetchPartition,
-        partitions: &[FetchPartition],
-        open: &mut Vec<FetchPartition>,
-    ) {
-        open.push(*grown);
-        let also_grown = self.grown.iter().map(|(id, _)| id);
-        let others = also_grown.chain(&self.untold[node.index()]).filter(|id| **id != grown.id);
-        open.extend(others.filter_map(|id| partitions.iter().find(|at| at.id == *id)));
-        if open.len() > 1 {
-            open.sort_unstable_by_key(|at| at.id);
-            open.dedup_by_key(|at| at.id);
-        }
-    }
-
     /// Whether there is more to say of a partition than its high watermark.
+    #[inline]
     fn has_more(&self, at: &FetchPartition, request: &FetchRequest, env: &Env<'_, '_>) -> bool {
+        match self.plainly_read(at, env.rules) {
+            Some(replica) => at.offset < limit(replica, request, env.rules),
+            None => self.has_more_to_say(at, request, env),
+        }
+    }
+
+    /// The replica that this is read from, if that is all: it leads, as its reader knows, agrees with it and has the
+    /// offset. So it mostly is.
+    #[inline]
+    fn plainly_read(&self, at: &FetchPartition, rules: &Rules) -> Option<&Replica> {
+        let replica = self.replica(at.id)?;
+        (rules.replica_selector == ReplicaSelector::Leader && replica.agrees_with(at)).then_some(replica)
+    }
+
+    #[inline(never)]
+    fn has_more_to_say(&self, at: &FetchPartition, request: &FetchRequest, env: &Env<'_, '_>) -> bool {
         let Ok(replica) = self.check_reader(at, request, env.rules) else { return true };
-        let end = replica.log.end();
-        let limit =
-            if request.replica.is_some() { end } else { replica.readable(request.isolation, env.rules) };
-        at.offset < limit
-            || !(replica.log.start()..=end).contains(&at.offset)
+        at.offset < limit(replica, request, env.rules)
+            || !replica.has_offset(at.offset)
             || replica.divergence(at).is_some()
             || self.preferred(at, request, env).is_some()
     }
@@ -368,29 +341,9 @@ impl Broker {
             return None;
         }
         if let Some((node, _)) = request.replica {
-            self.told(node, &said);
+            told(&mut self.replicas, &mut self.untold[node.index()], node, &said);
         }
         Some(said)
-    }
-
-    /// A follower hears these high watermarks.
-    fn told(&mut self, node: NodeId, said: &[FetchedPartition]) {
-        for fetched in said {
-            if let Some(leading) = self.replica_mut(fetched.id).and_then(Replica::leading_mut)
-                && let Some(follower) = leading.followers.iter_mut().find(|follower| follower.node == node)
-            {
-                follower.told = (!fetched.error.is_error()).then_some(fetched.high_watermark);
-                follower.told_start = fetched.log_start;
-            }
-        }
-        let mut untold = std::mem::take(&mut self.untold[node.index()]);
-        for fetched in said.iter().filter(|fetched| fetched.error.is_error()) {
-            if !untold.contains(&fetched.id) {
-                untold.push(fetched.id);
-            }
-        }
-        untold.retain(|id| self.replica(*id).is_some_and(|replica| replica.has_news_for(node)));
-        self.untold[node.index()] = untold;
     }
 
     /// A replica that leads has another high watermark: its followers are to be told.
@@ -414,38 +367,93 @@ impl Broker {
         env: &Env<'_, '_>,
         said: &mut Vec<FetchedPartition>,
     ) {
+        if let Some(replica) = self.plainly_read(at, env.rules) {
+            return read(replica, at, request, max_bytes, first, env.rules, said);
+        }
         let preferred = self.preferred(at, request, env);
         let replica = match self.check_reader(at, request, env.rules) {
             Ok(replica) => replica,
             Err(error) => return said.push(refused(at.id, error, env)),
         };
         let diverging = replica.divergence(at);
-        let (start, end) = (replica.log.start(), replica.log.end());
-        let follower = request.replica.map(|(node, _)| node);
-        let limit = if follower.is_some() { end } else { replica.readable(request.isolation, env.rules) };
-        let in_range = (start..=end).contains(&at.offset);
-        let news = follower.is_some_and(|node| replica.has_news_for(node));
         let elsewhere = diverging.is_some() || preferred.is_some();
-        let reads = !elsewhere && in_range && at.offset < limit && (first || max_bytes > 0);
-        let entries =
-            if reads { replica.log.read(at.offset, limit, at.max_bytes.min(max_bytes)) } else { &[] };
-        if !elsewhere && in_range && !news && entries.is_empty() {
-            return;
+        let in_range = replica.has_offset(at.offset);
+        if !elsewhere && in_range {
+            return read(replica, at, request, max_bytes, first, env.rules, said);
         }
-        let error = if elsewhere || in_range { ErrorCode::None } else { ErrorCode::OffsetOutOfRange };
-        let transactions = follower.is_none() && request.isolation == Isolation::ReadCommitted;
+        let error = if elsewhere { ErrorCode::None } else { ErrorCode::OffsetOutOfRange };
         said.push(FetchedPartition {
-            id: at.id,
-            error,
             high_watermark: replica.high_watermark,
-            log_start: start,
-            aborted: if transactions { aborted(replica, at.offset, entries) } else { Vec::new() },
-            entries: Few::from(entries),
+            log_start: replica.log.start(),
             diverging,
-            leader: None,
             preferred,
+            ..FetchedPartition::refused(at.id, error)
         });
     }
+}
+
+/// Below which offset this is read.
+#[inline]
+fn limit(replica: &Replica, request: &FetchRequest, rules: &Rules) -> u64 {
+    match request.replica {
+        Some(_) => replica.log.end(),
+        None => replica.readable(request.isolation, rules),
+    }
+}
+
+/// Reads one partition; nothing is said of one without records or news.
+#[inline]
+fn read(
+    replica: &Replica,
+    at: &FetchPartition,
+    request: &FetchRequest,
+    max_bytes: u32,
+    first: bool,
+    rules: &Rules,
+    said: &mut Vec<FetchedPartition>,
+) {
+    let limit = limit(replica, request, rules);
+    let reads = at.offset < limit && (first || max_bytes > 0);
+    let entries = if reads { replica.log.read(at.offset, limit, at.max_bytes.min(max_bytes)) } else { &[] };
+    if entries.is_empty() && !request.replica.is_some_and(|(node, _)| replica.has_news_for(node)) {
+        return;
+    }
+    let transactions = request.replica.is_none() && request.isolation == Isolation::ReadCommitted;
+    said.push(FetchedPartition {
+        id: at.id,
+        error: ErrorCode::None,
+        high_watermark: replica.high_watermark,
+        log_start: replica.log.start(),
+        aborted: if transactions { aborted(replica, at.offset, entries) } else { Vec::new() },
+        entries: match entries {
+            [one] => Few::from_buf([one.clone()]),
+            entries => Few::from(entries),
+        },
+        diverging: None,
+        leader: None,
+        preferred: None,
+    });
+}
+
+/// A follower hears these high watermarks. `untold`: what it was not told of before.
+fn told(
+    replicas: &mut ByPartition<Box<Replica>>,
+    untold: &mut Untold,
+    node: NodeId,
+    said: &[FetchedPartition],
+) {
+    for fetched in said {
+        if let Some(leading) = replicas.get_mut(fetched.id).and_then(|replica| replica.leading_mut())
+            && let Some(follower) = leading.followers.iter_mut().find(|follower| follower.node == node)
+        {
+            follower.told = (!fetched.error.is_error()).then_some(fetched.high_watermark);
+            follower.told_start = fetched.log_start;
+        }
+        if fetched.error.is_error() && !untold.contains(&fetched.id) {
+            untold.push(fetched.id);
+        }
+    }
+    untold.retain(|id| replicas.get(*id).is_some_and(|replica| replica.has_news_for(node)));
 }
 
 /// The aborted transactions that reach into what is read.

@@ -19,6 +19,9 @@ use crate::kernel::{Mark, NodeId};
 use squall_bus::{Isolation, Time};
 use std::sync::Arc;
 
+/// A fetcher that is begun has room for so many partitions.
+const FIRST_ROOM: usize = 8;
+
 /// What follows one leader.
 #[derive(Debug)]
 pub(super) struct Fetcher {
@@ -61,6 +64,10 @@ impl Fetcher {
     }
 
     fn remove(&mut self, id: PartitionId) {
+        // A new partition is mostly behind all that are known.
+        if self.resting.is_empty() && self.partitions.last().is_none_or(|last| last.id < id) {
+            return;
+        }
         self.resting.retain(|(_, resting)| *resting != id);
         if let Ok(place) = self.partitions.binary_search_by_key(&id, |at| at.id) {
             Arc::make_mut(&mut self.partitions).remove(place);
@@ -108,15 +115,26 @@ impl Fetcher {
         }
     }
 
-    fn put(&mut self, at: FetchPartition) {
-        match self.partitions.binary_search_by_key(&at.id, |at| at.id) {
+    /// Reads on from here; returns at which place that is. It is looked for at `near` first.
+    fn put(&mut self, at: FetchPartition, near: usize) -> usize {
+        let found = match (self.partitions.get(near), self.partitions.last()) {
+            (Some(known), _) if known.id == at.id => Ok(near),
+            (_, Some(last)) if last.id < at.id => Err(self.partitions.len()),
+            _ => self.partitions.binary_search_by_key(&at.id, |at| at.id),
+        };
+        match found {
             Ok(place) if self.partitions[place] == at => {}
             Ok(place) => Arc::make_mut(&mut self.partitions)[place] = at,
             Err(place) => {
-                Arc::make_mut(&mut self.partitions).insert(place, at);
+                let partitions = Arc::make_mut(&mut self.partitions);
+                if partitions.capacity() == 0 {
+                    partitions.reserve_exact(FIRST_ROOM);
+                }
+                partitions.insert(place, at);
                 self.topic_ids = None;
             }
         }
+        found.unwrap_or_else(|place| place)
     }
 }
 
@@ -167,7 +185,7 @@ impl Broker {
 
     /// This replica is fetched from its leader, from here on.
     fn go_on_fetching(&mut self, leader: NodeId, at: FetchPartition) {
-        self.fetchers[leader.index()].put(at);
+        self.fetchers[leader.index()].put(at, 0);
         self.unasked = true;
     }
 
@@ -296,13 +314,13 @@ impl Broker {
         if rolled {
             self.log_rolled(id, env);
         }
-        let Some(replica) = self.replica(id) else { return };
+        let Some(replica) = self.replicas.get_mut(id) else { return };
         let at = place(replica, env.rules.replica_fetch_max_bytes, env.rules.truncate);
+        replica.fetched_at = self.fetchers[leader.index()].put(at, replica.fetched_at);
         if replica.high_watermark > high_watermark && !replica.watchers.is_empty() {
             // A consumer reads here.
             self.grown.push((id, Growth::HighWatermark));
         }
-        self.fetchers[leader.index()].put(at);
     }
 
     /// A partition rests after an error.

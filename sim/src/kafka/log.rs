@@ -11,6 +11,7 @@ use super::{
     protocol::Entry,
     segments::{Segment, SegmentLimits, Segments},
 };
+use smallvec::SmallVec;
 
 /// A log that is begun has room for so many batches.
 const FIRST_ROOM: usize = 32;
@@ -24,7 +25,7 @@ pub(super) struct Log {
     /// The length of the file up to the first entry: what was deleted before it.
     file_start: u64,
     /// (epoch, first offset), rising in both.
-    epochs: Vec<(u32, u64)>,
+    epochs: SmallVec<[(u32, u64); 2]>,
     segments: Segments,
     start: u64,
     end: u64,

@@ -130,8 +130,8 @@ pub struct TopicImage {
     pub id: TopicId,
     /// What it is like.
     pub settings: Arc<TopicSettings>,
-    /// Its partitions, by number.
-    pub partitions: Vec<PartitionImage>,
+    /// Its partitions, by number: shared by all who know them as they are.
+    pub partitions: Arc<[PartitionImage]>,
 }
 
 /// What the metadata log up to some offset says.
@@ -232,14 +232,14 @@ impl Image {
                 self.topics[index] = Some(TopicImage {
                     id: *id,
                     settings: Arc::clone(settings),
-                    partitions: partitions.to_vec(),
+                    partitions: Arc::clone(partitions),
                 });
             }
             MetadataRecord::Partition(id, image) => {
                 if let Some(Some(topic)) = self.topics.get_mut(id.topic.0 as usize)
-                    && let Some(partition) = topic.partitions.get_mut(id.partition as usize)
+                    && (id.partition as usize) < topic.partitions.len()
                 {
-                    *partition = image.clone();
+                    Arc::make_mut(&mut topic.partitions)[id.partition as usize] = image.clone();
                     changed.push(*id);
                 }
             }
@@ -251,7 +251,7 @@ impl Image {
             MetadataRecord::NewPartitions(topic, partitions) => {
                 if let Some(Some(image)) = self.topics.get_mut(topic.0 as usize) {
                     changed.extend(numbered(*topic, image.partitions.len(), partitions.len()));
-                    image.partitions.extend(partitions.iter().cloned());
+                    image.partitions = image.partitions.iter().chain(partitions.iter()).cloned().collect();
                 }
             }
             MetadataRecord::Config(topic, settings) => {

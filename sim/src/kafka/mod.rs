@@ -13,6 +13,7 @@ pub mod batch;
 mod broker;
 pub mod bugs;
 mod by_partition;
+mod by_pid;
 mod cleaner;
 pub mod client;
 pub mod config;

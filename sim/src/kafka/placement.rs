@@ -5,6 +5,7 @@
 //! assignment of Kafka's `AdminUtils`.
 
 use crate::kernel::{Choices, NodeId, Site};
+use std::sync::Arc;
 
 const FIRST: Site = Site::new("kafka.placement.first");
 const SHIFT: Site = Site::new("kafka.placement.shift");
@@ -16,7 +17,7 @@ pub(super) fn place(
     replicas: u32,
     entity: u64,
     choices: &Choices,
-) -> Vec<Vec<NodeId>> {
+) -> Vec<Arc<[NodeId]>> {
     let count = brokers.len() as u64;
     let first = choices.below(FIRST, entity, 0, count);
     let shift = choices.below(SHIFT, entity, 0, count);
@@ -71,6 +72,10 @@ mod tests {
 
     #[test]
     fn one_broker_holds_everything() {
-        assert_eq!(place(&[NodeId(0)], 2, 1, 7, &Choices::new(1)), [[NodeId(0)], [NodeId(0)]]);
+        let placed = place(&[NodeId(0)], 2, 1, 7, &Choices::new(1));
+        assert_eq!(
+            placed.iter().map(|replicas| &replicas[..]).collect::<Vec<_>>(),
+            [[NodeId(0)], [NodeId(0)]]
+        );
     }
 }

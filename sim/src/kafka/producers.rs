@@ -8,17 +8,16 @@
 //!   `producer.id.expiration.ms`, by the time stamps of its batches and the broker's wall clock, is forgotten.
 
 use super::{
+    by_pid::ByPid,
     error::ErrorCode,
     log::Log,
     protocol::{Entry, Payload, ProducerStamp},
     rules::TransactionVersion,
     txn::{messages::Marker, partition::Transactions},
 };
+use smallvec::SmallVec;
 use squall_bus::Time;
-use std::{
-    collections::{BTreeMap, VecDeque},
-    time::Duration,
-};
+use std::time::Duration;
 
 const LAST_SEQUENCE: u32 = i32::MAX as u32;
 
@@ -39,7 +38,8 @@ struct Producer {
     epoch: u16,
     /// The time stamp of its last batch.
     last: Time,
-    batches: VecDeque<Written>,
+    /// In place: Kafka remembers five, and one more is there while the first of them is forgotten.
+    batches: SmallVec<[Written; 6]>,
 }
 
 /// What a leader makes of a stamped batch.
@@ -56,7 +56,7 @@ pub(super) enum Checked {
 /// All producers of one replica.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Producers {
-    known: BTreeMap<u64, Producer>,
+    known: ByPid<Producer>,
     /// Nothing until the log has something of a transaction.
     transactions: Option<Box<Transactions>>,
 }
@@ -74,22 +74,22 @@ impl Producers {
 
     /// Forgets producers that have written nothing for so long.
     pub(super) fn expire(&mut self, wall: Time, limit: Duration) {
-        self.known.retain(|_, producer| wall.since(producer.last) < limit);
+        self.known.retain(|producer| wall.since(producer.last) < limit);
     }
 
     /// Whether this is the last batch of a producer that is remembered.
     pub(super) fn last_batch_is(&self, entry: &Entry) -> bool {
         entry.batch.stamp.is_some_and(|stamp| {
             self.known
-                .get(&stamp.pid)
-                .and_then(|producer| producer.batches.back())
+                .get(stamp.pid)
+                .and_then(|producer| producer.batches.last())
                 .is_some_and(|last| last.base_offset == entry.base_offset)
         })
     }
 
     /// What to make of a batch with this stamp and so many records.
     pub(super) fn check(&self, stamp: ProducerStamp, records: u32) -> Checked {
-        let Some(producer) = self.known.get(&stamp.pid) else { return Checked::Next };
+        let Some(producer) = self.known.get(stamp.pid) else { return Checked::Next };
         if stamp.epoch < producer.epoch {
             return Checked::Refused(ErrorCode::InvalidProducerEpoch);
         }
@@ -103,7 +103,7 @@ impl Producers {
         if let Some(batch) = producer.batches.iter().find(known) {
             return Checked::Duplicate(batch.base_offset);
         }
-        match producer.batches.back() {
+        match producer.batches.last() {
             Some(last) if sequence_after(last.base_seq, last.records) != stamp.base_seq => {
                 Checked::Refused(ErrorCode::OutOfOrderSequenceNumber)
             }
@@ -120,7 +120,7 @@ impl Producers {
 
     /// The last epoch of a producer id.
     pub(super) fn epoch(&self, pid: u64) -> Option<u16> {
-        self.known.get(&pid).map(|producer| producer.epoch)
+        self.known.get(pid).map(|producer| producer.epoch)
     }
 
     /// Whether the end of a transaction may be appended.
@@ -141,16 +141,16 @@ impl Producers {
         if stamp.transactional {
             self.transactions.get_or_insert_default().wrote(entry);
         }
-        let producer = self.known.entry(stamp.pid).or_default();
+        let producer = self.known.or_default(stamp.pid);
         if producer.epoch != stamp.epoch {
             producer.epoch = stamp.epoch;
             producer.batches.clear();
         }
         producer.last = entry.batch.timestamp;
         let (records, base_offset) = (entry.records, entry.base_offset);
-        producer.batches.push_back(Written { base_seq: stamp.base_seq, records, base_offset });
+        producer.batches.push(Written { base_seq: stamp.base_seq, records, base_offset });
         while producer.batches.len() > remember as usize {
-            producer.batches.pop_front();
+            producer.batches.remove(0);
         }
     }
 
@@ -162,7 +162,7 @@ impl Producers {
             _ => return,
         };
         self.transactions.get_or_insert_default().wrote(entry);
-        let known = self.known.entry(producer.pid).or_default();
+        let known = self.known.or_default(producer.pid);
         if known.epoch != producer.epoch {
             *known = Producer { epoch: producer.epoch, ..Producer::default() };
         }

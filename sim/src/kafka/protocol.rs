@@ -115,6 +115,18 @@ pub enum Msg {
     Response(Response),
 }
 
+impl Msg {
+    /// Whether it is about records alone: most messages are.
+    pub(super) const fn is_data(&self) -> bool {
+        match self {
+            Self::Request(request) => {
+                matches!(request.body, RequestBody::Produce(_) | RequestBody::Fetch(_))
+            }
+            Self::Response(response) => matches!(response.body, ResponseBody::Fetch(_)),
+        }
+    }
+}
+
 /// What can be asked.
 #[derive(Clone, Debug)]
 pub enum RequestBody {

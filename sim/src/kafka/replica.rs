@@ -21,6 +21,7 @@ use super::{
 };
 use crate::kernel::{ConnId, DiskError, FileId, NodeId};
 use crate::nodes::NodeSet;
+use smallvec::SmallVec;
 use squall_bus::{Isolation, Time};
 use std::{collections::VecDeque, sync::Arc};
 
@@ -116,8 +117,10 @@ pub(super) struct Replica {
     pub(super) settings: Arc<TopicSettings>,
     /// What producers were remembered by where the log begins, if something was deleted before that.
     producers_before: Option<Box<Producers>>,
+    /// Its place among what is fetched from its leader, if it is still there.
+    pub(super) fetched_at: usize,
     /// Whose fetch waits for this replica to grow.
-    pub(super) watchers: Vec<Watcher>,
+    pub(super) watchers: SmallVec<[Watcher; 3]>,
     /// Batches that this replica took as leader, where some of them are dropped ([`Rules::drop_appends`]).
     taken: u32,
     /// It follows and has asked its leader where its last epoch ends ([`ByFirstEpoch`](super::rules::Truncate::ByFirstEpoch)).
@@ -154,7 +157,8 @@ impl Replica {
             min_insync: 1,
             settings: Arc::clone(&topic.settings),
             producers_before: None,
-            watchers: Vec::new(),
+            fetched_at: 0,
+            watchers: SmallVec::new(),
             taken: 0,
             aligned: false,
             deletions: Vec::new(),
@@ -442,6 +446,20 @@ impl Replica {
             }
         }
         news
+    }
+
+    /// Whether it has this offset, or ends there.
+    pub(super) fn has_offset(&self, offset: u64) -> bool {
+        (self.log.start()..=self.log.end()).contains(&offset)
+    }
+
+    /// Whether it leads, as a reader knows, agrees with the reader's log and has the offset.
+    #[inline]
+    pub(super) fn agrees_with(&self, at: &FetchPartition) -> bool {
+        at.current_leader_epoch.is_none_or(|epoch| epoch == self.leader_epoch)
+            && self.leading().is_some()
+            && self.has_offset(at.offset)
+            && self.divergence(at).is_none()
     }
 
     /// Where a reader's log diverges from this one (rule B5).

@@ -7,7 +7,7 @@
 //!
 //! Source: `LogSegment.shouldRoll` of Apache Kafka.
 
-use super::protocol::Entry;
+use super::protocol::{Entry, Few};
 use squall_bus::Time;
 use std::time::Duration;
 
@@ -47,7 +47,7 @@ impl Segment {
 
 /// All segments of a log, in order; none while nothing was ever appended.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Segments(Vec<Segment>);
+pub(super) struct Segments(Few<Segment>);
 
 impl Segments {
     /// Takes a batch in at the end; whether it began a segment behind another one.
@@ -101,7 +101,7 @@ impl Segments {
     /// The first `count` were cleaned: `entries` are what the log holds now. Neighbours that had no more than
     /// `bytes` together are one from now on.
     pub(super) fn cleaned(&mut self, count: usize, entries: &[Entry], bytes: u64) {
-        let rest = self.0.split_off(count);
+        let rest: Vec<Segment> = self.0.drain(count..).collect();
         let cleaned = std::mem::take(&mut self.0);
         let mut filled = 0;
         for segment in cleaned {

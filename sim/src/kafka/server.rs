@@ -111,6 +111,7 @@ impl Server {
         ctx: &mut Ctx<'_, Kafka>,
         shared: &Shared,
     ) {
+        let is_data = matches!(&event, Event::Message(_, message) if message.is_data()) && !self.resigned;
         match event {
             Event::Started(boot) => self.start(boot, settled, ctx, shared),
             event if self.resigned => self.await_successor(event, ctx, shared),
@@ -127,7 +128,8 @@ impl Server {
             Event::Timer(timer) => self.timer(timer, ctx, shared),
             Event::Synced(_, result) => self.synced(result.is_ok(), ctx, shared),
         }
-        if !self.gone && self.has_to_react() {
+        let has_to_react = if is_data { self.has_to_react_to_data() } else { self.has_to_react() };
+        if has_to_react && !self.gone {
             self.react(ctx, shared);
         }
     }
@@ -290,10 +292,14 @@ impl Server {
     fn has_to_react(&self) -> bool {
         self.voter.is_active() != self.controller.is_some()
             || self.controller.as_ref().is_some_and(|controller| !controller.waiting.is_empty())
-            || self.links.has_own()
             || (self.voter.committed() > self.image.end && !self.apply_armed)
             || self.known_leader != self.voter.leader()
-            || self.data().is_some_and(|broker| broker.storage_failed)
+            || self.has_to_react_to_data()
+    }
+
+    /// The same of an event that only the data plane took part in: the voter and the controller are as they were.
+    fn has_to_react_to_data(&self) -> bool {
+        self.links.has_own() || self.data().is_some_and(|broker| broker.storage_failed)
     }
 
     fn react(&mut self, ctx: &mut Ctx<'_, Kafka>, shared: &Shared) {

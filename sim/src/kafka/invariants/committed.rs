@@ -8,12 +8,13 @@ use crate::{
     kafka::{
         Kafka,
         by_partition::ByPartition,
-        metadata::{PartitionImage, TopicId},
+        metadata::{PartitionImage, TopicId, TopicImage},
         protocol::{Entry, PartitionId},
         replica::Replica,
     },
     kernel::NodeId,
 };
+use smallvec::SmallVec;
 use std::sync::Arc;
 
 /// How far a log was found to equal what is committed.
@@ -33,11 +34,11 @@ pub(super) struct Partition {
     /// Of which topic of its name it is.
     topic: Option<TopicId>,
     /// Shared with those who look at everything anew.
-    entries: Arc<Vec<Entry>>,
+    entries: Option<Arc<Vec<Entry>>>,
     /// The offset behind the last committed record.
     pub(super) end: u64,
     /// How far each node's log was found to equal it, by node.
-    verified: Vec<Verified>,
+    verified: SmallVec<[Verified; 4]>,
     /// Unclean elections that were taken into account.
     unclean: u32,
     /// Something was lost that may be lost: replicas out of sync may still hold what the others have not.
@@ -78,9 +79,13 @@ pub(super) struct Touched {
 }
 
 impl Touched {
-    /// A node's replica as it is now, if there is one.
-    pub(super) fn find(model: &Kafka, node: NodeId, id: PartitionId) -> Option<(Self, &Replica)> {
-        let truth = model.truth().topic(id.topic)?;
+    /// A node's replica as it is now, if there is one, of the topic that the controller has.
+    pub(super) fn find<'m>(
+        model: &'m Kafka,
+        truth: &TopicImage,
+        node: NodeId,
+        id: PartitionId,
+    ) -> Option<(Self, &'m Replica)> {
         let topic = truth.id;
         let broker = model.servers.get(node.index())?.data()?;
         let replica = broker.replica(id).filter(|replica| replica.topic_id == topic)?;
@@ -105,6 +110,11 @@ impl Touched {
         };
         Some((touched, replica))
     }
+
+    /// The replica itself, within the event that touched it.
+    pub(super) fn replica<'m>(&self, model: &'m Kafka) -> Option<&'m Replica> {
+        model.servers.get(self.node.index())?.data()?.replica(self.id)
+    }
 }
 
 /// All partitions' committed records: the model holds them, `LogMatching` keeps them up to date and others read them.
@@ -121,69 +131,71 @@ pub(in crate::kafka) struct CommittedLogs {
 }
 
 impl CommittedLogs {
-    /// Takes in what a replica has committed as rightful leader, and returns the partition. `only`: nothing else of the
-    /// partition changed but this node's replica.
-    pub(super) fn update(&mut self, model: &Kafka, id: PartitionId, only: Option<NodeId>) -> &mut Partition {
-        Partition::update(&mut self.partitions, model, id, only)
-    }
-
     /// A partition as it was taken in last.
     pub(super) fn get_mut(&mut self, id: PartitionId) -> Option<&mut Partition> {
         self.partitions.get_mut(id)
     }
 
-    /// Forgets what was found, to find it again.
-    pub(super) fn unverified(&self) -> Self {
-        let mut all = self.clone();
-        all.partitions.values_mut().for_each(|partition| partition.verified.clear());
-        all
-    }
-
-    /// Every partition known.
-    pub(super) fn ids(&self) -> Vec<PartitionId> {
-        self.partitions.ids().collect()
+    /// Looks at each partition anew: at what is committed of it now, with nothing found yet. The first thing wrong.
+    pub(super) fn each_anew(
+        &self,
+        model: &Kafka,
+        mut look: impl FnMut(PartitionId, &mut Partition) -> Result<(), String>,
+    ) -> Result<(), String> {
+        self.partitions.ids().try_for_each(|id| {
+            let Some(known) = self.partitions.get(id) else { return Ok(()) };
+            let mut partition = known.unverified();
+            if let Some(topic) = model.truth().topic(id.topic) {
+                partition.take_in(model, topic, id, None);
+            }
+            look(id, &mut partition)
+        })
     }
 }
 
 impl Partition {
-    /// The same, among these partitions.
-    pub(super) fn update<'a>(
-        partitions: &'a mut ByPartition<Self>,
+    /// The same with nothing found yet.
+    fn unverified(&self) -> Self {
+        Self { entries: self.entries.clone(), verified: SmallVec::new(), ..*self }
+    }
+
+    /// Takes in what a replica has committed as rightful leader. `only`: nothing else of the partition changed but this
+    /// node's replica.
+    pub(super) fn take_in(
+        &mut self,
         model: &Kafka,
+        topic: &TopicImage,
         id: PartitionId,
         only: Option<NodeId>,
-    ) -> &'a mut Self {
-        let partition = partitions.place(id).get_or_insert_default();
-        let Some(topic) = model.truth().topic(id.topic) else { return partition };
-        let Some(truth) = topic.partitions.get(id.partition as usize) else { return partition };
-        let topic = Some(topic.id);
+    ) {
+        let Some(truth) = topic.partitions.get(id.partition as usize) else { return };
         let mut anew = only.is_none();
-        if topic != partition.topic {
-            let starts = partition.starts;
-            *partition = Partition { topic, starts, ..Partition::default() };
+        if self.topic != Some(topic.id) {
+            let starts = self.starts;
+            *self = Partition { topic: Some(topic.id), starts, ..Partition::default() };
             anew = true;
         }
         let unclean = model.unclean_elections.get(&id).copied().unwrap_or(0);
-        if unclean != partition.unclean || partition.has_lost(model, id, truth) {
-            let Partition { topic, losses, starts, .. } = *partition;
-            *partition = Partition { topic, unclean, tainted: true, losses, starts, ..Partition::default() };
+        // Nothing is lost but at the start of a broker's process.
+        if unclean != self.unclean || self.starts != model.starts && self.has_lost(model, topic, id, truth) {
+            let Partition { topic, losses, starts, .. } = *self;
+            *self = Partition { topic, unclean, tainted: true, losses, starts, ..Partition::default() };
             anew = true;
         }
         if let Some(leader) = truth.leader
             && (anew || only == Some(leader))
-            && let Some(replica) = replica(model, leader, id)
-            && replica.leading().is_some()
+            && let Some(replica) = replica_of(model, topic, leader, id)
+            && self.end < replica.high_watermark
             && replica.leader_epoch == truth.leader_epoch
-            && partition.end < replica.high_watermark
+            && replica.leading().is_some()
         {
-            partition.extend(replica);
+            self.extend(replica);
         }
-        partition
     }
 
     /// What is committed, in order.
     pub(super) fn entries(&self) -> &[Entry] {
-        &self.entries
+        self.entries.as_ref().map_or(&[], |entries| entries)
     }
 
     /// While this is the same, no more is committed and nothing anew.
@@ -192,22 +204,25 @@ impl Partition {
     }
 
     /// Whether written bytes were lost since the last time, on as many replicas as may not lose any.
-    fn has_lost(&mut self, model: &Kafka, id: PartitionId, truth: &PartitionImage) -> bool {
-        // Nothing is lost but at the start of a broker's process.
-        if std::mem::replace(&mut self.starts, model.starts) == model.starts {
-            return false;
-        }
-        let replicas = truth.replicas.iter().filter_map(|node| replica(model, *node, id));
+    #[inline(never)]
+    fn has_lost(
+        &mut self,
+        model: &Kafka,
+        topic: &TopicImage,
+        id: PartitionId,
+        truth: &PartitionImage,
+    ) -> bool {
+        self.starts = model.starts;
+        let replicas = truth.replicas.iter().filter_map(|node| replica_of(model, topic, *node, id));
         let (total, lossy) = replicas.fold((0, 0), |(total, lossy), replica| {
             (total + replica.losses, lossy + u32::from(replica.losses > 0))
         });
-        let min_insync =
-            || model.truth().topic(id.topic).map_or(1, |topic| truth.effective_min_insync(&topic.settings));
-        std::mem::replace(&mut self.losses, total) < total && lossy >= min_insync()
+        std::mem::replace(&mut self.losses, total) < total
+            && lossy >= truth.effective_min_insync(&topic.settings)
     }
 
     fn extend(&mut self, leader: &Replica) {
-        let entries = Arc::make_mut(&mut self.entries);
+        let entries = Arc::make_mut(self.entries.get_or_insert_default());
         while self.end < leader.high_watermark {
             let Some(entry) = leader.log.entries().get(leader.log.index_of(self.end)) else { break };
             if entry.end_offset() > leader.high_watermark {
@@ -220,7 +235,7 @@ impl Partition {
 
     /// Whether a log that begins at `start` has deleted something of what is kept here.
     pub(super) fn is_kept_too_long(&self, start: u64) -> bool {
-        self.entries.first().is_some_and(|first| first.end_offset() <= start)
+        self.entries().first().is_some_and(|first| first.end_offset() <= start)
     }
 
     /// What every replica has deleted is compared with nothing any more, so it is forgotten here as well: a run takes
@@ -230,8 +245,10 @@ impl Partition {
         let starts = truth.replicas.iter().map(|node| Some(replica(model, *node, id)?.log.start()));
         // A replica that cannot be looked at may still hold everything.
         let Some(start) = starts.min().flatten() else { return };
-        let deleted = self.entries.partition_point(|entry| entry.end_offset() <= start);
-        Arc::make_mut(&mut self.entries).drain(..deleted);
+        let deleted = self.entries().partition_point(|entry| entry.end_offset() <= start);
+        if let Some(entries) = &mut self.entries {
+            Arc::make_mut(entries).drain(..deleted);
+        }
         for verified in &mut self.verified {
             verified.entries = verified.entries.saturating_sub(deleted);
         }
@@ -256,6 +273,7 @@ impl Partition {
         if node.index() >= self.verified.len() {
             self.verified.resize(node.index() + 1, Verified::default());
         }
+        let committed: &[Entry] = self.entries.as_ref().map_or(&[], |entries| entries);
         let verified = &mut self.verified[node.index()];
         if verified.cuts != replica.cuts {
             // Where it was cut is not known: it has to be looked at again.
@@ -263,7 +281,7 @@ impl Partition {
         }
         let upto = upto.min(self.end).min(replica.log.end());
         while verified.upto < upto {
-            let Some(expected) = self.entries.get(verified.entries) else { break };
+            let Some(expected) = committed.get(verified.entries) else { break };
             // Equal logs have the same batches, so mostly at the same places.
             let log = replica.log.entries();
             let same_place = log.get(verified.entries).filter(|e| e.base_offset == expected.base_offset);
@@ -291,7 +309,16 @@ impl Partition {
 
 /// A node's replica of the topic that the controller has; a replica of another one of its name is about to go.
 pub(in crate::kafka) fn replica(model: &Kafka, node: NodeId, id: PartitionId) -> Option<&Replica> {
-    let topic = model.truth().topic(id.topic)?;
+    replica_of(model, model.truth().topic(id.topic)?, node, id)
+}
+
+/// A node's replica of this topic.
+pub(super) fn replica_of<'m>(
+    model: &'m Kafka,
+    topic: &TopicImage,
+    node: NodeId,
+    id: PartitionId,
+) -> Option<&'m Replica> {
     model.servers.get(node.index())?.data()?.replica(id).filter(|replica| replica.topic_id == topic.id)
 }
 
@@ -304,6 +331,6 @@ pub(super) fn name(model: &Kafka, id: PartitionId) -> String {
 impl CommittedLogs {
     /// How many batches of a partition are kept to compare logs with.
     pub(in crate::kafka) fn kept(&self, id: PartitionId) -> usize {
-        self.partitions.get(id).map_or(0, |partition| partition.entries.len())
+        self.partitions.get(id).map_or(0, |partition| partition.entries().len())
     }
 }

@@ -106,13 +106,8 @@ impl Invariant<Kafka> for Compaction {
     }
 
     fn full(&self, model: &Kafka) -> Result<(), String> {
-        let mut logs = model.committed.borrow().unverified();
-        for id in logs.ids() {
-            let committed = logs.update(model, id, None);
-            for node in 0..model.shared.servers {
-                check(committed, model, NodeId(node), id)?;
-            }
-        }
-        Ok(())
+        model.committed.borrow().each_anew(model, |id, committed| {
+            (0..model.shared.servers).map(NodeId).try_for_each(|node| check(committed, model, node, id))
+        })
     }
 }

@@ -19,16 +19,17 @@ pub(super) struct HighWatermark {
     seen: ByPartition<(Leading, u64)>,
 }
 
+#[inline]
 fn within_log(model: &Kafka, touched: &Touched) -> Result<(), String> {
+    let Touched { start, high_watermark, end, .. } = *touched;
+    if high_watermark > end || high_watermark < start { Err(outside(model, touched)) } else { Ok(()) }
+}
+
+#[cold]
+fn outside(model: &Kafka, touched: &Touched) -> String {
     let Touched { node, id, start, high_watermark, end, .. } = *touched;
-    if high_watermark > end || high_watermark < start {
-        let unit = name(model, id);
-        return Err(format!(
-            "{unit}: node {} has a high watermark {high_watermark} outside of {start}..{end}",
-            node.0 + 1
-        ));
-    }
-    Ok(())
+    let unit = name(model, id);
+    format!("{unit}: node {} has a high watermark {high_watermark} outside of {start}..{end}", node.0 + 1)
 }
 
 impl Invariant<Kafka> for HighWatermark {
@@ -69,11 +70,13 @@ impl Invariant<Kafka> for HighWatermark {
     }
 
     fn full(&self, model: &Kafka) -> Result<(), String> {
-        let ids: Vec<PartitionId> = model.truth().partitions().map(|(id, _)| id).collect();
-        ids.into_iter().try_for_each(|id| {
-            let mut found =
-                (0..model.shared.servers).filter_map(|node| Touched::find(model, NodeId(node), id));
-            found.try_for_each(|(touched, _)| within_log(model, &touched))
+        let nodes = || (0..model.shared.servers).map(NodeId);
+        model.truth().topics().try_for_each(|(index, topic)| {
+            (0..topic.partitions.len() as u32).try_for_each(|number| {
+                let id = PartitionId::new(index, number);
+                let mut found = nodes().filter_map(|node| Touched::find(model, topic, node, id));
+                found.try_for_each(|(touched, _)| within_log(model, &touched))
+            })
         })
     }
 }

@@ -8,12 +8,14 @@
 use super::committed::{Touched, name, replica};
 use crate::{
     kafka::{
-        Kafka, Touch, by_partition::ByPartition, metadata::TopicId, protocol::PartitionId, replica::Replica,
+        Kafka, Touch, by_partition::ByPartition, by_pid::ByPid, metadata::TopicId, protocol::PartitionId,
+        replica::Replica,
     },
     kernel::{Invariant, NodeId},
 };
+use smallvec::SmallVec;
 use squall_bus::Time;
-use std::{cmp::Ordering, collections::BTreeMap, time::Duration};
+use std::{cmp::Ordering, time::Duration};
 
 /// How much earlier than it expires a producer may seem to have expired: clocks differ, and records wait.
 const SLACK: Duration = Duration::from_secs(600);
@@ -26,7 +28,7 @@ struct Seen {
     cuts: u32,
     end: u64,
     /// The last batch of each producer id.
-    last: BTreeMap<u64, Last>,
+    last: ByPid<Last>,
 }
 
 /// A producer's last batch.
@@ -64,15 +66,15 @@ impl Seen {
                 offset: entry.base_offset,
             };
             let Some(last) = self.last.insert(stamp.pid, now) else { continue };
-            let forgotten =
-                now.timestamp.since(last.timestamp) + SLACK >= expiration || last.offset < log.start();
             let sparse = entry.end_offset() <= log.sparse_below();
             let in_sequence = match last.epoch.cmp(&stamp.epoch) {
                 Ordering::Equal => last.next == stamp.base_seq || sparse,
                 Ordering::Less => stamp.base_seq == 0 || sparse,
                 Ordering::Greater => false,
             };
-            if !in_sequence && !forgotten {
+            let forgotten =
+                || now.timestamp.since(last.timestamp) + SLACK >= expiration || last.offset < log.start();
+            if !in_sequence && !forgotten() {
                 return Err(entry.base_offset);
             }
         }
@@ -83,7 +85,7 @@ impl Seen {
 /// Follows every log, by partition and node.
 #[derive(Debug, Default)]
 pub(super) struct Idempotence {
-    seen: ByPartition<Vec<Seen>>,
+    seen: ByPartition<SmallVec<[Seen; 3]>>,
 }
 
 fn wrong(model: &Kafka, node: NodeId, id: PartitionId, offset: u64) -> String {
@@ -107,14 +109,14 @@ impl Invariant<Kafka> for Idempotence {
         for touched in &model.committed.borrow().touched {
             let (node, id) = (touched.node, touched.id);
             let logs = self.seen.place(id).get_or_insert_default();
-            if node.index() >= logs.len() {
-                logs.resize_with(node.index() + 1, Seen::default);
+            if logs.is_empty() {
+                logs.resize_with(model.servers.len(), Seen::default);
             }
             let seen = &mut logs[node.index()];
             if seen.is_all_of(touched) {
                 continue;
             }
-            let Some(replica) = replica(model, node, id) else { continue };
+            let Some(replica) = touched.replica(model) else { continue };
             seen.look(replica, model.shared.rules.producer_expiration)
                 .map_err(|offset| wrong(model, node, id, offset))?;
         }

@@ -54,7 +54,6 @@ impl Invariant<Kafka> for MaximalIsr {
     }
 
     fn full(&self, model: &Kafka) -> Result<(), String> {
-        let ids: Vec<PartitionId> = model.truth().partitions().map(|(id, _)| id).collect();
-        ids.into_iter().try_for_each(|id| check(model, id))
+        model.truth().partitions().try_for_each(|(id, _)| check(model, id))
     }
 }

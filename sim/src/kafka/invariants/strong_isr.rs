@@ -1,7 +1,7 @@
 //! StrongIsr and LeaderCompleteness: every in-sync and eligible replica, and so every leader that can be elected,
 //! has everything that is committed.
 
-use super::committed::{CommittedLogs, Partition, name, replica};
+use super::committed::{CommittedLogs, Partition, name, replica_of};
 use crate::{
     kafka::{Kafka, Touch, protocol::PartitionId},
     kernel::{Invariant, NodeId},
@@ -33,11 +33,12 @@ fn check(
     only: Option<NodeId>,
 ) -> Result<(), String> {
     let end = committed.end;
-    let Some(truth) = model.truth().partition(id) else { return Ok(()) };
+    let Some(topic) = model.truth().topic(id.topic) else { return Ok(()) };
+    let Some(truth) = topic.partitions.get(id.partition as usize) else { return Ok(()) };
     let members = truth.isr.or(truth.elr);
     let members = only.map_or(members, |node| members.minus(members.without(node)));
     for node in members.iter() {
-        let Some(replica) = replica(model, node, id) else { continue };
+        let Some(replica) = replica_of(model, topic, node, id) else { continue };
         // A process that has lost written bytes and has not registered since is not a candidate.
         if replica.losses > 0 && replica.leader_epoch == 0 && replica.leader.is_none() {
             continue;
@@ -85,7 +86,7 @@ impl Invariant<Kafka> for StrongIsr {
     }
 
     fn full(&self, model: &Kafka) -> Result<(), String> {
-        let mut logs = model.committed.borrow().unverified();
-        logs.ids().into_iter().try_for_each(|id| check(logs.update(model, id, None), model, id, None))
+        let logs = model.committed.borrow();
+        logs.each_anew(model, |id, committed| check(committed, model, id, None))
     }
 }
