@@ -190,11 +190,7 @@ impl<M: BusModel> Producer for SimProducer<M> {
             return Pending::done(Outcome::Fail(error));
         }
         self.client.shared.act(|state| match state.world.model().has_room(self.client.node) {
-            Ok(true) => {
-                let (op, sending) = state.begin_send(self.client.node);
-                state.world.call(self.client.node, Call::Send(op, record));
-                sending
-            }
+            Ok(true) => Pending::kept(self.client.shared.keeper(), state.send(self.client.node, record)),
             Ok(false) => Pending::done(Outcome::<Ack>::Fail(Error::new(
                 ErrorClass::Retriable,
                 "_QUEUE_FULL",
@@ -276,14 +272,13 @@ impl<M: BusModel> Consumer for SimConsumer<M> {
             return Poll::Ready(Err(error));
         }
         let node = self.0.node;
-        let mut next = None;
-        self.0.shared.act(|state| {
-            next = state.world.enter(node, |model, ctx| model.take_record(node, ctx));
-            if next.is_none() {
+        self.0.shared.act(|state| match state.world.enter(node, |model, ctx| model.take_record(node, ctx)) {
+            Some(next) => Poll::Ready(next),
+            None => {
                 state.wait_for_record(node, cx.waker());
+                Poll::Pending
             }
-        });
-        next.map_or(Poll::Pending, Poll::Ready)
+        })
     }
 
     fn poll_event(&self, cx: &mut Context<'_>) -> Poll<ConsumerEvent> {

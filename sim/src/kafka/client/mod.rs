@@ -57,7 +57,9 @@ use crate::{
 use consumer::Consumer;
 use producer::Producer;
 use settings::{ConsumerSettings, ProducerSettings};
-use squall_bus::{ConsumerConfig, ConsumerEvent, Delivery, Error, ErrorClass, Outcome, ProducerConfig};
+use squall_bus::{
+    ConsumerConfig, ConsumerEvent, Delivery, Error, ErrorClass, Outcome, ProducerConfig, Record,
+};
 
 /// What one of these clients may touch during one event: [`io::Io`] with their messages and timers.
 pub trait Io: io::Io<Msg, Timer> {}
@@ -175,6 +177,14 @@ impl Client {
         }
     }
 
+    /// A record of the service's.
+    pub fn send(&mut self, op: OpId, record: Record, io: &mut dyn Io, shared: &Shared) {
+        match self {
+            Self::Producer(producer) => producer.send(op, record, io, shared),
+            Self::Consumer(consumer) => consumer.call(Call::Send(op, record), io, shared),
+        }
+    }
+
     /// Puts a group's positions into the transaction that is open. Answered by [`Output::Done`].
     pub(super) fn send_positions(
         &mut self,
@@ -207,6 +217,7 @@ impl Client {
     /// # Errors
     ///
     /// The error that finished it; `Refused` for a consumer.
+    #[inline]
     pub fn has_room(&self) -> Result<bool, Error> {
         match self {
             Self::Producer(producer) => producer.has_room(),

@@ -14,7 +14,7 @@
 use super::super::{
     Shared,
     error::ErrorCode,
-    protocol::{Msg, PartitionId, ProduceRequest, RequestBody, ResponseBody, record_bytes},
+    protocol::{Msg, PartitionId, ProduceRequest, RequestBody, ResponseBody, TopicIx, record_bytes},
 };
 use super::{
     Io, Timer,
@@ -30,7 +30,7 @@ use crate::{
     kernel::Event,
     model::{Call, OpId, Output},
 };
-use squall_bus::{Acks, Error, ErrorClass, Outcome, Record, Time};
+use squall_bus::{Acks, Error, ErrorClass, Outcome, Record, Time, Topic};
 use std::{collections::VecDeque, time::Duration};
 
 /// How many batches of a partition an idempotent producer has in flight at most: the broker remembers as many.
@@ -80,6 +80,8 @@ pub struct Producer {
     pub(super) net: Net<Asked>,
     /// By the topic's place in the metadata.
     topics: Vec<TopicState>,
+    /// Where the record before went, and that topic's place: mostly the next goes there too.
+    last: Option<(Topic, usize)>,
     pub(super) queues: Vec<Queue>,
     /// Produce requests in flight, by slot.
     pub(super) windows: Vec<u32>,
@@ -92,6 +94,8 @@ pub struct Producer {
     taken: u64,
     flush: u64,
     deliveries_at: Option<Time>,
+    /// Since when a record has waited that this is for.
+    deliveries_since: Time,
     pub(super) started: Option<Time>,
     closing: Option<Option<OpId>>,
     pub(super) fatal: Option<Error>,
@@ -114,6 +118,7 @@ impl Producer {
             settings,
             limits,
             topics: Vec::new(),
+            last: None,
             queues: Vec::new(),
             windows: vec![0; brokers as usize],
             blocked: VecDeque::new(),
@@ -122,6 +127,7 @@ impl Producer {
             taken: 0,
             flush: 0,
             deliveries_at: None,
+            deliveries_since: Time::ZERO,
             spare: Vec::new(),
             started: None,
             closing: None,
@@ -182,7 +188,7 @@ impl Producer {
 
     pub(super) fn call(&mut self, call: Call, io: &mut dyn Io, shared: &Shared) {
         match call {
-            Call::Send(op, record) => self.send(op, record, io, shared),
+            Call::Send(op, record) => return self.send(op, record, io, shared),
             Call::Flush => self.flush_all(io, shared),
             Call::Txn(op, call) => self.transact(op, &call, io, shared),
             Call::Close(op) => self.close(Some(op), io, shared),
@@ -206,6 +212,7 @@ impl Producer {
         self.serve_all(io, shared);
     }
 
+    #[inline]
     pub(super) fn has_room(&self) -> Result<bool, Error> {
         match &self.fatal {
             Some(error) => Err(error.clone()),
@@ -214,7 +221,21 @@ impl Producer {
         }
     }
 
-    fn send(&mut self, op: OpId, record: Record, io: &mut dyn Io, shared: &Shared) {
+    /// Whether the record before went to this topic.
+    pub(in crate::kafka) fn knows(&self, topic: &Topic) -> bool {
+        self.last.as_ref().is_some_and(|(last, _)| last == topic)
+    }
+
+    /// A record of the service's.
+    pub(super) fn send(&mut self, op: OpId, record: Record, io: &mut dyn Io, shared: &Shared) {
+        self.take(op, record, io, shared);
+        if self.txn.is_some() {
+            self.txn_step(io, shared);
+        }
+        self.finish_close(io);
+    }
+
+    fn take(&mut self, op: OpId, record: Record, io: &mut dyn Io, shared: &Shared) {
         let number = self.taken;
         self.taken += 1;
         if let Some(error) = &self.fatal {
@@ -232,15 +253,20 @@ impl Producer {
             let error = Error::new(ErrorClass::Refused, ErrorCode::MessageTooLarge.name(), message);
             return io.emit(Output::Sent(op, Outcome::Fail(error)));
         }
-        let Some(topic) = shared.names.find_topic(&record.topic) else { return };
-        self.buffered += 1;
-        self.watch_deliveries(io.now(), io);
-        let (place, new) = self.net.metadata.follow(topic);
-        if new {
-            self.topics.push(TopicState { since: io.now(), ..TopicState::default() });
-            self.net.ask_at_once(io);
-        }
         let created = io.now();
+        let place = match &self.last {
+            Some((last, place)) if *last == record.topic => *place,
+            _ => {
+                let Some(topic) = shared.names.find_topic(&record.topic) else { return };
+                // Before metadata is asked for: timers that are due at the same time keep their order.
+                self.watch_deliveries(created, io);
+                let place = self.follow(topic, io);
+                self.last = Some((record.topic.clone(), place));
+                place
+            }
+        };
+        self.buffered += 1;
+        self.watch_deliveries(created, io);
         if self.topics[place].queues.is_empty() {
             let waiting = Waiting { op, record, bytes, created, number };
             self.topics[place].unassigned.push_back(waiting);
@@ -248,6 +274,16 @@ impl Producer {
             self.queues[queue as usize].push(Waiting { op, record, bytes, created, number });
             self.serve(queue, io, shared);
         }
+    }
+
+    /// The place of a topic that records go to.
+    fn follow(&mut self, topic: TopicIx, io: &mut dyn Io) -> usize {
+        let (place, new) = self.net.metadata.follow(topic);
+        if new {
+            self.topics.push(TopicState { since: io.now(), ..TopicState::default() });
+            self.net.ask_at_once(io);
+        }
+        place
     }
 
     /// The queue of a record's partition; the operation is told if there is none.
@@ -486,11 +522,14 @@ impl Producer {
 
     /// Sees to it that somebody looks when the time of a record handed over at `created` is up.
     fn watch_deliveries(&mut self, created: Time, io: &mut dyn Io) {
+        if self.deliveries_at.is_some() && created >= self.deliveries_since {
+            return;
+        }
         let library = &self.settings.library;
         let start = self.started.unwrap_or(created);
         let at = next_scan(start, created + library.delivery_timeout, library.delivery_scan);
         if self.deliveries_at.is_none_or(|armed| at < armed) {
-            self.deliveries_at = Some(at);
+            (self.deliveries_at, self.deliveries_since) = (Some(at), created);
             io.timer(at.since(io.now()), Timer::Deliveries);
         }
     }
@@ -500,8 +539,7 @@ impl Producer {
         let code = self.settings.library.purged_code;
         let error = Error::new(ErrorClass::Retriable, code, "the transaction of the record is aborted");
         for number in 0..self.queues.len() {
-            let waiting = self.queues[number].expire_waiting(Time::MAX);
-            let ops: Vec<OpId> = waiting.iter().map(|waiting| waiting.op).collect();
+            let ops = self.queues[number].expire_waiting(Time::MAX);
             self.tell(&ops, &Outcome::Fail(error.clone()), io);
             for attempted in self.queues[number].expire_again(Time::MAX) {
                 self.dropped(&attempted, &error, io);
@@ -538,8 +576,7 @@ impl Producer {
     fn expire(&mut self, oldest: Time, io: &mut dyn Io) {
         let error = self.timeout_error("its time was up before it was sent");
         for number in 0..self.queues.len() {
-            let waiting = self.queues[number].expire_waiting(oldest);
-            let ops: Vec<OpId> = waiting.iter().map(|waiting| waiting.op).collect();
+            let ops = self.queues[number].expire_waiting(oldest);
             self.never_sent(&ops, &error, io);
             for attempted in self.queues[number].expire_again(oldest) {
                 self.time_up(&attempted, io);
