@@ -217,6 +217,10 @@ pub trait BusModel: Model<Call = Call, Output = Output> + Send + 'static {
     fn open_consumer(&mut self, node: NodeId, config: ConsumerConfig) -> Result<(), Error>;
     /// Whether the producer on this node takes one more record.
     fn has_room(&self, node: NodeId) -> Result<bool, Error>;
+    /// Whether it does, and nothing is wrong with it: asked twice for every record.
+    fn takes_records(&self, node: NodeId) -> bool {
+        matches!(self.has_room(node), Ok(true))
+    }
     /// [`Call::Send`] to the producer on this node. There is one for every record, so it comes without the enum around
     /// it, which would be moved from hand to hand.
     fn send(&mut self, node: NodeId, op: OpId, record: Record, ctx: &mut Ctx<'_, Self>) {

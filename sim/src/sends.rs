@@ -5,7 +5,7 @@
 //! when it has its outcome and when that is asked for. So they lie side by side, a few words each: the records of a
 //! batch share one outcome, and only of sends that somebody waits for or looks at is more put down.
 
-use crate::model::Acked;
+use crate::{model::Acked, shared::SLOTS};
 use squall_bus::{Ack, Look, Outcome};
 use std::{sync::Arc, task::Waker};
 
@@ -78,6 +78,10 @@ impl Sends {
     /// One more is under way: its number.
     pub(crate) fn begin(&mut self) -> u32 {
         self.free.pop().unwrap_or_else(|| {
+            if self.slots.is_empty() {
+                self.slots.reserve(SLOTS);
+                self.free.reserve(SLOTS);
+            }
             self.slots.push(Slot { known: Known::Nothing, concerned: None, generation: 0, forgotten: false });
             self.slots.len() as u32 - 1
         })
@@ -202,5 +206,99 @@ impl Sends {
         (send.known, send.concerned, send.forgotten) = (Known::Nothing, None, false);
         send.generation = send.generation.wrapping_add(1);
         self.free.push(number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Few, OpId};
+    use squall_bus::{Position, Topic, Unit};
+    use std::{
+        sync::atomic::{AtomicU32, Ordering},
+        task::Wake,
+    };
+
+    #[derive(Default)]
+    struct Count(AtomicU32);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn waker() -> (Arc<Count>, Waker) {
+        let count = Arc::new(Count::default());
+        (Arc::clone(&count), Waker::from(count))
+    }
+
+    fn batch() -> Arc<Acked> {
+        let ops = Few::from_vec(vec![OpId(0), OpId(1)]);
+        Arc::new(Acked { ops, unit: Unit::new(&Topic::new("orders"), 3), base: Some(Position(7)) })
+    }
+
+    fn position(outcome: Option<Outcome<Ack>>) -> Option<Position> {
+        outcome?.ok()?.position
+    }
+
+    #[test]
+    fn the_records_of_a_batch_have_their_own_positions() {
+        let mut sends = Sends::default();
+        let (first, second) = (sends.begin(), sends.begin());
+        assert!(sends.take(first).is_none(), "nothing is known");
+        for (number, place) in [(first, 0), (second, 1)] {
+            assert!(sends.acked(number, &batch(), place).is_none(), "nobody waits");
+        }
+        assert_eq!(position(sends.take(second)), Some(Position(8)));
+        assert_eq!(position(sends.take(first)), Some(Position(7)));
+        assert_eq!((sends.begin(), sends.begin(), sends.slots.len()), (first, second, 2), "free again");
+    }
+
+    #[test]
+    fn who_waits_is_woken_and_who_looks_is_shown_it_first() {
+        let mut sends = Sends::default();
+        let ((_, waiter), (_, shower)) = (waker(), waker());
+        let number = sends.begin();
+        assert!(matches!(sends.ask(number, &waiter), (Asked::NotYet, None)));
+        let seen = Arc::new(AtomicU32::new(0));
+        let look = |by: u32| -> Look<Outcome<Ack>> {
+            let seen = Arc::clone(&seen);
+            Box::new(move |_| {
+                seen.fetch_add(by, Ordering::Relaxed);
+            })
+        };
+        assert!(sends.look(number, look(1), |_| shower.clone()).is_none(), "not there");
+        assert!(sends.look(number, look(10), |_| unreachable!("one is enough")).is_none());
+        let woken = sends.acked(number, &batch(), 0).expect("somebody is concerned");
+        assert!(woken.will_wake(&shower), "the waiter comes after");
+        assert!(sends.take(number).is_none(), "it is to be shown");
+        let (shown, waiting) = sends.show(number, 0);
+        assert_eq!(position(shown.map(Shown::show)), Some(Position(7)));
+        assert_eq!(seen.load(Ordering::Relaxed), 11);
+        assert!(waiting.expect("it waits").will_wake(&waiter));
+        assert!(matches!(sends.ask(number, &waiter), (Asked::Here(Outcome::Ok(_)), None)));
+        assert!(sends.show(number, 0).0.is_none(), "another send's");
+    }
+
+    #[test]
+    fn a_send_is_shown_though_nobody_waits_and_its_place_is_free_after_that() {
+        for looks in [false, true] {
+            let mut sends = Sends::default();
+            let number = sends.begin();
+            if looks {
+                let (_, shower) = waker();
+                assert!(sends.look(number, Box::new(|_| {}), |_| shower).is_none());
+            }
+            assert!(sends.forget(number).is_none());
+            assert!(sends.free.is_empty(), "under way");
+            let woken = sends.done(number, Outcome::Fail(squall_bus::Error::closed()));
+            assert_eq!(woken.is_some(), looks);
+            assert_eq!(sends.free.is_empty(), looks, "to be shown");
+            if looks {
+                assert!(sends.show(number, 0).0.is_some());
+            }
+            assert_eq!(sends.free, [number]);
+        }
     }
 }

@@ -26,6 +26,9 @@ const CALL: u64 = 10;
 /// The grain of tokio's timers.
 const HOST_GRAIN: Duration = Duration::from_millis(1);
 
+/// Room that is made for slots at first.
+pub(crate) const SLOTS: usize = 64;
+
 /// What an operation answers to.
 enum Waiter {
     /// A send, by its number among the sends.
@@ -45,8 +48,13 @@ impl<T> Slots<T> {
         Self { slots: Vec::new(), free: Vec::new() }
     }
 
+    #[inline]
     fn insert(&mut self, value: T) -> u64 {
         let index = self.free.pop().unwrap_or_else(|| {
+            if self.slots.is_empty() {
+                self.slots.reserve(SLOTS);
+                self.free.reserve(SLOTS);
+            }
             self.slots.push((0, None));
             self.slots.len() as u32 - 1
         });
@@ -116,6 +124,7 @@ pub(crate) struct State<M: BusModel> {
 impl<M: BusModel> State<M> {
     /// Lets true time catch up with the host's before something from outside happens. What is less than the grain
     /// of the host's timers is left: an event of ours may have woken who acts, in the middle of a grain.
+    #[inline]
     pub(crate) fn catch_up(&mut self) {
         if let Some(host_now) = &self.host_now {
             let now = host_now();
@@ -451,17 +460,34 @@ impl<M: BusModel> Shared<M> {
 
     /// Does something from outside to the world, now by the host's clock, and wakes whom it concerns.
     pub(crate) fn act<R>(&self, act: impl FnOnce(&mut State<M>) -> R) -> R {
-        let mut wakers = Vec::new();
-        let result = {
-            let mut state = self.lock();
-            state.catch_up();
-            let result = act(&mut state);
-            state.settle(&mut wakers);
-            self.show(&state);
-            result
-        };
-        wakers.into_iter().for_each(Waker::wake);
+        let mut state = self.enter();
+        let result = act(&mut state);
+        self.leave(state);
         result
+    }
+
+    /// The state, now by the host's clock: for who does something to the world, and then [leaves](Self::leave).
+    #[inline]
+    pub(crate) fn enter(&self) -> MutexGuard<'_, State<M>> {
+        let mut state = self.lock();
+        state.catch_up();
+        state
+    }
+
+    /// Wakes whom it concerns what was done to the world.
+    #[inline]
+    pub(crate) fn leave(&self, state: MutexGuard<'_, State<M>>) {
+        self.show(&state);
+        if !state.world.has_told_nothing() {
+            Self::wake(state);
+        }
+    }
+
+    fn wake(mut state: MutexGuard<'_, State<M>>) {
+        let mut wakers = Vec::new();
+        state.hand_out(&mut wakers);
+        drop(state);
+        wakers.into_iter().for_each(Waker::wake);
     }
 }
 

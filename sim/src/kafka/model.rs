@@ -227,9 +227,13 @@ impl BusModel for Kafka {
         Ok(())
     }
 
-    #[inline]
     fn has_room(&self, node: NodeId) -> Result<bool, Error> {
         self.client(node).ok_or_else(Error::closed)?.has_room()
+    }
+
+    #[inline]
+    fn takes_records(&self, node: NodeId) -> bool {
+        matches!(self.client(node), Some(Client::Producer(producer)) if producer.takes_records())
     }
 
     fn send(&mut self, node: NodeId, op: OpId, record: Record, ctx: &mut Ctx<'_, Self>) {

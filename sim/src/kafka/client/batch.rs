@@ -109,10 +109,13 @@ struct Gathered {
 }
 
 impl Gathered {
+    // Where it is called: a record is moved once less.
+    #[inline(always)]
     fn push(&mut self, waiting: Waiting) {
         let Waiting { op, record, bytes, created, number } = waiting;
         if self.records.capacity() == 0 {
-            self.records.reserve_exact(self.room);
+            self.records.reserve_exact(self.room.max(MANY));
+            self.notes.reserve(MANY);
         }
         self.bytes = self.bytes.saturating_add(bytes);
         self.notes.push_back(Note { op, created, number, bytes });
@@ -121,10 +124,13 @@ impl Gathered {
 
     /// Takes the first `count` records, which weigh `bytes`, and who waits for them.
     fn take(&mut self, count: usize, bytes: u32) -> (Few<Record>, Few<OpId>) {
-        let mut ops = Few::with_capacity(count);
-        ops.extend(self.notes.drain(..count).map(|note| note.op));
         self.bytes = self.bytes.saturating_sub(bytes);
-        let mut records = Few::new();
+        let mut ops = Few::with_capacity(count);
+        while ops.len() < count
+            && let Some(note) = self.notes.pop_front()
+        {
+            ops.push(note.op);
+        }
         if self.notes.is_empty() && count >= MANY {
             self.room = count;
             let all = std::mem::take(&mut self.records);
@@ -132,11 +138,15 @@ impl Gathered {
             if all.capacity() - count <= count / 8 {
                 return (Few::from_vec(all.into()), ops);
             }
-            records.reserve_exact(count);
+            let mut records = Few::with_capacity(count);
             records.extend(all);
-        } else {
-            records.reserve_exact(count);
-            records.extend(self.records.drain(..count));
+            return (records, ops);
+        }
+        let mut records = Few::with_capacity(count);
+        while records.len() < count
+            && let Some(record) = self.records.pop_front()
+        {
+            records.push(record);
         }
         (records, ops)
     }
@@ -174,6 +184,7 @@ impl Queue {
         self.waiting.notes.is_empty() && self.again.is_empty()
     }
 
+    #[inline(always)]
     pub(crate) fn push(&mut self, waiting: Waiting) {
         self.waiting.push(waiting);
     }
@@ -357,6 +368,24 @@ mod tests {
         let sizes: Vec<usize> =
             std::iter::from_fn(|| queue.take(&LIMITS, now)).map(|batch| batch.ops.len()).collect();
         assert_eq!(sizes, [3, 3, 1]);
+    }
+
+    #[test]
+    fn many_records_leave_in_order_whether_all_leave_or_some() {
+        let many = 3 * MANY as u64;
+        for most in [many, many - 1, 50, 7, 1] {
+            let limits = Limits { bytes: u32::MAX, records: most as u32, ..LIMITS };
+            let mut queue = queue(many);
+            let (mut ops, mut bytes) = (Vec::new(), 0);
+            while let Some(taken) = queue.take(&limits, Time::ZERO) {
+                assert_eq!(taken.ops.len(), records(&taken.batch).len());
+                assert_eq!(taken.batch.bytes, BATCH_OVERHEAD + 22 * taken.batch.count());
+                ops.extend(taken.ops.iter().map(|op| op.0));
+                bytes += taken.batch.bytes - BATCH_OVERHEAD;
+            }
+            assert!(ops.into_iter().eq(0..many));
+            assert_eq!((bytes, queue.waiting.bytes, queue.is_empty()), (22 * many as u32, 0, true));
+        }
     }
 
     #[test]

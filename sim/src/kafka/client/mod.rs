@@ -26,6 +26,7 @@ mod connections;
 mod consumer;
 mod dealing;
 mod defaults;
+mod deliveries;
 mod doors;
 mod epochs;
 mod fetcher;
@@ -158,6 +159,16 @@ impl Client {
 
     /// An event of the client's node.
     pub fn on(&mut self, event: Event<Msg, super::Timer>, io: &mut dyn Io, shared: &Shared) {
+        let event = match event {
+            // Most events are responses, and they are large: straight to what was asked.
+            Event::Message(conn, Msg::Response(response)) => {
+                return match self {
+                    Self::Producer(producer) => producer.responded(conn, response, io, shared),
+                    Self::Consumer(consumer) => consumer.responded(conn, response, io, shared),
+                };
+            }
+            event => event,
+        };
         let own = |timer| match timer {
             super::Timer::Client(timer) => Some(timer),
             _ => None,
@@ -217,7 +228,6 @@ impl Client {
     /// # Errors
     ///
     /// The error that finished it; `Refused` for a consumer.
-    #[inline]
     pub fn has_room(&self) -> Result<bool, Error> {
         match self {
             Self::Producer(producer) => producer.has_room(),

@@ -45,7 +45,8 @@ impl Producer {
         shared: &Shared,
     ) {
         self.windows[slot as usize] -= 1;
-        let numbers: Few<u32> = batches.iter().map(|(number, _)| *number).collect();
+        let mut numbers = Few::<u32>::with_capacity(batches.len());
+        batches.iter().for_each(|(number, _)| numbers.push(*number));
         for ((number, attempted), result) in batches.drain(..).zip(results) {
             self.queues[number as usize].in_flight -= 1;
             if result.error.is_error() {
