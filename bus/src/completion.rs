@@ -2,7 +2,8 @@
 //!
 //! The one completion primitive of all buses: one allocation, `std` wakers only. A `Completer` that is
 //! dropped without a value leaves its `Pending` unresolved for ever: that is how a crashed process looks to
-//! its own leaked tasks. Whoever drops a live operation must complete it first.
+//! its own leaked tasks. Whoever drops a live operation must complete it first. A bus with many operations under way
+//! at once may keep their values together instead ([`Keeper`]).
 
 use std::{
     fmt,
@@ -13,7 +14,19 @@ use std::{
     task::{Context, Poll, Wake, Waker},
 };
 
-type Look<T> = Box<dyn FnOnce(&T) + Send>;
+/// Looks at a value on its way.
+pub type Look<T> = Box<dyn FnOnce(&T) + Send>;
+
+/// Keeps values that [`Pending`]s [wait for](Pending::kept), each by its number, which nothing else has until the
+/// value was taken or is forgotten.
+pub trait Keeper<T>: Send + Sync {
+    /// Takes the value; if it is not there, wakes this waker when it is.
+    fn poll(&self, number: u32, waker: &Waker) -> Poll<T>;
+    /// Shows the value to `look` when it comes, or now if it is there: see [`Pending::seen_by`].
+    fn seen_by(self: Arc<Self>, number: u32, look: Look<T>);
+    /// Nobody waits for the value any more; who looks at it still does.
+    fn forget(&self, number: u32);
+}
 
 enum Slot<T> {
     Empty,
@@ -73,7 +86,15 @@ pub struct Completer<T>(Arc<Shared<T>>);
 
 /// Yields the value.
 #[must_use = "the outcome of an operation is known only to who awaits it"]
-pub struct Pending<T>(Arc<Shared<T>>);
+pub struct Pending<T>(Place<T>);
+
+/// Where a value arrives.
+enum Place<T> {
+    Own(Arc<Shared<T>>),
+    Kept(Arc<dyn Keeper<T>>, u32),
+    /// It was taken.
+    Taken,
+}
 
 impl<T: Send + 'static> Completer<T> {
     /// Gives the value and returns the waker of who waits for it or looks at it, so that the caller can wake outside
@@ -94,12 +115,17 @@ impl<T> Pending<T> {
     /// A completer and its future.
     pub fn pair() -> (Completer<T>, Self) {
         let shared = Shared::new(Slot::Empty);
-        (Completer(Arc::clone(&shared)), Self(shared))
+        (Completer(Arc::clone(&shared)), Self(Place::Own(shared)))
     }
 
     /// A future that is done.
     pub fn done(value: T) -> Self {
-        Self(Shared::new(Slot::Full(value)))
+        Self(Place::Own(Shared::new(Slot::Full(value))))
+    }
+
+    /// The future of a value that is kept elsewhere, under this number.
+    pub fn kept(keeper: Arc<dyn Keeper<T>>, number: u32) -> Self {
+        Self(Place::Kept(keeper, number))
     }
 }
 
@@ -107,25 +133,49 @@ impl<T: 'static> Pending<T> {
     /// Looks at the value when it comes, before who awaits it has it, and though nobody does. Buses wake outside of
     /// their locks, so `look` may ask the bus for the time; it must not await this.
     pub fn seen_by(self, look: impl FnOnce(&T) + Send + 'static) -> Self {
-        let mut state = self.0.lock();
-        state.look = Some(match state.look.take() {
-            None => Box::new(look),
-            Some(first) => Box::new(|value| {
-                first(value);
-                look(value);
-            }),
-        });
-        state.show();
-        drop(state);
+        match &self.0 {
+            Place::Own(shared) => {
+                let mut state = shared.lock();
+                state.look = Some(match state.look.take() {
+                    None => Box::new(look),
+                    Some(first) => Box::new(|value| {
+                        first(value);
+                        look(value);
+                    }),
+                });
+                state.show();
+            }
+            Place::Kept(keeper, number) => Arc::clone(keeper).seen_by(*number, Box::new(look)),
+            Place::Taken => {}
+        }
         self
+    }
+}
+
+impl<T> Drop for Pending<T> {
+    fn drop(&mut self) {
+        if let Place::Kept(keeper, number) = &self.0 {
+            keeper.forget(*number);
+        }
     }
 }
 
 impl<T> Future for Pending<T> {
     type Output = T;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
-        let mut state = self.0.lock();
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        let shared = match &self.0 {
+            Place::Own(shared) => shared,
+            Place::Kept(keeper, number) => {
+                let polled = keeper.poll(*number, cx.waker());
+                if polled.is_ready() {
+                    self.0 = Place::Taken;
+                }
+                return polled;
+            }
+            Place::Taken => return Poll::Pending,
+        };
+        let mut state = shared.lock();
         state.show();
         match mem::replace(&mut state.slot, Slot::Taken) {
             Slot::Full(value) => Poll::Ready(value),

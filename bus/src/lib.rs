@@ -36,7 +36,7 @@ pub use admin::{Admin, Keeping, TopicSpec, TopicState};
 pub use capabilities::{AckModel, Capabilities, Capability};
 pub use clock::{Clock, Sleep, Time};
 pub use cluster::{Cluster, ClusterSpec, Election, Fsync, Incarnation, Main, Strike, StruckFault};
-pub use completion::{Completer, Pending};
+pub use completion::{Completer, Keeper, Look, Pending};
 pub use consumer::{
     Assignor, Consumer, ConsumerConfig, ConsumerEvent, Delivery, GroupProtocol, Isolation, ResetPolicy,
     SLOW_CONSUMER, Subscription,

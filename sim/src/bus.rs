@@ -10,7 +10,7 @@ use crate::{
     shared::Shared,
 };
 use squall_bus::{
-    Ack, Admin, BoxFuture, Bus, Capabilities, Capability, Clock, Consumer, ConsumerConfig, ConsumerEvent,
+    Admin, BoxFuture, Bus, Capabilities, Capability, Clock, Consumer, ConsumerConfig, ConsumerEvent,
     Delivery, Error, ErrorClass, Outcome, Pending, Position, Producer, ProducerConfig, Record, Sending,
     Sleep, Time, Topic, TopicSpec, TopicState, Transaction, Unit,
 };
@@ -162,6 +162,12 @@ impl<M: BusModel> Drop for Client<M> {
     }
 }
 
+/// Why a record is refused that was sent without room.
+fn full() -> Error {
+    let message = "the producer's buffer is full: await ready() before send()";
+    Error::new(ErrorClass::Retriable, "_QUEUE_FULL", message)
+}
+
 struct SimProducer<M: BusModel> {
     client: Arc<Client<M>>,
     /// The clients of its process.
@@ -175,6 +181,9 @@ impl<M: BusModel> Producer for SimProducer<M> {
             return Poll::Ready(Err(error));
         }
         let mut state = self.client.shared.lock();
+        if state.world.model().takes_records(self.client.node) {
+            return Poll::Ready(Ok(()));
+        }
         match state.world.model().has_room(self.client.node) {
             Ok(true) => Poll::Ready(Ok(())),
             Ok(false) => {
@@ -189,19 +198,16 @@ impl<M: BusModel> Producer for SimProducer<M> {
         if let Err(error) = self.client.check() {
             return Pending::done(Outcome::Fail(error));
         }
-        self.client.shared.act(|state| match state.world.model().has_room(self.client.node) {
-            Ok(true) => {
-                let (op, sending) = state.begin_send(self.client.node);
-                state.world.call(self.client.node, Call::Send(op, record));
-                sending
-            }
-            Ok(false) => Pending::done(Outcome::<Ack>::Fail(Error::new(
-                ErrorClass::Retriable,
-                "_QUEUE_FULL",
-                "the producer's buffer is full: await ready() before send()",
-            ))),
-            Err(error) => Pending::done(Outcome::Fail(error)),
-        })
+        let (shared, node) = (&self.client.shared, self.client.node);
+        let mut state = shared.enter();
+        if !state.world.model().takes_records(node) {
+            return Pending::done(Outcome::Fail(
+                state.world.model().has_room(node).err().unwrap_or_else(full),
+            ));
+        }
+        let number = state.send(node, record);
+        shared.leave(state);
+        Pending::kept(shared.keeper(), number)
     }
 
     fn flush(&self) -> BoxFuture<'_, Result<(), Error>> {
@@ -276,14 +282,16 @@ impl<M: BusModel> Consumer for SimConsumer<M> {
             return Poll::Ready(Err(error));
         }
         let node = self.0.node;
-        let mut next = None;
-        self.0.shared.act(|state| {
-            next = state.world.enter(node, |model, ctx| model.take_record(node, ctx));
-            if next.is_none() {
+        let mut state = self.0.shared.enter();
+        let polled = match state.world.enter(node, |model, ctx| model.take_record(node, ctx)) {
+            Some(next) => Poll::Ready(next),
+            None => {
                 state.wait_for_record(node, cx.waker());
+                Poll::Pending
             }
-        });
-        next.map_or(Poll::Pending, Poll::Ready)
+        };
+        self.0.shared.leave(state);
+        polled
     }
 
     fn poll_event(&self, cx: &mut Context<'_>) -> Poll<ConsumerEvent> {

@@ -14,6 +14,7 @@
 //! | [`guard`] | two runs of one plan compared: the first event that differs, and the likely cause |
 //! | [`nodes`] | sets of nodes, as bits |
 //! | `bus`, `cluster`, `nemesis` | the bus traits, the cluster and its faults over all that |
+//! | `shared`, `sends` | the world behind its lock, and who waits for what in it |
 //! | [`settings`] | what a scenario may say about the brokers of a bus |
 //! | [`storm`] | a user's service under many seeds of faults, recorded and judged |
 //! | `strategies` | proptest strategies, behind the feature `proptest` |
@@ -35,6 +36,7 @@ pub mod nats;
 mod nemesis;
 pub mod nodes;
 pub mod runtime;
+mod sends;
 pub mod settings;
 mod shared;
 pub mod storm;

@@ -91,10 +91,16 @@ impl TxnCall {
     }
 }
 
+/// The digest of a [`Call::Send`].
+#[inline]
+pub(crate) fn digest_of_send(op: OpId, record: &Record) -> u64 {
+    mix(mix(1, op.0), record.value.len() as u64)
+}
+
 impl Digest for Call {
     fn digest(&self) -> u64 {
         match self {
-            Self::Send(op, record) => mix(mix(1, op.0), record.value.len() as u64),
+            Self::Send(op, record) => digest_of_send(*op, record),
             Self::Flush => 2,
             Self::Ack(op, tag) => mix(mix(3, op.0), *tag),
             Self::Nack(op, tag, _) => mix(mix(4, op.0), *tag),
@@ -115,6 +121,8 @@ impl Digest for Call {
 pub enum Output {
     /// The outcome of a send.
     Sent(OpId, Outcome<Ack>),
+    /// The outcome of the sends of a batch: the bus has all of them.
+    Acked(Acked),
     /// The outcome of an ack, commit or close.
     Done(OpId, Outcome<()>),
     /// The producer on this node has room again.
@@ -125,6 +133,30 @@ pub enum Output {
     Eventful(NodeId),
     /// Something happened in the cluster that belongs in a history.
     Note(Note),
+}
+
+/// The records of a batch that the bus has, one behind the other.
+#[derive(Clone, Debug)]
+pub struct Acked {
+    /// Who sent them.
+    pub ops: Few<OpId>,
+    /// Where they are.
+    pub unit: Unit,
+    /// The position of the first, if the ack carries one.
+    pub base: Option<Position>,
+}
+
+impl Acked {
+    /// The outcome of the one at this place.
+    pub fn outcome(&self, place: u32) -> Outcome<Ack> {
+        let position = self.base.map(|base| Position(base.0 + u64::from(place)));
+        Outcome::Ok(Ack { unit: self.unit.clone(), position, duplicate: false })
+    }
+
+    /// The outcome of each.
+    pub fn outcomes(&self) -> impl Iterator<Item = (OpId, Outcome<Ack>)> {
+        self.ops.iter().zip(0..).map(|(op, place)| (*op, self.outcome(place)))
+    }
 }
 
 /// What happened in the cluster.
@@ -185,6 +217,15 @@ pub trait BusModel: Model<Call = Call, Output = Output> + Send + 'static {
     fn open_consumer(&mut self, node: NodeId, config: ConsumerConfig) -> Result<(), Error>;
     /// Whether the producer on this node takes one more record.
     fn has_room(&self, node: NodeId) -> Result<bool, Error>;
+    /// Whether it does, and nothing is wrong with it: asked twice for every record.
+    fn takes_records(&self, node: NodeId) -> bool {
+        matches!(self.has_room(node), Ok(true))
+    }
+    /// [`Call::Send`] to the producer on this node. There is one for every record, so it comes without the enum around
+    /// it, which would be moved from hand to hand.
+    fn send(&mut self, node: NodeId, op: OpId, record: Record, ctx: &mut Ctx<'_, Self>) {
+        self.call(node, Call::Send(op, record), ctx);
+    }
     /// Takes the next record that the consumer on this node hands out.
     fn take_record(&mut self, node: NodeId, ctx: &mut Ctx<'_, Self>) -> Option<Result<Delivery, Error>>;
     /// Takes the next event that the consumer on this node hands out.

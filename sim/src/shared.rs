@@ -1,30 +1,38 @@
 //! The simulated world as the async side shares it: a world behind a lock, and who waits for what in it.
 
 use crate::{
-    kernel::{AlarmId, NodeId, Ticket, World},
-    model::{BusModel, Note, OpId, Output},
+    kernel::{AlarmId, Life, NodeId, Ticket, World},
+    model::{BusModel, Call, Note, OpId, Output, digest_of_send},
     nemesis::Nemesis,
     runtime::{Broken, Engine},
+    sends::{Asked, Sends},
 };
-use squall_bus::{Ack, Completer, Error, Outcome, Pending, Time};
+use squall_bus::{Ack, Completer, Error, Keeper, Look, Outcome, Pending, Record, Time};
 use std::{
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
     },
-    task::Waker,
+    task::{Poll, Wake, Waker},
     time::Duration,
 };
 
 /// Stands for a time that has to be asked of the host's clock.
 const ASK: u64 = u64::MAX;
 
+/// As which kind of event the kernel notes a call.
+const CALL: u64 = 10;
+
 /// The grain of tokio's timers.
 const HOST_GRAIN: Duration = Duration::from_millis(1);
 
+/// Room that is made for slots at first.
+pub(crate) const SLOTS: usize = 64;
+
 /// What an operation answers to.
 enum Waiter {
-    Sent(NodeId, Completer<Outcome<Ack>>),
+    /// A send, by its number among the sends.
+    Sent(NodeId, u32),
     Done(NodeId, Completer<Outcome<()>>),
     Closed(Completer<()>),
 }
@@ -40,8 +48,13 @@ impl<T> Slots<T> {
         Self { slots: Vec::new(), free: Vec::new() }
     }
 
+    #[inline]
     fn insert(&mut self, value: T) -> u64 {
         let index = self.free.pop().unwrap_or_else(|| {
+            if self.slots.is_empty() {
+                self.slots.reserve(SLOTS);
+                self.free.reserve(SLOTS);
+            }
             self.slots.push((0, None));
             self.slots.len() as u32 - 1
         });
@@ -101,6 +114,7 @@ pub(crate) struct State<M: BusModel> {
     /// The host's clock, where the host has timers of its own.
     host_now: Option<Arc<dyn Fn() -> Time + Send + Sync>>,
     ops: Slots<Waiter>,
+    sends: Sends,
     alarms: Slots<Alarm>,
     clients: Vec<ClientWaiters>,
     notes: Vec<(Time, Note)>,
@@ -110,6 +124,7 @@ pub(crate) struct State<M: BusModel> {
 impl<M: BusModel> State<M> {
     /// Lets true time catch up with the host's before something from outside happens. What is less than the grain
     /// of the host's timers is left: an event of ours may have woken who acts, in the middle of a grain.
+    #[inline]
     pub(crate) fn catch_up(&mut self) {
         if let Some(host_now) = &self.host_now {
             let now = host_now();
@@ -123,10 +138,19 @@ impl<M: BusModel> State<M> {
         waiters_at(&mut self.clients, node)
     }
 
-    pub(crate) fn begin_send(&mut self, node: NodeId) -> (OpId, Pending<Outcome<Ack>>) {
-        let (completer, pending) = Pending::pair();
+    /// Hands a record to a producer: what [`World::call`] does with a [`Call::Send`], without the call. The number of
+    /// the send.
+    pub(crate) fn send(&mut self, node: NodeId, record: Record) -> u32 {
+        let number = self.sends.begin();
         self.client(node).outstanding += 1;
-        (OpId(self.ops.insert(Waiter::Sent(node, completer))), pending)
+        let op = OpId(self.ops.insert(Waiter::Sent(node, number)));
+        if self.world.life(node) == Life::Running {
+            let (now, digest) = (self.world.now(), digest_of_send(op, &record));
+            let told = || format!("call {:?}", Call::Send(op, record.clone()));
+            self.world.trace_mut().note(now, Some(node), CALL, digest, told);
+            self.world.enter(node, |model, ctx| model.send(node, op, record, ctx));
+        }
+        number
     }
 
     pub(crate) fn begin(&mut self, node: NodeId) -> (OpId, Pending<Outcome<()>>) {
@@ -164,8 +188,8 @@ impl<M: BusModel> State<M> {
         let gone = |waiter: &Waiter| matches!(waiter, Waiter::Sent(n, _) | Waiter::Done(n, _) if *n == node);
         for waiter in self.ops.take_if(gone) {
             match waiter {
-                Waiter::Sent(_, completer) => {
-                    wakers.extend(completer.complete(Outcome::Unknown(Error::closed(), None)));
+                Waiter::Sent(_, number) => {
+                    wakers.extend(self.sends.done(number, Outcome::Unknown(Error::closed(), None)));
                 }
                 Waiter::Done(_, completer) => {
                     wakers.extend(completer.complete(Outcome::Unknown(Error::closed(), None)));
@@ -250,17 +274,17 @@ impl<M: BusModel> State<M> {
 
     fn hand_out(&mut self, wakers: &mut Vec<Waker>) {
         let now = self.world.now();
-        let Self { world, ops, alarms, clients, notes, .. } = self;
+        let Self { world, ops, sends, alarms, clients, notes, .. } = self;
         for output in world.take_outputs() {
             match output {
                 Output::Sent(op, outcome) => {
-                    if let Some(Waiter::Sent(node, completer)) = ops.take(op.0) {
-                        wakers.extend(completer.complete(outcome));
-                        let client = waiters_at(clients, node);
-                        client.outstanding = client.outstanding.saturating_sub(1);
-                        if client.outstanding == 0 {
-                            wakers.append(&mut client.flushed);
-                        }
+                    let done = |number| sends.done(number, outcome);
+                    sent(ops, clients, op, done, wakers);
+                }
+                Output::Acked(acked) => {
+                    let acked = Arc::new(acked);
+                    for (op, place) in acked.ops.iter().zip(0..) {
+                        sent(ops, clients, *op, |number| sends.acked(number, &acked, place), wakers);
                     }
                 }
                 Output::Done(op, outcome) => match ops.take(op.0) {
@@ -290,7 +314,28 @@ impl<M: BusModel> State<M> {
     }
 }
 
+/// A send has its outcome.
+#[inline]
+fn sent(
+    ops: &mut Slots<Waiter>,
+    clients: &mut Vec<ClientWaiters>,
+    op: OpId,
+    done: impl FnOnce(u32) -> Option<Waker>,
+    wakers: &mut Vec<Waker>,
+) {
+    let Some(Waiter::Sent(node, number)) = ops.take(op.0) else { return };
+    if let Some(waker) = done(number) {
+        wakers.push(waker);
+    }
+    let client = waiters_at(clients, node);
+    client.outstanding = client.outstanding.saturating_sub(1);
+    if client.outstanding == 0 {
+        wakers.append(&mut client.flushed);
+    }
+}
+
 /// Who waits at this client.
+#[inline]
 fn waiters_at(clients: &mut Vec<ClientWaiters>, node: NodeId) -> &mut ClientWaiters {
     if node.index() >= clients.len() {
         clients.resize_with(node.index() + 1, ClientWaiters::default);
@@ -313,6 +358,62 @@ struct Inside<M: BusModel> {
     shown: AtomicU64,
 }
 
+impl<M: BusModel> Inside<M> {
+    fn lock(&self) -> MutexGuard<'_, State<M>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Wakers and looks are let go of when the world is no longer locked: they may hold handles.
+impl<M: BusModel> Keeper<Outcome<Ack>> for Inside<M> {
+    fn poll(&self, number: u32, waker: &Waker) -> Poll<Outcome<Ack>> {
+        let mut state = self.lock();
+        if let Some(outcome) = state.sends.take(number) {
+            return Poll::Ready(outcome);
+        }
+        let (asked, _replaced) = state.sends.ask(number, waker);
+        drop(state);
+        match asked {
+            Asked::NotYet => Poll::Pending,
+            Asked::Here(outcome) => Poll::Ready(outcome),
+            Asked::Look(shown) => Poll::Ready(shown.show()),
+        }
+    }
+
+    fn seen_by(self: Arc<Self>, number: u32, look: Look<Outcome<Ack>>) {
+        let inside = Arc::downgrade(&self);
+        let shower = |generation| Waker::from(Arc::new(Shower { inside, number, generation }));
+        let shown = self.lock().sends.look(number, look, shower);
+        if let Some(shown) = shown {
+            let _ = shown.show();
+        }
+    }
+
+    fn forget(&self, number: u32) {
+        let _waiter = self.lock().sends.forget(number);
+    }
+}
+
+/// Shows the outcome of a send to who looks at it, then wakes who waits for it.
+struct Shower<M: BusModel> {
+    inside: Weak<Inside<M>>,
+    number: u32,
+    generation: u32,
+}
+
+impl<M: BusModel> Wake for Shower<M> {
+    fn wake(self: Arc<Self>) {
+        let Some(inside) = self.inside.upgrade() else { return };
+        let (shown, waiter) = inside.lock().sends.show(self.number, self.generation);
+        if let Some(shown) = shown {
+            let _ = shown.show();
+        }
+        if let Some(waiter) = waiter {
+            waiter.wake();
+        }
+    }
+}
+
 impl<M: BusModel> Clone for Shared<M> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
@@ -326,6 +427,7 @@ impl<M: BusModel> Shared<M> {
             world,
             host_now: None,
             ops: Slots::new(),
+            sends: Sends::default(),
             alarms: Slots::new(),
             clients: Vec::new(),
             notes: Vec::new(),
@@ -336,7 +438,12 @@ impl<M: BusModel> Shared<M> {
 
     /// The state, as it is.
     pub(crate) fn lock(&self) -> MutexGuard<'_, State<M>> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
+    }
+
+    /// Where the outcomes of sends are kept.
+    pub(crate) fn keeper(&self) -> Arc<dyn Keeper<Outcome<Ack>>> {
+        Arc::clone(&self.0) as _
     }
 
     /// True time, by the host's clock if it has one of its own.
@@ -353,17 +460,34 @@ impl<M: BusModel> Shared<M> {
 
     /// Does something from outside to the world, now by the host's clock, and wakes whom it concerns.
     pub(crate) fn act<R>(&self, act: impl FnOnce(&mut State<M>) -> R) -> R {
-        let mut wakers = Vec::new();
-        let result = {
-            let mut state = self.lock();
-            state.catch_up();
-            let result = act(&mut state);
-            state.settle(&mut wakers);
-            self.show(&state);
-            result
-        };
-        wakers.into_iter().for_each(Waker::wake);
+        let mut state = self.enter();
+        let result = act(&mut state);
+        self.leave(state);
         result
+    }
+
+    /// The state, now by the host's clock: for who does something to the world, and then [leaves](Self::leave).
+    #[inline]
+    pub(crate) fn enter(&self) -> MutexGuard<'_, State<M>> {
+        let mut state = self.lock();
+        state.catch_up();
+        state
+    }
+
+    /// Wakes whom it concerns what was done to the world.
+    #[inline]
+    pub(crate) fn leave(&self, state: MutexGuard<'_, State<M>>) {
+        self.show(&state);
+        if !state.world.has_told_nothing() {
+            Self::wake(state);
+        }
+    }
+
+    fn wake(mut state: MutexGuard<'_, State<M>>) {
+        let mut wakers = Vec::new();
+        state.hand_out(&mut wakers);
+        drop(state);
+        wakers.into_iter().for_each(Waker::wake);
     }
 }
 

@@ -67,7 +67,7 @@ pub use rules::Rules;
 use crate::nodes::{MAX_NODES, NodeSet};
 use crate::{
     kernel::{Choices, Ctx, Digest, Event, Model, NodeId, Site, mix},
-    model::{Call, Note, Output, TxnCall},
+    model::{BusModel, Call, Note, Output, TxnCall},
 };
 use admin::Wanted;
 use broker::BrokerTimer;
@@ -452,9 +452,10 @@ impl Model for Kafka {
     }
 
     fn call(&mut self, node: NodeId, call: Call, ctx: &mut Ctx<'_, Self>) {
-        if let Call::Send(_, record) = &call {
-            self.shared.names.intern_topic(&record.topic);
-        }
+        let call = match call {
+            Call::Send(op, record) => return BusModel::send(self, node, op, record, ctx),
+            call => call,
+        };
         if let Call::Txn(op, TxnCall::Positions { group, positions, peers }) = &call {
             return self.send_positions(node, *op, group, positions, peers, ctx);
         }

@@ -19,7 +19,7 @@ use crate::{
 };
 use squall_bus::{
     AckModel, Capabilities, Capability, ConsumerConfig, ConsumerEvent, Delivery, Error, ErrorClass, Position,
-    ProducerConfig, Role, Subscription, Topic, TopicSpec, TopicState, Unit,
+    ProducerConfig, Record, Role, Subscription, Topic, TopicSpec, TopicState, Unit,
 };
 use std::{cell::RefCell, collections::BTreeMap};
 
@@ -75,6 +75,7 @@ impl Kafka {
         Ok(&mut self.clients[index])
     }
 
+    #[inline]
     fn client(&self, node: NodeId) -> Option<&Client> {
         self.clients.get(node.index().checked_sub(self.servers.len())?)?.as_ref()
     }
@@ -228,6 +229,22 @@ impl BusModel for Kafka {
 
     fn has_room(&self, node: NodeId) -> Result<bool, Error> {
         self.client(node).ok_or_else(Error::closed)?.has_room()
+    }
+
+    #[inline]
+    fn takes_records(&self, node: NodeId) -> bool {
+        matches!(self.client(node), Some(Client::Producer(producer)) if producer.takes_records())
+    }
+
+    fn send(&mut self, node: NodeId, op: OpId, record: Record, ctx: &mut Ctx<'_, Self>) {
+        let client =
+            node.index().checked_sub(self.servers.len()).and_then(|index| self.clients.get_mut(index));
+        if !matches!(client, Some(Some(Client::Producer(producer))) if producer.knows(&record.topic)) {
+            self.shared.names.intern_topic(&record.topic);
+        }
+        if let Some(Some(client)) = client {
+            client.send(op, record, ctx, &self.shared);
+        }
     }
 
     fn take_record(&mut self, node: NodeId, ctx: &mut Ctx<'_, Self>) -> Option<Result<Delivery, Error>> {

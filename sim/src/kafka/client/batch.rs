@@ -8,11 +8,14 @@
 //! - While the first of them backs off, nothing leaves the partition.
 //! - Sequence numbers count records, per partition and epoch of the producer id, from 0; they wrap at 2^31.
 
-use super::super::protocol::{Batch, Few, PartitionId, Payload, ProducerStamp};
+use super::super::protocol::{BATCH_OVERHEAD, Batch, Few, PartitionId, Payload, ProducerStamp};
 use super::defaults::Resend;
 use crate::model::OpId;
 use squall_bus::{Record, Time};
 use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+/// So many records are rather handed on in the memory where they lie than copied.
+const MANY: usize = 32;
 
 /// The largest sequence number.
 const SEQUENCES: u32 = i32::MAX as u32;
@@ -85,12 +88,75 @@ pub(crate) struct Limits {
     pub(crate) records: u32,
 }
 
+/// What is kept of a record that waits, beside the record.
+#[derive(Clone, Copy, Debug)]
+struct Note {
+    op: OpId,
+    created: Time,
+    number: u64,
+    bytes: u32,
+}
+
+/// Records that wait, each with its note. They lie together and the notes apart, so that a batch of all of them is
+/// made without moving any, and without looking at one.
+#[derive(Clone, Debug, Default)]
+struct Gathered {
+    records: VecDeque<Record>,
+    notes: VecDeque<Note>,
+    bytes: u32,
+    /// Room that is made when the next record comes: as many as left together the last time.
+    room: usize,
+}
+
+impl Gathered {
+    // Where it is called: a record is moved once less.
+    #[inline(always)]
+    fn push(&mut self, waiting: Waiting) {
+        let Waiting { op, record, bytes, created, number } = waiting;
+        if self.records.capacity() == 0 {
+            self.records.reserve_exact(self.room.max(MANY));
+            self.notes.reserve(MANY);
+        }
+        self.bytes = self.bytes.saturating_add(bytes);
+        self.notes.push_back(Note { op, created, number, bytes });
+        self.records.push_back(record);
+    }
+
+    /// Takes the first `count` records, which weigh `bytes`, and who waits for them.
+    fn take(&mut self, count: usize, bytes: u32) -> (Few<Record>, Few<OpId>) {
+        self.bytes = self.bytes.saturating_sub(bytes);
+        let mut ops = Few::with_capacity(count);
+        while ops.len() < count
+            && let Some(note) = self.notes.pop_front()
+        {
+            ops.push(note.op);
+        }
+        if self.notes.is_empty() && count >= MANY {
+            self.room = count;
+            let all = std::mem::take(&mut self.records);
+            // A log would keep the room that they do not need.
+            if all.capacity() - count <= count / 8 {
+                return (Few::from_vec(all.into()), ops);
+            }
+            let mut records = Few::with_capacity(count);
+            records.extend(all);
+            return (records, ops);
+        }
+        let mut records = Few::with_capacity(count);
+        while records.len() < count
+            && let Some(record) = self.records.pop_front()
+        {
+            records.push(record);
+        }
+        (records, ops)
+    }
+}
+
 /// One partition's share of a producer.
 #[derive(Clone, Debug)]
 pub(crate) struct Queue {
     pub(crate) id: PartitionId,
-    pub(crate) waiting: VecDeque<Waiting>,
-    waiting_bytes: u32,
+    waiting: Gathered,
     pub(crate) again: VecDeque<Attempted>,
     pub(crate) in_flight: u32,
     /// Where its last batch went.
@@ -106,8 +172,7 @@ impl Queue {
     pub(crate) fn new(id: PartitionId) -> Self {
         Self {
             id,
-            waiting: VecDeque::new(),
-            waiting_bytes: 0,
+            waiting: Gathered::default(),
             again: VecDeque::new(),
             in_flight: 0,
             sent_to: None,
@@ -119,22 +184,22 @@ impl Queue {
 
     /// Whether nothing waits, neither records nor batches.
     pub(crate) fn is_empty(&self) -> bool {
-        self.waiting.is_empty() && self.again.is_empty()
+        self.waiting.notes.is_empty() && self.again.is_empty()
     }
 
+    #[inline(always)]
     pub(crate) fn push(&mut self, waiting: Waiting) {
-        self.waiting_bytes = self.waiting_bytes.saturating_add(waiting.bytes);
-        self.waiting.push_back(waiting);
+        self.waiting.push(waiting);
     }
 
     /// When the next batch may leave; records numbered below `flush` do not linger.
     pub(crate) fn due(&self, limits: &Limits, flush: u64, now: Time) -> Due {
-        let at = match (self.again.front(), self.waiting.front()) {
+        let at = match (self.again.front(), self.waiting.notes.front()) {
             (Some(attempted), _) => attempted.not_before,
             (None, None) => return Due::Never,
             (None, Some(first)) => {
                 let full =
-                    self.waiting_bytes >= limits.bytes || self.waiting.len() >= limits.records as usize;
+                    self.waiting.bytes >= limits.bytes || self.waiting.notes.len() >= limits.records as usize;
                 if full || first.number < flush { now } else { first.created + limits.linger }
             }
         };
@@ -143,10 +208,10 @@ impl Queue {
 
     /// Whether the next batch may leave with another partition's, and how large it may become.
     pub(crate) fn may_join(&self, limits: &Limits, now: Time) -> Option<u32> {
-        match (self.again.front(), self.waiting.front()) {
+        match (self.again.front(), self.waiting.notes.front()) {
             (Some(attempted), _) if attempted.not_before > now => None,
             (Some(_), _) => Some(limits.bytes),
-            (None, first) => first.map(|first| self.waiting_bytes.min(limits.bytes).max(first.bytes)),
+            (None, first) => first.map(|first| self.waiting.bytes.min(limits.bytes).max(first.bytes)),
         }
     }
 
@@ -155,24 +220,21 @@ impl Queue {
         if let Some(attempted) = self.again.pop_front() {
             return Some(attempted);
         }
-        let first = self.waiting.front()?;
+        let first = self.waiting.notes.front()?;
         let (number, created) = (first.number, first.created);
         let (mut count, mut bytes) = (0, 0_u32);
-        for next in &self.waiting {
+        for next in &self.waiting.notes {
             let more = bytes.saturating_add(next.bytes);
             if count > 0 && (more > limits.bytes || count >= limits.records as usize) {
                 break;
             }
             (count, bytes) = (count + 1, more);
         }
-        let (mut ops, mut records) = (Few::with_capacity(count), Few::with_capacity(count));
-        for next in self.waiting.drain(..count) {
-            ops.push(next.op);
-            records.push(next.record);
-        }
-        self.waiting_bytes = self.waiting_bytes.saturating_sub(bytes);
+        let (records, ops) = self.waiting.take(count, bytes);
         let stamp = self.sequences.identity.map(|identity| self.sequences.stamp(identity, records.len()));
-        let batch = Arc::new(Batch::of_records(records, stamp, timestamp));
+        let bytes = BATCH_OVERHEAD.saturating_add(bytes);
+        let payload = Payload::Records(records);
+        let batch = Arc::new(Batch { payload, stamp, bytes, timestamp, intact: true });
         Some(Attempted {
             batch,
             ops,
@@ -206,13 +268,14 @@ impl Queue {
         }
     }
 
-    /// Takes out what was never sent and is older than `oldest`.
-    pub(crate) fn expire_waiting(&mut self, oldest: Time) -> Vec<Waiting> {
-        let old = self.waiting.partition_point(|waiting| waiting.created <= oldest);
-        let expired: Vec<Waiting> = self.waiting.drain(..old).collect();
-        let bytes = expired.iter().fold(0_u32, |bytes, waiting| bytes.saturating_add(waiting.bytes));
-        self.waiting_bytes = self.waiting_bytes.saturating_sub(bytes);
-        expired
+    /// Takes out what was never sent and is older than `oldest`: the operations that wait for it.
+    pub(crate) fn expire_waiting(&mut self, oldest: Time) -> Vec<OpId> {
+        let old = self.waiting.notes.partition_point(|note| note.created <= oldest);
+        let bytes =
+            self.waiting.notes.range(..old).fold(0_u32, |bytes, note| bytes.saturating_add(note.bytes));
+        self.waiting.bytes = self.waiting.bytes.saturating_sub(bytes);
+        self.waiting.records.drain(..old);
+        self.waiting.notes.drain(..old).map(|note| note.op).collect()
     }
 
     /// Takes out what is to be sent again and is older than `oldest`.
@@ -227,7 +290,7 @@ impl Queue {
     /// When the oldest record that is not in flight was handed over.
     pub(crate) fn oldest(&self) -> Option<Time> {
         let again = self.again.iter().map(|attempted| attempted.created).min();
-        let waiting = self.waiting.front().map(|waiting| waiting.created);
+        let waiting = self.waiting.notes.front().map(|note| note.created);
         again.into_iter().chain(waiting).min()
     }
 }
@@ -308,6 +371,24 @@ mod tests {
         let sizes: Vec<usize> =
             std::iter::from_fn(|| queue.take(&LIMITS, now)).map(|batch| batch.ops.len()).collect();
         assert_eq!(sizes, [3, 3, 1]);
+    }
+
+    #[test]
+    fn many_records_leave_in_order_whether_all_leave_or_some() {
+        let many = 3 * MANY as u64;
+        for most in [many, many - 1, 50, 7, 1] {
+            let limits = Limits { bytes: u32::MAX, records: most as u32, ..LIMITS };
+            let mut queue = queue(many);
+            let (mut ops, mut bytes) = (Vec::new(), 0);
+            while let Some(taken) = queue.take(&limits, Time::ZERO) {
+                assert_eq!(taken.ops.len(), records(&taken.batch).len());
+                assert_eq!(taken.batch.bytes, BATCH_OVERHEAD + 22 * taken.batch.count());
+                ops.extend(taken.ops.iter().map(|op| op.0));
+                bytes += taken.batch.bytes - BATCH_OVERHEAD;
+            }
+            assert!(ops.into_iter().eq(0..many));
+            assert_eq!((bytes, queue.waiting.bytes, queue.is_empty()), (22 * many as u32, 0, true));
+        }
     }
 
     #[test]

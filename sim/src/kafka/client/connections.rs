@@ -56,7 +56,8 @@ struct Connection<W> {
     not_before: Time,
     retry: Option<Ticket>,
     setup: Option<Ticket>,
-    scan_at: Option<Time>,
+    /// When somebody looks for requests that waited too long, and for which deadline that was set.
+    scan_at: Option<(Time, Time)>,
     in_flight: VecDeque<InFlight<W>>,
 }
 
@@ -230,10 +231,13 @@ impl<W> Connections<W> {
 
     /// Looks for requests that waited too long no later than the scan after `deadline`.
     fn scan_by(&mut self, slot: Slot, deadline: Time, io: &mut dyn Io) {
-        let at = next_scan(self.started, deadline, self.rules.timeout_scan);
         let connection = &mut self.slots[slot as usize];
-        if connection.scan_at.is_none_or(|armed| at < armed) {
-            connection.scan_at = Some(at);
+        if connection.scan_at.is_some_and(|(_, earlier)| deadline >= earlier) {
+            return;
+        }
+        let at = next_scan(self.started, deadline, self.rules.timeout_scan);
+        if connection.scan_at.is_none_or(|(armed, _)| at < armed) {
+            connection.scan_at = Some((at, deadline));
             io.timer(at.since(io.now()), Timer::Requests(slot));
         }
     }
@@ -327,7 +331,7 @@ impl<W> Connections<W> {
     pub(crate) fn scan(&mut self, slot: Slot, io: &mut dyn Io) -> Option<Lost<W>> {
         let now = io.now();
         let connection = &mut self.slots[slot as usize];
-        if connection.scan_at.is_some_and(|at| at > now) {
+        if connection.scan_at.is_some_and(|(at, _)| at > now) {
             return None;
         }
         connection.scan_at = None;

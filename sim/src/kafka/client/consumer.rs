@@ -5,19 +5,20 @@
 
 use super::super::{
     Shared,
-    protocol::{GroupIx, MemberEpoch, MemberId, Msg, OffsetSpec, PartitionId, ResponseBody},
+    protocol::{GroupIx, MemberEpoch, MemberId, Msg, OffsetSpec, PartitionId, Response, ResponseBody},
 };
 use super::{
     Io, Timer,
+    connections::Slot,
     doors::Barrier,
-    fetcher::{Chunk, Place, Reading, Spare},
+    fetcher::{Chunk, Fetching, Place, Reading},
     group::Member,
-    net::{Happened, Net},
+    net::{Happened, Net, What},
     offsets::Commit,
     settings::ConsumerSettings,
 };
 use crate::{
-    kernel::Event,
+    kernel::{ConnId, Event},
     model::{Call, OpId, Output},
 };
 use squall_bus::{
@@ -28,8 +29,8 @@ use std::collections::VecDeque;
 /// What a consumer's request was for.
 #[derive(Clone, Debug)]
 pub(crate) enum Asked {
-    /// Records of these units, by place and version.
-    Fetch(Vec<(u32, u32)>),
+    /// Records: which is in [`Consumer::fetches`].
+    Fetch,
     /// An offset for one unit, by place and version.
     ListOffsets(u32, u32),
     /// Where an epoch ends, for one unit, by place and version, under a leader epoch.
@@ -65,12 +66,17 @@ pub struct Consumer {
     pub(super) version: u32,
     pub(super) ready: VecDeque<Chunk>,
     pub(super) ready_records: u32,
-    /// Whether a fetch is in flight, by slot.
-    pub(super) fetching: Vec<bool>,
+    /// The fetch from each broker, by slot.
+    pub(super) fetches: Vec<Fetching>,
+    /// A list for the next fetch; kept for its memory.
+    pub(super) wanted: Vec<(Slot, u32)>,
+    /// Everything was asked for in the fetches that are under way: when one is answered, the same is asked again.
+    pub(super) steady: bool,
+    /// The broker that has just answered such a fetch.
+    pub(super) again: Option<Slot>,
     /// Everything is asked for that may be: there is nothing to fetch until more happens than a commit.
     pub(super) all_asked: bool,
     pub(super) fetch_at: Option<Time>,
-    pub(super) spare: Spare,
     pub(super) member: Option<Member>,
     pub(super) commits: VecDeque<Commit>,
     /// How far it was in units that it lost, if its rules do not make it forget.
@@ -126,7 +132,10 @@ impl Consumer {
             }
         }
         Ok(Self {
-            fetching: vec![false; shared.brokers as usize],
+            fetches: vec![Fetching::default(); shared.brokers as usize],
+            wanted: Vec::new(),
+            steady: false,
+            again: None,
             all_asked: false,
             settings,
             net,
@@ -135,7 +144,6 @@ impl Consumer {
             ready: VecDeque::new(),
             ready_records: 0,
             fetch_at: None,
-            spare: Spare::default(),
             member,
             commits: VecDeque::new(),
             leftover: Vec::new(),
@@ -160,10 +168,26 @@ impl Consumer {
             Event::Timer(timer) => self.timer(timer, io, shared),
             event => {
                 let happened = self.net.on(event, io);
-                let committed = is_commit(&happened);
                 self.happened(happened, io, shared);
-                if committed {
-                    return self.go_on_after_commit(io);
+            }
+        }
+        self.go_on(io);
+    }
+
+    /// A response came.
+    pub(super) fn responded(&mut self, conn: ConnId, response: Response, io: &mut dyn Io, shared: &Shared) {
+        if let Some((slot, what)) = self.net.conns.answered(conn, response.correlation) {
+            match (what, response.body) {
+                (What::Client(Asked::Fetch), ResponseBody::Fetch(partitions)) => {
+                    self.fetched(slot, partitions, io);
+                }
+                (what, body) => {
+                    let happened = self.net.answered(slot, what, body, io);
+                    let committed = is_commit(&happened);
+                    self.happened(happened, io, shared);
+                    if committed {
+                        return self.go_on_after_commit(io);
+                    }
                 }
             }
         }
@@ -217,7 +241,7 @@ impl Consumer {
         match happened {
             Happened::Nothing | Happened::Up => {}
             Happened::Learned => self.learned(io, shared),
-            Happened::Answered(slot, asked, body) => self.answered(slot, asked, body, io, shared),
+            Happened::Answered(asked, body) => self.answered(asked, body, io, shared),
             Happened::Lost(lost) => {
                 if lost.was_up && self.settings.library.reports_transport {
                     let message = "the connection to a broker broke";
@@ -233,13 +257,8 @@ impl Consumer {
         }
     }
 
-    fn answered(&mut self, slot: u32, asked: Asked, body: ResponseBody, io: &mut dyn Io, shared: &Shared) {
+    fn answered(&mut self, asked: Asked, body: ResponseBody, io: &mut dyn Io, shared: &Shared) {
         match (asked, body) {
-            (Asked::Fetch(units), ResponseBody::Fetch(partitions)) => {
-                self.fetching[slot as usize] = false;
-                self.fetched(&units, partitions, io);
-                self.spare.keep(units);
-            }
             (Asked::ListOffsets(place, version), ResponseBody::ListOffsets(offsets)) => {
                 self.listed(place, version, &offsets, io, shared);
             }
@@ -275,7 +294,7 @@ impl Consumer {
     /// A request whose connection is gone.
     fn unanswered(&mut self, slot: u32, asked: &Asked, io: &mut dyn Io) {
         match asked {
-            Asked::Fetch(_) => self.fetching[slot as usize] = false,
+            Asked::Fetch => self.fetches[slot as usize].in_flight = false,
             Asked::ListOffsets(place, version) | Asked::EpochEnd(place, version, _) => {
                 if let Some(reading) = self.reading(*place, *version) {
                     reading.listing = false;
@@ -294,8 +313,24 @@ impl Consumer {
 
     /// Whatever can go on now does.
     pub(super) fn go_on(&mut self, io: &mut dyn Io) {
-        self.all_asked = false;
-        self.go_on_after_commit(io);
+        match self.again.take() {
+            Some(slot) if self.fatal.is_none() => self.go_on_after_fetch(slot, io),
+            _ => {
+                self.all_asked = false;
+                self.go_on_after_commit(io);
+            }
+        }
+    }
+
+    /// Whatever can go on does, now that nothing happened but a fetch from this broker.
+    fn go_on_after_fetch(&mut self, slot: Slot, io: &mut dyn Io) {
+        let version = self.version;
+        self.member_step(io);
+        if self.version != version || !self.fetch_again(slot, io) {
+            self.all_asked = false;
+            self.fetch(io);
+        }
+        self.close_step(io);
     }
 
     /// Whatever can go on does, now that nothing happened but a commit: that is no news to what is read.
@@ -450,7 +485,7 @@ impl Consumer {
 /// Whether a commit was answered, and no more than that: all of it was taken.
 fn is_commit(happened: &Happened<Asked>) -> bool {
     match happened {
-        Happened::Answered(_, Asked::Commit(_), ResponseBody::OffsetCommit(results)) => {
+        Happened::Answered(Asked::Commit(_), ResponseBody::OffsetCommit(results)) => {
             results.iter().all(|(_, code)| !code.is_error())
         }
         _ => false,

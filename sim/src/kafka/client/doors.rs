@@ -62,7 +62,7 @@ impl Consumer {
         let delivery = self.hand_out(shared)?;
         self.asking = false;
         self.last_poll = io.now();
-        if self.member.is_some() {
+        if !self.poll_armed && self.member.is_some() {
             self.watch_polls(io);
         }
         if was_full && self.ready_records < self.settings.config.prefetch {
@@ -85,22 +85,22 @@ impl Consumer {
         }
     }
 
+    // Where it is called: a delivery is moved once less.
+    #[inline(always)]
     fn hand_out(&mut self, shared: &Shared) -> Option<Delivery> {
         let chunk = self.ready.front_mut()?;
         let place = chunk.unit;
-        let (record, offset, epoch) = chunk.next();
+        let reading = &mut self.units[place as usize];
+        let unit = shared.names.unit(reading.id);
+        let (record, offset, epoch) = chunk.next(unit.partition);
         if chunk.is_empty() {
             self.ready.pop_front();
         }
         self.ready_records -= 1;
         self.tags += 1;
-        let reading = &mut self.units[place as usize];
         reading.handed = Some(offset + 1);
         reading.handed_epoch = Some(epoch);
         self.holding = Some(place);
-        let unit = shared.names.unit(reading.id);
-        let mut record = record;
-        record.partition = Some(unit.partition);
         Some(Delivery { record, unit, position: Position(offset), attempt: None, tag: self.tags })
     }
 

@@ -113,6 +113,17 @@ pub(crate) struct Chunk {
     next: u32,
 }
 
+/// So many values are looked at together.
+const AHEAD: u32 = 16;
+
+/// A caller reads a record's value, and by then it may have left the processor's caches: the values of the next few
+/// records are asked for at once, which takes no longer than one.
+#[inline]
+fn look_ahead(records: &[Record], next: u32) {
+    let next = records.iter().skip(next as usize).take(AHEAD as usize);
+    std::hint::black_box(next.fold(0, |all, record| all | record.value.first().copied().unwrap_or_default()));
+}
+
 impl Chunk {
     fn remaining(&self) -> u32 {
         self.entry.left() - self.next
@@ -122,45 +133,37 @@ impl Chunk {
         self.remaining() == 0
     }
 
-    /// The next record with its offset and leader epoch.
-    pub(crate) fn next(&mut self) -> (Record, u64, u32) {
+    /// The next record, out of this partition, with its offset and leader epoch.
+    #[inline(always)]
+    pub(crate) fn next(&mut self, partition: u32) -> (Record, u64, u32) {
+        let records = records(&self.entry.batch);
+        if self.next.is_multiple_of(AHEAD) {
+            look_ahead(records, self.next);
+        }
         let place = self.entry.place(self.next);
-        let record = records(&self.entry.batch)[place as usize].clone();
+        let Record { topic, key, value, headers, .. } = &records[place as usize];
+        let record = Record {
+            topic: topic.clone(),
+            partition: Some(partition),
+            key: key.clone(),
+            value: value.clone(),
+            // Mostly there are none, and an empty list is made faster than copied.
+            headers: if headers.is_empty() { Vec::new() } else { headers.clone() },
+        };
         let offset = self.entry.base_offset + u64::from(place);
         self.next += 1;
         (record, offset, self.entry.epoch)
     }
 }
 
-/// What earlier fetches leave to later ones: memory, nothing else.
+/// The fetch from one broker: what is asked for, or was before it was answered.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Spare {
-    wanted: Vec<(Slot, u32)>,
-    asked: Vec<Vec<(u32, u32)>>,
-    /// What was last asked of each broker. When it has answered nobody has it but we.
-    requests: Vec<Option<Arc<Vec<FetchPartition>>>>,
-}
-
-impl Spare {
-    /// Empty lists for a fetch from this broker: what is asked for, and where to read.
-    fn take(&mut self, slot: Slot) -> (Vec<(u32, u32)>, Arc<Vec<FetchPartition>>) {
-        let place = slot as usize;
-        if place >= self.requests.len() {
-            self.requests.resize_with(place + 1, || None);
-        }
-        let mut request = self.requests[place].take().unwrap_or_default();
-        match Arc::get_mut(&mut request) {
-            Some(places) => places.clear(),
-            None => request = Arc::default(),
-        }
-        (self.asked.pop().unwrap_or_default(), request)
-    }
-
-    /// A fetch is over.
-    pub(super) fn keep(&mut self, mut asked: Vec<(u32, u32)>) {
-        asked.clear();
-        self.asked.push(asked);
-    }
+pub(super) struct Fetching {
+    pub(super) in_flight: bool,
+    /// Which units, by place and version.
+    asked: Vec<(u32, u32)>,
+    /// Where to read, in the same order. When the broker has answered nobody has it but we.
+    request: Arc<Vec<FetchPartition>>,
 }
 
 impl Consumer {
@@ -171,9 +174,9 @@ impl Consumer {
         }
         let now = io.now();
         let mut later: Option<Time> = None;
-        let mut wanted = std::mem::take(&mut self.spare.wanted);
+        let mut wanted = std::mem::take(&mut self.wanted);
         let has_room = self.ready_records < self.settings.config.prefetch;
-        let mut all_asked = true;
+        let (mut all_asked, mut joined) = (true, false);
         for place in 0..self.units.len() {
             let reading = &self.units[place];
             let (id, version) = (reading.id, reading.version);
@@ -205,7 +208,9 @@ impl Consumer {
                 Place::At(_) => match self.units[place].to_validate(epoch) {
                     Some(asked) => self.validate(place as u32, leader, epoch, asked, io),
                     None => match self.read_from(place, leader, io) {
-                        Ok(from) if self.fetching[from as usize] => {}
+                        Ok(from) if self.fetches[from as usize].in_flight => {
+                            joined |= !self.fetches[from as usize].asked.contains(&(place as u32, version));
+                        }
                         Ok(from) if has_room => wanted.push((from, place as u32)),
                         Ok(_) => all_asked = false,
                         Err(at) => later = Some(later.map_or(at, |known| known.min(at))),
@@ -214,13 +219,14 @@ impl Consumer {
             }
         }
         if !wanted.is_empty() {
-            for slot in 0..self.fetching.len() as Slot {
+            for slot in 0..self.fetches.len() as Slot {
                 self.fetch_from(slot, &wanted, io);
             }
             wanted.clear();
         }
-        self.spare.wanted = wanted;
+        self.wanted = wanted;
         self.all_asked = all_asked;
+        self.steady = all_asked && !joined;
         if let Some(at) = later
             && self.fetch_at.is_none_or(|armed| at < armed)
         {
@@ -233,9 +239,14 @@ impl Consumer {
         if !wanted.iter().any(|(leader, _)| *leader == slot) {
             return;
         }
-        let library = &self.settings.library;
-        let (mut asked, mut partitions) = self.spare.take(slot);
-        let places = Arc::make_mut(&mut partitions);
+        let max_bytes = self.settings.library.partition_max_bytes;
+        let Fetching { asked, request, .. } = &mut self.fetches[slot as usize];
+        asked.clear();
+        if Arc::get_mut(request).is_none() {
+            *request = Arc::default();
+        }
+        let places = Arc::make_mut(request);
+        places.clear();
         for (_, place) in wanted.iter().filter(|(leader, _)| *leader == slot) {
             let reading = &mut self.units[*place as usize];
             let Place::At(offset) = reading.place else { continue };
@@ -247,11 +258,40 @@ impl Consumer {
                 current_leader_epoch,
                 offset,
                 last_fetched_epoch: None,
-                max_bytes: library.partition_max_bytes,
+                max_bytes,
                 log_start: 0,
             });
         }
-        self.fetching[slot as usize] = true;
+        self.send_fetch(slot, io);
+    }
+
+    /// Asks a broker that has just answered for what is behind that. If nothing else is to be asked for and nothing but
+    /// positions has changed, it is the same request; `false` if that cannot be said.
+    pub(super) fn fetch_again(&mut self, slot: Slot, io: &mut dyn Io) -> bool {
+        if self.closing.is_some() || self.ready_records >= self.settings.config.prefetch {
+            return false;
+        }
+        let (now, Fetching { asked, request, .. }) = (io.now(), &mut self.fetches[slot as usize]);
+        for ((place, version), at) in asked.iter().zip(Arc::make_mut(request)) {
+            let Some(reading) = self.units.get_mut(*place as usize) else { return false };
+            let Place::At(position) = reading.place else { return false };
+            let Some(view) = self.net.metadata.partition(reading.id) else { return false };
+            let is_led = view.leader == Some(NodeId(slot)) && at.current_leader_epoch == Some(view.epoch);
+            let is_good = reading.version == *version && reading.to_validate(view.epoch).is_none();
+            let is_free = !reading.listing && reading.near.is_none() && reading.not_before <= now;
+            if !is_led || !is_good || !is_free {
+                return false;
+            }
+            reading.valid_under = Some(view.epoch);
+            at.offset = position;
+        }
+        self.send_fetch(slot, io);
+        true
+    }
+
+    fn send_fetch(&mut self, slot: Slot, io: &mut dyn Io) {
+        let (library, fetching) = (&self.settings.library, &mut self.fetches[slot as usize]);
+        fetching.in_flight = true;
         let timeout = library.fetch_wait + self.net.request_timeout();
         let request = FetchRequest {
             replica: None,
@@ -259,18 +299,11 @@ impl Consumer {
             max_wait: library.fetch_wait,
             min_bytes: library.fetch_min_bytes,
             max_bytes: library.fetch_max_bytes,
-            partitions: Arc::clone(&partitions),
+            partitions: Arc::clone(&fetching.request),
             rack: self.settings.config.rack.and_then(|node| node.checked_sub(1)).map(NodeId),
             topic_ids: self.net.metadata.topic_ids(),
         };
-        self.spare.requests[slot as usize] = Some(partitions);
-        self.net.conns.send(
-            slot,
-            RequestBody::Fetch(request),
-            What::Client(Asked::Fetch(asked)),
-            timeout,
-            io,
-        );
+        self.net.conns.send(slot, RequestBody::Fetch(request), What::Client(Asked::Fetch), timeout, io);
     }
 
     fn list(
@@ -290,14 +323,14 @@ impl Consumer {
     }
 
     /// A fetch was answered.
-    pub(super) fn fetched(
-        &mut self,
-        asked: &[(u32, u32)],
-        mut partitions: Vec<FetchedPartition>,
-        io: &mut dyn Io,
-    ) {
+    pub(super) fn fetched(&mut self, slot: Slot, mut partitions: Vec<FetchedPartition>, io: &mut dyn Io) {
         let was_empty = self.ready.is_empty();
+        let fetching = &mut self.fetches[slot as usize];
+        fetching.in_flight = false;
+        let asked = std::mem::take(&mut fetching.asked);
+        let mut as_ever = self.steady;
         for partition in partitions.drain(..) {
+            as_ever &= !partition.error.is_error() && partition.preferred.is_none();
             let place = asked.iter().copied().find(|(place, version)| {
                 self.units
                     .get(*place as usize)
@@ -308,6 +341,8 @@ impl Consumer {
             }
         }
         answers::keep(partitions);
+        self.fetches[slot as usize].asked = asked;
+        self.again = as_ever.then_some(slot);
         if was_empty && !self.ready.is_empty() {
             io.emit(Output::Readable(io.node()));
         }

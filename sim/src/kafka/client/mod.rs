@@ -27,6 +27,7 @@ mod connections;
 mod consumer;
 mod dealing;
 mod defaults;
+mod deliveries;
 mod doors;
 mod epochs;
 mod fetcher;
@@ -58,7 +59,9 @@ use crate::{
 use consumer::Consumer;
 use producer::Producer;
 use settings::{ConsumerSettings, ProducerSettings};
-use squall_bus::{ConsumerConfig, ConsumerEvent, Delivery, Error, ErrorClass, Outcome, ProducerConfig};
+use squall_bus::{
+    ConsumerConfig, ConsumerEvent, Delivery, Error, ErrorClass, Outcome, ProducerConfig, Record,
+};
 
 /// What one of these clients may touch during one event: [`io::Io`] with their messages and timers.
 pub trait Io: io::Io<Msg, Timer> {}
@@ -157,6 +160,16 @@ impl Client {
 
     /// An event of the client's node.
     pub fn on(&mut self, event: Event<Msg, super::Timer>, io: &mut dyn Io, shared: &Shared) {
+        let event = match event {
+            // Most events are responses, and they are large: straight to what was asked.
+            Event::Message(conn, Msg::Response(response)) => {
+                return match self {
+                    Self::Producer(producer) => producer.responded(conn, response, io, shared),
+                    Self::Consumer(consumer) => consumer.responded(conn, response, io, shared),
+                };
+            }
+            event => event,
+        };
         let own = |timer| match timer {
             super::Timer::Client(timer) => Some(timer),
             _ => None,
@@ -173,6 +186,14 @@ impl Client {
         match self {
             Self::Producer(producer) => producer.call(call, io, shared),
             Self::Consumer(consumer) => consumer.call(call, io, shared),
+        }
+    }
+
+    /// A record of the service's.
+    pub fn send(&mut self, op: OpId, record: Record, io: &mut dyn Io, shared: &Shared) {
+        match self {
+            Self::Producer(producer) => producer.send(op, record, io, shared),
+            Self::Consumer(consumer) => consumer.call(Call::Send(op, record), io, shared),
         }
     }
 

@@ -38,7 +38,7 @@ pub(crate) enum Happened<P> {
     /// A connection is gone, and these requests with it.
     Lost(Lost<P>),
     /// A request was answered.
-    Answered(Slot, P, ResponseBody),
+    Answered(P, ResponseBody),
     /// The metadata changed or was confirmed.
     Learned,
 }
@@ -156,7 +156,7 @@ impl<P> Net<P> {
         }
     }
 
-    /// Takes an event.
+    /// Takes an event that is no response.
     pub(crate) fn on(&mut self, event: Event<Msg, Timer>, io: &mut dyn Io) -> Happened<P> {
         match event {
             Event::Connected(conn) => {
@@ -172,12 +172,6 @@ impl<P> Net<P> {
                 }
                 Happened::Nothing
             }
-            Event::Message(conn, Msg::Response(response)) => {
-                match self.conns.answered(conn, response.correlation) {
-                    Some((slot, what)) => self.answered(slot, what, response.body, io),
-                    None => Happened::Nothing,
-                }
-            }
             Event::Closed(conn) => {
                 let lost = self.conns.closed(conn, io);
                 self.lost(lost, io)
@@ -191,7 +185,14 @@ impl<P> Net<P> {
         }
     }
 
-    fn answered(&mut self, slot: Slot, what: What<P>, body: ResponseBody, io: &mut dyn Io) -> Happened<P> {
+    /// A request was answered.
+    pub(crate) fn answered(
+        &mut self,
+        slot: Slot,
+        what: What<P>,
+        body: ResponseBody,
+        io: &mut dyn Io,
+    ) -> Happened<P> {
         match (what, body) {
             (What::Greeting, _) => {
                 self.conns.greeted(slot, io);
@@ -216,7 +217,7 @@ impl<P> Net<P> {
                 Happened::Learned
             }
             (What::Metadata, _) => Happened::Nothing,
-            (What::Client(request), body) => Happened::Answered(slot, request, body),
+            (What::Client(request), body) => Happened::Answered(request, body),
         }
     }
 

@@ -28,9 +28,9 @@ use super::{
 };
 use crate::{
     kernel::{Mark, Site},
-    model::{OpId, Output},
+    model::{Acked, OpId, Output},
 };
-use squall_bus::{Ack, Error, ErrorClass, Outcome, Position, Time};
+use squall_bus::{Error, ErrorClass, Outcome, Position, Time};
 
 const RETRY: Site = Site::new("kafka.client.produce-retry");
 
@@ -45,13 +45,14 @@ impl Producer {
         shared: &Shared,
     ) {
         self.windows[slot as usize] -= 1;
-        let numbers: Few<u32> = batches.iter().map(|(number, _)| *number).collect();
+        let mut numbers = Few::<u32>::with_capacity(batches.len());
+        batches.iter().for_each(|(number, _)| numbers.push(*number));
         for ((number, attempted), result) in batches.drain(..).zip(results) {
             self.queues[number as usize].in_flight -= 1;
             if result.error.is_error() {
                 self.refused(number, attempted, result, io, shared);
             } else {
-                self.acknowledged(number, &attempted, result.base_offset, io, shared);
+                self.acknowledged(number, attempted, result.base_offset, io, shared);
             }
         }
         self.spare.push(batches);
@@ -65,20 +66,18 @@ impl Producer {
     fn acknowledged(
         &mut self,
         number: u32,
-        attempted: &Attempted,
+        attempted: Attempted,
         base: Option<u64>,
         io: &mut dyn Io,
         shared: &Shared,
     ) {
         let queue = &mut self.queues[number as usize];
         queue.sequences.acknowledged(&attempted.batch);
-        let unit = shared.names.unit(queue.id);
-        for (place, op) in attempted.ops.iter().enumerate() {
-            let position = base.map(|base| Position(base + place as u64));
-            let ack = Ack { unit: unit.clone(), position, duplicate: false };
-            io.emit(Output::Sent(*op, Outcome::Ok(ack)));
+        let (unit, records) = (shared.names.unit(queue.id), attempted.ops.len() as u32);
+        if records > 0 {
+            io.emit(Output::Acked(Acked { ops: attempted.ops, unit, base: base.map(Position) }));
         }
-        self.released(attempted.ops.len() as u32, io);
+        self.released(records, io);
     }
 
     fn refused(
@@ -204,8 +203,7 @@ impl Producer {
         self.fatal = Some(error.clone());
         self.txn_finished(&error, io);
         for number in 0..self.queues.len() {
-            let waiting = self.queues[number].expire_waiting(Time::MAX);
-            let ops: Vec<OpId> = waiting.iter().map(|waiting| waiting.op).collect();
+            let ops = self.queues[number].expire_waiting(Time::MAX);
             self.tell(&ops, &Outcome::Fail(error.clone()), io);
             for attempted in self.queues[number].expire_again(Time::MAX) {
                 let outcome = outcome::given_up(error.clone(), Appended::NotThisTime, attempted.perhaps);

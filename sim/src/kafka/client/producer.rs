@@ -9,32 +9,37 @@
 //!
 //! acks=0: there is no response; the outcome is `unknown` (`NO_ACK`) as soon as the batch is written.
 //!
-//! What responses mean is in [`produced`](super::produced).
+//! What responses mean is in [`produced`](super::produced), what becomes of records whose time is up in
+//! [`deliveries`](super::deliveries).
 
 use super::super::{
     Shared,
     error::ErrorCode,
-    protocol::{Msg, PartitionId, ProduceRequest, RequestBody, ResponseBody, record_bytes},
+    protocol::{
+        Few, Msg, PartitionId, ProduceRequest, RequestBody, Response, ResponseBody, TopicIx, record_bytes,
+    },
 };
 use super::{
     Io, Timer,
     batch::{Attempted, Due, Identity, Limits, Queue, Waiting},
-    connections::{Slot, next_scan},
+    connections::Slot,
     defaults::{Carries, TimedOut},
-    net::{Happened, Net},
+    net::{Happened, Net, What},
     partitioner::{self, Sticky},
     settings::ProducerSettings,
     txn::{Step, Transactions},
 };
 use crate::{
-    kernel::Event,
+    kernel::{ConnId, Event},
     model::{Call, OpId, Output},
 };
-use squall_bus::{Acks, Error, ErrorClass, Outcome, Record, Time};
-use std::{collections::VecDeque, time::Duration};
+use squall_bus::{Acks, Error, ErrorClass, Outcome, Record, Time, Topic};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 /// How many batches of a partition an idempotent producer has in flight at most: the broker remembers as many.
 const IDEMPOTENT_BATCHES: u32 = 5;
+/// For so many records of a topic whose partitions are not known yet there is room at once.
+const UNASSIGNED: usize = 32;
 /// What a request gets at least, even when its first record has less time left (librdkafka).
 const LEAST_TIMEOUT: Duration = Duration::from_millis(100);
 
@@ -63,12 +68,12 @@ pub(crate) enum Standing {
 }
 
 #[derive(Clone, Debug, Default)]
-struct TopicState {
+pub(super) struct TopicState {
     /// The topic's queues, by partition.
     queues: Vec<u32>,
     sticky: Sticky,
     /// Records that came before the partitions were known.
-    unassigned: VecDeque<Waiting>,
+    pub(super) unassigned: VecDeque<Waiting>,
     since: Time,
 }
 
@@ -79,7 +84,9 @@ pub struct Producer {
     pub(super) limits: Limits,
     pub(super) net: Net<Asked>,
     /// By the topic's place in the metadata.
-    topics: Vec<TopicState>,
+    pub(super) topics: Vec<TopicState>,
+    /// Where the record before went, and that topic's place: mostly the next goes there too.
+    last: Option<(Topic, usize)>,
     pub(super) queues: Vec<Queue>,
     /// Produce requests in flight, by slot.
     pub(super) windows: Vec<u32>,
@@ -91,7 +98,9 @@ pub struct Producer {
     /// How many records were taken so far, and up to which of them nothing lingers.
     taken: u64,
     flush: u64,
-    deliveries_at: Option<Time>,
+    pub(super) deliveries_at: Option<Time>,
+    /// Since when a record has waited that this is for.
+    pub(super) deliveries_since: Time,
     pub(super) started: Option<Time>,
     closing: Option<Option<OpId>>,
     pub(super) fatal: Option<Error>,
@@ -114,6 +123,7 @@ impl Producer {
             settings,
             limits,
             topics: Vec::new(),
+            last: None,
             queues: Vec::new(),
             windows: vec![0; brokers as usize],
             blocked: VecDeque::new(),
@@ -122,6 +132,7 @@ impl Producer {
             taken: 0,
             flush: 0,
             deliveries_at: None,
+            deliveries_since: Time::ZERO,
             spare: Vec::new(),
             started: None,
             closing: None,
@@ -148,26 +159,54 @@ impl Producer {
                 }
             }
             Event::Timer(Timer::Transaction) => self.txn_due(io),
-            event => match self.net.on(event, io) {
-                Happened::Nothing => {}
-                Happened::Up => {
-                    self.ask_identity(io);
-                    self.serve_all(io, shared);
-                }
-                Happened::Learned => self.learned(io, shared),
-                Happened::Answered(slot, Asked::Produce(batches), ResponseBody::Produce(results)) => {
+            event => {
+                let happened = self.net.on(event, io);
+                self.happened(happened, io, shared);
+            }
+        }
+        self.after(io, shared);
+    }
+
+    /// A response came.
+    pub(super) fn responded(&mut self, conn: ConnId, response: Response, io: &mut dyn Io, shared: &Shared) {
+        if let Some((slot, what)) = self.net.conns.answered(conn, response.correlation) {
+            match (what, response.body) {
+                (What::Client(Asked::Produce(batches)), ResponseBody::Produce(results)) => {
                     self.produced(slot, batches, &results, io, shared);
                 }
-                Happened::Answered(_, Asked::ProducerId, ResponseBody::InitProducerId(pid)) => {
-                    self.standing = Standing::Have(Identity { pid, epoch: 0 });
-                    self.serve_all(io, shared);
+                (what, body) => {
+                    let happened = self.net.answered(slot, what, body, io);
+                    self.happened(happened, io, shared);
                 }
-                Happened::Answered(_, Asked::Txn(step), body) => self.txn_answered(step, body, io, shared),
-                Happened::Answered(..) => {}
-                Happened::Lost(lost) => self.connection_lost(lost.slot, lost.requests, io, shared),
-            },
+            }
         }
-        self.txn_step(io, shared);
+        self.after(io, shared);
+    }
+
+    fn happened(&mut self, happened: Happened<Asked>, io: &mut dyn Io, shared: &Shared) {
+        match happened {
+            Happened::Nothing => {}
+            Happened::Up => {
+                self.ask_identity(io);
+                self.serve_all(io, shared);
+            }
+            Happened::Learned => self.learned(io, shared),
+            Happened::Answered(Asked::ProducerId, ResponseBody::InitProducerId(pid)) => {
+                self.standing = Standing::Have(Identity { pid, epoch: 0 });
+                self.serve_all(io, shared);
+            }
+            Happened::Answered(Asked::Txn(step), body) => self.txn_answered(step, body, io, shared),
+            Happened::Answered(..) => {}
+            Happened::Lost(lost) => self.connection_lost(lost.slot, lost.requests, io, shared),
+        }
+    }
+
+    /// What follows from whatever happened.
+    #[inline]
+    fn after(&mut self, io: &mut dyn Io, shared: &Shared) {
+        if self.txn.is_some() {
+            self.txn_step(io, shared);
+        }
         self.finish_close(io);
     }
 
@@ -182,7 +221,7 @@ impl Producer {
 
     pub(super) fn call(&mut self, call: Call, io: &mut dyn Io, shared: &Shared) {
         match call {
-            Call::Send(op, record) => self.send(op, record, io, shared),
+            Call::Send(op, record) => return self.send(op, record, io, shared),
             Call::Flush => self.flush_all(io, shared),
             Call::Txn(op, call) => self.transact(op, &call, io, shared),
             Call::Close(op) => self.close(Some(op), io, shared),
@@ -196,8 +235,7 @@ impl Producer {
             }
             Call::Seek(..) => {}
         }
-        self.txn_step(io, shared);
-        self.finish_close(io);
+        self.after(io, shared);
     }
 
     /// Nothing that was taken so far lingers.
@@ -210,11 +248,29 @@ impl Producer {
         match &self.fatal {
             Some(error) => Err(error.clone()),
             None if self.closing.is_some() => Err(Error::closed()),
-            None => Ok(self.started.is_some() && self.buffered < self.settings.buffer),
+            None => Ok(self.takes_records()),
         }
     }
 
-    fn send(&mut self, op: OpId, record: Record, io: &mut dyn Io, shared: &Shared) {
+    /// Whether it takes one more record.
+    #[inline]
+    pub(in crate::kafka) fn takes_records(&self) -> bool {
+        let is_open = self.fatal.is_none() && self.closing.is_none() && self.started.is_some();
+        is_open && self.buffered < self.settings.buffer
+    }
+
+    /// Whether the record before went to this topic.
+    pub(in crate::kafka) fn knows(&self, topic: &Topic) -> bool {
+        self.last.as_ref().is_some_and(|(last, _)| last == topic)
+    }
+
+    /// A record of the service's.
+    pub(super) fn send(&mut self, op: OpId, record: Record, io: &mut dyn Io, shared: &Shared) {
+        self.take(op, record, io, shared);
+        self.after(io, shared);
+    }
+
+    fn take(&mut self, op: OpId, record: Record, io: &mut dyn Io, shared: &Shared) {
         let number = self.taken;
         self.taken += 1;
         if let Some(error) = &self.fatal {
@@ -232,15 +288,20 @@ impl Producer {
             let error = Error::new(ErrorClass::Refused, ErrorCode::MessageTooLarge.name(), message);
             return io.emit(Output::Sent(op, Outcome::Fail(error)));
         }
-        let Some(topic) = shared.names.find_topic(&record.topic) else { return };
-        self.buffered += 1;
-        self.watch_deliveries(io.now(), io);
-        let (place, new) = self.net.metadata.follow(topic);
-        if new {
-            self.topics.push(TopicState { since: io.now(), ..TopicState::default() });
-            self.net.ask_at_once(io);
-        }
         let created = io.now();
+        let place = match &self.last {
+            Some((last, place)) if *last == record.topic => *place,
+            _ => {
+                let Some(topic) = shared.names.find_topic(&record.topic) else { return };
+                // Before metadata is asked for: timers that are due at the same time keep their order.
+                self.watch_deliveries(created, io);
+                let place = self.follow(topic, io);
+                self.last = Some((record.topic.clone(), place));
+                place
+            }
+        };
+        self.buffered += 1;
+        self.watch_deliveries(created, io);
         if self.topics[place].queues.is_empty() {
             let waiting = Waiting { op, record, bytes, created, number };
             self.topics[place].unassigned.push_back(waiting);
@@ -248,6 +309,17 @@ impl Producer {
             self.queues[queue as usize].push(Waiting { op, record, bytes, created, number });
             self.serve(queue, io, shared);
         }
+    }
+
+    /// The place of a topic that records go to.
+    fn follow(&mut self, topic: TopicIx, io: &mut dyn Io) -> usize {
+        let (place, new) = self.net.metadata.follow(topic);
+        if new {
+            let unassigned = VecDeque::with_capacity(UNASSIGNED);
+            self.topics.push(TopicState { unassigned, since: io.now(), ..TopicState::default() });
+            self.net.ask_at_once(io);
+        }
+        place
     }
 
     /// The queue of a record's partition; the operation is told if there is none.
@@ -328,13 +400,14 @@ impl Producer {
     }
 
     /// Sends what may leave this partition, or sees to it that somebody comes back when it may.
-    #[inline]
+    #[inline(always)]
     pub(super) fn serve(&mut self, number: u32, io: &mut dyn Io, shared: &Shared) {
         if !self.queues[number as usize].is_empty() {
             self.serve_records(number, io, shared);
         }
     }
 
+    #[inline(never)]
     fn serve_records(&mut self, number: u32, io: &mut dyn Io, shared: &Shared) {
         loop {
             let now = io.now();
@@ -428,23 +501,24 @@ impl Producer {
     fn send_from(&mut self, number: u32, slot: Slot, io: &mut dyn Io, shared: &Shared) {
         let others = self.companions(number, slot, io.now());
         let mut batches = self.spare.pop().unwrap_or_default();
-        for number in std::iter::once(number).chain(others) {
+        let mut sent = Few::with_capacity(1 + others.len());
+        let wall = io.wall();
+        let mut take = |number: u32| {
             let queue = &mut self.queues[number as usize];
-            if let Some(attempted) = queue.take(&self.limits, io.wall()) {
+            if let Some(attempted) = queue.take(&self.limits, wall) {
                 queue.in_flight += 1;
                 queue.sent_to = Some(slot);
+                sent.push((queue.id, Arc::clone(&attempted.batch)));
                 batches.push((number, attempted));
             }
-        }
-        let id = |number: u32| self.queues[number as usize].id;
+        };
+        take(number);
+        others.into_iter().for_each(take);
         let request = ProduceRequest {
             acks: self.settings.acks.into(),
             timeout: self.settings.library.ack_timeout,
             txn: self.txn.as_ref().map(|txn| txn.of_produce()),
-            batches: batches
-                .iter()
-                .map(|(number, attempted)| (id(*number), attempted.batch.clone()))
-                .collect(),
+            batches: sent,
         };
         let body = RequestBody::Produce(request);
         if self.settings.acks == Acks::None {
@@ -453,7 +527,7 @@ impl Producer {
         }
         self.windows[slot as usize] += 1;
         let timeout = self.timeout_of(&batches, io.now());
-        self.net.conns.send(slot, body, super::net::What::Client(Asked::Produce(batches)), timeout, io);
+        self.net.conns.send(slot, body, What::Client(Asked::Produce(batches)), timeout, io);
     }
 
     fn timeout_of(&self, batches: &[(u32, Attempted)], now: Time) -> Duration {
@@ -492,87 +566,6 @@ impl Producer {
         if was_full && self.buffered < self.settings.buffer {
             io.emit(Output::Room(io.node()));
         }
-    }
-
-    /// Sees to it that somebody looks when the time of a record handed over at `created` is up.
-    fn watch_deliveries(&mut self, created: Time, io: &mut dyn Io) {
-        let library = &self.settings.library;
-        let start = self.started.unwrap_or(created);
-        let at = next_scan(start, created + library.delivery_timeout, library.delivery_scan);
-        if self.deliveries_at.is_none_or(|armed| at < armed) {
-            self.deliveries_at = Some(at);
-            io.timer(at.since(io.now()), Timer::Deliveries);
-        }
-    }
-
-    /// Drops everything that is not in flight: its transaction will be aborted.
-    pub(super) fn purge(&mut self, io: &mut dyn Io) {
-        let code = self.settings.library.purged_code;
-        let error = Error::new(ErrorClass::Retriable, code, "the transaction of the record is aborted");
-        for number in 0..self.queues.len() {
-            let waiting = self.queues[number].expire_waiting(Time::MAX);
-            let ops: Vec<OpId> = waiting.iter().map(|waiting| waiting.op).collect();
-            self.tell(&ops, &Outcome::Fail(error.clone()), io);
-            for attempted in self.queues[number].expire_again(Time::MAX) {
-                self.dropped(&attempted, &error, io);
-            }
-        }
-        for place in 0..self.topics.len() {
-            let ops: Vec<OpId> = self.topics[place].unassigned.drain(..).map(|waiting| waiting.op).collect();
-            self.tell(&ops, &Outcome::Fail(error.clone()), io);
-        }
-    }
-
-    /// Gives up every record whose time is up.
-    fn deliveries(&mut self, io: &mut dyn Io, shared: &Shared) {
-        let now = io.now();
-        if self.deliveries_at.is_some_and(|at| at > now) {
-            return;
-        }
-        self.deliveries_at = None;
-        let timeout = self.settings.library.delivery_timeout;
-        if let Some(oldest) = now.0.checked_sub(timeout.as_nanos() as u64).map(Time) {
-            self.expire(oldest, io);
-            self.expire_in_flight(oldest, io);
-        }
-        let queued = self.queues.iter().filter_map(Queue::oldest).min();
-        let unassigned =
-            self.topics.iter().filter_map(|topic| topic.unassigned.front()).map(|w| w.created).min();
-        if let Some(oldest) = queued.into_iter().chain(unassigned).chain(self.oldest_in_flight()).min() {
-            self.watch_deliveries(oldest, io);
-        }
-        self.try_bump(io, shared);
-        self.txn_after_losses(io, shared);
-    }
-
-    fn expire(&mut self, oldest: Time, io: &mut dyn Io) {
-        let error = self.timeout_error("its time was up before it was sent");
-        for number in 0..self.queues.len() {
-            let waiting = self.queues[number].expire_waiting(oldest);
-            let ops: Vec<OpId> = waiting.iter().map(|waiting| waiting.op).collect();
-            self.never_sent(&ops, &error, io);
-            for attempted in self.queues[number].expire_again(oldest) {
-                self.time_up(&attempted, io);
-            }
-        }
-        for place in 0..self.topics.len() {
-            let unassigned = &mut self.topics[place].unassigned;
-            let old = unassigned.partition_point(|waiting| waiting.created <= oldest);
-            let ops: Vec<OpId> = unassigned.drain(..old).map(|waiting| waiting.op).collect();
-            self.never_sent(&ops, &error, io);
-        }
-    }
-
-    /// The time of these records was up before they were sent.
-    fn never_sent(&mut self, ops: &[OpId], error: &Error, io: &mut dyn Io) {
-        if !ops.is_empty() {
-            self.txn_lacks_a_record();
-        }
-        self.tell(ops, &Outcome::Fail(error.clone()), io);
-    }
-
-    pub(super) fn timeout_error(&self, message: &str) -> Error {
-        Error::new(ErrorClass::Retriable, self.settings.library.timeout_code, message)
     }
 
     fn close(&mut self, op: Option<OpId>, io: &mut dyn Io, shared: &Shared) {

@@ -81,6 +81,9 @@ impl Stage {
                 Output::Sent(op, outcome) => {
                     assert!(self.sent.insert(op.0, (now, outcome)).is_none(), "{op:?} has two outcomes");
                 }
+                Output::Acked(acked) => acked.outcomes().for_each(|(op, outcome)| {
+                    assert!(self.sent.insert(op.0, (now, outcome)).is_none(), "{op:?} has two outcomes");
+                }),
                 Output::Done(op, outcome) => {
                     assert!(self.done.insert(op.0, (now, outcome)).is_none(), "{op:?} has two outcomes");
                 }

@@ -93,6 +93,9 @@ impl Whole {
         for output in self.world.take_outputs() {
             match output {
                 Output::Sent(op, outcome) => self.sent.push((op.0, now, outcome)),
+                Output::Acked(acked) => {
+                    self.sent.extend(acked.outcomes().map(|(op, outcome)| (op.0, now, outcome)));
+                }
                 Output::Done(op, outcome) => drop(self.done.insert(op.0, (now, outcome))),
                 _ => {}
             }
