@@ -1,7 +1,7 @@
 //! The simulated world as the async side shares it: a world behind a lock, and who waits for what in it.
 
 use crate::{
-    kernel::{AlarmId, Life, NodeId, Ticket, World},
+    kernel::{AlarmId, NodeId, Ticket, World},
     model::{BusModel, Call, Note, OpId, Output, digest_of_send},
     nemesis::Nemesis,
     runtime::{Broken, Engine},
@@ -19,9 +19,6 @@ use std::{
 
 /// Stands for a time that has to be asked of the host's clock.
 const ASK: u64 = u64::MAX;
-
-/// As which kind of event the kernel notes a call.
-const CALL: u64 = 10;
 
 /// The grain of tokio's timers.
 const HOST_GRAIN: Duration = Duration::from_millis(1);
@@ -144,12 +141,11 @@ impl<M: BusModel> State<M> {
         let number = self.sends.begin();
         self.client(node).outstanding += 1;
         let op = OpId(self.ops.insert(Waiter::Sent(node, number)));
-        if self.world.life(node) == Life::Running {
-            let (now, digest) = (self.world.now(), digest_of_send(op, &record));
-            let told = || format!("call {:?}", Call::Send(op, record.clone()));
-            self.world.trace_mut().note(now, Some(node), CALL, digest, told);
-            self.world.enter(node, |model, ctx| model.send(node, op, record, ctx));
-        }
+        let digest = digest_of_send(op, &record);
+        let told = |record: &Record| format!("{:?}", Call::Send(op, record.clone()));
+        self.world.call_by(node, record, digest, told, |model, node, record, ctx| {
+            model.send(node, op, record, ctx);
+        });
         number
     }
 

@@ -244,12 +244,26 @@ impl<M: Model> World<M> {
 
     /// Hands a call from outside to a node, now. A node that does not run hears nothing.
     pub fn call(&mut self, node: NodeId, call: M::Call) {
+        let digest = call.digest();
+        self.call_by(node, call, digest, |call| format!("{call:?}"), M::call);
+    }
+
+    /// The same with a call that comes in parts: its digest, what a person is told of it, and how the model takes it.
+    #[inline]
+    pub fn call_by<C>(
+        &mut self,
+        node: NodeId,
+        call: C,
+        digest: u64,
+        told: impl FnOnce(&C) -> String,
+        take: impl FnOnce(&mut M, NodeId, C, &mut Ctx<'_, M>),
+    ) {
         if self.life(node) != Life::Running {
             return;
         }
-        self.kernel.trace.note(self.kernel.now, Some(node), 10, call.digest(), || format!("call {call:?}"));
+        self.kernel.trace.note(self.kernel.now, Some(node), 10, digest, || format!("call {}", told(&call)));
         let mut ctx = Ctx::new(&mut self.kernel, node);
-        self.model.call(node, call, &mut ctx);
+        take(&mut self.model, node, call, &mut ctx);
         self.check();
     }
 
