@@ -200,7 +200,8 @@ async fn what_is_refused_too_often_is_given_up_and_told_to_one_member() {
         .expect("a producer");
     for (number, refused, at) in [(1, Some(0), 0), (2, Some(1_000), 1_000), (3, None, 3_000)] {
         assert!(producer.send(Record { partition: Some(1), ..record(&tries, number) }).await.is_ok());
-        let mut last = Instant::now();
+        // The server counts from when it delivers or is refused: after the one, before the other.
+        let (mut before, mut since) = (Instant::now(), Instant::now());
         for attempt in 1..=2 {
             let delivery = tokio::select! {
                 delivery = next(&members[0]) => (delivery, 0),
@@ -208,18 +209,21 @@ async fn what_is_refused_too_often_is_given_up_and_told_to_one_member() {
             };
             let (delivery, member) = delivery;
             assert_eq!((number, delivery.attempt), (self::number(&delivery), Some(attempt)));
-            last = Instant::now();
+            since = Instant::now();
             let pause = refused.filter(|_| attempt == 2).unwrap_or(0);
             if attempt == 1 || refused.is_some() {
+                before = Instant::now();
                 assert!(members[member].nack(&delivery, Duration::from_millis(pause)).await.is_ok());
             }
         }
         let told = timeout(SOON, exhausted(&members)).await.expect("in time");
-        let after = last.elapsed();
         let (least, most) = (Duration::from_millis(at), Duration::from_millis(at + 900));
+        let after = (since.elapsed(), before.elapsed());
         assert!(
-            after >= least && after < most,
-            "record {number}, refused with {refused:?} ms: told after {after:?}"
+            after.1 >= least && after.0 < most,
+            "record {number}, refused with {refused:?} ms: told {:?} to {:?} after that",
+            after.0,
+            after.1
         );
         assert_eq!((self::number(&told), told.attempt, told.unit.partition), (number, Some(2), 1));
         assert_eq!(told.record.key, record(&tries, number).key);
