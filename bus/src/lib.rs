@@ -46,6 +46,7 @@ pub use outcome::{Error, ErrorClass, Outcome};
 pub use producer::{Ack, Acks, ClientProfile, Producer, ProducerConfig, Sending, Transaction};
 pub use record::{Header, ID_HEADER, Position, Record, Topic, Unit};
 pub use role::{Role, RoleError};
+pub use thin_vec::ThinVec;
 
 use std::{future::Future, pin::Pin, sync::Arc};
 

@@ -1,23 +1,70 @@
 //! What travels: records, the topics they go to, and the places they end up in.
 
 use bytes::Bytes;
-use std::{fmt, sync::Arc};
+use std::{
+    cmp::Ordering,
+    collections::BTreeMap,
+    fmt,
+    hash::{Hash, Hasher},
+    ptr,
+    sync::{Arc, Mutex, PoisonError},
+};
+use thin_vec::ThinVec;
 
-/// The name of a topic. Cheap to clone.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Topic(Arc<str>);
+/// The name of a topic. Cheap to clone and to compare, since a record carries it everywhere: each name is kept once, for
+/// as long as the process lives.
+#[derive(Clone)]
+pub struct Topic(&'static &'static str);
+
+/// Every name so far, and where it is kept.
+static NAMES: Mutex<BTreeMap<&'static str, &'static &'static str>> = Mutex::new(BTreeMap::new());
 
 impl Topic {
     /// A topic of this name.
     #[must_use]
     pub fn new(name: &str) -> Self {
-        Self(Arc::from(name))
+        let mut names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = names.get(name) {
+            return Self(known);
+        }
+        let kept = Box::leak(Box::new(&*Box::leak(Box::from(name))));
+        names.insert(kept, kept);
+        Self(kept)
     }
 
     /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        self.0
+    }
+}
+
+/// Equal names are the same name.
+impl PartialEq for Topic {
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        ptr::eq(self.0, other.0)
+    }
+}
+
+impl Eq for Topic {}
+
+impl PartialOrd for Topic {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// In the order of the names, which no run changes.
+impl Ord for Topic {
+    fn cmp(&self, other: &Self) -> Ordering {
+        if self == other { Ordering::Equal } else { self.0.cmp(other.0) }
+    }
+}
+
+impl Hash for Topic {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
     }
 }
 
@@ -29,13 +76,13 @@ impl From<&str> for Topic {
 
 impl fmt::Display for Topic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.0)
     }
 }
 
 impl fmt::Debug for Topic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.0)
     }
 }
 
@@ -114,8 +161,8 @@ pub struct Record {
     pub key: Option<Bytes>,
     /// The payload. An empty one, in a topic that keeps the last record of each key, deletes the key: a tombstone.
     pub value: Bytes,
-    /// Headers, in order.
-    pub headers: Vec<Header>,
+    /// Headers, in order. Mostly there are none, and then this takes a word.
+    pub headers: ThinVec<Header>,
 }
 
 /// The header that names a record, the same in every copy of it, whoever sends it: a bus that remembers the ids of
@@ -126,7 +173,7 @@ impl Record {
     /// A record without headers whose partition follows from its key.
     #[must_use]
     pub fn new(topic: &Topic, key: Option<Bytes>, value: Bytes) -> Self {
-        Self { topic: topic.clone(), partition: None, key, value, headers: Vec::new() }
+        Self { topic: topic.clone(), partition: None, key, value, headers: ThinVec::new() }
     }
 
     /// Adds a header.

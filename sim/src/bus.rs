@@ -283,13 +283,10 @@ impl<M: BusModel> Consumer for SimConsumer<M> {
         }
         let node = self.0.node;
         let mut state = self.0.shared.enter();
-        let polled = match state.world.enter(node, |model, ctx| model.take_record(node, ctx)) {
-            Some(next) => Poll::Ready(next),
-            None => {
-                state.wait_for_record(node, cx.waker());
-                Poll::Pending
-            }
-        };
+        let polled = state.world.enter(node, |model, ctx| model.take_record(node, ctx));
+        if polled.is_pending() {
+            state.wait_for_record(node, cx.waker());
+        }
         self.0.shared.leave(state);
         polled
     }

@@ -12,7 +12,7 @@ use squall_bus::{
     Ack, Capabilities, Capability, ConsumerConfig, ConsumerEvent, Delivery, Error, Outcome, Position,
     ProducerConfig, Record, Role, Topic, TopicSpec, TopicState, Unit,
 };
-use std::{cell::RefCell, collections::BTreeMap, fmt, thread::LocalKey, time::Duration};
+use std::{cell::RefCell, collections::BTreeMap, fmt, task::Poll, thread::LocalKey, time::Duration};
 
 /// What rules say, one `name: value` a line: made once a thread for as long as they are the same, since every run of a
 /// sweep asks.
@@ -227,7 +227,7 @@ pub trait BusModel: Model<Call = Call, Output = Output> + Send + 'static {
         self.call(node, Call::Send(op, record), ctx);
     }
     /// Takes the next record that the consumer on this node hands out.
-    fn take_record(&mut self, node: NodeId, ctx: &mut Ctx<'_, Self>) -> Option<Result<Delivery, Error>>;
+    fn take_record(&mut self, node: NodeId, ctx: &mut Ctx<'_, Self>) -> Poll<Result<Delivery, Error>>;
     /// Takes the next event that the consumer on this node hands out.
     fn take_event(&mut self, node: NodeId, ctx: &mut Ctx<'_, Self>) -> Option<ConsumerEvent>;
 

@@ -2,18 +2,17 @@
 //! [`Sending`](squall_bus::Sending) of a simulated bus.
 //!
 //! A producer may send ten thousand records before it asks for the first outcome, and each is touched when it is sent,
-//! when it has its outcome and when that is asked for. So they lie side by side, a few words each: the records of a
-//! batch share one outcome, and only of sends that somebody waits for or looks at is more put down.
+//! when it has its outcome and when that is asked for. So they lie side by side, each in one line of a processor's cache;
+//! only of sends that somebody waits for or looks at, or that failed, is more put down.
 
-use crate::{model::Acked, shared::SLOTS};
+use crate::shared::SLOTS;
 use squall_bus::{Ack, Look, Outcome};
-use std::{sync::Arc, task::Waker};
+use std::task::Waker;
 
 /// What is known of a send.
 enum Known {
     Nothing,
-    /// The bus has its batch; the record's place there.
-    Acked(Arc<Acked>, u32),
+    Acked(Ack),
     Other(Box<Outcome<Ack>>),
 }
 
@@ -21,7 +20,7 @@ impl Known {
     fn outcome(&self) -> Option<Outcome<Ack>> {
         match self {
             Self::Nothing => None,
-            Self::Acked(acked, place) => Some(acked.outcome(*place)),
+            Self::Acked(ack) => Some(Outcome::Ok(ack.clone())),
             Self::Other(outcome) => Some(Outcome::clone(outcome)),
         }
     }
@@ -87,20 +86,14 @@ impl Sends {
         })
     }
 
-    /// The bus has this one, at this place of a batch. Whoever is to be woken is returned.
-    pub(crate) fn acked(&mut self, number: u32, batch: &Arc<Acked>, place: u32) -> Option<Waker> {
-        self.complete(number, Known::Acked(Arc::clone(batch), place))
-    }
-
     /// This one has its outcome. Whoever is to be woken is returned.
-    pub(crate) fn done(&mut self, number: u32, outcome: Outcome<Ack>) -> Option<Waker> {
-        self.complete(number, Known::Other(Box::new(outcome)))
-    }
-
     #[inline]
-    fn complete(&mut self, number: u32, known: Known) -> Option<Waker> {
+    pub(crate) fn done(&mut self, number: u32, outcome: Outcome<Ack>) -> Option<Waker> {
         let send = &mut self.slots[number as usize];
-        send.known = known;
+        send.known = match outcome {
+            Outcome::Ok(ack) => Known::Acked(ack),
+            other => Known::Other(Box::new(other)),
+        };
         let waker = send.concerned.as_mut().and_then(|concerned| match &mut concerned.look {
             Some((_, shower)) => shower.take(),
             None => concerned.waiter.take(),
@@ -120,7 +113,7 @@ impl Sends {
         }
         let outcome = match std::mem::replace(&mut slot.known, Known::Nothing) {
             Known::Nothing => return None,
-            Known::Acked(acked, place) => acked.outcome(place),
+            Known::Acked(ack) => Outcome::Ok(ack),
             Known::Other(outcome) => *outcome,
         };
         slot.generation = slot.generation.wrapping_add(1);
@@ -212,10 +205,12 @@ impl Sends {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Few, OpId};
     use squall_bus::{Position, Topic, Unit};
     use std::{
-        sync::atomic::{AtomicU32, Ordering},
+        sync::{
+            Arc,
+            atomic::{AtomicU32, Ordering},
+        },
         task::Wake,
     };
 
@@ -233,9 +228,9 @@ mod tests {
         (Arc::clone(&count), Waker::from(count))
     }
 
-    fn batch() -> Arc<Acked> {
-        let ops = Few::from_vec(vec![OpId(0), OpId(1)]);
-        Arc::new(Acked { ops, unit: Unit::new(&Topic::new("orders"), 3), base: Some(Position(7)) })
+    fn ack(position: u64) -> Outcome<Ack> {
+        let unit = Unit::new(&Topic::new("orders"), 3);
+        Outcome::Ok(Ack { unit, position: Some(Position(position)), duplicate: false })
     }
 
     fn position(outcome: Option<Outcome<Ack>>) -> Option<Position> {
@@ -243,12 +238,17 @@ mod tests {
     }
 
     #[test]
-    fn the_records_of_a_batch_have_their_own_positions() {
+    fn a_send_lies_in_a_cache_line() {
+        assert!(size_of::<Slot>() <= 64, "{} bytes", size_of::<Slot>());
+    }
+
+    #[test]
+    fn each_send_has_its_own_outcome() {
         let mut sends = Sends::default();
         let (first, second) = (sends.begin(), sends.begin());
         assert!(sends.take(first).is_none(), "nothing is known");
-        for (number, place) in [(first, 0), (second, 1)] {
-            assert!(sends.acked(number, &batch(), place).is_none(), "nobody waits");
+        for (number, position) in [(first, 7), (second, 8)] {
+            assert!(sends.done(number, ack(position)).is_none(), "nobody waits");
         }
         assert_eq!(position(sends.take(second)), Some(Position(8)));
         assert_eq!(position(sends.take(first)), Some(Position(7)));
@@ -270,7 +270,7 @@ mod tests {
         };
         assert!(sends.look(number, look(1), |_| shower.clone()).is_none(), "not there");
         assert!(sends.look(number, look(10), |_| unreachable!("one is enough")).is_none());
-        let woken = sends.acked(number, &batch(), 0).expect("somebody is concerned");
+        let woken = sends.done(number, ack(7)).expect("somebody is concerned");
         assert!(woken.will_wake(&shower), "the waiter comes after");
         assert!(sends.take(number).is_none(), "it is to be shown");
         let (shown, waiting) = sends.show(number, 0);

@@ -7,10 +7,14 @@ use crate::{
     runtime::{Broken, Engine},
     sends::{Asked, Sends},
 };
+use spin::{
+    Yield,
+    mutex::{SpinMutex, SpinMutexGuard},
+};
 use squall_bus::{Ack, Completer, Error, Keeper, Look, Outcome, Pending, Record, Time};
 use std::{
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        Arc, Weak,
         atomic::{AtomicU64, Ordering},
     },
     task::{Poll, Wake, Waker},
@@ -278,9 +282,8 @@ impl<M: BusModel> State<M> {
                     sent(ops, clients, op, done, wakers);
                 }
                 Output::Acked(acked) => {
-                    let acked = Arc::new(acked);
-                    for (op, place) in acked.ops.iter().zip(0..) {
-                        sent(ops, clients, *op, |number| sends.acked(number, &acked, place), wakers);
+                    for (op, outcome) in acked.outcomes() {
+                        sent(ops, clients, op, |number| sends.done(number, outcome), wakers);
                     }
                 }
                 Output::Done(op, outcome) => match ops.take(op.0) {
@@ -348,15 +351,20 @@ fn push(wakers: &mut Vec<Waker>, waker: &Waker) {
 /// A simulated world, shared by everything that runs in it. Cheap to clone.
 pub(crate) struct Shared<M: BusModel>(Arc<Inside<M>>);
 
+/// A world that nobody else has for as long. Who runs in it asks many times for each record, and mostly on one thread: the
+/// lock is one that is let go of with a plain store, and who finds it taken yields.
+pub(crate) type Locked<'a, M> = SpinMutexGuard<'a, State<M>, Yield>;
+
 struct Inside<M: BusModel> {
-    state: Mutex<State<M>>,
+    state: SpinMutex<State<M>, Yield>,
     /// True time, or [`ASK`]: everything that is written down has a time, which is read here without the lock.
     shown: AtomicU64,
 }
 
 impl<M: BusModel> Inside<M> {
-    fn lock(&self) -> MutexGuard<'_, State<M>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    #[inline]
+    fn lock(&self) -> Locked<'_, M> {
+        self.state.lock()
     }
 }
 
@@ -429,11 +437,11 @@ impl<M: BusModel> Shared<M> {
             notes: Vec::new(),
             nemesis: Nemesis::default(),
         };
-        Self(Arc::new(Inside { state: Mutex::new(state), shown }))
+        Self(Arc::new(Inside { state: SpinMutex::new(state), shown }))
     }
 
     /// The state, as it is.
-    pub(crate) fn lock(&self) -> MutexGuard<'_, State<M>> {
+    pub(crate) fn lock(&self) -> Locked<'_, M> {
         self.0.lock()
     }
 
@@ -464,7 +472,7 @@ impl<M: BusModel> Shared<M> {
 
     /// The state, now by the host's clock: for who does something to the world, and then [leaves](Self::leave).
     #[inline]
-    pub(crate) fn enter(&self) -> MutexGuard<'_, State<M>> {
+    pub(crate) fn enter(&self) -> Locked<'_, M> {
         let mut state = self.lock();
         state.catch_up();
         state
@@ -472,14 +480,14 @@ impl<M: BusModel> Shared<M> {
 
     /// Wakes whom it concerns what was done to the world.
     #[inline]
-    pub(crate) fn leave(&self, state: MutexGuard<'_, State<M>>) {
+    pub(crate) fn leave(&self, state: Locked<'_, M>) {
         self.show(&state);
         if !state.world.has_told_nothing() {
             Self::wake(state);
         }
     }
 
-    fn wake(mut state: MutexGuard<'_, State<M>>) {
+    fn wake(mut state: Locked<'_, M>) {
         let mut wakers = Vec::new();
         state.hand_out(&mut wakers);
         drop(state);

@@ -27,7 +27,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use squall_bus::{
     ConsumerConfig, ConsumerEvent, Error, ErrorClass, Header, Position, Record, ResetPolicy, Subscription,
-    Topic, Unit,
+    ThinVec, Topic, Unit,
     lowering::{self, Durable, RETRY_BACKOFF},
 };
 use std::{sync::Arc, time::Duration};
@@ -280,7 +280,7 @@ pub(super) fn record(subject: &str, payload: &Bytes, map: Option<&HeaderMap>) ->
 }
 
 /// The headers that are the sender's.
-fn headers(map: &HeaderMap) -> Vec<Header> {
+fn headers(map: &HeaderMap) -> ThinVec<Header> {
     let senders = map.iter().filter(|(name, _)| !name.to_string().starts_with(OWN));
     let header = |name: String, value: &async_nats::HeaderValue| Header {
         name: Arc::from(name),

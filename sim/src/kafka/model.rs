@@ -21,7 +21,7 @@ use squall_bus::{
     AckModel, Capabilities, Capability, ConsumerConfig, ConsumerEvent, Delivery, Error, ErrorClass, Position,
     ProducerConfig, Record, Role, Subscription, Topic, TopicSpec, TopicState, Unit,
 };
-use std::{cell::RefCell, collections::BTreeMap};
+use std::{cell::RefCell, collections::BTreeMap, task::Poll};
 
 const MINORITY: Site = Site::new("kafka.minority");
 
@@ -247,9 +247,12 @@ impl BusModel for Kafka {
         }
     }
 
-    fn take_record(&mut self, node: NodeId, ctx: &mut Ctx<'_, Self>) -> Option<Result<Delivery, Error>> {
-        let index = node.index().checked_sub(self.servers.len())?;
-        self.clients.get_mut(index)?.as_mut()?.take_record(ctx, &self.shared)
+    fn take_record(&mut self, node: NodeId, ctx: &mut Ctx<'_, Self>) -> Poll<Result<Delivery, Error>> {
+        let index = node.index().wrapping_sub(self.servers.len());
+        match self.clients.get_mut(index) {
+            Some(Some(client)) => client.take_record(ctx, &self.shared),
+            _ => Poll::Pending,
+        }
     }
 
     fn take_event(&mut self, node: NodeId, ctx: &mut Ctx<'_, Self>) -> Option<ConsumerEvent> {

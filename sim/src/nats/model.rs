@@ -22,7 +22,7 @@ use squall_bus::{
     AckModel, Capabilities, Capability, ConsumerConfig, ConsumerEvent, Delivery, Error, ErrorClass, Position,
     ProducerConfig, Role, Subscription, Topic, TopicSpec, TopicState, Unit, lowering::Lowering,
 };
-use std::{cell::RefCell, sync::Arc, time::Duration};
+use std::{cell::RefCell, sync::Arc, task::Poll, time::Duration};
 
 const MINORITY: Site = Site::new("nats.minority");
 
@@ -247,9 +247,12 @@ impl BusModel for Nats {
         self.client(node).ok_or_else(Error::closed)?.has_room()
     }
 
-    fn take_record(&mut self, node: NodeId, ctx: &mut Ctx<'_, Self>) -> Option<Result<Delivery, Error>> {
-        let index = node.index().checked_sub(self.servers.len())?;
-        self.clients.get_mut(index)?.as_mut()?.take_record(ctx, &self.shared)
+    fn take_record(&mut self, node: NodeId, ctx: &mut Ctx<'_, Self>) -> Poll<Result<Delivery, Error>> {
+        let index = node.index().wrapping_sub(self.servers.len());
+        match self.clients.get_mut(index) {
+            Some(Some(client)) => client.take_record(ctx, &self.shared),
+            _ => Poll::Pending,
+        }
     }
 
     fn take_event(&mut self, node: NodeId, ctx: &mut Ctx<'_, Self>) -> Option<ConsumerEvent> {

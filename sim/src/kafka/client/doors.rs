@@ -16,7 +16,7 @@ use super::super::Shared;
 use super::{Io, Timer, consumer::Consumer, group::Phase};
 use crate::model::Output;
 use squall_bus::{ConsumerEvent, Delivery, Error, ErrorClass, Position};
-use std::time::Duration;
+use std::{task::Poll, time::Duration};
 
 /// How long a caller may ask for records without taking an assignment event before it is taken not to care.
 pub(super) const GRACE: Duration = Duration::from_millis(50);
@@ -42,13 +42,9 @@ impl Barrier {
 
 impl Consumer {
     /// The next record for the caller.
-    pub(super) fn take_record(
-        &mut self,
-        io: &mut dyn Io,
-        shared: &Shared,
-    ) -> Option<Result<Delivery, Error>> {
+    pub(super) fn take_record(&mut self, io: &mut dyn Io, shared: &Shared) -> Poll<Result<Delivery, Error>> {
         if let Some(error) = &self.fatal {
-            return Some(Err(error.clone()));
+            return Poll::Ready(Err(error.clone()));
         }
         self.polled();
         if self.barrier.is_closed() {
@@ -56,19 +52,22 @@ impl Consumer {
                 self.barrier.number += 1;
                 io.timer(GRACE, Timer::Grace(self.barrier.number));
             }
-            return None;
+            return Poll::Pending;
         }
-        let was_full = self.ready_records >= self.settings.config.prefetch;
-        let delivery = self.hand_out(shared)?;
+        if self.ready.is_empty() {
+            return Poll::Pending;
+        }
         self.asking = false;
         self.last_poll = io.now();
         if !self.poll_armed && self.member.is_some() {
             self.watch_polls(io);
         }
+        let was_full = self.ready_records >= self.settings.config.prefetch;
+        self.ready_records -= 1;
         if was_full && self.ready_records < self.settings.config.prefetch {
             self.fetch(io);
         }
-        Some(Ok(delivery))
+        self.hand_out(shared)
     }
 
     /// The caller asks for a record, so it is done with the one before.
@@ -85,23 +84,29 @@ impl Consumer {
         }
     }
 
-    // Where it is called: a delivery is moved once less.
+    // Where it is called, and as it is returned: a delivery is large, and not moved on its way.
     #[inline(always)]
-    fn hand_out(&mut self, shared: &Shared) -> Option<Delivery> {
-        let chunk = self.ready.front_mut()?;
+    fn hand_out(&mut self, shared: &Shared) -> Poll<Result<Delivery, Error>> {
+        let Some(chunk) = self.ready.front_mut() else { return Poll::Pending };
         let place = chunk.unit;
         let reading = &mut self.units[place as usize];
         let unit = shared.names.unit(reading.id);
-        let (record, offset, epoch) = chunk.next(unit.partition);
+        let next = chunk.next();
+        self.tags += 1;
+        reading.handed = Some(next.offset + 1);
+        reading.handed_epoch = Some(next.epoch);
+        self.holding = Some(place);
+        let delivery = Delivery {
+            record: next.record(unit.partition),
+            unit,
+            position: Position(next.offset),
+            attempt: None,
+            tag: self.tags,
+        };
         if chunk.is_empty() {
             self.ready.pop_front();
         }
-        self.ready_records -= 1;
-        self.tags += 1;
-        reading.handed = Some(offset + 1);
-        reading.handed_epoch = Some(epoch);
-        self.holding = Some(place);
-        Some(Delivery { record, unit, position: Position(offset), attempt: None, tag: self.tags })
+        Poll::Ready(Ok(delivery))
     }
 
     /// The next event for the caller.

@@ -34,7 +34,7 @@ use crate::{
     kernel::{NodeId, Site, mix},
     model::Output,
 };
-use squall_bus::{ConsumerEvent, Position, Record, Time};
+use squall_bus::{ConsumerEvent, Position, Record, ThinVec, Time};
 use std::sync::Arc;
 
 const BACK_OFF: Site = Site::new("kafka.client.fetch-backoff");
@@ -133,26 +133,43 @@ impl Chunk {
         self.remaining() == 0
     }
 
-    /// The next record, out of this partition, with its offset and leader epoch.
+    /// Steps over the next record.
     #[inline(always)]
-    pub(crate) fn next(&mut self, partition: u32) -> (Record, u64, u32) {
+    pub(crate) fn next(&mut self) -> Next<'_> {
         let records = records(&self.entry.batch);
         if self.next.is_multiple_of(AHEAD) {
             look_ahead(records, self.next);
         }
         let place = self.entry.place(self.next);
-        let Record { topic, key, value, headers, .. } = &records[place as usize];
-        let record = Record {
+        self.next += 1;
+        Next {
+            record: &records[place as usize],
+            offset: self.entry.base_offset + u64::from(place),
+            epoch: self.entry.epoch,
+        }
+    }
+}
+
+/// A record for the caller, where it lies.
+pub(crate) struct Next<'a> {
+    record: &'a Record,
+    pub(crate) offset: u64,
+    pub(crate) epoch: u32,
+}
+
+impl Next<'_> {
+    /// The caller's own, out of this partition.
+    #[inline(always)]
+    pub(crate) fn record(&self, partition: u32) -> Record {
+        let Record { topic, key, value, headers, .. } = self.record;
+        Record {
             topic: topic.clone(),
             partition: Some(partition),
             key: key.clone(),
             value: value.clone(),
             // Mostly there are none, and an empty list is made faster than copied.
-            headers: if headers.is_empty() { Vec::new() } else { headers.clone() },
-        };
-        let offset = self.entry.base_offset + u64::from(place);
-        self.next += 1;
-        (record, offset, self.entry.epoch)
+            headers: if headers.is_empty() { ThinVec::new() } else { headers.clone() },
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use super::{logs::Bench, *};
 use crate::kafka::rules::ReplicaSelector;
 use squall_bus::{ConsumerConfig, Position};
+use std::task::Poll;
 
 fn aware() -> Rules {
     Rules { replica_selector: ReplicaSelector::RackAware, ..kafka_4_3_test_cluster() }
@@ -75,7 +76,7 @@ fn b14_a_consumer_reads_near_and_goes_back_to_the_leader() {
         let mut read = Vec::new();
         lab.world.enter(node, |model, ctx| {
             while model.take_event(node, ctx).is_some() {}
-            while let Some(Ok(delivery)) = model.take_record(node, ctx) {
+            while let Poll::Ready(Ok(delivery)) = model.take_record(node, ctx) {
                 read.push(delivery.position.0);
             }
         });

@@ -37,7 +37,7 @@ use squall_bus::{
     Capability, ConsumerEvent, Delivery, Error, ErrorClass, Outcome, Position, Record, ResetPolicy,
     SLOW_CONSUMER, Subscription, Unit, lowering,
 };
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, sync::Arc, task::Poll};
 
 const EPHEMERAL: Site = Site::new("nats.client.ephemeral-consumer");
 
@@ -471,20 +471,16 @@ impl Consumer {
     }
 
     /// The next record for the caller.
-    pub(super) fn take_record(
-        &mut self,
-        io: &mut dyn Io,
-        shared: &Shared,
-    ) -> Option<Result<Delivery, Error>> {
+    pub(super) fn take_record(&mut self, io: &mut dyn Io, shared: &Shared) -> Poll<Result<Delivery, Error>> {
         if let Some(error) = &self.fatal {
-            return Some(Err(error.clone()));
+            return Poll::Ready(Err(error.clone()));
         }
-        let Waiting { pull: place, message } = self.fetched.pop_front()?;
+        let Some(Waiting { pull: place, message }) = self.fetched.pop_front() else { return Poll::Pending };
         let pull = &mut self.pulls[place];
         pull.handed_out(io.now());
         let tag = self.acks.tag(message.consumer, message.token, pull.wants_acks());
         self.ask(io);
-        Some(Ok(delivery(&message, tag, shared)))
+        Poll::Ready(Ok(delivery(&message, tag, shared)))
     }
 
     /// The next event for the caller.

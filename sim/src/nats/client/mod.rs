@@ -42,6 +42,7 @@ use consumer::Consumer;
 use producer::Producer;
 use settings::{ConsumerSettings, ProducerSettings};
 use squall_bus::{ConsumerConfig, ConsumerEvent, Delivery, Error, ErrorClass, ProducerConfig};
+use std::task::Poll;
 
 /// What one of these clients may touch during one event: [`io::Io`] with their messages and timers.
 pub trait Io: io::Io<Msg, Timer> {}
@@ -139,10 +140,10 @@ impl Client {
     }
 
     /// The next record that the consumer hands out.
-    pub fn take_record(&mut self, io: &mut dyn Io, shared: &Shared) -> Option<Result<Delivery, Error>> {
+    pub fn take_record(&mut self, io: &mut dyn Io, shared: &Shared) -> Poll<Result<Delivery, Error>> {
         match self {
             Self::Consumer(consumer) => consumer.take_record(io, shared),
-            Self::Producer(_) => None,
+            Self::Producer(_) => Poll::Pending,
         }
     }
 

@@ -12,7 +12,7 @@ use squall_bus::{
     Ack, ConsumerConfig, ConsumerEvent, Delivery, Error, Outcome, Position, ProducerConfig, Record, Time,
     Topic, Unit,
 };
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, task::Poll, time::Duration};
 
 pub(super) const TOPIC: &str = "orders";
 
@@ -174,7 +174,10 @@ impl Stage {
             client.take_record(ctx, &model.shared)
         });
         self.take_outputs();
-        taken
+        match taken {
+            Poll::Ready(record) => Some(record),
+            Poll::Pending => None,
+        }
     }
 
     pub(super) fn event(&mut self, node: NodeId) -> Option<ConsumerEvent> {

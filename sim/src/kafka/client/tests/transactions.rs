@@ -15,7 +15,7 @@ use squall_bus::{
     Ack, ClientProfile, ConsumerConfig, ErrorClass, Isolation, Outcome, Position, ProducerConfig, Record,
     Role, Topic, Unit,
 };
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, task::Poll, time::Duration};
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -162,7 +162,8 @@ impl Stage {
         for _ in 0..150 {
             self.run(Duration::from_millis(20));
             while self.world.enter(node, |kafka, ctx| kafka.take_event(node, ctx)).is_some() {}
-            while let Some(record) = self.world.enter(node, |kafka, ctx| kafka.take_record(node, ctx)) {
+            while let Poll::Ready(record) = self.world.enter(node, |kafka, ctx| kafka.take_record(node, ctx))
+            {
                 let delivery = record.expect("the consumer lives");
                 let value = u64::from_le_bytes(delivery.record.value.as_ref().try_into().expect("8 bytes"));
                 read.push((delivery.position.0, value));

@@ -10,7 +10,7 @@ use squall_bus::{
     Ack, ClientProfile, ConsumerConfig, ConsumerEvent, Error, Outcome, Position, ProducerConfig, Record,
     Role, Time, Topic, TopicSpec, Unit,
 };
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, task::Poll, time::Duration};
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 pub(super) const STEP: Duration = Duration::from_millis(10);
@@ -148,7 +148,7 @@ impl Whole {
         while let Some(event) = self.world.enter(node, |kafka, ctx| kafka.take_event(node, ctx)) {
             events.push(event);
         }
-        while let Some(record) = self.world.enter(node, |kafka, ctx| kafka.take_record(node, ctx)) {
+        while let Poll::Ready(record) = self.world.enter(node, |kafka, ctx| kafka.take_record(node, ctx)) {
             let delivery = record.expect("the consumer lives");
             let value = u64::from_le_bytes(delivery.record.value.as_ref().try_into().expect("8 bytes"));
             read.push((delivery.position.0, value));
@@ -167,7 +167,7 @@ impl Whole {
             events.push(event);
         }
         let mut end = None;
-        while let Some(record) = self.world.enter(node, |kafka, ctx| kafka.take_record(node, ctx)) {
+        while let Poll::Ready(record) = self.world.enter(node, |kafka, ctx| kafka.take_record(node, ctx)) {
             match record {
                 Ok(delivery) => read.push((delivery.unit, delivery.position.0)),
                 Err(error) => {

@@ -20,7 +20,7 @@ use bytes::Bytes;
 use squall_bus::{
     Ack, ConsumerConfig, ConsumerEvent, Error, Outcome, ProducerConfig, Record, Time, Topic, lowering,
 };
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, task::Poll, time::Duration};
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 pub(super) const STREAM: StreamIx = StreamIx(0);
@@ -351,7 +351,7 @@ impl Stage {
     pub(super) fn records(&mut self, node: NodeId) -> Vec<Read> {
         let client = node.index() - self.world.model().shared.servers as usize;
         let mut records = Vec::new();
-        while let Some(record) = self
+        while let Poll::Ready(record) = self
             .world
             .enter(node, |model, ctx| model.clients[client].take_record(ctx as &mut dyn Io, &model.shared))
         {
