@@ -4,10 +4,11 @@ use crate::{
     arguments::{Arguments, SIDES},
     work::{Records, Work},
 };
+use rustix::time::{ClockId, Timespec, clock_gettime};
 use std::{
-    env, fs,
+    env,
     process::{Command, Stdio},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 /// Messages of one seed.
@@ -146,27 +147,17 @@ fn thousands(value: f64) -> String {
     text
 }
 
-/// Processor time of this thread, or where the system does not say, the time that passes.
-struct Stopwatch {
-    passed: Instant,
-    processor: Option<Duration>,
-}
+/// Processor time of this thread.
+struct Stopwatch(Timespec);
 
 impl Stopwatch {
     fn start() -> Self {
-        Self { passed: Instant::now(), processor: processor() }
+        Self(clock_gettime(ClockId::ThreadCPUTime))
     }
 
     fn stop(self) -> Duration {
-        match (self.processor, processor()) {
-            (Some(before), Some(now)) => now.saturating_sub(before),
-            _ => self.passed.elapsed(),
-        }
+        let Self(began) = self;
+        let passed = clock_gettime(ClockId::ThreadCPUTime) - began;
+        passed.try_into().unwrap_or_default()
     }
-}
-
-/// How long this thread has run: the first number in Linux' `schedstat`, in ns.
-fn processor() -> Option<Duration> {
-    let text = fs::read_to_string("/proc/thread-self/schedstat").ok()?;
-    text.split_whitespace().next()?.parse().ok().map(Duration::from_nanos)
 }
