@@ -28,6 +28,8 @@ error_codes! {
     /// No error.
     #[default]
     None = 0, "NONE";
+    /// Something that the server has no other word for.
+    UnknownServerError = -1, "UNKNOWN_SERVER_ERROR";
     /// The requested offset is outside of what the server holds.
     OffsetOutOfRange = 1, "OFFSET_OUT_OF_RANGE";
     /// The record batch failed its checksum.

@@ -410,11 +410,12 @@ fn last_written(pending: &OnTheWay, id: GroupIx) -> Option<&ConsumerGroupRecord>
     })
 }
 
-/// What a failed append means for a group's client.
+/// What a failed append means for a group's client (`CoordinatorOperationExceptionHelper` of Kafka 4.0).
 fn coordinator_error(error: ErrorCode) -> ErrorCode {
     match error {
         ErrorCode::None => ErrorCode::None,
         ErrorCode::NotLeaderOrFollower | ErrorCode::KafkaStorageError => ErrorCode::NotCoordinator,
+        ErrorCode::MessageTooLarge | ErrorCode::RecordListTooLarge => ErrorCode::UnknownServerError,
         _ => ErrorCode::CoordinatorNotAvailable,
     }
 }

@@ -43,7 +43,8 @@ impl Broker {
             }
         }
         if let Some(replica) = self.replica_mut(id) {
-            replica.watchers = watchers;
+            // Who began to watch meanwhile.
+            std::mem::replace(&mut replica.watchers, watchers).into_iter().for_each(|new| replica.watch(new));
         }
     }
 

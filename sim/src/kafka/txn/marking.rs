@@ -2,6 +2,8 @@
 //!
 //! - The coordinator sends a marker to each partition's leader, all partitions of one leader in one request. A
 //!   leader appends it with acks=all and answers when it is committed.
+//! - In a partition of `__consumer_offsets` the groups' coordinator does that, as it writes its own records: with acks 1,
+//!   and 6 until it has read the partition (`KafkaApis`, `CoordinatorRuntime.scheduleTransactionCompletion` of Kafka 4.0).
 //! - What fails for a reason that may pass, and what a lost connection leaves open, is sent again after
 //!   [`transaction_marker_retry`](crate::kafka::rules::Rules::transaction_marker_retry), to whoever leads then. A
 //!   partition that is gone (3 for a topic that the coordinator does not know either) needs no marker.
@@ -272,8 +274,14 @@ impl Broker {
     ) -> Result<u64, ErrorCode> {
         let replica = self.replica(id).filter(|replica| replica.leading().is_some());
         replica.ok_or(ErrorCode::NotLeaderOrFollower)?.producers.check_marker(&marker)?;
+        let acks = if id.topic == TopicIx::CONSUMER_OFFSETS {
+            self.coordinator.coordinates(id.partition).map_err(|_| ErrorCode::NotLeaderOrFollower)?;
+            Acks::One
+        } else {
+            Acks::All
+        };
         let batch = Batch::of_marker(marker, env.ctx.wall());
-        self.append_as_leader(id, Arc::new(batch), Acks::All, env).map(|(_, end)| end)
+        self.append_as_leader(id, Arc::new(batch), acks, env).map(|(_, end)| end)
     }
 
     /// A marker is committed, or its leader was deposed.

@@ -34,7 +34,8 @@ fn e6_a_refused_change_leaves_what_is_on_its_way() {
         let joining = groups.lab.ask(second.probe, groups.coordinator, joining);
         groups.lab.run(millis(100));
         assert_eq!(groups.told(joining), None, "it is in the log, and waits");
-        assert!(groups.enter(third).error.is_error(), "the log refuses it, which is told at once");
+        let refused = groups.enter(third).error;
+        assert_eq!(refused, ErrorCode::UnknownServerError, "the log refuses it, which is told at once");
         groups.resume_followers();
         groups.lab.run(secs(1));
         assert_eq!(groups.told(joining).map(|told| (told.error, told.epoch)), Some((ErrorCode::None, 2)));

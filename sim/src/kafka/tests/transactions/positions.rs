@@ -1,7 +1,7 @@
 //! A group's positions in transactions (D6).
 
 use super::*;
-use crate::kafka::protocol::OffsetFetchRequest;
+use crate::kafka::protocol::{OffsetFetchRequest, TopicIx};
 
 /// The group's coordinator and what it says of positions in a transaction.
 impl Txns {
@@ -139,4 +139,71 @@ fn d6_the_older_version_of_cluster_and_client_counts() {
     let mut txns = Txns::new(30);
     let producer = txns.init();
     assert_eq!(txns.commit_offset(producer, 3, None, V2), ErrorCode::None);
+}
+
+impl Txns {
+    /// The group's partition.
+    fn office(&self) -> PartitionId {
+        PartitionId::new(TopicIx::CONSUMER_OFFSETS, self.lab.kafka().offsets_partition("billing"))
+    }
+
+    /// What the leader of a partition says of a marker within a second.
+    fn mark(&mut self, producer: ProducerIdAndEpoch, id: PartitionId) -> Option<ErrorCode> {
+        let marker =
+            crate::kafka::txn::messages::Marker { producer, commit: true, coordinator_epoch: 5, version: V1 };
+        let leader = self.lab.leader(id).expect("it has one");
+        let asked = self.ask_at(leader, TxnRequest::WriteMarkers { token: 1, marker, partitions: vec![id] });
+        match self.lab.wait(asked, secs(1))? {
+            ResponseBody::Txn(TxnResponse::WriteMarkers(1, results)) => Some(results[0].1),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// A transaction with a record and a position, committed: its marker may come again.
+fn with_a_marked_office(seed: u64, rules: Rules) -> (Txns, ProducerIdAndEpoch) {
+    let mut txns = Txns::with(seed, rules);
+    let producer = txns.init();
+    let (group, _) = txns.group();
+    assert_eq!(txns.add_offsets(producer, group), ErrorCode::None);
+    assert_eq!(txns.commit_offset(producer, 3, None, V1), ErrorCode::None);
+    let id = txns.ids[0];
+    txns.whole_v1(producer, id, 1, true);
+    (txns, producer)
+}
+
+/// The groups' coordinator writes it as it writes its own records: with acks 1.
+#[test]
+fn d6_a_marker_below_min_isr_is_refused_in_a_partition_and_written_in_a_groups() {
+    let (mut txns, producer) = with_a_marked_office(31, Rules { dedicated_controllers: 1, ..v1() });
+    let (office, id) = (txns.office(), txns.ids[0]);
+    let leader = txns.lab.leader(office).expect("it has one");
+    for node in (0..3).map(NodeId).filter(|node| *node != leader) {
+        txns.lab.world.kill(node);
+    }
+    let alone = |kafka: &Kafka, id| {
+        kafka.truth().partition(id).is_some_and(|at| at.isr.len() == 1 && at.leader == Some(leader))
+    };
+    txns.lab.until(secs(20), |kafka| alone(kafka, office) && alone(kafka, id));
+    txns.lab.run(millis(600));
+    assert_eq!(txns.mark(producer, id), Some(ErrorCode::NotEnoughReplicas));
+    let end = txns.lab.replica(leader, office).log.end();
+    assert_eq!(txns.mark(producer, office), None, "it waits for the second copy");
+    assert_eq!(txns.lab.replica(leader, office).log.end(), end + 1);
+}
+
+#[test]
+fn d6_a_marker_waits_until_the_groups_coordinator_has_read_its_partition() {
+    let (mut txns, producer) = with_a_marked_office(32, v1());
+    let office = txns.office();
+    let leader = txns.lab.leader(office).expect("it has one");
+    txns.lab.world.model_mut().shared.rules.group_load_takes = secs(5);
+    txns.lab.world.stop(leader);
+    txns.lab.until(secs(10), |kafka| {
+        kafka.truth().partition(office).is_some_and(|at| at.leader.is_some_and(|next| next != leader))
+    });
+    txns.lab.run(millis(600));
+    assert_eq!(txns.mark(producer, office), Some(ErrorCode::NotLeaderOrFollower));
+    txns.lab.run(secs(5));
+    assert_eq!(txns.mark(producer, office), Some(ErrorCode::None));
 }
