@@ -9,6 +9,10 @@
 //! | 4.3 | 4.3-IV0 (30) | yes | version 2 |
 //!
 //! What no row says is alike: a broker's defaults did not change between these versions where the model has them.
+//!
+//! A limit: groups are coordinated by the coordinator of Kafka 4 in every profile. That of 3.9 without the consumer protocol
+//! writes commits, generations and the ends of transactions with acks=all, so that it refuses them while too few replicas are
+//! in sync (`offsets.commit.required.acks`, -1), and answers what it has nothing to write for at once.
 
 use super::{
     rules::{ReadCommittedUpto, ReplicaSelector, Rules, TransactionVersion, Truncate, WatermarkOver},

@@ -4,7 +4,8 @@
 //!   has) and coordinates; anybody else says 16.
 //! - Offsets and new generations are appended at the leader (`CoordinatorPartitionWriter` asks for acks=1, so that too
 //!   few replicas in sync refuse nothing) and answered, and shown, once they are committed; an append that fails or takes
-//!   longer than `offsets_commit_timeout` is answered 15 (16 if the leadership was lost), and may still take effect.
+//!   longer than `offsets_commit_timeout` is answered 15 (16 if the leadership was lost, -1 if the batch is too large), and
+//!   may still take effect.
 //! - A heartbeat, a leave or a question for stable positions is decided by what is written. What it has nothing to write
 //!   for is answered once everything written before it is committed ([`Work::Answer`]); an error that is thrown at it
 //!   is answered at once. A question for other positions is decided by what is committed, and answered at once
