@@ -195,3 +195,31 @@ impl Record {
         self.headers.iter().find(|header| &*header.name == name).map(|header| &header.value)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{collections::hash_map::DefaultHasher, thread};
+
+    #[test]
+    fn a_name_is_kept_once_whoever_says_it() {
+        let says: Vec<_> = (0..8).map(|_| thread::spawn(|| Topic::new("kept-once"))).collect();
+        let topics: Vec<Topic> = says.into_iter().map(|said| said.join().expect("a topic")).collect();
+        assert!(topics.iter().all(|topic| ptr::eq(topic.0, topics[0].0)), "{topics:?}");
+        assert_eq!((topics[0].as_str(), &topics[0]), ("kept-once", &Topic::from("kept-once")));
+        assert_ne!(topics[0], Topic::new("kept-once."));
+    }
+
+    #[test]
+    fn topics_are_ordered_and_hashed_by_their_names() {
+        let mut topics = ["orders", "billing", "orders.dlq", "a", ""].map(Topic::new);
+        topics.sort();
+        assert_eq!(topics.map(|topic| topic.0), [&"", &"a", &"billing", &"orders", &"orders.dlq"]);
+        let hash = |hashed: &dyn Fn(&mut DefaultHasher)| {
+            let mut hasher = DefaultHasher::new();
+            hashed(&mut hasher);
+            hasher.finish()
+        };
+        assert_eq!(hash(&|state| Topic::new("orders").hash(state)), hash(&|state| "orders".hash(state)));
+    }
+}
