@@ -56,14 +56,14 @@ pub fn print(arguments: &Arguments) -> Result<(), String> {
         "medians of {} processes of each, {} messages or {} seeds of {SEED_MESSAGES} messages in a run",
         arguments.runs, arguments.messages, arguments.seeds
     );
-    println!("{:<20}{:>20}{:>20}{:>10}{:>10}", "", "madsim-rdkafka", "Squall", "ratio", "asked");
+    println!("{:<20}{:>22}{:>22}{:>10}{:>10}", "", "madsim-rdkafka", "Squall", "ratio", "asked");
     for row in rows(arguments)? {
         let [rival, squall] = interleave(arguments, row)?;
         let ratios = rival.iter().zip(&squall).map(|(rival, squall)| rival / squall).collect();
         let asked = row.asked.map(|asked| format!("{asked:.2}")).unwrap_or_default();
         let ratio = format!("{:.2}", median(ratios));
         let [rival, squall] = [rival, squall].map(|times| rate(times, row.units(arguments), row.unit));
-        println!("{:<20}{rival:>20}{squall:>20}{ratio:>10}{asked:>10}", row.name);
+        println!("{:<20}{rival:>22}{squall:>22}{ratio:>10}{asked:>10}", row.name);
     }
     Ok(())
 }
