@@ -211,6 +211,11 @@ mod tests {
     }
 
     #[test]
+    fn a_record_is_small_since_logs_are_full_of_them() {
+        assert!(size_of::<Record>() <= 88, "{} bytes", size_of::<Record>());
+    }
+
+    #[test]
     fn topics_are_ordered_and_hashed_by_their_names() {
         let mut topics = ["orders", "billing", "orders.dlq", "a", ""].map(Topic::new);
         topics.sort();
