@@ -20,16 +20,18 @@ use super::{
     protocol::{AlterPartitionRequest, AlteredPartition, IsrProposal, PartitionId, RequestBody},
     replica::Replica,
 };
-use crate::kernel::{Mark, NodeId};
+use crate::kernel::{Mark, NodeId, Ticket};
 use crate::nodes::NodeSet;
 use squall_bus::Time;
+use std::time::Duration;
 
 /// Proposals of one broker.
 #[derive(Debug, Default)]
 pub(super) struct IsrChanges {
     wanted: Vec<PartitionId>,
     under_way: Option<UnderWay>,
-    armed: bool,
+    /// Nothing is sent before it is over.
+    timer: Option<Ticket>,
 }
 
 /// The request under way.
@@ -47,9 +49,21 @@ impl IsrChanges {
         self.wanted.retain(|wanted| *wanted != id);
     }
 
-    /// The wait after a failure is over.
+    /// The wait is over.
     pub(super) fn retry(&mut self) {
-        self.armed = false;
+        self.timer = None;
+    }
+
+    /// Waits for so long from now on, and no more for what it waited for until now.
+    fn wait(&mut self, after: Duration, env: &mut Env<'_, '_>) {
+        self.disarm(env);
+        self.timer = Some(env.ctx.timer(after, Timer::Broker(BrokerTimer::Isr)));
+    }
+
+    fn disarm(&mut self, env: &mut Env<'_, '_>) {
+        if let Some(timer) = self.timer.take() {
+            env.ctx.cancel(timer);
+        }
     }
 }
 
@@ -86,14 +100,13 @@ impl Broker {
             }
             env.links.hang_up(controller, Lane::Isr, env.ctx);
             self.proposals_failed();
-            self.isr.armed = false;
+            self.isr.disarm(env);
         }
-        if self.isr.wanted.is_empty() || self.isr.armed {
+        if self.isr.wanted.is_empty() || self.isr.timer.is_some() {
             return;
         }
-        self.isr.armed = true;
         let Some(controller) = env.voter.leader() else {
-            env.ctx.timer(env.rules.controller_retry, Timer::Broker(BrokerTimer::Isr));
+            self.isr.wait(env.rules.controller_retry, env);
             return;
         };
         // Looks again when the answer should have come.
@@ -101,7 +114,7 @@ impl Broker {
             true => env.rules.controller_socket_timeout,
             false => env.rules.connection_setup_timeout,
         };
-        env.ctx.timer(patience, Timer::Broker(BrokerTimer::Isr));
+        self.isr.wait(patience, env);
         let ids = std::mem::take(&mut self.isr.wanted);
         let proposals: Vec<IsrProposal> = ids.iter().filter_map(|id| self.proposal(*id, env)).collect();
         let request = AlterPartitionRequest { broker: self.me, epoch: env.epoch, proposals };
@@ -136,8 +149,7 @@ impl Broker {
     /// The connection to the controller broke.
     pub(super) fn isr_broke(&mut self, env: &mut Env<'_, '_>) {
         self.proposals_failed();
-        self.isr.armed = true;
-        env.ctx.timer(env.rules.controller_retry, Timer::Broker(BrokerTimer::Isr));
+        self.isr.wait(env.rules.controller_retry, env);
     }
 
     /// The controller answered.
@@ -152,7 +164,7 @@ impl Broker {
             return;
         }
         self.isr.under_way = None;
-        self.isr.armed = false;
+        self.isr.disarm(env);
         for result in results {
             self.isr_decided(result, env);
         }

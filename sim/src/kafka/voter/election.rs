@@ -94,7 +94,9 @@ impl Voter {
         }
         let complete = log >= (self.last_epoch(), self.end());
         let free = pre || self.voted.is_none_or(|voted| voted == from);
-        let granted = complete && free && self.leader().is_none();
+        // Who has not heard the leader that it follows takes it for gone too (KIP-996, `FollowerState`).
+        let doubts = pre && !self.has_fetched && matches!(self.role, Role::Follower { .. });
+        let granted = complete && free && (self.leader().is_none() || doubts);
         if granted && !pre {
             self.voted = Some(from);
             self.heard = ctx.now();

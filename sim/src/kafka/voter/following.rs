@@ -90,6 +90,7 @@ impl Voter {
             return;
         }
         self.heard = ctx.now();
+        self.has_fetched = true;
         if let Some((epoch, end)) = diverging {
             let own = self.log.partition_point(|batch| batch.epoch <= epoch) as u64;
             self.log.truncate(end.min(own) as usize);

@@ -34,8 +34,14 @@ impl Voter {
         }
     }
 
+    /// How far a leader says that the log is committed. What it knew as a follower may be less than what was; so it says
+    /// nothing before the beginning of its own epoch is committed, and a process that comes up takes in no half of it.
+    fn told(&self) -> u64 {
+        if self.is_active() { self.committed } else { 0 }
+    }
+
     pub(super) fn answer_parked(&mut self, links: &mut Links, ctx: &mut Ctx<'_, Kafka>) {
-        let (now, end, committed) = (ctx.now(), self.end(), self.committed);
+        let (now, end, committed) = (ctx.now(), self.end(), self.told());
         let Role::Leader(leading) = &mut self.role else { return };
         let news = |parked: &Parked| parked.end < end || parked.committed < committed;
         for parked in leading.parked.iter_mut().filter(|parked| news(parked)) {
@@ -67,7 +73,7 @@ impl Voter {
     fn answer_fetch(&self, to: ReplyTo, has: u64, links: &mut Links, ctx: &mut Ctx<'_, Kafka>) {
         let batches = self.log[has.min(self.end()) as usize..].to_vec();
         let answer =
-            QuorumResponse::Fetch { epoch: self.epoch, batches, committed: self.committed, diverging: None };
+            QuorumResponse::Fetch { epoch: self.epoch, batches, committed: self.told(), diverging: None };
         links.reply(to, ResponseBody::Quorum(answer), ctx);
     }
 
@@ -128,7 +134,7 @@ impl Voter {
             let answer = QuorumResponse::Fetch {
                 epoch: self.epoch,
                 batches: Vec::new(),
-                committed: self.committed,
+                committed: self.told(),
                 diverging: Some(diverging),
             };
             links.reply(parked.to, ResponseBody::Quorum(answer), ctx);

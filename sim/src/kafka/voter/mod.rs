@@ -134,6 +134,8 @@ pub(super) struct Voter {
     /// Whom this node voted for in its epoch. Survives the process.
     voted: Option<NodeId>,
     role: Role,
+    /// It has heard the leader that it follows, since it follows it.
+    has_fetched: bool,
     committed: u64,
     /// When the leader was last heard of, or the role began.
     heard: Time,
@@ -168,6 +170,7 @@ impl Voter {
             epoch: 0,
             voted: None,
             role: Role::Follower { leader: None },
+            has_fetched: false,
             committed: 0,
             heard: Time::ZERO,
             election_after: Duration::ZERO,
@@ -244,6 +247,7 @@ impl Voter {
             self.lead(0, rules, ctx);
         } else {
             self.follow(self.epoch, Some(leader), rules, links, ctx);
+            self.has_fetched = true;
         }
     }
 
@@ -318,6 +322,7 @@ impl Voter {
             self.voted = None;
         }
         self.role = Role::Follower { leader };
+        self.has_fetched = false;
         if leader.is_some() {
             self.heard = ctx.now();
             self.draws += 1;
