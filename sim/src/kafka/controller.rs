@@ -14,7 +14,7 @@ use super::{
     election::{self, Change},
     error::ErrorCode,
     links::ReplyTo,
-    metadata::{BrokerImage, Image, MetadataRecord, PartitionImage, TopicSettings},
+    metadata::{BrokerImage, Image, MetadataRecord, PartitionImage, TopicSettings, UNREGISTERED},
     protocol::{
         AlterPartitionRequest, AlteredPartition, BrokerHeartbeatRequest, BrokerHeartbeatResponse,
         BrokerRegistrationRequest, IsrProposal, PartitionId, ResponseBody,
@@ -282,7 +282,8 @@ impl Controller {
         }
         let eligible = |(node, epoch): &(NodeId, u64)| {
             self.image.broker(*node).is_some_and(|broker| {
-                broker.is_active() && (!rules.check_broker_epoch || broker.epoch == *epoch)
+                broker.is_active()
+                    && (!rules.check_broker_epoch || *epoch == UNREGISTERED || broker.epoch == *epoch)
             })
         };
         if !proposal.isr.iter().all(eligible) {

@@ -2,6 +2,9 @@
 //!
 //! - It registers, retrying while an older session of it lives (101), takes in the metadata up to its own
 //!   registration, and asks to be unfenced. From then on it heartbeats.
+//! - It leads and follows as the metadata says as soon as it has any, registered or not: a follower that was killed
+//!   and started again is one at once, without a broker epoch. Clients and other brokers reach it only once it has
+//!   been unfenced.
 //! - It does not stop serving when it hears nothing: nobody told it that it is fenced.
 //! - To stop in good order it says so at once and with each heartbeat, until the controller lets it go; then it
 //!   takes `shutdown_takes` to be gone. Without a controller it gives up after `shutdown_patience`. The process of a
@@ -11,6 +14,7 @@ use super::{
     Kafka, Timer,
     error::ErrorCode,
     links::{Lane, Links},
+    metadata::UNREGISTERED,
     protocol::{BrokerHeartbeatRequest, BrokerHeartbeatResponse, BrokerRegistrationRequest, RequestBody},
     rules::Rules,
 };
@@ -49,8 +53,10 @@ pub(super) struct Lifecycle {
     pub(super) stage: Stage,
     /// Counts processes. Survives the process.
     pub(super) incarnation: u64,
-    /// The broker epoch, once registered.
+    /// The broker epoch.
     pub(super) epoch: u64,
+    /// It has been unfenced: it takes connections.
+    pub(super) listens: bool,
     /// The broker epoch of a process that stopped in good order. Survives the process.
     pub(super) clean_epoch: Option<u64>,
     previous_epoch: Option<u64>,
@@ -65,7 +71,8 @@ impl Lifecycle {
             me,
             stage: Stage::Starting,
             incarnation: 0,
-            epoch: 0,
+            epoch: UNREGISTERED,
+            listens: false,
             clean_epoch: None,
             previous_epoch: None,
             asked: None,
@@ -77,7 +84,8 @@ impl Lifecycle {
     pub(super) fn start(&mut self) {
         self.stage = Stage::Starting;
         self.incarnation += 1;
-        self.epoch = 0;
+        self.epoch = UNREGISTERED;
+        self.listens = false;
         self.previous_epoch = self.clean_epoch.take();
         self.asked = None;
     }
@@ -86,15 +94,11 @@ impl Lifecycle {
     pub(super) fn start_settled(&mut self, epoch: u64, rules: &Rules, ctx: &mut Ctx<'_, Kafka>) {
         self.stage = Stage::Running;
         self.epoch = epoch;
+        self.listens = true;
         // Brokers of a cluster that has been running heartbeat out of step.
         let offset =
             ctx.between(FIRST_BEAT, u64::from(self.me.0), 0, 0, rules.broker_heartbeat.as_nanos() as u64);
         self.schedule(Duration::from_nanos(offset), ctx);
-    }
-
-    /// Whether it is registered. A process that leaves before it was takes no part any more.
-    pub(super) fn is_registered(&self) -> bool {
-        matches!(self.stage, Stage::Fenced | Stage::Running | Stage::Stopping(_))
     }
 
     /// Does the next thing after this, instead of when it was to be done until now.
@@ -235,7 +239,10 @@ impl Lifecycle {
                 self.schedule(Duration::ZERO, ctx);
                 return Advice::GoOn;
             }
-            Stage::Fenced if !answer.fenced => self.stage = Stage::Running,
+            Stage::Fenced if !answer.fenced => {
+                self.stage = Stage::Running;
+                self.listens = true;
+            }
             _ => {}
         }
         self.schedule(rules.broker_heartbeat, ctx);

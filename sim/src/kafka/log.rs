@@ -96,7 +96,8 @@ impl Log {
         if entry.base_offset > self.end || entry.kept.is_some() {
             self.sparse_below = entry.end_offset();
         }
-        if self.epochs.last().is_none_or(|(last, _)| *last < entry.epoch) {
+        if self.epochs.last().is_none_or(|(last, _)| *last != entry.epoch) {
+            // An older epoch comes behind one that began here and had no records.
             self.drop_epochs_from(self.end);
             self.epochs.push((entry.epoch, entry.base_offset));
         }
@@ -286,6 +287,17 @@ mod tests {
             assert_eq!(log.epoch_end(epoch), end, "epoch {epoch}");
         }
         assert_eq!(Log::default().epoch_end(1), None);
+    }
+
+    /// A leader that has lost its log and led on before anybody noticed follows another one.
+    #[test]
+    fn b5_an_epoch_without_records_is_forgotten_when_an_older_one_comes() {
+        let mut log = log(&[]);
+        log.begin_epoch(4);
+        let batch = Arc::clone(&self::log(&[1]).entries()[0].batch);
+        log.append(Entry::new(0, 1, batch), LIMITS);
+        assert_eq!(log.epochs(), [(1, 0)]);
+        assert_eq!(log.epoch_end(1), Some((1, 2)));
     }
 
     /// Behind a gap, or with records that are gone from a batch.

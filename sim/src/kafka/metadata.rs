@@ -102,10 +102,14 @@ impl PartitionImage {
     }
 }
 
+/// The broker epoch of a process that is not registered yet, which Kafka has as -1. No registration has it: the first
+/// record of a metadata log is not one.
+pub const UNREGISTERED: u64 = 0;
+
 /// A broker as the controller sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BrokerImage {
-    /// Its broker epoch: the offset of its registration.
+    /// Its broker epoch: the offset of its registration, which is never [`UNREGISTERED`].
     pub epoch: u64,
     /// Which process registered.
     pub incarnation: u64,

@@ -13,7 +13,7 @@ use super::{
     broker::Env,
     error::ErrorCode,
     log::Log,
-    metadata::{Image, PartitionImage, TopicId, TopicImage, TopicSettings},
+    metadata::{Image, PartitionImage, TopicId, TopicImage, TopicSettings, UNREGISTERED},
     producers::Producers,
     protocol::{Entry, FetchPartition, PartitionId},
     rules::{ReadCommittedUpto, Rules, WatermarkOver},
@@ -226,7 +226,7 @@ impl Replica {
         let followers = image.replicas.iter().filter(|node| **node != me).map(|node| Follower {
             node: *node,
             end: None,
-            broker_epoch: 0,
+            broker_epoch: UNREGISTERED,
             caught_up: if image.isr.contains(*node) { now } else { Time::ZERO },
             last_fetch: Time::ZERO,
             end_at_last_fetch: 0,
@@ -545,9 +545,10 @@ impl Replica {
     }
 }
 
-/// Whether a follower may join the ISR: registered, not fenced, not stopping, and still the process that fetched.
+/// Whether a follower that fetched may join the ISR: registered, not fenced, not stopping, and still the process that
+/// fetched, or perhaps one that is not registered yet, as Kafka has it too (`isBrokerEpochIsrEligible`).
 fn is_eligible(follower: &Follower, image: &Image) -> bool {
-    image
-        .broker(follower.node)
-        .is_some_and(|broker| broker.is_active() && broker.epoch == follower.broker_epoch)
+    let same = |epoch| [epoch, UNREGISTERED].contains(&follower.broker_epoch);
+    follower.end.is_some()
+        && image.broker(follower.node).is_some_and(|broker| broker.is_active() && same(broker.epoch))
 }

@@ -13,7 +13,7 @@ use super::{
     Kafka, Shared, Timer,
     broker::{Broker, Env},
     controller::Controller,
-    lifecycle::Lifecycle,
+    lifecycle::{Lifecycle, Stage},
     links::{Lane, Links, Own, ReplyTo},
     metadata::Image,
     protocol::{Msg, PartitionId, Request, RequestBody, Response, ResponseBody},
@@ -30,7 +30,7 @@ const APPLY: Site = Site::new("kafka.metadata.apply");
 pub(super) struct BrokerPart {
     pub(super) life: Lifecycle,
     pub(super) data: Broker,
-    /// The metadata has reached the broker's own registration: it takes part.
+    /// The metadata has reached the broker: it leads and follows as that says.
     published: bool,
 }
 
@@ -99,6 +99,11 @@ impl Server {
         self.broker.as_ref().map(|broker| &broker.data)
     }
 
+    /// Its data plane, if anybody can reach it.
+    pub(super) fn listening(&self) -> Option<&Broker> {
+        self.broker.as_ref().filter(|broker| broker.life.listens).map(|broker| &broker.data)
+    }
+
     /// The data plane, to change it.
     pub(super) fn data_mut(&mut self) -> Option<&mut Broker> {
         self.broker.as_mut().map(|broker| &mut broker.data)
@@ -129,7 +134,8 @@ impl Server {
             Event::Synced(_, result) => self.synced(result.is_ok(), ctx, shared),
         }
         let has_to_react = if is_data { self.has_to_react_to_data() } else { self.has_to_react() };
-        if has_to_react && !self.gone {
+        // A process that comes up has not looked yet at what the one before it has left.
+        if self.up && has_to_react && !self.gone {
             self.react(ctx, shared);
         }
     }
@@ -171,7 +177,7 @@ impl Server {
     fn accepted(&mut self, conn: ConnId, from: NodeId, ctx: &mut Ctx<'_, Kafka>, shared: &Shared) {
         let client = from.0 >= shared.servers;
         match &mut self.broker {
-            Some(broker) if self.up && (broker.published || !client) => broker.data.accepted(conn),
+            Some(broker) if self.up && (broker.life.listens || !client) => broker.data.accepted(conn),
             None if self.up && !client => {}
             // Nobody listens there yet.
             _ => ctx.close(conn),
@@ -213,11 +219,14 @@ impl Server {
             | RequestBody::BrokerHeartbeat(_)
             | RequestBody::AlterPartition(_)
             | RequestBody::Admin(_) => self.control(request.client, request.body, to, ctx, shared),
-            _ => {
-                if let Some((broker, mut env)) = self.broker_with_env(ctx, shared) {
-                    broker.request(conn, request, &mut env);
+            _ => match &mut self.broker {
+                // Another broker, which reached the controller's door of this node only.
+                Some(broker) if !broker.life.listens => {
+                    broker.data.closed(conn);
+                    ctx.close(conn);
                 }
-            }
+                _ => self.with_broker(ctx, shared, |broker, env| broker.request(conn, request, env)),
+            },
         }
     }
 
@@ -238,7 +247,6 @@ impl Server {
                 if let Some(broker) = &mut self.broker {
                     broker.life.registered(error, epoch, rules, ctx);
                     self.roused = true;
-                    self.publish_if_ready(ctx, shared);
                 }
             }
             (Lane::Lifecycle, ResponseBody::BrokerHeartbeat(answer)) => {
@@ -358,22 +366,12 @@ impl Server {
         broker.life.metadata_applied(self.image.end, ctx);
         if broker.published {
             self.with_broker(ctx, shared, |broker, env| broker.metadata_changed(&changed, env));
-        } else {
-            self.publish_if_ready(ctx, shared);
-        }
-    }
-
-    fn publish_if_ready(&mut self, ctx: &mut Ctx<'_, Kafka>, shared: &Shared) {
-        if let Some(broker) = &self.broker
-            && !broker.published
-            && broker.life.is_registered()
-            && self.image.end > broker.life.epoch
-        {
+        } else if broker.life.stage != Stage::Leaving {
             self.publish(ctx, shared);
         }
     }
 
-    /// The broker takes part: all of the metadata reaches it.
+    /// The metadata reaches the broker for the first time, all of it.
     fn publish(&mut self, ctx: &mut Ctx<'_, Kafka>, shared: &Shared) {
         if let Some(broker) = &mut self.broker {
             broker.published = true;

@@ -1,9 +1,11 @@
-//! ReplicationQuorumSuperset: a leader counts at least the replicas that the controller takes for in sync.
+//! ReplicationQuorumSuperset: a leader that takes connections counts at least the replicas that the controller takes for
+//! in sync. (One that has not been unfenced may find that a proposal of its former process was taken up; it is fenced
+//! before anybody asks it.)
 
 use super::committed::{name, replica};
 use crate::{
     kafka::{Kafka, Touch, protocol::PartitionId},
-    kernel::Invariant,
+    kernel::{Invariant, NodeId},
 };
 use squall_bus::Time;
 
@@ -13,7 +15,8 @@ pub(super) struct MaximalIsr;
 
 fn check(model: &Kafka, id: PartitionId) -> Result<(), String> {
     let Some(truth) = model.truth().partition(id) else { return Ok(()) };
-    let Some(leader) = truth.leader else { return Ok(()) };
+    let listens = |leader: &NodeId| model.servers[leader.index()].listening().is_some();
+    let Some(leader) = truth.leader.filter(listens) else { return Ok(()) };
     let Some(replica) = replica(model, leader, id) else { return Ok(()) };
     let current = replica.leading().is_some() && replica.leader_epoch == truth.leader_epoch;
     if current && !truth.isr.is_within(replica.maximal_isr()) {

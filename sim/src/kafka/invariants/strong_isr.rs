@@ -3,7 +3,7 @@
 
 use super::committed::{CommittedLogs, Partition, name, replica_of};
 use crate::{
-    kafka::{Kafka, Touch, protocol::PartitionId},
+    kafka::{Kafka, Touch, metadata::UNREGISTERED, protocol::PartitionId},
     kernel::{Invariant, NodeId},
 };
 use squall_bus::Time;
@@ -39,8 +39,10 @@ fn check(
     let members = only.map_or(members, |node| members.minus(members.without(node)));
     for node in members.iter() {
         let Some(replica) = replica_of(model, topic, node, id) else { continue };
-        // A process that has lost written bytes and has not registered since is not a candidate.
-        if replica.losses > 0 && replica.leader_epoch == 0 && replica.leader.is_none() {
+        // A process that has lost written bytes and has not registered since is not a candidate: nobody can
+        // reach it, and when it registers it is taken out.
+        let broker = model.servers[node.index()].broker.as_ref();
+        if replica.losses > 0 && broker.is_some_and(|broker| broker.life.epoch == UNREGISTERED) {
             continue;
         }
         let found = replica.log.end();

@@ -9,6 +9,7 @@ use crate::{
         protocol::Payload,
         replica::Replica,
         rules::TransactionVersion,
+        server::Server,
         txn::{
             messages::TxnIx,
             state::{TxnSnapshot, TxnState},
@@ -42,9 +43,10 @@ pub(super) struct Transactions {
     logs: ByPartition<BTreeMap<NodeId, Looked>>,
 }
 
-/// What the coordinators say of a transactional id, with their epochs.
+/// What the coordinators say of a transactional id, with their epochs. One that nobody reaches yet may know less in its
+/// former epoch than its process before knew.
 fn said(model: &Kafka, txn: TxnIx) -> Vec<(u32, &TxnSnapshot)> {
-    let brokers = model.servers.iter().filter_map(|server| server.data());
+    let brokers = model.servers.iter().filter_map(Server::listening);
     let all = brokers.flat_map(|broker| broker.txns.transactions());
     all.filter(|(_, kept)| kept.txn == txn).collect()
 }

@@ -18,6 +18,7 @@ mod near;
 mod proposals;
 mod replication;
 mod requests;
+mod restarts;
 mod topics;
 mod transactions;
 

@@ -1,7 +1,10 @@
 //! What the controller makes of proposals and of signs of life that do not fit (rules A2, A3).
 
 use super::*;
-use crate::kafka::protocol::{AlterPartitionRequest, AlteredPartition, BrokerHeartbeatRequest, IsrProposal};
+use crate::kafka::{
+    metadata::UNREGISTERED,
+    protocol::{AlterPartitionRequest, AlteredPartition, BrokerHeartbeatRequest, IsrProposal},
+};
 
 /// A cluster that has run for a while, with a partition that the active controller does not lead.
 struct Stage {
@@ -85,12 +88,23 @@ fn a2_a_proposal_or_a_heartbeat_of_a_former_process_is_refused_with_77() {
     }
 }
 
+/// A process that is not registered yet fetches without an epoch.
+#[test]
+fn a2_a_member_without_a_broker_epoch_is_eligible() {
+    let mut stage = Stage::new();
+    let mut proposal = stage.proposal(&Stage::all());
+    let member = proposal.isr.iter_mut().find(|(node, _)| *node != stage.leader).expect("a follower");
+    member.1 = UNREGISTERED;
+    assert_eq!(stage.verdict(proposal), ErrorCode::None);
+}
+
 #[test]
 fn a2_a_fenced_member_or_one_of_a_former_process_is_ineligible_107() {
     let mut stage = Stage::new();
     let mut proposal = stage.proposal(&Stage::all());
-    let member = proposal.isr.iter_mut().find(|(node, _)| *node != stage.leader).expect("a follower");
+    let member = proposal.isr.iter_mut().rfind(|(node, _)| *node != stage.leader).expect("a follower");
     member.1 -= 1;
+    assert_ne!(member.1, UNREGISTERED);
     let error = stage.verdict(proposal);
     assert_eq!((error, error.code()), (ErrorCode::IneligibleReplica, 107));
     let (leader, controller) = (stage.leader, stage.controller);

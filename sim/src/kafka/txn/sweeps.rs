@@ -31,7 +31,7 @@ impl Broker {
         let open = |txn: &Transaction| txn.kept.as_ref().is_some_and(|kept| kept.state == TxnState::Ongoing);
         if self.txns.shards.iter().flatten().any(|shard| shard.txns.values().any(open)) {
             let every = env.rules.transaction_sweep.as_nanos().max(1) as u64;
-            let phase = env.ctx.choices().below(SWEEP, u64::from(env.ctx.node().0), env.epoch, every);
+            let phase = env.ctx.choices().below(SWEEP, u64::from(env.ctx.node().0), self.boots(), every);
             let next = Time(((env.ctx.now().0 + every - phase) / every) * every + phase);
             let at = *self.txns.sweep_at.get_or_insert(next);
             self.arm_txns(at, env);
