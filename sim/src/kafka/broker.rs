@@ -472,6 +472,9 @@ impl Broker {
         if let Some(known) = self.conns.get_mut(conn) {
             known.busy = Busy::No;
             env.ctx.send(conn, Msg::Response(Response { correlation, body }));
+            if known.gone && std::mem::replace(&mut known.deaf, true) {
+                known.queue.clear();
+            }
             if known.gone || !known.queue.is_empty() {
                 self.ready.push_back(conn);
             }

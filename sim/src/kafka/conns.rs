@@ -38,9 +38,12 @@ pub(super) struct KnownIds {
 pub(super) struct Conn {
     pub(super) queue: VecDeque<Request>,
     pub(super) busy: Busy,
-    /// The other side has closed it. What it had sent before is in the socket, and is read to its end as ever (Linux
-    /// hands it out, whatever came behind it); nobody hears the answers.
+    /// The other side has closed it. What it had sent before is in the socket and is read as ever (Linux hands it out,
+    /// whatever came behind it); nobody hears the answers. The first of them is taken by the socket, the second is
+    /// refused, and then the broker closes the connection with what it has not read.
     pub(super) gone: bool,
+    /// It has been answered since.
+    pub(super) deaf: bool,
     /// The partitions of the Fetch that waited here last: it watches them.
     pub(super) watched: Vec<PartitionId>,
     /// That Fetch was a follower's.

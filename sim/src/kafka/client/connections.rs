@@ -67,6 +67,8 @@ pub(crate) struct Lost<W> {
     pub(crate) slot: Slot,
     /// It had been up.
     pub(crate) was_up: bool,
+    /// It was closed since a request waited too long for its response.
+    pub(crate) timed_out: bool,
     pub(crate) requests: Vec<W>,
 }
 
@@ -303,7 +305,7 @@ impl<W> Connections<W> {
         if failed || !self.rules.reconnect_from_attempt {
             self.back_off(slot, io);
         }
-        Lost { slot, was_up, requests }
+        Lost { slot, was_up, timed_out: false, requests }
     }
 
     /// The back-off is over.
@@ -337,7 +339,7 @@ impl<W> Connections<W> {
         connection.scan_at = None;
         let first = connection.in_flight.iter().map(|request| request.deadline).min()?;
         if first <= now {
-            return Some(self.disconnect(slot, io));
+            return Some(Lost { timed_out: true, ..self.disconnect(slot, io) });
         }
         self.scan_by(slot, first, io);
         None

@@ -182,8 +182,6 @@ pub(crate) struct ProducerDefaults {
     pub(crate) delivery_scan: Duration,
     /// `request.timeout.ms` as the broker is told: how long it may wait for replicas.
     pub(crate) ack_timeout: Duration,
-    /// Whether `request.timeout.ms` also bounds the wait for a response (Java); in librdkafka it is the broker's alone.
-    pub(crate) ack_timeout_bounds_request: bool,
     pub(crate) timed_out: TimedOut,
     pub(crate) resend: Resend,
     pub(crate) partitioning: Partitioning,
@@ -211,7 +209,7 @@ pub(crate) struct ProducerDefaults {
     pub(crate) coordinator_search: Option<Duration>,
     /// How long a topic may be unknown before its records fail.
     pub(crate) unknown_topic: Duration,
-    /// What the library calls a record whose time was up.
+    /// What the library calls a record whose time was up, or that of a request on its connection.
     pub(crate) timeout_code: &'static str,
     /// What it calls a record that is dropped since its transaction is aborted.
     pub(crate) purged_code: &'static str,
@@ -334,7 +332,6 @@ const RDKAFKA_PRODUCER: ProducerDefaults = ProducerDefaults {
     delivery_timeout: ms(300_000),
     delivery_scan: ms(1_000),
     ack_timeout: ms(30_000),
-    ack_timeout_bounds_request: false,
     timed_out: TimedOut::CloseConnection,
     resend: Resend::InOrder,
     partitioning: Partitioning::ConsistentRandom { sticky: ms(10) },
@@ -371,7 +368,6 @@ const JAVA_PRODUCER: ProducerDefaults = ProducerDefaults {
     delivery_timeout: ms(120_000),
     delivery_scan: Duration::ZERO,
     ack_timeout: ms(30_000),
-    ack_timeout_bounds_request: true,
     timed_out: TimedOut::ForgetBatch,
     resend: Resend::InFront,
     partitioning: Partitioning::Murmur2,

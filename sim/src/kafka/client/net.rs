@@ -239,7 +239,7 @@ impl<P> Net<P> {
 
     /// Deals with a connection that is gone; hands on what the client itself had in flight.
     pub(crate) fn lost(&mut self, lost: Option<Lost<What<P>>>, io: &mut dyn Io) -> Happened<P> {
-        let Some(Lost { slot, was_up, requests }) = lost else { return Happened::Nothing };
+        let Some(Lost { slot, was_up, timed_out, requests }) = lost else { return Happened::Nothing };
         let mut own = Vec::new();
         for request in requests {
             match request {
@@ -252,7 +252,7 @@ impl<P> Net<P> {
             }
         }
         self.refresh(io);
-        Happened::Lost(Lost { slot, was_up, requests: own })
+        Happened::Lost(Lost { slot, was_up, timed_out, requests: own })
     }
 
     fn timer(&mut self, timer: Timer, io: &mut dyn Io) -> Happened<P> {

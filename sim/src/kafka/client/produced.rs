@@ -19,7 +19,7 @@ use super::super::{
 use super::{
     Io,
     batch::{Attempted, Identity, records},
-    connections::Slot,
+    connections::{Lost, Slot},
     defaults::{Backoff, Desynchronized, NextEpoch, Resend, TimedOut},
     net::What,
     outcome::{self, Appended, Meaning},
@@ -213,15 +213,16 @@ impl Producer {
         io.emit(Output::Room(io.node()));
     }
 
-    /// A connection is gone, and with it the answers to these requests.
-    pub(super) fn connection_lost(
-        &mut self,
-        slot: Slot,
-        requests: Vec<Asked>,
-        io: &mut dyn Io,
-        shared: &Shared,
-    ) {
-        let code = self.settings.library.transport_code;
+    /// A connection is gone, and with it the answers to what was in flight. If one of them was late, all of them are
+    /// called that.
+    pub(super) fn connection_lost(&mut self, lost: Lost<Asked>, io: &mut dyn Io, shared: &Shared) {
+        let Lost { slot, timed_out, requests, .. } = lost;
+        let error = if timed_out {
+            self.timeout_error("a response did not come in time")
+        } else {
+            let code = self.settings.library.transport_code;
+            Error::new(ErrorClass::Retriable, code, "the connection to the broker broke")
+        };
         let meaning = Meaning {
             code: ErrorCode::None,
             again: true,
@@ -237,9 +238,7 @@ impl Producer {
                     self.windows[slot as usize] -= 1;
                     for (number, attempted) in batches {
                         self.queues[number as usize].in_flight -= 1;
-                        let error =
-                            Error::new(ErrorClass::Retriable, code, "the connection to the broker broke");
-                        self.failed(number, attempted, meaning, false, error, io);
+                        self.failed(number, attempted, meaning, false, error.clone(), io);
                     }
                 }
             }

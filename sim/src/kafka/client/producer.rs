@@ -197,7 +197,7 @@ impl Producer {
             }
             Happened::Answered(Asked::Txn(step), body) => self.txn_answered(step, body, io, shared),
             Happened::Answered(..) => {}
-            Happened::Lost(lost) => self.connection_lost(lost.slot, lost.requests, io, shared),
+            Happened::Lost(lost) => self.connection_lost(lost, io, shared),
         }
     }
 

@@ -58,10 +58,9 @@ impl ProducerSettings {
         replace(&mut library.linger, config.linger);
         replace(&mut library.delivery_timeout, config.delivery_timeout);
         replace(&mut library.retries, config.retries);
+        // Java has one setting for both; for librdkafka the adapter sets `socket.timeout.ms` beside it.
         replace(&mut library.ack_timeout, config.request_timeout);
-        if library.ack_timeout_bounds_request {
-            replace(&mut library.connecting.request_timeout, config.request_timeout);
-        }
+        replace(&mut library.connecting.request_timeout, config.request_timeout);
         let (acks, idempotent, buffer) = (config.acks, config.idempotent, config.buffer);
         Ok(Self { library, acks, idempotent, buffer, transactional })
     }
@@ -352,14 +351,20 @@ mod tests {
     }
 
     #[test]
-    fn c1_one_timeout_in_java_is_two_in_librdkafka() {
-        let mut config = ProducerConfig::new("producer-1");
-        config.request_timeout = Some(3 * SECOND);
-        let native = ProducerSettings::new(config.clone(), &shared()).expect("fine").library;
-        assert_eq!((native.ack_timeout, native.connecting.request_timeout), (3 * SECOND, 60 * SECOND));
-        config.profile = ClientProfile::Java;
-        let java = ProducerSettings::new(config, &shared()).expect("fine").library;
-        assert_eq!((java.ack_timeout, java.connecting.request_timeout), (3 * SECOND, 3 * SECOND));
+    fn c1_a_request_timeout_is_the_brokers_and_the_clients() {
+        for (profile, unsaid) in [
+            (ClientProfile::Native, (30 * SECOND, 60 * SECOND)),
+            (ClientProfile::Java, (30 * SECOND, 30 * SECOND)),
+        ] {
+            let mut config = ProducerConfig { profile, ..ProducerConfig::new("producer-1") };
+            let timeouts = |config: &ProducerConfig| {
+                let library = ProducerSettings::new(config.clone(), &shared()).expect("fine").library;
+                (library.ack_timeout, library.connecting.request_timeout)
+            };
+            assert_eq!(timeouts(&config), unsaid);
+            config.request_timeout = Some(3 * SECOND);
+            assert_eq!(timeouts(&config), (3 * SECOND, 3 * SECOND));
+        }
     }
 
     #[test]

@@ -216,14 +216,29 @@ fn requests_of_one_connection_are_answered_in_order() {
     assert!(at(parked) < at(quick));
 }
 
+/// Seen on a real 4.3.0 broker with eight requests in the socket, twice each: closed while the first is at work, the
+/// first two are appended; closed while the second is, the first three.
 #[test]
-fn b4_what_waits_in_a_socket_is_appended_though_its_client_is_gone() {
-    let (mut lab, id, leader, probe) = lab(2);
-    let (_, parked) = lab.produce(probe, leader, id, Acks::All);
-    let (_, behind) = lab.produce(probe, leader, id, Acks::All);
-    lab.hang_up(probe, leader);
-    lab.run(secs(1));
-    assert_eq!(lab.values(leader, id), [parked, behind]);
+fn b4_one_more_of_what_waits_in_a_socket_is_appended_though_its_client_is_gone() {
+    for answered in [0, 1] {
+        let (mut lab, id, leader, probe) = lab(2);
+        for follower in (0..3).map(NodeId).filter(|node| *node != leader) {
+            lab.world.pause(follower);
+        }
+        let produce = |lab: &mut Lab| {
+            let (batch, values) = lab.batch(1, None);
+            (lab.produce_batch(probe, leader, id, Acks::All, batch, secs(1)), values[0])
+        };
+        let sent: Vec<(Asked, u64)> = (0..8).map(|_| produce(&mut lab)).collect();
+        for (asked, _) in &sent[..answered] {
+            lab.produced(*asked, secs(2)).expect("its time is up");
+        }
+        lab.run(millis(300));
+        lab.hang_up(probe, leader);
+        lab.run(secs(5));
+        let values: Vec<u64> = sent[..answered + 2].iter().map(|(_, value)| *value).collect();
+        assert_eq!(lab.values(leader, id), values);
+    }
 }
 
 #[test]

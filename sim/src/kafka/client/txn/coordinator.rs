@@ -79,7 +79,7 @@ impl Producer {
         if let Some(lost) = self.net.conns.retarget(node, io)
             && let Happened::Lost(lost) = self.net.lost(Some(lost), io)
         {
-            self.connection_lost(lost.slot, lost.requests, io, shared);
+            self.connection_lost(lost, io, shared);
         }
         self.keep_connected(io);
     }
