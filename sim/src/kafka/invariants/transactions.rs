@@ -5,6 +5,7 @@ use super::committed::{Touched, name, replica};
 use crate::{
     kafka::{
         Kafka, Touch,
+        broker::Broker,
         by_partition::ByPartition,
         protocol::Payload,
         replica::Replica,
@@ -43,11 +44,9 @@ pub(super) struct Transactions {
     logs: ByPartition<BTreeMap<NodeId, Looked>>,
 }
 
-/// What the coordinators say of a transactional id, with their epochs. One that nobody reaches yet may know less in its
-/// former epoch than its process before knew.
-fn said(model: &Kafka, txn: TxnIx) -> Vec<(u32, &TxnSnapshot)> {
-    let brokers = model.servers.iter().filter_map(Server::listening);
-    let all = brokers.flat_map(|broker| broker.txns.transactions());
+/// What these brokers say of a transactional id as coordinators, with their epochs.
+fn said(model: &Kafka, txn: TxnIx, of: fn(&Server) -> Option<&Broker>) -> Vec<(u32, &TxnSnapshot)> {
+    let all = model.servers.iter().filter_map(of).flat_map(|broker| broker.txns.transactions());
     all.filter(|(_, kept)| kept.txn == txn).collect()
 }
 
@@ -63,7 +62,11 @@ fn may_be_seen(state: TxnState, before: TxnState) -> bool {
 
 impl Transactions {
     fn coordinated(&mut self, model: &Kafka, txn: TxnIx) -> Result<(), String> {
-        let said = said(model, txn);
+        for (_, kept) in said(model, txn, Server::data) {
+            self.decide(kept);
+        }
+        // One that nobody reaches yet may know less in its former epoch than its process before knew.
+        let said = said(model, txn, Server::listening);
         let Some((epoch, kept)) = said.iter().max_by_key(|(epoch, _)| *epoch).copied() else {
             return Ok(());
         };
@@ -71,7 +74,6 @@ impl Transactions {
         if said.iter().filter(|(other, _)| *other == epoch).count() > 1 {
             return Err(format!("{id}: two coordinators have the epoch {epoch}"));
         }
-        self.decide(kept);
         let before = self.known.insert(txn, (epoch, kept.clone()));
         if let Some((known, before)) = before
             && known == epoch
