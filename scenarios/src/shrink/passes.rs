@@ -18,15 +18,12 @@ use std::{collections::BTreeSet, time::Duration};
 /// A pass: its name, and what it does.
 pub(super) type Pass = (&'static str, fn(&mut Work));
 
-/// All passes, in their order. Those of time come again once there are fewer faults, and the guess once runs are cheaper:
-/// what was judged before is not run again.
-pub(super) const PASSES: [Pass; 16] = [
+/// All passes, in their order. The guess comes again once runs are cheaper: what was judged before is not run again.
+pub(super) const PASSES: [Pass; 14] = [
     ("time", Work::end_sooner),
     ("start", Work::strike_sooner),
     ("rate", Work::send_less),
     ("faults", Work::fewer_faults),
-    ("time", Work::end_sooner),
-    ("start", Work::strike_sooner),
     ("producers", Work::fewer_producers),
     ("evidence", Work::only_the_evidence),
     ("consumers", Work::fewer_consumers),
@@ -157,9 +154,15 @@ impl Work {
         }
     }
 
+    /// Fewer of them may be over sooner, and strike sooner.
     fn fewer_faults(&mut self) {
         let faults: Vec<Fault> = self.case.faults.clone();
+        let before = faults.len();
         self.fewest(faults, |case, faults| case.faults = faults.to_vec());
+        if self.case.faults.len() < before {
+            self.end_sooner();
+            self.strike_sooner();
+        }
     }
 
     fn fewer_producers(&mut self) {
