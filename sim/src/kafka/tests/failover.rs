@@ -519,7 +519,6 @@ fn a5_a_controller_is_noted_once_while_another_believes_to_be_it() {
     assert_eq!(noted, [lab.controller().0 + 1]);
 }
 
-/// Of five voters two elect nobody, however long they hear nothing.
 /// Who stands first is refused by those that still believe in the leader, and believes again; but it has not heard it
 /// since, so that it grants the next one its vote.
 #[test]
@@ -536,6 +535,7 @@ fn a5_four_of_five_voters_agree_that_the_leader_is_gone() {
     assert_between(longest, 1_400, 4_000);
 }
 
+/// Of five voters two elect nobody, however long they hear nothing.
 #[test]
 fn a5_a_minority_of_voters_elects_no_leader() {
     let mut lab = Lab::with(3, 5, kafka_4_3_test_cluster());

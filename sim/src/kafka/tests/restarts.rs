@@ -14,6 +14,15 @@ fn lab(seed: u64) -> (Lab, PartitionId, NodeId, [NodeId; 2]) {
     (lab, id, leader, [others[0], others[1]])
 }
 
+/// The same when its leader was killed and started again a moment ago, with somebody who asks it.
+fn restarted(seed: u64) -> (Lab, PartitionId, NodeId, NodeId) {
+    let (mut lab, id, leader, _) = lab(seed);
+    let probe = lab.probe();
+    lab.world.kill(leader);
+    lab.world.start(leader);
+    (lab, id, leader, probe)
+}
+
 fn epoch(lab: &Lab, node: NodeId) -> u64 {
     lab.kafka().truth().broker(node).expect("it was registered").epoch
 }
@@ -43,10 +52,7 @@ fn a2_a_broker_follows_before_it_is_registered() {
 #[test]
 fn a2_a_broker_takes_no_connections_until_it_is_unfenced() {
     for seed in 0..6 {
-        let (mut lab, id, leader, _) = lab(seed);
-        let probe = lab.probe();
-        lab.world.kill(leader);
-        lab.world.start(leader);
+        let (mut lab, id, leader, probe) = restarted(seed);
         lab.run(secs(4));
         assert!(lab.replica(leader, id).leading().is_some(), "it has taken its leadership up again");
         assert_eq!(lab.ask_leader(probe, leader, id), None, "no client gets in");
@@ -65,10 +71,7 @@ fn a2_a_broker_takes_no_connections_until_it_is_unfenced() {
 #[test]
 fn a2_a_broker_that_stops_before_it_is_registered_is_gone_at_once() {
     for seed in 0..6 {
-        let (mut lab, id, leader, _) = lab(seed);
-        let probe = lab.probe();
-        lab.world.kill(leader);
-        lab.world.start(leader);
+        let (mut lab, id, leader, probe) = restarted(seed);
         lab.run(secs(3));
         lab.world.stop(leader);
         let begin = lab.now();
