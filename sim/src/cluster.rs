@@ -11,12 +11,14 @@ use crate::{
 };
 use squall_bus::{
     Admin, BoxFuture, Bus, Capabilities, Clock, Cluster, Election, Error, ErrorClass, Fault, FaultKind,
-    Incarnation, Main, Role, Strike, StruckFault,
+    Incarnation, Main, Pending, Role, Strike, StruckFault,
 };
 use std::{
     collections::BTreeMap,
-    future::Future,
+    future::{Future, poll_fn},
+    pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::Poll,
     time::Duration,
 };
 
@@ -24,6 +26,8 @@ use std::{
 const STOPPING_LOOK: Duration = Duration::from_millis(10);
 /// How long a broker may take to stop. One that is frozen stops when it goes on.
 const STOPPING_PATIENCE: Duration = Duration::from_secs(600);
+/// How long the clients of a process that is asked to stop may take their leave: what asked it to ends it then.
+const LEAVING_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A simulated cluster of one seed.
 pub struct Simulation<M: BusModel> {
@@ -233,10 +237,11 @@ impl<M: BusModel> SimCluster<M> {
         nodes.iter().any(|node| state.world.life(*node) == Life::Paused)
     }
 
-    fn strike_client(&self, fault: &Fault, name: &str) -> Strike {
+    async fn strike_client(&self, fault: &Fault, name: &str) -> Strike {
         let Some(proc) = self.processes().get(name).map(|process| process.proc.clone()) else {
             return Strike::Nobody;
         };
+        let mut goodbyes = Vec::new();
         let targets = self.client_nodes(name);
         // One that is frozen cannot take its leave; who asked it to ends it.
         let asks = matches!(fault.kind, FaultKind::Stop | FaultKind::Restart);
@@ -247,8 +252,9 @@ impl<M: BusModel> SimCluster<M> {
                 // In good order: its clients take their leave before its tasks end.
                 self.shared.act(|state| {
                     for node in &targets {
-                        let (op, _) = state.begin_close();
+                        let (op, goodbye) = state.begin_close();
                         state.world.call(*node, Call::Close(op));
+                        goodbyes.push(goodbye);
                     }
                 });
                 proc.leave();
@@ -268,13 +274,27 @@ impl<M: BusModel> SimCluster<M> {
             nemesis.strike(
                 &mut state.world,
                 fault,
-                if asks { Vec::new() } else { targets },
+                if asks { Vec::new() } else { targets.clone() },
                 Some(name.to_owned()),
             );
             state.nemesis = nemesis;
             state.world.broken();
         });
+        if leaves {
+            self.left(&targets, goodbyes).await;
+        }
         Strike::Hit(StruckFault { id: fault.id, nodes: Vec::new(), client: Some(name.to_owned()) })
+    }
+
+    /// Waits until clients have taken their leave, and ends what is left of them when they take too long.
+    async fn left(&self, clients: &[NodeId], mut goodbyes: Vec<Pending<()>>) {
+        let mut patience = self.clock().sleep(LEAVING_PATIENCE);
+        poll_fn(|cx| {
+            goodbyes.retain_mut(|goodbye| Pin::new(goodbye).poll(cx).is_pending());
+            if goodbyes.is_empty() { Poll::Ready(()) } else { patience.as_mut().poll(cx) }
+        })
+        .await;
+        self.shared.act(|state| clients.iter().for_each(|client| state.world.kill(*client)));
     }
 
     /// The process' incarnation has ended; healing will begin the next.
@@ -408,7 +428,7 @@ impl<M: BusModel> Cluster for SimCluster<M> {
                 return Err(Error::new(ErrorClass::Refused, "UNSUPPORTED", message));
             }
             let strike = match &fault.role {
-                Role::Client(name) => self.strike_client(fault, name),
+                Role::Client(name) => self.strike_client(fault, name).await,
                 _ => self.strike_brokers(fault),
             };
             if fault.kind == FaultKind::Restart && strike != Strike::Nobody {

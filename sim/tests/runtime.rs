@@ -2,7 +2,7 @@
 
 use squall_bus::{
     Cluster, ConsumerConfig, ConsumerEvent, ErrorClass, Fault, FaultKind, Main, ProducerConfig, Record, Role,
-    Time, Topic, TopicSpec,
+    Time, Topic, TopicSpec, Unit,
 };
 use squall_sim::{
     Simulation,
@@ -330,6 +330,58 @@ fn a_frozen_process_that_is_restarted_leaves_nobody_behind() {
         let lives: Vec<u32> = owned.iter().map(|(life, _)| *life).collect();
         assert_eq!(lives, [0, 1], "{kind:?}: the next one is assigned when the session of the last is over");
         assert!(owned[1].1 < Time::ZERO + 80 * SECOND, "{kind:?}: {owned:?}");
+    }
+}
+
+/// What a process was about to send when it is asked to stop it still sends, for ten seconds; the next one begins when it
+/// is gone.
+#[test]
+fn a_process_that_is_restarted_is_gone_before_the_next_begins() {
+    for (reachable, least, most) in [(true, 0, 1_000), (false, 10_000, 10_000)] {
+        let took = simulation(2)
+            .run(Options { host_timers: false, ..options() }, move |cluster| async move {
+                let topic = Topic::new("orders");
+                let spec = TopicSpec {
+                    topic: topic.clone(),
+                    partitions: 1,
+                    replicas: 3,
+                    min_insync: 2,
+                    config: std::collections::BTreeMap::new(),
+                };
+                cluster.admin().create_topics(&[spec]).await.expect("the topic can be");
+                let began: Arc<Mutex<Vec<Time>>> = Arc::default();
+                let (told, orders) = (Arc::clone(&began), topic.clone());
+                let main: Main = Arc::new(move |bus, life| {
+                    let (told, orders) = (Arc::clone(&told), orders.clone());
+                    Box::pin(async move {
+                        told.lock().expect("no panic").push(bus.clock().now());
+                        let producer = bus.producer(ProducerConfig::new("shop")).expect("a producer");
+                        if life.0 == 0 {
+                            bus.clock().sleep(2 * SECOND).await;
+                            let _ = producer.send(Record::new(&orders, None, vec![1].into())).await;
+                        }
+                        std::future::pending::<()>().await;
+                    })
+                });
+                let clock = cluster.clock();
+                clock.sleep(SECOND).await;
+                cluster.start("shop", main);
+                clock.sleep(SECOND).await;
+                if !reachable {
+                    cluster.strike(&fault(0, FaultKind::Isolate, "shop")).await.expect("it is cut off");
+                }
+                clock.sleep(SECOND + Duration::from_millis(1)).await;
+                let asked = clock.now();
+                cluster.strike(&fault(1, FaultKind::Restart, "shop")).await.expect("it can be restarted");
+                clock.sleep(SECOND).await;
+                cluster.heal_all().await.expect("all can be healed");
+                clock.sleep(60 * SECOND).await;
+                let (_, end) = cluster.admin().bounds(&Unit::new(&topic, 0)).await.expect("it has bounds");
+                assert_eq!(end.0, u64::from(reachable), "what it had in hand when it was ended is gone");
+                began.lock().expect("no panic")[1].since(asked)
+            })
+            .expect("nothing breaks");
+        assert!((least..=most).contains(&took.as_millis()), "{took:?}");
     }
 }
 
