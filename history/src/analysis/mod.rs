@@ -173,12 +173,6 @@ impl<'h> Analysis<'h> {
         analysis
     }
 
-    /// The event with which the last phase before the final drain began.
-    #[must_use]
-    pub fn last_phase(&self) -> Option<u32> {
-        self.phases.last().copied()
-    }
-
     /// Whether a record may be gone by right: compacted, older than it may become, or deleted by an administrator.
     #[must_use]
     pub fn may_be_gone(&self, row: u32) -> bool {

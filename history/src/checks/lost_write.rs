@@ -3,7 +3,7 @@
 //! **Definition.** Per unit, `bound` is the highest position that anybody read, or the last one that a finished
 //! final drain covered. A record acknowledged at a position `<= bound` is lost when nobody ever read its value;
 //! or, if the final drain finished, when the drain did not read it although it does not stand before where the drain
-//! began (then it was there once, and vanished), nor may have come when the drain had fixed its end. Records of aborted transactions, records that compaction, age or an
+//! began (then it was there once, and vanished). Records of aborted transactions, records that compaction, age or an
 //! administrator may have taken, and publishes that were answered as duplicates of earlier ones are not looked for.
 //!
 //! **Algorithm.** One walk over the places of each unit. **Cost.** Linear in the places.
@@ -41,7 +41,6 @@ pub(super) fn find(analysis: &Analysis<'_>) -> Vec<Found> {
     let drained = OnceCell::new();
     let vanished = |log: &UnitLog, place: &Place, row: u32| {
         let missed = stays && place.drained().is_none() && in_drain(log, place);
-        let missed = missed && !came_late(analysis, log, place);
         missed && !drained.get_or_init(|| drained_sends(analysis))[row as usize]
     };
     let mut found = Vec::new();
@@ -75,13 +74,6 @@ fn drained_sends(analysis: &Analysis<'_>) -> Vec<bool> {
         }
     }
     drained
-}
-
-/// Whether a record may have come behind the end that a finished drain had fixed: it stands there, and was acknowledged
-/// when the last phase before the drain had begun. Consumers that write what they make of records may still do so.
-fn came_late(analysis: &Analysis<'_>, log: &UnitLog, place: &Place) -> bool {
-    let beyond = log.complete_drain().is_some_and(|drain| place.position >= drain.to);
-    beyond && analysis.last_phase().is_some_and(|began| place.ack().is_some_and(|ack| ack > began))
 }
 
 /// Whether a finished drain would have read this place.
@@ -130,10 +122,7 @@ fn tell(analysis: &Analysis<'_>, found: &Found) -> [String; 2] {
 #[cfg(test)]
 mod tests {
     use super::CHECK;
-    use crate::{
-        checks::{Case, testing::tale},
-        history::Phase,
-    };
+    use crate::checks::{Case, testing::tale};
 
     #[test]
     fn an_acked_record_that_readers_passed_is_lost() {
@@ -155,16 +144,6 @@ mod tests {
         let mut tale = tale();
         tale.sent(1, 0).sent(2, 1).read(1, 0).read(2, 1).drain(2, 1).drained(2);
         tale.finds(CHECK, &[(1, 0, Case::Vanished)]);
-    }
-
-    #[test]
-    fn what_came_behind_the_end_of_the_drain_is_not_lost() {
-        let mut tale = tale();
-        tale.sent(1, 0).phase(Phase::Healed).sent(2, 1).read(2, 1).drain(1, 0).drained(1);
-        tale.finds(CHECK, &[]);
-        let mut tale = self::tale();
-        tale.sent(1, 0).sent(2, 1).phase(Phase::Healed).read(2, 1).drain(1, 0).drained(1);
-        tale.finds(CHECK, &[(2, 1, Case::Vanished)]);
     }
 
     #[test]

@@ -6,12 +6,16 @@
 //! closed after the groups have caught up with what they read.
 //!
 //! Where groups could not come to that record, the ends of all units are written down, with what holds readers of
-//! committed records back.
+//! committed records back. What clients that were not done wrote behind it until they were ended gets another such record
+//! behind it.
 
 use super::{drain::Looks, notebook::Notebook};
 use crate::plan::{Plan, payload};
 use squall_bus::{Cluster, Outcome, Position, Producer, ProducerConfig, Record, Time, Topic, Unit};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// Closes every unit, and waits until every group has read that; `false` if the deadline came first. `ends` gets the
 /// place behind the last record of each unit that was closed.
@@ -22,8 +26,7 @@ pub(super) async fn close(
     ends: &mut BTreeMap<Unit, Position>,
     deadline: Time,
 ) -> bool {
-    let config = ProducerConfig { idempotent: true, ..ProducerConfig::new("closing") };
-    let Ok(producer) = cluster.bus().producer(config) else { return false };
+    let Some(producer) = producer(cluster) else { return false };
     let written: BTreeSet<&str> = plan
         .consumers()
         .iter()
@@ -48,6 +51,28 @@ pub(super) async fn close(
         }
     }
     true
+}
+
+/// Closes every unit once more, and waits for nobody. What cannot be closed by the deadline is left as it is.
+pub(super) async fn seal(
+    cluster: &dyn Cluster,
+    plan: &Plan,
+    notebook: &Notebook,
+    ends: &mut BTreeMap<Unit, Position>,
+    deadline: Time,
+) {
+    let Some(producer) = producer(cluster) else { return };
+    let looks = Looks::new(cluster, deadline);
+    for (topic, partitions) in plan.partitions_at_end() {
+        for partition in 0..partitions {
+            close_unit(&looks, &*producer, notebook, &Unit::new(&topic, partition), ends).await;
+        }
+    }
+}
+
+fn producer(cluster: &dyn Cluster) -> Option<Arc<dyn Producer>> {
+    let config = ProducerConfig { idempotent: true, ..ProducerConfig::new("closing") };
+    cluster.bus().producer(config).ok()
 }
 
 /// Asks for the ends of every unit, and writes them down. What cannot be learned is left out.

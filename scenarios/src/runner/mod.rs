@@ -6,7 +6,8 @@
 //!    can be read, the consumers catch up, all within the scenario's `recovery`.
 //!    With transactions, a record of the harness closes each unit (`closing`): whoever has read it has read
 //!    everything before it.
-//! 4. A reader that no fault touched drains every unit. What could not be read is written down as missing.
+//! 4. The clients are ended, so that nothing comes behind the ends any more, and a reader that no fault touched drains
+//!    every unit. What could not be read is written down as missing.
 //!
 //! The workload is written once, over the bus traits; the history is all that the checks get.
 
@@ -120,9 +121,7 @@ pub async fn run(
     };
     session.elections().await;
     session.tick();
-    for name in plan.scenario().client_names() {
-        cluster.end(&name);
-    }
+    session.end_clients();
     result?;
     let (history, recorder, marks) = notebook.close();
     Ok(Ran { history, recorder, marks })
@@ -217,7 +216,7 @@ impl Session {
         let (cluster, plan) = (&*self.cluster, &*self.plan);
         // One after the other, each as far as the deadline allows: what is missing shows in the drain.
         drain::recovered(cluster, plan, deadline).await;
-        drain::sent(cluster, plan, deadline).await;
+        let sent = drain::sent(cluster, plan, deadline).await;
         drain::settled(cluster, &self.notebook, deadline).await;
 
         self.enter(Stage::Draining);
@@ -232,13 +231,25 @@ impl Session {
         } else if plan.is_transactional() {
             closing::sample_ends(cluster, plan, &self.notebook).await;
         }
+        self.end_clients();
         // A late reader gets some time of its own: not having read is no proof of anything.
         let deadline = deadline.max(clock.now() + ASSIGNED);
+        if !sent || !caught_up {
+            // Somebody may have written behind the ends until now.
+            drain::settled(cluster, &self.notebook, deadline).await;
+            if plan.is_transactional() {
+                closing::seal(cluster, plan, &self.notebook, &mut ends, deadline).await;
+            }
+        }
         drain::drain(cluster, plan, &self.notebook, &ends, deadline)
             .await
             .map_err(|error| RunError::new("draining the log", &error))?;
         self.phase(Phase::Drained);
         Ok(())
+    }
+
+    fn end_clients(&self) {
+        self.plan.scenario().client_names().iter().for_each(|name| self.cluster.end(name));
     }
 
     /// Topics, and consumers with their first units.
