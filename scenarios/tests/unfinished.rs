@@ -37,6 +37,10 @@ fn what_comes_behind_the_last_look_is_not_lost() {
         };
         let report = job.run(&(Arc::new(|_| {}) as _), &|_| {}).finished.report;
         assert_eq!(report.verdict, Verdict::Unknown, "{}", report.reason);
-        assert!(report.anomalies.iter().any(|anomaly| anomaly.kind == Kind::Unprocessed), "{}", report.reason);
+        assert!(
+            report.anomalies.iter().any(|anomaly| anomaly.kind == Kind::Unprocessed),
+            "{}",
+            report.reason
+        );
     }
 }

@@ -357,8 +357,7 @@ impl BusModel for Kafka {
         };
         let (partition, node) = self.coordinator(group).ok_or_else(away)?;
         let broker = self.servers[node.index()].data().ok_or_else(away)?;
-        let group = broker.coordinator.group(partition, ix);
-        Ok(group.and_then(|group| group.offsets.get(&id)).map(|offset| Position(offset.offset)))
+        Ok(broker.coordinator.position(partition, ix, &id).ok_or_else(away)?.map(Position))
     }
 
     fn resolve(&self, role: &Role) -> Vec<NodeId> {

@@ -190,7 +190,7 @@ pub fn kafka_4_3() -> Rules {
         offsets_retention_check: Duration::from_secs(600),
         replay_newest_offset: true,
         check_commit_generation: true,
-        group_load_takes: ms(10),
+        group_load_takes: ms(30),
 
         transaction_version: TransactionVersion::V2,
         transactions_partitions: 50,

@@ -264,7 +264,7 @@ rules! {
     replay_newest_offset: bool,
     /// A commit must name the group's generation.
     check_commit_generation: bool,
-    /// How long a new coordinator takes to read its partition.
+    /// How long a new coordinator mostly takes to read its partition.
     group_load_takes: Duration,
 
     // Transactions (rules D1 to D7).

@@ -258,6 +258,8 @@ pub(crate) struct ConsumerDefaults {
     pub(crate) coordinator_search: Option<Duration>,
     /// How long a commit is tried: `default.api.timeout.ms` (Java), `socket.timeout.ms` (librdkafka).
     pub(crate) commit_timeout: Duration,
+    /// How often a commit is tried again when the coordinator asks for patience.
+    pub(crate) commit_retries: u32,
     /// What a commit gets that is made between the loss of a membership and the next one.
     pub(crate) commit_outside: ErrorCode,
     /// What a commit is called that the group refused because it does not know the member or not at this epoch; the
@@ -412,6 +414,7 @@ const RDKAFKA_CONSUMER: ConsumerDefaults = ConsumerDefaults {
     group_retry: RDKAFKA_RETRY,
     coordinator_search: Some(ms(1_000)),
     commit_timeout: ms(60_000),
+    commit_retries: 2,
     commit_outside: ErrorCode::IllegalGeneration,
     commit_failed_code: None,
     commit_while_joining: true,
@@ -444,6 +447,7 @@ const JAVA_CONSUMER: ConsumerDefaults = ConsumerDefaults {
     group_retry: JAVA_RETRY,
     coordinator_search: None,
     commit_timeout: ms(60_000),
+    commit_retries: u32::MAX,
     commit_outside: ErrorCode::RebalanceInProgress,
     commit_failed_code: Some("CommitFailedException"),
     commit_while_joining: false,

@@ -89,7 +89,7 @@ impl Consumer {
         let asks = member.phase == Phase::Stable
             && !member.fetching_offsets
             && self.units.iter().any(|reading| reading.place == Place::Unknown);
-        if !speaks && !asks && !self.has_unsent_commits(io.now()) {
+        if !speaks && !asks && !self.has_unsent_commits() {
             return;
         }
         let Some(slot) = self.coordinator(io) else { return };

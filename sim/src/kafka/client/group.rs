@@ -211,13 +211,20 @@ impl Consumer {
 
     /// A group request has to be tried again, later.
     pub(super) fn group_back_off(&mut self, elsewhere: bool, io: &dyn Io) {
+        let Some(member) = &mut self.member else { return };
+        member.coordinator_known &= !elsewhere;
+        let attempt = member.failures;
+        member.failures += 1;
+        self.hold_back(attempt, io);
+    }
+
+    /// Nothing is asked of the group for as long as this attempt, from 0, takes.
+    pub(super) fn hold_back(&mut self, attempt: u32, io: &dyn Io) {
         let rule = self.settings.library.group_retry;
         let Some(member) = &mut self.member else { return };
         let drawn = io.choices().draw(BACK_OFF, own(io.node()), member.drawn) as u32;
         member.drawn += 1;
-        member.not_before = io.now() + rule.delay(member.failures, drawn);
-        member.failures += 1;
-        member.coordinator_known &= !elsewhere;
+        member.not_before = io.now() + rule.delay(attempt, drawn);
     }
 
     pub(super) fn found_coordinator(&mut self, error: ErrorCode, node: Option<NodeId>, io: &mut dyn Io) {
@@ -278,7 +285,7 @@ impl Consumer {
             && !member.fetching_offsets
             && self.units.iter().any(|reading| reading.place == Place::Unknown);
         let beats = member.has_to_beat() && self.closing.is_none();
-        if !joins && !asks && !beats && !self.has_unsent_commits(io.now()) {
+        if !joins && !asks && !beats && !self.has_unsent_commits() {
             return;
         }
         let Some(slot) = self.coordinator(io) else { return };

@@ -5,7 +5,9 @@
 //! - 22, 25 and 27 are refusals: the commit fails, and the member learns what they mean for it; Java calls 22, 25 and 113
 //!   `CommitFailedException` (measured). Trouble with the coordinator is overcome inside the client: it is looked for
 //!   and asked again, until the commit's time is up; then, or when a later attempt is refused, the outcome is unknown
-//!   if an attempt may have gone through.
+//!   if an attempt may have gone through. A coordinator that asks for patience (14: it reads its log) librdkafka asks
+//!   twice more, no oftener (`rd_kafka_handle_OffsetCommit_error`, `RD_KAFKA_REQUEST_DEFAULT_RETRIES`; seen on a real
+//!   4.3.0 cluster). Limit: one that is none any more (16) librdkafka asks twice more too before it looks for another.
 //! - Between the loss of a membership and the next one a commit fails at once (22 in librdkafka, 27 in Java).
 //!   While rejoining librdkafka still sends it, with the old generation: behind its JoinGroup on the same connection,
 //!   so that in a cooperative rebalance it is refused with 22 (measured).
@@ -38,8 +40,9 @@ pub(crate) struct Commit {
     offsets: Few<CommittedOffset>,
     member: MemberEpoch,
     deadline: Time,
-    not_before: Time,
     in_flight: bool,
+    /// How often the coordinator was asked again because it asked for patience.
+    retries: u32,
     /// An attempt may have gone through.
     perhaps: bool,
 }
@@ -63,6 +66,7 @@ impl Commit {
 fn refusal(library: &ConsumerDefaults, code: ErrorCode, message: &str, before: bool) -> Outcome<()> {
     let class = match code {
         ErrorCode::RebalanceInProgress | ErrorCode::StaleMemberEpoch => ErrorClass::Retriable,
+        _ if outcome::of_coordinator(code) == Coordination::Again => ErrorClass::Retriable,
         _ => ErrorClass::Refused,
     };
     let mut error = outcome::error(code, class, message);
@@ -156,8 +160,8 @@ impl Consumer {
             offsets,
             member,
             deadline: io.now() + timeout,
-            not_before: Time::ZERO,
             in_flight: false,
+            retries: 0,
             perhaps: false,
         });
     }
@@ -185,19 +189,15 @@ impl Consumer {
         self.push_commit(None, offsets, credentials, io);
     }
 
-    pub(super) fn has_unsent_commits(&self, now: Time) -> bool {
-        self.commits.iter().any(|commit| !commit.in_flight && commit.not_before <= now)
+    pub(super) fn has_unsent_commits(&self) -> bool {
+        self.commits.iter().any(|commit| !commit.in_flight)
     }
 
     /// Sends what can be sent, in order.
     pub(super) fn send_commits(&mut self, slot: u32, io: &mut dyn Io) {
-        let now = io.now();
         let Some(group) = self.member.as_ref().map(|member| member.group) else { return };
         let timeout = self.net.request_timeout();
-        for commit in &mut self.commits {
-            if commit.in_flight || commit.not_before > now {
-                continue;
-            }
+        for commit in self.commits.iter_mut().filter(|commit| !commit.in_flight) {
             commit.in_flight = true;
             let body = RequestBody::OffsetCommit(OffsetCommitRequest {
                 group,
@@ -218,10 +218,17 @@ impl Consumer {
         let Some(place) = self.commits.iter().position(|commit| commit.number == number) else { return };
         let code = results.iter().map(|(_, code)| *code).find(|code| code.is_error()).unwrap_or_default();
         let says = outcome::of_coordinator(code);
-        if matches!(says, Coordination::Again | Coordination::Elsewhere) {
-            let commit = &mut self.commits[place];
+        let most = self.settings.library.commit_retries;
+        let commit = &mut self.commits[place];
+        commit.perhaps |= may_be_kept(code);
+        if says == Coordination::Again && commit.retries < most {
             commit.in_flight = false;
-            commit.perhaps |= may_be_kept(code);
+            commit.retries += 1;
+            let attempt = commit.retries - 1;
+            return self.hold_back(attempt, io);
+        }
+        if says == Coordination::Elsewhere {
+            commit.in_flight = false;
             return self.coordinator_says(says, io, shared);
         }
         let Some(commit) = self.commits.remove(place) else { return };
@@ -233,7 +240,8 @@ impl Consumer {
             | Coordination::Lost
             | Coordination::Unknown
             | Coordination::Stale
-            | Coordination::Fenced => {
+            | Coordination::Fenced
+            | Coordination::Again => {
                 let library = &self.settings.library;
                 let outcome = refusal(library, code, "the group did not take the commit", commit.perhaps);
                 commit.tell(outcome, io);

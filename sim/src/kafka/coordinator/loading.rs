@@ -1,14 +1,34 @@
-//! What a new coordinator reads in its partition's log.
+//! What a new coordinator reads in its partition's log, and how long that takes.
+//!
+//! A coordinator of a real 4.3.0 cluster said of 64 partitions, none with more than 201 records, that it took 18 to 40 ms
+//! when it changed hands; on a machine with other things to do it was once still at it when a commit had been refused
+//! three times, so for 240 ms at least. So one in [`LONG`] that takes over from another takes [`LONG`] times as long here.
 
 use super::{Coordinator, Shard};
 use crate::kafka::{
     broker::Env,
     group::{ConsumerGroup, Group, GroupSnapshot, consumer::ConsumerGroupRecord},
-    protocol::{CommittedOffset, Entry, GroupIx, Payload},
+    protocol::{CommittedOffset, Entry, GroupIx, PartitionId, Payload},
     rules::Rules,
 };
+use crate::kernel::{Site, mix};
 use squall_bus::Time;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+const LOAD: Site = Site::new("kafka.coordinator.load");
+const LONG: u32 = 16;
+
+/// When the log of a partition that somebody coordinates from now on, in this epoch, will have been read.
+pub(in crate::kafka) fn read_at(id: PartitionId, epoch: u32, env: &Env<'_, '_>) -> Time {
+    let entity = mix(u64::from(id.topic.0), u64::from(id.partition));
+    let is_long = epoch > 0 && env.ctx.choices().below(LOAD, entity, u64::from(epoch), LONG.into()) == 0;
+    env.ctx.now() + env.rules.group_load_takes * if is_long { LONG } else { 1 }
+}
+
+/// No coordinator takes longer.
+pub(in crate::kafka) fn longest(rules: &Rules) -> Duration {
+    rules.group_load_takes * LONG
+}
 
 impl Coordinator {
     /// The partition's log was read.

@@ -15,7 +15,7 @@
 //! - Groups are numbered work for the broker to do ([`Work`]), so that the coordinator touches no replica.
 
 mod commits;
-mod loading;
+pub(super) mod loading;
 mod pending;
 mod retention;
 mod timers;
@@ -139,10 +139,20 @@ impl Coordinator {
         self.work.push_back(Work::Appended(partition, token, error));
     }
 
+    /// A partition that is coordinated here, once its log was read.
+    fn loaded(&self, partition: u32) -> Option<&Shard> {
+        self.shards.get(partition as usize)?.as_ref().filter(|shard| shard.loading.is_none())
+    }
+
     /// A group, if it is coordinated here.
-    pub(super) fn group(&self, partition: u32, group: GroupIx) -> Option<&Group> {
-        let shard = self.shards.get(partition as usize)?.as_ref()?;
-        if shard.loading.is_some() { None } else { shard.groups.get(&group) }
+    fn group(&self, partition: u32, group: GroupIx) -> Option<&Group> {
+        self.loaded(partition)?.groups.get(&group)
+    }
+
+    /// Where a group goes on, if it is coordinated here.
+    pub(super) fn position(&self, partition: u32, group: GroupIx, of: &PartitionId) -> Option<Option<u64>> {
+        let group = self.loaded(partition)?.groups.get(&group);
+        Some(group.and_then(|group| group.offsets.get(of)).map(|offset| offset.offset))
     }
 
     /// A group that is kept in this partition and coordinated here, loaded or not.
@@ -173,9 +183,9 @@ impl Coordinator {
             self.unload(shard);
         }
         if leads {
-            let leader_epoch =
-                env.image.partition(offsets_partition(partition)).map_or(0, |image| image.leader_epoch);
-            let until = env.ctx.now() + env.rules.group_load_takes;
+            let id = offsets_partition(partition);
+            let leader_epoch = env.image.partition(id).map_or(0, |image| image.leader_epoch);
+            let until = loading::read_at(id, leader_epoch, env);
             self.shards[index] = Some(Shard {
                 leader_epoch,
                 loading: Some(until),

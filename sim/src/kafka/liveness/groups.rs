@@ -3,6 +3,7 @@
 use super::{Liveness, quorum};
 use crate::kafka::{
     Kafka,
+    coordinator::loading::longest,
     group::{Place, Unrest},
     protocol::GroupIx,
     rules::Rules,
@@ -45,7 +46,7 @@ impl Liveness for Groups {
 
     /// The group's partition has a leader, and members that are gone lose their session.
     fn bound(&self, rules: &Rules) -> Duration {
-        quorum(rules) + rules.group_load_takes + SESSION.max(rules.consumer_session)
+        quorum(rules) + longest(rules) + SESSION.max(rules.consumer_session)
     }
 
     fn remember(&mut self, model: &Kafka) {

@@ -24,7 +24,7 @@ use crate::{
     kafka::{
         broker::{Broker, Env},
         conns::Busy,
-        coordinator::{offsets_partition_of, partition_of},
+        coordinator::{loading, offsets_partition_of, partition_of},
         error::ErrorCode,
         links::{Lane, ReplyTo},
         protocol::{PartitionId, ResponseBody},
@@ -151,7 +151,7 @@ impl Broker {
         }
         if leads {
             let epoch = env.image.partition(id).map_or(0, |image| image.leader_epoch);
-            let until = env.ctx.now() + env.rules.group_load_takes;
+            let until = loading::read_at(id, epoch, env);
             self.txns.shards[index] = Some(Shard { epoch, loading: Some(until), txns: BTreeMap::new() });
             self.arm_txns(until, env);
         }

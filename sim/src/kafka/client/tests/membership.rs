@@ -303,19 +303,26 @@ fn a_caller_that_stays_away_loses_its_membership() {
 /// E7: trouble with the coordinator stays inside the client; a refusal comes out.
 #[test]
 fn commits_outlast_the_coordinators_trouble() {
-    for (code, ok) in [
-        (ErrorCode::CoordinatorLoadInProgress, true),
-        (ErrorCode::NotCoordinator, true),
-        (ErrorCode::IllegalGeneration, false),
+    use ClientProfile::{Java, Native};
+    for (profile, code, times, ok) in [
+        (Native, ErrorCode::CoordinatorLoadInProgress, 2, true),
+        (Native, ErrorCode::CoordinatorLoadInProgress, 3, false),
+        (Java, ErrorCode::CoordinatorLoadInProgress, 20, true),
+        (Native, ErrorCode::NotCoordinator, 3, true),
+        (Native, ErrorCode::IllegalGeneration, 1, false),
     ] {
         let mut stage = Stage::new(1, 1, 1);
         let mut log = Log::new();
-        let consumer = stage.consumer(member("consumer-1", ClientProfile::Native));
+        let consumer = stage.consumer(member("consumer-1", profile));
         stage.attend(&[consumer], SECOND, &mut log);
-        stage.world.model_mut().coordinator.refuse_commits = Some((3, code));
+        stage.world.model_mut().coordinator.refuse_commits = Some((times, code));
         let commit = stage.commit(consumer, 0, 0);
-        stage.attend(&[consumer], 5 * SECOND, &mut log);
-        assert_eq!(stage.done[&commit].1.is_ok(), ok, "{code}");
+        stage.attend(&[consumer], 25 * SECOND, &mut log);
+        match &stage.done[&commit].1 {
+            Outcome::Ok(()) => assert!(ok, "{profile:?} {code}"),
+            Outcome::Fail(error) => assert_eq!((ok, &*error.code), (false, code.name()), "{profile:?}"),
+            Outcome::Unknown(error, _) => panic!("{profile:?}: every attempt was refused: {error}"),
+        }
     }
 }
 
