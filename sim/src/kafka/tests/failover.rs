@@ -535,6 +535,28 @@ fn a5_four_of_five_voters_agree_that_the_leader_is_gone() {
     assert_between(longest, 1_400, 4_000);
 }
 
+/// A new leader knows less to be committed than the one before it did. A process that comes up would take that for all.
+#[test]
+fn a5_a_new_leader_says_nothing_of_what_is_committed_before_its_own_epoch_is() {
+    for seed in 0..20 {
+        let mut lab = Lab::new(seed);
+        lab.run(secs(3));
+        let controller = lab.controller();
+        let follower = (0..3).map(NodeId).find(|node| *node != controller).expect("one of two");
+        let end = lab.kafka().truth().end;
+        lab.topic(2);
+        lab.world.kill(follower);
+        lab.until(secs(1), |kafka| kafka.truth().end > end);
+        lab.world.kill(controller);
+        let committed = lab.kafka().truth().end;
+        lab.world.start(follower);
+        let image = |kafka: &Kafka| kafka.servers[follower.index()].image.end;
+        lab.until(secs(10), |kafka| image(kafka) == 0);
+        lab.until(secs(60), |kafka| image(kafka) > 0);
+        assert!(image(lab.kafka()) >= committed, "seed {seed}: it takes in a part of what was committed");
+    }
+}
+
 /// Of five voters two elect nobody, however long they hear nothing.
 #[test]
 fn a5_a_minority_of_voters_elects_no_leader() {

@@ -143,6 +143,25 @@ fn a3_a_proposal_waits_30_s_for_its_answer_though_another_controller_is_there() 
     assert!((30_000..33_000).contains(&waited), "{waited} ms");
 }
 
+/// What a leader would propose it goes on trying, with one timer for all.
+#[test]
+fn a3_proposals_without_a_controller_are_tried_at_an_even_pace() {
+    let mut stage = Stage::new();
+    let others: Vec<NodeId> = Stage::all().into_iter().filter(|node| *node != stage.leader).collect();
+    others.iter().for_each(|node| stage.lab.world.kill(*node));
+    stage.lab.produce(stage.probe, stage.leader, stage.id, Acks::One);
+    stage.lab.run(secs(60));
+    let mut events = |span| {
+        let before = stage.lab.world.trace().events();
+        stage.lab.run(span);
+        stage.lab.world.trace().events() - before
+    };
+    let first = events(secs(60));
+    events(secs(240));
+    let last = events(secs(60));
+    assert!(last.abs_diff(first) <= first / 10, "{first} events in the second minute, {last} in the seventh");
+}
+
 #[test]
 fn a3_a_proposal_upon_another_partition_epoch_is_refused_with_95() {
     let mut stage = Stage::new();
