@@ -547,7 +547,11 @@ fn a5_a_new_leader_says_nothing_of_what_is_committed_before_its_own_epoch_is() {
         lab.topic(2);
         lab.world.kill(follower);
         lab.until(secs(1), |kafka| kafka.truth().end > end);
+        // The other one has it all, and has not heard that it is committed.
+        (0..3).map(NodeId).for_each(|node| lab.world.cut(controller, node));
         lab.world.kill(controller);
+        // Until the epoch of its successor is committed, a while goes by.
+        (0..3).map(NodeId).for_each(|node| lab.world.delay(follower, node, millis(100)));
         let committed = lab.kafka().truth().end;
         lab.world.start(follower);
         let image = |kafka: &Kafka| kafka.servers[follower.index()].image.end;

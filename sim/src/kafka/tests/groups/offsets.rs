@@ -173,7 +173,10 @@ fn e7_a_coordinator_that_still_reads_says_so() {
     while let Err(error) = groups.committed(probe) {
         said.insert(error.code());
         let told = groups.lab.kafka().committed("billing", &Unit::new(&Topic::new("t"), 0));
-        assert!(told.is_err_and(|error| error.class == squall_bus::ErrorClass::Retriable), "an administrator asks again");
+        assert!(
+            told.is_err_and(|error| error.class == squall_bus::ErrorClass::Retriable),
+            "an administrator asks again"
+        );
         groups.lab.run(millis(100));
         assert!(groups.lab.now().since(begin) < secs(10));
     }
