@@ -53,7 +53,7 @@ pub(super) async fn close(
     true
 }
 
-/// Closes every unit once more, and waits for nobody. What cannot be closed by the deadline is left as it is.
+/// Closes every unit behind all that is there now, and waits for nobody. What cannot be closed by the deadline stays as it is.
 pub(super) async fn seal(
     cluster: &dyn Cluster,
     plan: &Plan,
