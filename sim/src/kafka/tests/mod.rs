@@ -16,6 +16,7 @@ mod logs;
 mod lulls;
 mod near;
 mod proposals;
+mod quorum;
 mod replication;
 mod requests;
 mod restarts;
