@@ -1,7 +1,9 @@
 //! A server's own connections to other servers: one for each peer and purpose, opened when something is asked.
 //!
 //! Purposes have connections of their own, as in Kafka, so that a request that waits does not hold up another
-//! kind. What a node asks of itself does not travel: it is queued and handled before the event is over.
+//! kind. What a node asks of itself does not travel: it is queued and handled before the event is over. In Kafka the
+//! markers of a coordinator do travel to its own node (`TransactionMarkerChannelManager`), so that a broker that takes
+//! no connections yet gets none from itself either: `Server::asked_itself`.
 
 use super::{
     Kafka,

@@ -17,6 +17,7 @@ use super::{
     links::{Lane, Links, Own, ReplyTo},
     metadata::Image,
     protocol::{Msg, PartitionId, Request, RequestBody, Response, ResponseBody},
+    txn::messages::TxnRequest,
     voter::Voter,
 };
 use crate::kernel::{ConnId, Ctx, Event, NodeId, Site};
@@ -320,8 +321,7 @@ impl Server {
             }
             match self.links.next_own() {
                 Some(Own::Asked(lane, RequestBody::Txn(request))) => {
-                    let to = ReplyTo::Own(lane);
-                    self.with_broker(ctx, shared, |broker, env| broker.txn_asked(to, request, env));
+                    self.asked_itself(lane, request, ctx, shared);
                 }
                 Some(Own::Asked(lane, body)) => {
                     self.control(self.me, body, ReplyTo::Own(lane), ctx, shared);
@@ -349,6 +349,18 @@ impl Server {
             // Its only log directory is gone.
             self.halt(ctx);
         }
+    }
+
+    /// A broker reaches its own partitions by the door that others come to: before it is open it reaches nothing.
+    fn asked_itself(&mut self, lane: Lane, request: TxnRequest, ctx: &mut Ctx<'_, Kafka>, shared: &Shared) {
+        let (me, listens) = (self.me, self.listening().is_some());
+        self.with_broker(ctx, shared, |broker, env| {
+            if listens {
+                broker.txn_asked(ReplyTo::Own(lane), request, env);
+            } else {
+                broker.txn_link_broke(me, lane, env);
+            }
+        });
     }
 
     /// Brings this node's view up to what it knows to be committed.

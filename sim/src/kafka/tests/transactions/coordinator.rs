@@ -5,10 +5,8 @@ use super::*;
 #[test]
 fn d1_the_coordinator_leads_the_partition_that_the_id_hashes_to() {
     let txns = Txns::new(1);
-    let topic = txns.lab.kafka().shared.names.transaction_state().expect("it exists");
-    // "payments".hashCode() == 1382682413.
-    let id = PartitionId::new(topic, 1_382_682_413 % 4);
-    let image = txns.lab.kafka().truth().topic(topic).expect("it exists");
+    let id = txns.log();
+    let image = txns.lab.kafka().truth().topic(id.topic).expect("it exists");
     assert_eq!((image.partitions.len(), image.settings.min_insync), (4, 2));
     assert_eq!(image.partitions[0].replicas.len(), 3);
     assert_eq!(txns.lab.leader(id), Some(txns.coordinator));
@@ -151,6 +149,46 @@ fn d1_markers_are_sent_again_when_their_connection_broke() {
         txns.lab.run(secs(3));
         assert_eq!(txns.state(), TxnState::CompleteCommit, "seed {seed}");
     }
+}
+
+/// A process that was killed and is back before its session ends still coordinates and leads, and takes no connections:
+/// those of its own are no better. Were it to write, then over what it has lost of its log.
+#[test]
+fn d1_a_coordinator_that_takes_no_connections_yet_gets_no_marker_from_itself() {
+    let mut whole = 0;
+    for seed in 0..6 {
+        let mut txns = Txns::with(seed, v1());
+        let (coordinator, txn) = (txns.coordinator, txns.txn);
+        let Some(id) = txns.ids.into_iter().find(|id| txns.lab.leader(*id) == Some(coordinator)) else {
+            continue;
+        };
+        let producer = txns.init();
+        txns.added(producer, &[id]);
+        assert_eq!(txns.produce(producer, id, 1, V1), ErrorCode::None);
+        let log = txns.log();
+        let end = txns.lab.replica(coordinator, log).log.end();
+        txns.ask_at(coordinator, TxnRequest::End { txn, producer, commit: true, version: V1 });
+        while txns.lab.replica(coordinator, log).log.end() == end {
+            txns.lab.run(Duration::from_micros(10));
+        }
+        // The decision is in its log, and not committed.
+        txns.lab.world.kill(coordinator);
+        txns.lab.world.start(coordinator);
+        // It has read its partition of transactions, and would go on.
+        txns.lab.until(secs(5), |kafka| {
+            let broker = kafka.servers[coordinator.index()].data().expect("a broker");
+            broker.txns.transactions().any(|(_, kept)| kept.state == TxnState::PrepareCommit)
+        });
+        assert_eq!(txns.lab.leader(id), Some(coordinator), "seed {seed}");
+        while txns.lab.leader(id) == Some(coordinator) {
+            assert_eq!(txns.markers(id), [], "seed {seed}");
+            txns.lab.run(millis(10));
+        }
+        txns.lab.run(secs(15));
+        assert_eq!(txns.markers(id), [(1, 0, true)], "seed {seed}");
+        whole += 1;
+    }
+    assert!(whole > 0);
 }
 
 #[test]

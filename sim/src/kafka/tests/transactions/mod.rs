@@ -51,6 +51,13 @@ impl Txns {
         txns
     }
 
+    /// The partition that keeps the state of its transactions.
+    fn log(&self) -> PartitionId {
+        let topic = self.lab.kafka().shared.names.transaction_state().expect("it exists");
+        // "payments".hashCode() == 1382682413.
+        PartitionId::new(topic, 1_382_682_413 % 4)
+    }
+
     fn find(&mut self) -> ErrorCode {
         for broker in (0..3).map(NodeId) {
             let asked = self.ask_at(broker, TxnRequest::FindCoordinator(self.txn));
