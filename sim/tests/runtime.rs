@@ -11,6 +11,7 @@ use squall_sim::{
     runtime::{Broken, Options},
 };
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU32, Ordering},
@@ -23,6 +24,13 @@ fn simulation(seed: u64) -> Simulation<Kafka> {
     let model =
         Kafka::new(profile::kafka_4_3_test_cluster(), 3, &choices).expect("three nodes are a cluster");
     Simulation::new(model, choices, LinkSpec::default(), invariants::all())
+}
+
+/// Makes a topic with three copies of each partition.
+async fn created(cluster: &dyn Cluster, topic: &Topic, partitions: u32) {
+    let (topic, config) = (topic.clone(), BTreeMap::new());
+    let spec = TopicSpec { topic, partitions, replicas: 3, min_insync: 2, config };
+    cluster.admin().create_topics(&[spec]).await.expect("the topic can be");
 }
 
 fn options() -> Options {
@@ -292,14 +300,7 @@ fn a_frozen_process_that_is_restarted_leaves_nobody_behind() {
         let owned = simulation(3)
             .run(Options { host_timers: false, ..options() }, move |cluster| async move {
                 let topic = Topic::new("orders");
-                let spec = TopicSpec {
-                    topic: topic.clone(),
-                    partitions: 2,
-                    replicas: 3,
-                    min_insync: 2,
-                    config: std::collections::BTreeMap::new(),
-                };
-                cluster.admin().create_topics(&[spec]).await.expect("the topic can be");
+                created(&*cluster, &topic, 2).await;
                 let owned: Arc<Mutex<Vec<(u32, Time)>>> = Arc::default();
                 let told = Arc::clone(&owned);
                 let main: Main = Arc::new(move |bus, life| {
@@ -341,14 +342,7 @@ fn a_process_that_is_restarted_is_gone_before_the_next_begins() {
         let took = simulation(2)
             .run(Options { host_timers: false, ..options() }, move |cluster| async move {
                 let topic = Topic::new("orders");
-                let spec = TopicSpec {
-                    topic: topic.clone(),
-                    partitions: 1,
-                    replicas: 3,
-                    min_insync: 2,
-                    config: std::collections::BTreeMap::new(),
-                };
-                cluster.admin().create_topics(&[spec]).await.expect("the topic can be");
+                created(&*cluster, &topic, 1).await;
                 let began: Arc<Mutex<Vec<Time>>> = Arc::default();
                 let (told, orders) = (Arc::clone(&began), topic.clone());
                 let main: Main = Arc::new(move |bus, life| {
@@ -390,14 +384,7 @@ fn a_call_right_after_opening_is_heard() {
     let (sent, closed) = simulation(4)
         .run(Options { host_timers: false, ..options() }, |cluster| async move {
             let topic = Topic::new("orders");
-            let spec = TopicSpec {
-                topic: topic.clone(),
-                partitions: 1,
-                replicas: 3,
-                min_insync: 2,
-                config: std::collections::BTreeMap::new(),
-            };
-            cluster.admin().create_topics(&[spec]).await.expect("the topic can be");
+            created(&*cluster, &topic, 1).await;
             let bus = cluster.bus();
             let producer = bus.producer(ProducerConfig::new("shop")).expect("a producer");
             let sent = producer.send(Record::new(&topic, None, vec![1].into())).await.is_ok();
@@ -516,14 +503,7 @@ fn equal_seeds_have_equal_hashes_with_the_users_code_in_between() {
         simulation
             .run(options(), |cluster| async move {
                 let topic = Topic::new("orders");
-                let spec = squall_bus::TopicSpec {
-                    topic: topic.clone(),
-                    partitions: 3,
-                    replicas: 3,
-                    min_insync: 2,
-                    config: Default::default(),
-                };
-                cluster.admin().create_topics(&[spec]).await.expect("a topic");
+                created(&*cluster, &topic, 3).await;
                 let producer =
                     cluster.bus().producer(squall_bus::ProducerConfig::new("p")).expect("a producer");
                 tokio::time::sleep(5 * SECOND).await;

@@ -78,8 +78,24 @@ impl Groups {
 
     /// Another than this one is found, and answers.
     fn moves_on(&mut self, old: NodeId, probe: NodeId) {
-        while self.coordinator == old || self.committed(probe).is_err() {
+        self.another_than(old, probe, millis(100));
+        while self.committed(probe).is_err() {
             self.lab.run(millis(100));
+            self.find(probe);
+        }
+    }
+
+    /// Its coordinator dies; another one is found, which may have to read first.
+    fn kill_coordinator(&mut self, probe: NodeId, step: Duration) {
+        let old = self.coordinator;
+        self.lab.world.kill(old);
+        self.another_than(old, probe, step);
+    }
+
+    /// Looks for another coordinator than this one, so often.
+    fn another_than(&mut self, old: NodeId, probe: NodeId, step: Duration) {
+        while self.coordinator == old {
+            self.lab.run(step);
             self.find(probe);
         }
     }

@@ -162,12 +162,7 @@ fn e7_a_coordinator_that_still_reads_says_so() {
     while groups.committed(probe) != Ok(None) {
         groups.lab.run(millis(500));
     }
-    let old = groups.coordinator;
-    groups.lab.world.kill(old);
-    while groups.coordinator == old {
-        groups.lab.run(millis(100));
-        groups.find(probe);
-    }
+    groups.kill_coordinator(probe, millis(100));
     let begin = groups.lab.now();
     let mut said = std::collections::BTreeSet::new();
     while let Err(error) = groups.committed(probe) {
@@ -192,12 +187,7 @@ fn e7_one_coordinator_in_sixteen_reads_for_half_a_second() {
         let probe = groups.lab.probe();
         groups.lab.run(millis(100));
         assert_eq!(groups.committed(probe), Ok(None));
-        let old = groups.coordinator;
-        groups.lab.world.kill(old);
-        while groups.coordinator == old {
-            groups.lab.run(millis(1));
-            groups.find(probe);
-        }
+        groups.kill_coordinator(probe, millis(1));
         let begin = groups.lab.now();
         while groups.committed(probe).is_err() {
             groups.lab.run(millis(1));
