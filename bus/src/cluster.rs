@@ -1,7 +1,10 @@
 //! A target as the runner sees it: a place where client processes run, and something that can be broken.
 
 use crate::{Admin, BoxFuture, Bus, Capabilities, Clock, Error, Fault, Time, Unit};
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+/// How long the clients of a process that is asked to stop may take their leave: what asked it to ends it then.
+pub const LEAVING_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Which life of a client process this is, from 0: a crash ends one, a restart begins the next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -107,7 +110,8 @@ pub trait Cluster: Send + Sync + 'static {
     fn running(&self, name: &str) -> bool;
     /// Ends the process for good, without ceremony.
     fn end(&self, name: &str);
-    /// Strikes: resolves the role now and breaks it. Answers when the fault is in force.
+    /// Strikes: resolves the role now and breaks it. Answers when the fault is in force. A client process that is
+    /// restarted or stopped takes its leave first, and has [`LEAVING_PATIENCE`] for it.
     fn strike<'a>(&'a self, fault: &'a Fault) -> BoxFuture<'a, Result<Strike, Error>>;
     /// Heals one fault. Answers when the repair is under way; recovery takes its own time.
     fn heal<'a>(&'a self, fault: &'a StruckFault) -> BoxFuture<'a, Result<(), Error>>;

@@ -35,7 +35,9 @@ mod role;
 pub use admin::{Admin, Keeping, TopicSpec, TopicState};
 pub use capabilities::{AckModel, Capabilities, Capability};
 pub use clock::{Clock, Sleep, Time};
-pub use cluster::{Cluster, ClusterSpec, Election, Fsync, Incarnation, Main, Strike, StruckFault};
+pub use cluster::{
+    Cluster, ClusterSpec, Election, Fsync, Incarnation, LEAVING_PATIENCE, Main, Strike, StruckFault,
+};
 pub use completion::{Completer, Keeper, Look, Pending};
 pub use consumer::{
     Assignor, Consumer, ConsumerConfig, ConsumerEvent, Delivery, GroupProtocol, Isolation, ResetPolicy,

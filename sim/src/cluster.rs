@@ -11,7 +11,7 @@ use crate::{
 };
 use squall_bus::{
     Admin, BoxFuture, Bus, Capabilities, Clock, Cluster, Election, Error, ErrorClass, Fault, FaultKind,
-    Incarnation, Main, Pending, Role, Strike, StruckFault,
+    Incarnation, LEAVING_PATIENCE, Main, Pending, Role, Strike, StruckFault,
 };
 use std::{
     collections::BTreeMap,
@@ -26,8 +26,6 @@ use std::{
 const STOPPING_LOOK: Duration = Duration::from_millis(10);
 /// How long a broker may take to stop. One that is frozen stops when it goes on.
 const STOPPING_PATIENCE: Duration = Duration::from_secs(600);
-/// How long the clients of a process that is asked to stop may take their leave: what asked it to ends it then.
-const LEAVING_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A simulated cluster of one seed.
 pub struct Simulation<M: BusModel> {

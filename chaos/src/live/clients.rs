@@ -17,18 +17,14 @@ use crate::{
     rules::{Aim, FaultId, LinkFault},
 };
 use squall_adapters::providers::link::{Link, LinkKind};
-use squall_bus::{BoxFuture, Bus, Incarnation, Main};
+use squall_bus::{BoxFuture, Bus, Incarnation, LEAVING_PATIENCE, Main};
 use std::{
     collections::{BTreeMap, BTreeSet},
     future::poll_fn,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
-    time::Duration,
 };
 use tokio::{runtime::Handle, sync::watch, task::AbortHandle, time::timeout};
-
-/// How long a process may take to stop in good order.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Whether a link is one that clients use.
 pub(super) fn is_for_clients(link: &Link) -> bool {
@@ -221,8 +217,8 @@ impl Clients {
             // With the task go its handles, and a client without a handle leaves without a word.
             let _held = life.bus.hold();
             // One that never waits is not waited for.
-            let _ = timeout(PATIENCE, life.dropped()).await;
-            life.bus.stop(PATIENCE).await;
+            let _ = timeout(LEAVING_PATIENCE, life.dropped()).await;
+            life.bus.stop(LEAVING_PATIENCE).await;
             self.bury(name, life);
         }
     }
@@ -280,7 +276,7 @@ mod tests {
             mpsc::{Sender, channel},
         },
         thread,
-        time::Instant,
+        time::{Duration, Instant},
     };
 
     /// A bus that answers after a while, as one that is at work, and at once when it has crashed.
