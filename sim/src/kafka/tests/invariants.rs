@@ -272,6 +272,24 @@ fn b3_replication_quorum_superset_finds_a_leader_that_counts_too_few() {
     bites_at_rest("ReplicationQuorumSuperset", alone);
 }
 
+/// A process that nobody reaches yet leads on in the epoch of the one before it, whatever that had proposed.
+#[test]
+fn b3_replication_quorum_superset_asks_nothing_of_a_leader_that_takes_no_connections() {
+    let mut bench = bench(&[], true);
+    bench.write(2);
+    let (leader, id) = (bench.leader, bench.id);
+    bench.lab.kill_and_start(leader);
+    let leads = move |kafka: &Kafka| leads(kafka, leader, id);
+    bench.lab.until(secs(5), leads);
+    replica(&mut bench, leader).isr = NodeSet::EMPTY.with(leader);
+    // Something for the invariants to look at.
+    bench.lab.topic_of("other", 1, 3, 2, &[]);
+    bench.lab.run(secs(1));
+    assert!(leads(bench.lab.kafka()) && bench.lab.leader(id) == Some(leader));
+    let violation = bench.lab.world.violation();
+    assert!(violation.is_none(), "{violation:?}");
+}
+
 /// Three keys, the last record of one of them taken away by a cleaner that errs.
 #[test]
 fn b12_compaction_keeps_last_finds_a_key_without_its_last_record() {

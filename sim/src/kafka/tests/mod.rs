@@ -105,6 +105,13 @@ fn a_fetch(id: PartitionId, offset: u64) -> FetchRequest {
     }
 }
 
+/// Whether a process that is up leads a partition, by what it has heard.
+fn leads(kafka: &Kafka, node: NodeId, id: PartitionId) -> bool {
+    let server = &kafka.servers[node.index()];
+    let replica = server.data().filter(|_| server.is_up()).and_then(|broker| broker.replica(id));
+    replica.is_some_and(|replica| replica.leading().is_some())
+}
+
 /// A cluster with probes and what will happen to it.
 struct Lab {
     world: World<Kafka>,
@@ -215,6 +222,13 @@ impl Lab {
             assert!(self.step(begin + patience), "it did not happen within {patience:?}");
         }
         self.now().since(begin)
+    }
+
+    /// A process is killed, and the next one comes up.
+    fn kill_and_start(&mut self, node: NodeId) {
+        self.world.kill(node);
+        self.world.start(node);
+        self.run(millis(1));
     }
 
     // Roles.

@@ -172,8 +172,7 @@ fn d1_a_coordinator_that_takes_no_connections_yet_gets_no_marker_from_itself() {
             txns.lab.run(Duration::from_micros(10));
         }
         // The decision is in its log, and not committed.
-        txns.lab.world.kill(coordinator);
-        txns.lab.world.start(coordinator);
+        txns.lab.kill_and_start(coordinator);
         // It has read its partition of transactions, and would go on.
         txns.lab.until(secs(5), |kafka| {
             let broker = kafka.servers[coordinator.index()].data().expect("a broker");
@@ -189,6 +188,33 @@ fn d1_a_coordinator_that_takes_no_connections_yet_gets_no_marker_from_itself() {
         whole += 1;
     }
     assert!(whole > 0);
+}
+
+/// One that lost the end of its log with its power and is back in its epoch knows less than was heard of it. It is
+/// fenced before anybody asks it.
+#[test]
+fn d1_transactions_asks_nothing_of_a_coordinator_that_takes_no_connections() {
+    let mut txns = Txns::with(2, Rules { group_load_takes: secs(1), ..v1() });
+    txns.lab.strict = false;
+    let (coordinator, log, ids) = (txns.coordinator, txns.log(), txns.ids);
+    txns.lab.run(secs(2));
+    let producer = txns.init();
+    txns.whole_v1(producer, ids[0], 1, true);
+    let end = txns.lab.replica(coordinator, log).log.end();
+    txns.whole_v1(producer, ids[0], 1, false);
+    assert_eq!(txns.state(), TxnState::CompleteAbort);
+    txns.lab.kill_and_start(coordinator);
+    txns.lab.until(secs(5), |kafka| leads(kafka, coordinator, log));
+    let kafka = txns.lab.world.model_mut();
+    let rules = kafka.shared.rules.clone();
+    let broker = kafka.servers[coordinator.index()].data_mut().expect("a broker");
+    broker.replica_mut(log).expect("it is there").truncate(end, &rules);
+    txns.lab.run(millis(1_500));
+    assert_eq!(txns.state(), TxnState::CompleteCommit, "what it has read");
+    assert_eq!(txns.lab.leader(log), Some(coordinator));
+    txns.lab.run(secs(2));
+    let of_transactions = txns.lab.world.violation().filter(|it| it.invariant == "Transactions");
+    assert!(of_transactions.is_none(), "{of_transactions:?}");
 }
 
 #[test]
