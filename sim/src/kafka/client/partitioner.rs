@@ -140,6 +140,9 @@ mod tests {
             partition(by, &record(Some(key), 0), 12, &mut Sticky::default(), 16_384, Time::ZERO, &choices)
         };
         assert_eq!(at(RDKAFKA, "customer-7"), crc32(b"customer-7") % 12);
+        // Java clears the sign of -790332482 and of 479470107.
+        assert_eq!(at(Partitioning::Murmur2, "foobar"), (0x8000_0000 - 790_332_482) % 12);
+        assert_eq!(at(Partitioning::Murmur2, "abc"), 479_470_107 % 12);
         assert!((0..20).any(|n| {
             let key = format!("customer-{n}");
             at(RDKAFKA, &key) != at(Partitioning::Murmur2, &key)

@@ -47,6 +47,18 @@ fn b4_no_answer_to_acks_0_and_an_early_one_to_acks_1() {
     assert_eq!(lab.values(leader, id).last(), Some(&value));
 }
 
+/// Nobody waits for an answer that would say what went wrong: a connection that closes says that something did.
+#[test]
+fn b4_a_refused_write_with_acks_0_closes_its_connection() {
+    let (mut lab, id, leader, probe) = lab(2);
+    let follower = NodeId((leader.0 + 1) % 3);
+    for (broker, refused) in [(leader, false), (follower, true)] {
+        let (asked, _) = lab.produce(probe, broker, id, Acks::None);
+        assert_eq!(lab.produced(asked, secs(1)), None);
+        assert_eq!(lab.kafka().probes[&probe].closed.contains(&asked.conn), refused);
+    }
+}
+
 #[test]
 fn b9_consumers_read_up_to_the_high_watermark() {
     let (mut lab, id, leader, probe) = lab(2);

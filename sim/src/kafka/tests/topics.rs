@@ -317,3 +317,43 @@ fn a4_elections_that_an_administrator_asks_for() {
     assert_eq!(bench.lab.leader(id), Some(preferred));
     assert_eq!(bench.elect(Election::Unclean), ErrorCode::ElectionNotNeeded, "it has a leader");
 }
+
+/// An administrator that asks again before the controller has done what it was asked speaks of what will be.
+#[test]
+fn c2_a_topic_that_is_about_to_grow_does_not_shrink() {
+    let mut bench = Bench::new(&[]);
+    bench.lab.topic_of("other", 1, 3, 2, &[]);
+    let (topic, other) = (Topic::new("t"), Topic::new("other"));
+    let kafka = bench.lab.world.model_mut();
+    kafka.create_partitions(&topic, 4).expect("more than it has");
+    kafka.create_partitions(&other, 9).expect("more than it has");
+    kafka.create_partitions(&topic, 4).expect("as many as it will have");
+    let refused = kafka.create_partitions(&topic, 3).expect_err("fewer than it will have");
+    assert_eq!(refused.message, "the topic `t` has 4 partitions; 3 would be fewer");
+    bench.lab.run(secs(1));
+    let count = |ix| bench.lab.kafka().truth().topic(ix).expect("it exists").partitions.len();
+    assert_eq!(count(bench.id.topic), 4);
+}
+
+#[test]
+fn a_setting_that_is_wrong_is_refused_by_the_name_of_its_topic() {
+    let mut bench = Bench::new(&[]);
+    let config = [("retention.ms".to_owned(), "soon".to_owned())].into();
+    let refused = bench.lab.world.model_mut().alter_topic(&Topic::new("t"), &config).expect_err("no number");
+    assert!(
+        refused.message.starts_with("the topic `t`: ") && refused.message.contains("retention.ms"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn roles_of_nodes_mean_nodes_that_there_are() {
+    let lab = Lab::with(1, 5, kafka_4_3_test_cluster());
+    let nodes = |role| lab.kafka().resolve(&role);
+    assert_eq!(
+        (nodes(Role::Node(5)), nodes(Role::Node(6)), nodes(Role::Node(0))),
+        (vec![NodeId(4)], vec![], vec![])
+    );
+    let few = nodes(Role::Minority);
+    assert!(few.len() == 2 && few[0] < few[1] && few[1] < NodeId(5), "{few:?}");
+}

@@ -86,6 +86,7 @@ fn d1_a_commit_is_answered_before_the_markers_are_written() {
     assert_eq!(txns.end(producer, true, V1).0, ErrorCode::None);
     assert_eq!(txns.state(), TxnState::PrepareCommit, "it is decided");
     assert_eq!(txns.add(producer, &ids), ErrorCode::ConcurrentTransactions);
+    assert_eq!(txns.end(producer, true, V1).0, ErrorCode::ConcurrentTransactions, "a repetition, too early");
     txns.lab.run(millis(100));
     assert_eq!(txns.state(), TxnState::CompleteCommit);
     assert_eq!(txns.end(producer, false, V1).0, ErrorCode::InvalidTxnState, "decided otherwise");
