@@ -47,7 +47,7 @@ pub(crate) fn resolve<M: BusModel>(world: &World<M>, fault: &Fault) -> Vec<NodeI
     let brokers = world.model().brokers();
     match &fault.role {
         Role::Minority => minority(world.choices(), brokers, fault.id),
-        Role::Node(number) if *number <= brokers => vec![NodeId(number - 1)],
+        Role::Node(number) if (1..=brokers).contains(number) => vec![NodeId(number - 1)],
         Role::All => (0..brokers).map(NodeId).collect(),
         Role::Node(_) | Role::Client(_) => Vec::new(),
         role => world.model().resolve(role),

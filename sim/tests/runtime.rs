@@ -2,7 +2,7 @@
 
 use squall_bus::{
     Cluster, ConsumerConfig, ConsumerEvent, ErrorClass, Fault, FaultKind, Main, ProducerConfig, Record, Role,
-    Time, Topic, TopicSpec, Unit,
+    Strike, Time, Topic, TopicSpec, Unit,
 };
 use squall_sim::{
     Simulation,
@@ -377,6 +377,24 @@ fn a_process_that_is_restarted_is_gone_before_the_next_begins() {
             .expect("nothing breaks");
         assert!((least..=most).contains(&took.as_millis()), "{took:?}");
     }
+}
+
+/// Nodes count from 1.
+#[test]
+fn a_fault_on_a_node_that_there_is_not_hits_nobody() {
+    let hit = simulation(1)
+        .run(Options { host_timers: false, ..options() }, |cluster| async move {
+            let mut hit = Vec::new();
+            for number in [0, 3, 4] {
+                let fault = Fault { role: Role::Node(number), ..fault(number, FaultKind::Pause, "") };
+                if let Ok(Strike::Hit(struck)) = cluster.strike(&fault).await {
+                    hit.extend(struck.nodes);
+                }
+            }
+            hit
+        })
+        .expect("nothing breaks");
+    assert_eq!(hit, [3]);
 }
 
 #[test]
